@@ -1,1 +1,1 @@
-
+"""What two sides must agree on: frozen pydantic models, without any input or output."""

@@ -1,1 +1,1 @@
-
+"""The ground under both programs: settings, clock, database, files, logging, keys and certificates."""

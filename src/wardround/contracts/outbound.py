@@ -1,0 +1,233 @@
+"""The closed list of what may leave a node, and what the hub answers to each.
+
+A message not listed here can't be sent: `node.gateway` takes `Outbound` and nothing else. None holds an image, a
+record, an identifier, a path or the text of an exception.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, TypeAdapter
+
+from wardround.contracts.base import Digest, Frozen, ProjectId, ReasonCode, RunId, SiteName
+from wardround.contracts.cohort_query import Count
+from wardround.contracts.task import NumberedTask
+
+Pem = Annotated[str, Field(min_length=1, max_length=16_384)]
+LedgerLine = Annotated[str, Field(min_length=1, max_length=65_536)]
+
+API = "1"
+"""Version of this contract. A hub refuses another major version by name."""
+
+
+class Reply(Frozen):
+    """What the hub answers; some kinds carry an attachment of raw bytes beside it."""
+
+
+class Acknowledged(Reply):
+    """It is on disk at the hub."""
+
+
+class TaskBatch(Reply):
+    tasks: tuple[NumberedTask, ...]
+
+
+class CertificateIssued(Reply):
+    certificate: Pem
+
+
+class Joined(Reply):
+    """The site is a member: its certificate, the federation's name, and the hub's ledger verifier key."""
+
+    site: SiteName
+    federation: str
+    certificate: Pem
+    root: Pem
+    api_host: str
+    api_port: int
+    ledger_verifier: str
+
+
+class EntryAccepted(Reply):
+    index: int = Field(ge=0)
+
+
+class MirrorBatch(Reply):
+    """Entries from `start` on, and the newest checkpoint as a signed note."""
+
+    start: int = Field(ge=0)
+    entries: tuple[LedgerLine, ...]
+    checkpoint: str
+
+
+class ObjectFound(Reply):
+    """The object's bytes are the attachment."""
+
+    digest: Digest
+
+
+class Message(Frozen):
+    """Something that leaves the node. `reply` is the type of the hub's answer."""
+
+    reply: ClassVar[type[Reply]] = Acknowledged
+
+
+class JoinRequest(Message):
+    """A one-time token's secret, a CSR (PKCS #10, RFC 2986) and the site's ledger verifier key (C2SP vkey)."""
+
+    reply: ClassVar[type[Reply]] = Joined
+    kind: Literal["join-request"] = "join-request"
+    secret: str = Field(min_length=20, max_length=200)
+    csr: Pem
+    ledger_verifier: str = Field(max_length=400)
+    version: str = Field(max_length=40)
+
+
+class CertificateRenewal(Message):
+    reply: ClassVar[type[Reply]] = CertificateIssued
+    kind: Literal["certificate-renewal"] = "certificate-renewal"
+    csr: Pem
+
+
+class TaskPoll(Message):
+    """Tasks numbered above `after`; the hub holds the call for up to `wait_seconds` where there is none."""
+
+    reply: ClassVar[type[Reply]] = TaskBatch
+    kind: Literal["task-poll"] = "task-poll"
+    after: int = Field(ge=0)
+    wait_seconds: float = Field(ge=0, le=60)
+    version: str = Field(max_length=40)
+
+
+class TaskReport(Message):
+    """How a task ended here. A reason is a code of a closed vocabulary."""
+
+    kind: Literal["task-report"] = "task-report"
+    number: int = Field(ge=1)
+    outcome: Literal["done", "refused", "failed"]
+    reason: ReasonCode | None = None
+
+
+class LedgerSubmission(Message):
+    reply: ClassVar[type[Reply]] = EntryAccepted
+    kind: Literal["ledger-submission"] = "ledger-submission"
+    entry: LedgerLine
+
+
+class MirrorRequest(Message):
+    reply: ClassVar[type[Reply]] = MirrorBatch
+    kind: Literal["mirror-request"] = "mirror-request"
+    start: int = Field(ge=0)
+
+
+class WitnessCosignature(Message):
+    kind: Literal["witness-cosignature"] = "witness-cosignature"
+    size: int = Field(ge=1)
+    line: str = Field(max_length=1000)
+
+
+class CohortAnswer(Message):
+    kind: Literal["cohort-answer"] = "cohort-answer"
+    project: ProjectId
+    question: Digest
+    people: Count
+
+
+class ProjectDecision(Message):
+    """The data controller's answer, which rests on a ledger entry that the site signed."""
+
+    kind: Literal["project-decision"] = "project-decision"
+    project: ProjectId
+    project_digest: Digest
+    approved: bool
+    entry: int = Field(ge=0)
+    people: Count
+
+
+class RunUpdate(Message):
+    """One site's contribution to one round. The engine carries it; the gateway checks and logs it first."""
+
+    kind: Literal["run-update"] = "run-update"
+    project: ProjectId
+    run: RunId
+    round: int = Field(ge=1)
+    digest: Digest
+    entry: int = Field(ge=0)
+    weight: float = Field(gt=0, le=1e9, allow_inf_nan=False)
+    metrics: dict[Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")], Annotated[float, Field(allow_inf_nan=False)]]
+
+
+class LocalModel(Message):
+    """The weights that this site trained alone, as the attachment (safetensors)."""
+
+    kind: Literal["local-model"] = "local-model"
+    project: ProjectId
+    run: RunId
+    digest: Digest
+    steps: int = Field(ge=1)
+    entry: int = Field(ge=0)
+
+
+class EvaluationResult(Message):
+    """A model's mean Dice over this site's held-out patients; how many is told as any count is."""
+
+    kind: Literal["evaluation-result"] = "evaluation-result"
+    project: ProjectId
+    run: RunId
+    model: Digest
+    label: str = Field(pattern=r"^(federated|local:[a-z0-9-]+)$")
+    mean_dice: float = Field(ge=0, le=1, allow_inf_nan=False)
+    patients: Count
+    entry: int = Field(ge=0)
+
+
+class ObjectRequest(Message):
+    """Asks for a model's bytes by their digest."""
+
+    reply: ClassVar[type[Reply]] = ObjectFound
+    kind: Literal["object-request"] = "object-request"
+    digest: Digest
+
+
+class JobRefused(Message):
+    """The engine offered this site a job that its policy forbids (code of its own, a class not allowed)."""
+
+    kind: Literal["job-refused"] = "job-refused"
+    run: RunId | None
+    reason: ReasonCode
+
+
+class EngineTraffic(Message):
+    """Bytes of the engine's own connection, carried through the gateway's relay; logged, never posted."""
+
+    kind: Literal["engine-traffic"] = "engine-traffic"
+    run: RunId
+
+
+Outbound = Annotated[
+    JoinRequest
+    | CertificateRenewal
+    | TaskPoll
+    | TaskReport
+    | LedgerSubmission
+    | MirrorRequest
+    | WitnessCosignature
+    | CohortAnswer
+    | ProjectDecision
+    | RunUpdate
+    | LocalModel
+    | EvaluationResult
+    | ObjectRequest
+    | JobRefused
+    | EngineTraffic,
+    Field(discriminator="kind"),
+]
+OUTBOUND: TypeAdapter[Outbound] = TypeAdapter(Outbound)
+
+
+class Refusal(Frozen):
+    """Why the hub refused: a code for programs, and a line for people that says the mend."""
+
+    code: ReasonCode
+    message: str

@@ -1,0 +1,32 @@
+"""What a run is to do. It is data, not code: a node runs the code of its own installed package."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from wardround.contracts.base import Digest, Frozen
+
+PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,60}$")]
+
+
+class RunPlan(Frozen):
+    """A federated training run.
+
+    `target_dice` ends the run early once the aggregate's mean Dice over the sites' held-out patients reaches it.
+    `quorum` is how many sites a round needs; `deadline_seconds` is how long a round waits for the others.
+    `local_steps` is the number of optimiser steps per round at a site with the median number of cases; `None`
+    takes the package's own setting.
+    """
+
+    package: PackageName
+    package_digest: Digest
+    algorithm: Literal["fedavg"] = "fedavg"
+    setting: str = Field(default="default", pattern=r"^[a-z][a-z0-9_-]{0,40}$")
+    rounds: int = Field(ge=1, le=1000)
+    target_dice: float | None = Field(default=None, gt=0, le=1)
+    local_steps: int | None = Field(default=None, ge=1, le=100_000)
+    quorum: int = Field(ge=1, le=1000)
+    deadline_seconds: float = Field(default=600, gt=0, le=86_400)
+    seed: int = Field(default=0, ge=0, lt=2**31)

@@ -1,0 +1,88 @@
+"""What the hub may ask of a node: a closed list of data. A node does a task only where its own rules allow."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from wardround.contracts.base import Digest, Frozen, ProjectId, RunId
+from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.project import Project
+
+
+class CountCohort(Frozen):
+    """How many people here would the question find?"""
+
+    kind: Literal["count-cohort"] = "count-cohort"
+    project: ProjectId
+    question: CohortQuestion
+
+
+class ConsiderProject(Frozen):
+    """A project was submitted: show it to the data controller."""
+
+    kind: Literal["consider-project"] = "consider-project"
+    project: Project
+
+
+class JoinLeg(Frozen):
+    """Take part in a leg of a run: connect the engine's client to the hub's engine server."""
+
+    kind: Literal["join-leg"] = "join-leg"
+    project: ProjectId
+    project_digest: Digest
+    run: RunId
+    leg: int = Field(ge=1)
+    engine_host: str
+    engine_port: int = Field(ge=1, le=65535)
+
+
+class EndRun(Frozen):
+    """The run is over: stop the engine's client and free what the run holds."""
+
+    kind: Literal["end-run"] = "end-run"
+    project: ProjectId
+    run: RunId
+
+
+class TrainAlone(Frozen):
+    """Train the same model on this site's patients alone, for the steps that the run took here."""
+
+    kind: Literal["train-alone"] = "train-alone"
+    project: ProjectId
+    project_digest: Digest
+    run: RunId
+    rounds: int = Field(ge=1)
+
+
+class EvaluateModel(Frozen):
+    """Judge a model on this site's held-out patients and tell the mean."""
+
+    kind: Literal["evaluate-model"] = "evaluate-model"
+    project: ProjectId
+    project_digest: Digest
+    run: RunId
+    model: Digest
+    label: str = Field(pattern=r"^(federated|local:[a-z0-9-]+)$")
+
+
+class WitnessCheckpoint(Frozen):
+    """The ledger grew to `size`: mirror it, check that it only grew, cosign."""
+
+    kind: Literal["witness-checkpoint"] = "witness-checkpoint"
+    size: int = Field(ge=1)
+
+
+Task = Annotated[
+    CountCohort | ConsiderProject | JoinLeg | EndRun | TrainAlone | EvaluateModel | WitnessCheckpoint,
+    Field(discriminator="kind"),
+]
+TASK: TypeAdapter[Task] = TypeAdapter(Task)
+
+
+class NumberedTask(Frozen):
+    """A task in a site's queue; numbers of one site only grow."""
+
+    number: int = Field(ge=1)
+    task: Task

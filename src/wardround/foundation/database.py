@@ -1,0 +1,100 @@
+"""Relational storage: SQLite (write-ahead log) by default, PostgreSQL by one setting.
+
+A program opens one `Database` and works in `reading()` or `writing()` blocks. A writing block is one transaction:
+on SQLite it takes the write lock at its start, so that what it read can't change before it writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
+
+WRITES = "wardround_writes"
+BUSY_SECONDS = 30
+
+
+class Database:
+    """One database with its migrations.
+
+    Args:
+        url: an SQLAlchemy URL, `sqlite:////abs/path.db` or `postgresql+psycopg://…`.
+        migrations: the package that holds the Alembic environment, for example `wardround.hub.migrations`.
+    """
+
+    def __init__(self, url: str, *, migrations: str) -> None:
+        self.url = url
+        self._migrations = migrations
+        self.engine = _engine(url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    def upgrade(self) -> None:
+        """Bring the schema to its newest migration; a database that is there already is left as it is."""
+        from importlib.util import find_spec
+
+        from alembic import command
+        from alembic.config import Config
+
+        spec = find_spec(self._migrations)
+        if spec is None or not spec.submodule_search_locations:
+            raise ModuleNotFoundError(self._migrations)
+        config = Config()
+        config.set_main_option("script_location", str(Path(next(iter(spec.submodule_search_locations)))))
+        with self.engine.connect().execution_options(**{WRITES: True}) as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that sees one state of the database and writes nothing."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+            session.rollback()
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """One transaction: committed at the end of the block, rolled back when the block raises."""
+        with self.engine.connect().execution_options(**{WRITES: True}) as connection:
+            with Session(connection, expire_on_commit=False) as session:
+                yield session
+                session.commit()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        # Transactions are begun by the listener below, not by the driver at its own time.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"busy_timeout={BUSY_SECONDS * 1000}",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
