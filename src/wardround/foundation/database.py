@@ -63,10 +63,10 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """One transaction: committed at the end of the block, rolled back when the block raises."""
-        with self.engine.connect().execution_options(**{WRITES: True}) as connection:
-            with Session(connection, expire_on_commit=False) as session:
-                yield session
-                session.commit()
+        connection = self.engine.connect().execution_options(**{WRITES: True})
+        with connection, Session(connection, expire_on_commit=False) as session:
+            yield session
+            session.commit()
 
     def close(self) -> None:
         self.engine.dispose()

@@ -1,1 +1,1 @@
-
+"""PROGRAM: one hospital."""
