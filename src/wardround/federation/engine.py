@@ -1,13 +1,14 @@
 """What a federated engine does for the hub and asks of it: legs, rounds, and two narrow ports.
 
-A *run* belongs to the hub: a durable state machine in its database. The engine carries one *leg* of a run at a time: one or
-more consecutive rounds with the sites that are there. A leg may die at any moment; the hub then starts another from the last
-whole round. Nothing here imports an engine, and the engine knows neither the hub nor the node. Two ports turn the dependency
-round:
+A *run* belongs to the hub: a durable state machine in its database. The engine carries one *leg* of a run at a
+time: one or more consecutive rounds with the sites that are there. A leg may die at any moment; the hub then
+starts another from the last whole round. Nothing here imports an engine, and the engine knows neither the hub
+nor the node. Two ports turn the dependency round:
 
-- :class:`Coordinator`, implemented by the hub over its database: where a leg begins, whether an update is admitted, and
-  whether to go on after a round;
-- :class:`Participant`, implemented by the node in its training process: take the weights, validate them, train, answer.
+- :class:`Coordinator`, implemented by the hub over its database: where a leg begins, whether an update is
+  admitted, and whether to go on after a round;
+- :class:`Participant`, implemented by the node in its training process: take the weights, validate them, train,
+  answer.
 
 Arrays travel as safetensors bytes. Rounds are numbered from 1. All times are in seconds, all sizes in bytes.
 """
@@ -25,8 +26,8 @@ UpdateKind = Literal["weights", "delta"]
 class UpdateRefused(Exception):
     """An update is not taken into the round.
 
-    ``reason`` is a short code (``wrong-round``, ``not-finite``, ``unknown-entry`` ...); it goes back to the site and on the
-    record, so it names no path and no person.
+    ``reason`` is a short code (``wrong-round``, ``not-finite``, ``unknown-entry`` ...); it goes back to the
+    site and on the record, so it names no path and no person.
     """
 
     def __init__(self, reason: str) -> None:
@@ -35,7 +36,8 @@ class UpdateRefused(Exception):
 
 
 class Declined(Exception):
-    """A participant doesn't take part in this round, for a reason that it may tell (``not-approved``, ``paused`` ...).
+    """A participant doesn't take part in this round, for a reason that it may tell (``not-approved``,
+    ``paused`` ...).
 
     The site is named as missing with this reason and asked again at the next round.
     """
@@ -68,10 +70,10 @@ class LegRequest:
 class LegStart:
     """Where a leg begins: the hub's answer to :meth:`Coordinator.begin`.
 
-    ``arrays`` are the weights of the last whole round (or the initial ones), ``first_round`` the number of the round to run
-    now, ``total_rounds`` the last round of the run. ``deadline_seconds`` counts from the moment a round is offered.
-    ``plan`` is data for the sites and passes through the engine unread. With ``update_kind`` "delta" the weighted mean of
-    the updates is added to the round's arrays; with "weights" it replaces them.
+    ``arrays`` are the weights of the last whole round (or the initial ones), ``first_round`` the number of the
+    round to run now, ``total_rounds`` the last round of the run. ``deadline_seconds`` counts from the moment a
+    round is offered. ``plan`` is data for the sites and passes through the engine unread. With ``update_kind``
+    "delta" the weighted mean of the updates is added to the round's arrays; with "weights" it replaces them.
     """
 
     run_id: str
@@ -88,10 +90,11 @@ class LegStart:
 
 @dataclass(frozen=True)
 class UpdateHeader:
-    """All that is known of an update but its arrays. ``digest`` is the SHA-256 of the update's bytes, in hexadecimal.
+    """All that is known of an update but its arrays. ``digest`` is the SHA-256 of the update's bytes, in
+    hexadecimal.
 
-    ``metrics`` are of the aggregate that the site was given, measured before it trained.
-    ``site`` is the name in the certificate of the connection that the update came over, not a claim.
+    ``metrics`` are of the aggregate that the site was given, measured before it trained. ``site`` is the name
+    in the certificate of the connection that the update came over, not a claim.
     """
 
     run_id: str
@@ -153,10 +156,14 @@ class Next:
 
 
 class Coordinator(Protocol):
-    """The hub's side of a leg. Called from another thread or process than the hub's own; calls may overlap between legs."""
+    """The hub's side of a leg. Called from another thread or process than the hub's own; calls may overlap
+    between legs.
+    """
 
     def begin(self, leg_id: str) -> LegStart:
-        """Where this leg starts. Raises :class:`EngineError` if the run has no more rounds or the leg isn't current."""
+        """Where this leg starts. Raises :class:`EngineError` if the run has no more rounds or the leg isn't
+        current.
+        """
 
     def admit(self, header: UpdateHeader) -> None:
         """May this update be counted? Called once its arrays were found sound, before they are added.
@@ -170,7 +177,9 @@ class Coordinator(Protocol):
 
 @dataclass(frozen=True)
 class RoundTask:
-    """What a site gets at the start of a round. ``arrays`` is the current aggregate; ``plan`` comes from :class:`LegStart`."""
+    """What a site gets at the start of a round. ``arrays`` is the current aggregate; ``plan`` comes from
+    :class:`LegStart`.
+    """
 
     run_id: str
     leg_id: str
@@ -183,9 +192,11 @@ class RoundTask:
 
 @dataclass(frozen=True)
 class RoundUpdate:
-    """What a site gives back. ``update`` has the same names, shapes and types as the task's arrays, as weights or as delta.
+    """What a site gives back. ``update`` has the same names, shapes and types as the task's arrays, as weights
+    or as delta.
 
-    ``weight`` is finite and above 0 (training samples as a rule). ``metrics`` judge the arrays that were received.
+    ``weight`` is finite and above 0 (training samples as a rule). ``metrics`` judge the arrays that were
+    received.
     """
 
     weight: float
@@ -222,7 +233,8 @@ class LegState(StrEnum):
 
 @dataclass(frozen=True)
 class LegStatus:
-    """How a leg stands. ``absent`` names the wanted sites that were not there at the start, or were lost, with the reason.
+    """How a leg stands. ``absent`` names the wanted sites that were not there at the start, or were lost, with
+    the reason.
 
     ``last_round`` is the last round that was committed in this leg, 0 if none.
     """
@@ -250,7 +262,9 @@ class FederationEngine(Protocol):
         """The sites that could take part in a leg now."""
 
     def start_leg(self, request: LegRequest) -> None:
-        """Begin a leg and return at once; its state is told by :meth:`status`. A failure to start is a failed leg."""
+        """Begin a leg and return at once; its state is told by :meth:`status`. A failure to start is a failed
+        leg.
+        """
 
     def status(self, leg_id: str) -> LegStatus:
         """Raises :class:`KeyError` for a leg that this engine object never started."""
