@@ -1,0 +1,286 @@
+"""De-identify one DICOM object, or refuse it.
+
+Implements PS3.15 Annex E (Basic Application Level Confidentiality Profile with the options of a
+:class:`~wardround.dicom.confidentiality.Profile`) on the bytes of a Part 10 file: through every sequence, with
+keyed UIDs and pseudonyms and dates moved per patient, without decoding or re-encoding pixel data. What isn't
+known to be safe is removed; what can't be made safe is refused. The result is searched for the original identity
+before it is handed out.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom.charset import convert_encodings, decode_bytes
+
+from wardround import __version__
+from wardround.dicom.confidentiality import Action, Option, Profile, rules
+from wardround.dicom.deidentify_clean import Cleaner
+from wardround.dicom.deidentify_dates import age_between
+from wardround.dicom.deidentify_elements import (
+    PIXEL_DATA,
+    Element,
+    ElementReader,
+    ElementWriter,
+    Encoding,
+    malformed,
+)
+from wardround.dicom.errors import Reason, Refused
+from wardround.dicom.pseudonym import PseudonymKeys
+from wardround.dicom.statement import Deidentified, Identity, Statement
+
+IMPLEMENTATION_CLASS_UID = "2.25.254862103954871203669541870236541789512"
+IMPLEMENTATION_VERSION = f"WARDROUND_{__version__}"[:16]
+SOFTWARE = f"Wardround {__version__}"
+
+_IMPLICIT = "1.2.840.10008.1.2"
+_EXPLICIT = "1.2.840.10008.1.2.1"
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+_NATIVE = frozenset({_IMPLICIT, _EXPLICIT, _DEFLATED, _BIG_ENDIAN})
+_LARGEST_INFLATED = 2**31
+
+_CHARSET = 0x00080005
+_IMAGE_TYPE = 0x00080008
+_SOP_CLASS = 0x00080016
+_SOP_INSTANCE = 0x00080018
+_STUDY_DATE = 0x00080020
+_ACCESSION = 0x00080050
+_NAME = 0x00100010
+_PATIENT_ID = 0x00100020
+_ISSUER = 0x00100021
+_BIRTH_DATE = 0x00100030
+_AGE = 0x00101010
+_STUDY = 0x0020000D
+_SERIES = 0x0020000E
+_SAMPLES, _FRAMES, _ROWS, _COLUMNS, _BITS = 0x00280002, 0x00280008, 0x00280010, 0x00280011, 0x00280100
+_BURNED_IN = 0x00280301
+_PIXEL_BITS = {PIXEL_DATA: 0, 0x7FE00008: 32, 0x7FE00009: 64}
+
+
+class Deidentifier:
+    """De-identifies objects of one site.
+
+    Args:
+        profile: which options of PS3.15 Annex E apply; :meth:`Profile.research` for the enclave.
+        secret: the site's pseudonym secret, at least 16 bytes; the same secret gives the same pseudonyms.
+
+    An instance may be shared by threads.
+    """
+
+    def __init__(self, profile: Profile, secret: bytes) -> None:
+        self.profile = profile
+        self.keys = PseudonymKeys(secret)
+        self._rules = rules(profile)
+
+    def deidentify(self, source: Path | bytes | BinaryIO) -> Deidentified:
+        """The de-identified copy of a Part 10 file.
+
+        Raises:
+            Refused: the object can't be made safe, or isn't readable; the reason says which.
+            OSError: ``source`` is a path or stream that can't be read.
+        """
+        data, transfer_syntax = _dataset_bytes(_read(source), self._rules.transfer_syntaxes)
+        encoding = Encoding(transfer_syntax == _IMPLICIT, transfer_syntax == _BIG_ENDIAN)
+        elements = ElementReader(data, encoding).data_set(0, len(data))
+        facts = _Facts(elements, encoding)
+        self._accept(facts, transfer_syntax)
+
+        identity = facts.identity()
+        pseudonym = self.keys.patient(identity.patient_id, identity.issuer)
+        days = self.keys.days(identity.patient_id, identity.issuer)
+        cleaner = Cleaner(self._rules, self.keys, pseudonym, days, encoding.big_endian)
+        cleaned = cleaner.clean(elements)
+        header = [element for element in cleaned if element.tag not in _PIXEL_BITS]
+        pixels = [element for element in cleaned if element.tag in _PIXEL_BITS]
+        writer = ElementWriter(encoding)
+        cleaner.traces.verify(writer.data_set(header))
+        for element in pixels:
+            if element.encapsulated and isinstance(element.value, bytes):
+                cleaner.traces.verify_compressed(element.value)
+
+        header = self._marked(header, facts, pseudonym)
+        new_uids = {
+            tag: self.keys.uid(uid)
+            for tag, uid in (
+                (_STUDY, identity.study_uid),
+                (_SERIES, identity.series_uid),
+                (_SOP_INSTANCE, identity.sop_uid),
+            )
+        }
+        meta = file_meta(facts.text(_SOP_CLASS), new_uids[_SOP_INSTANCE], transfer_syntax)
+        return Deidentified(
+            data=b"".join((meta, writer.data_set(header), writer.data_set(pixels))),
+            pseudonym=pseudonym,
+            identity=identity,
+            study_uid=new_uids[_STUDY],
+            series_uid=new_uids[_SERIES],
+            sop_uid=new_uids[_SOP_INSTANCE],
+            sop_class_uid=facts.text(_SOP_CLASS),
+            transfer_syntax_uid=transfer_syntax,
+            statement=Statement(
+                profile=self.profile.name,
+                options=tuple(sorted(option.meaning for option in self.profile.options)),
+                edition=self._rules.edition,
+                software=SOFTWARE,
+                counts=dict(sorted(cleaner.counts.items())),
+            ),
+        )
+
+    def _accept(self, facts: _Facts, transfer_syntax: str) -> None:
+        """Refuse what no cleaning of attributes can make safe."""
+        if facts.text(_SOP_CLASS) not in self._rules.sop_classes:
+            raise Refused(Reason.SOP_CLASS, "research takes CT, MR, PET and segmentations; route it elsewhere")
+        if facts.text(_BURNED_IN).upper() == "YES":
+            raise Refused(Reason.BURNED_IN, "Burned In Annotation is YES; have the modality store the clean image")
+        kinds = {kind.strip().upper() for kind in facts.text(_IMAGE_TYPE).split("\\")}
+        if kinds & self._rules.refused_image_types:
+            raise Refused(Reason.SCREEN_CAPTURE, "Image Type says that this is a capture of a screen or a form")
+        if not facts.text(_PATIENT_ID):
+            raise Refused(Reason.IDENTITY_MISSING, "Patient ID is empty; have the sender fill it in")
+        if not all(facts.text(tag) for tag in (_STUDY, _SERIES, _SOP_INSTANCE)):
+            raise Refused(Reason.IDENTITY_MISSING, "a UID is missing; have the sender fix it")
+        facts.check_overlays()
+        facts.check_pixels(transfer_syntax in _NATIVE)
+
+    def _marked(self, header: list[Element], facts: _Facts, pseudonym: str) -> list[Element]:
+        """``header`` with the markers that PS3.15 E.2 asks for, in order of tag."""
+        dated = Option.MODIFIED_DATES in self.profile.options
+        present = {element.tag: element for element in header}
+        added = [
+            Element(0x00120062, b"CS", b"YES"),
+            Element(0x00120063, b"LO", b"\\".join((SOFTWARE.encode(), self._rules.edition.encode()))),
+            Element(0x00120064, b"SQ", [_code(value, meaning) for value, meaning in self.profile.codes]),
+            Element(0x00280303, b"CS", b"MODIFIED" if dated else b"REMOVED"),
+        ]
+        if _NAME not in present:
+            added.append(Element(_NAME, b"PN", pseudonym.encode()))
+        age = present.get(_AGE)
+        if self._rules.action(_AGE) is Action.AGE and (age is None or not age.value):
+            derived = age_between(facts.raw(_BIRTH_DATE), facts.raw(_STUDY_DATE))
+            if derived is not None:
+                present.pop(_AGE, None)
+                added.append(Element(_AGE, b"AS", derived))
+        return sorted((*present.values(), *added), key=lambda element: element.tag)
+
+
+class _Facts:
+    """The few attributes of the top level that decide."""
+
+    def __init__(self, elements: list[Element], encoding: Encoding) -> None:
+        self._elements = {element.tag: element for element in elements}
+        self._order = ">" if encoding.big_endian else "<"
+
+    def raw(self, tag: int) -> bytes:
+        element = self._elements.get(tag)
+        return element.value if element is not None and isinstance(element.value, bytes) else b""
+
+    def text(self, tag: int) -> str:
+        value = self.raw(tag).strip(b" \0")
+        if value.isascii() and b"\x1b" not in value:
+            return value.decode("ascii")
+        charset = self.raw(_CHARSET).strip(b" \0").decode("latin-1").split("\\")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return decode_bytes(value, convert_encodings(charset), {0x5E, 0x3D}).strip()
+            except (LookupError, UnicodeError, ValueError):
+                return value.decode("latin-1")
+
+    def number(self, tag: int) -> int | None:
+        value = self.raw(tag)
+        return int(struct.unpack(self._order + "H", value)[0]) if len(value) == 2 else None
+
+    def identity(self) -> Identity:
+        return Identity(
+            patient_id=self.text(_PATIENT_ID),
+            issuer=self.text(_ISSUER),
+            name=self.text(_NAME),
+            birth_date=self.text(_BIRTH_DATE),
+            accession_number=self.text(_ACCESSION),
+            study_uid=self.text(_STUDY),
+            series_uid=self.text(_SERIES),
+            sop_uid=self.text(_SOP_INSTANCE),
+        )
+
+    def check_overlays(self) -> None:
+        """Overlays are removed; those that live in unused bits of the pixels can't be."""
+        for tag in self._elements:
+            if tag >> 24 == 0x60 and tag & 0xFFFF == 0x0102 and self.raw(tag).strip(b"\0"):
+                raise Refused(
+                    Reason.OVERLAY_IN_PIXELS, "an overlay is stored inside the pixel data; have it stored apart"
+                )
+
+    def check_pixels(self, native: bool) -> None:
+        """Uncompressed pixel data may hold the picture and nothing behind it (PS3.5 8.1.1)."""
+        for tag, fixed_bits in _PIXEL_BITS.items():
+            element = self._elements.get(tag)
+            if element is None or not isinstance(element.value, bytes):
+                continue
+            if element.encapsulated is native:
+                raise malformed("the pixel data aren't in the form that the transfer syntax says")
+            if not native:
+                continue
+            rows, columns = self.number(_ROWS), self.number(_COLUMNS)
+            samples, bits = self.number(_SAMPLES) or 1, fixed_bits or self.number(_BITS)
+            frames = self.raw(_FRAMES).strip(b" \0") or b"1"
+            if rows is None or columns is None or bits is None or not frames.isdigit():
+                raise Refused(Reason.PIXEL_LENGTH, "the picture has no size; Rows or Columns is missing")
+            expected = (rows * columns * samples * int(frames) * bits + 7) // 8
+            if len(element.value) > expected + expected % 2:
+                raise Refused(Reason.PIXEL_LENGTH, "the pixel data are longer than the picture; store it again")
+
+
+def file_meta(sop_class: str, sop_uid: str, transfer_syntax: str) -> bytes:
+    """Zeroed preamble, prefix and file meta information that tells nothing of its origin (PS3.10 7.1)."""
+    elements = [
+        Element(0x00020001, b"OB", b"\0\x01"),
+        Element(0x00020002, b"UI", sop_class.encode()),
+        Element(0x00020003, b"UI", sop_uid.encode()),
+        Element(0x00020010, b"UI", transfer_syntax.encode()),
+        Element(0x00020012, b"UI", IMPLEMENTATION_CLASS_UID.encode()),
+        Element(0x00020013, b"SH", IMPLEMENTATION_VERSION.encode()),
+    ]
+    writer = ElementWriter(Encoding(implicit=False))
+    body = writer.data_set(elements)
+    length = writer.data_set([Element(0x00020000, b"UL", struct.pack("<L", len(body)))])
+    return b"".join((bytes(128), b"DICM", length, body))
+
+
+def _code(value: str, meaning: str) -> list[Element]:
+    return [
+        Element(0x00080100, b"SH", value.encode()),
+        Element(0x00080102, b"SH", b"DCM"),
+        Element(0x00080104, b"LO", meaning.encode()),
+    ]
+
+
+def _read(source: Path | bytes | BinaryIO) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    return source.read_bytes() if isinstance(source, Path) else source.read()
+
+
+def _dataset_bytes(data: bytes, accepted: frozenset[str]) -> tuple[bytes, str]:
+    """The data set of a Part 10 file and its transfer syntax; deflated data come inflated, as Explicit VR."""
+    if data[128:132] != b"DICM":
+        raise Refused(Reason.NOT_PART10, "this is no DICOM Part 10 file; export it with file meta information")
+    meta, start = ElementReader(data, Encoding(implicit=False)).file_meta(132)
+    raw = next((element.value for element in meta if element.tag == 0x00020010), b"")
+    transfer_syntax = raw.strip(b" \0").decode("latin-1") if isinstance(raw, bytes) else ""
+    if transfer_syntax not in accepted:
+        raise Refused(Reason.TRANSFER_SYNTAX, "the transfer syntax isn't on the list; store it in another one")
+    if transfer_syntax != _DEFLATED:
+        return data[start:], transfer_syntax
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inflated = inflater.decompress(data[start:], _LARGEST_INFLATED)
+    except zlib.error:
+        raise malformed("the deflated data set can't be inflated") from None
+    if inflater.unconsumed_tail or not inflater.eof:
+        raise Refused(Reason.TOO_LARGE, "the deflated data set is cut off or too large")
+    return inflated, _EXPLICIT

@@ -1,0 +1,109 @@
+"""The last look: is anything of the original identity still in what is about to be written?"""
+
+from __future__ import annotations
+
+import re
+
+from pydicom._uid_dict import UID_dictionary
+
+from wardround.dicom.confidentiality import Rules
+from wardround.dicom.errors import Reason, Refused
+
+STANDARD_UIDS = frozenset(uid.encode() for uid in UID_dictionary)
+_SEPARATORS = re.compile(rb"[\^= ,\\\0]+")
+_SHORTEST_NAME = 3
+_SHORTEST_ID = 4
+_SUBSTRING_FROM = 6
+
+
+class Traces:
+    """What an object said about a person, gathered while it is cleaned, then searched for in the result.
+
+    Names are searched part by part; identifiers, addresses and dates whole and per value; UIDs whole. Parts
+    of six characters and more may occur nowhere outside the pixel data, shorter ones and numbers nowhere as a
+    word of their own in kept text. Parts shorter than three characters (names) or four (identifiers) can't be told from chance.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self._vocabulary = rules.vocabulary
+        self._names: set[bytes] = set()
+        self._ids: set[bytes] = set()
+        self._uids: set[bytes] = set()
+        self._words: list[bytes] = []
+        self._numbers: list[bytes] = []
+
+    def name(self, value: bytes) -> None:
+        """An original value of PN: all components of all representations (PS3.5 6.2.1)."""
+        for part in _SEPARATORS.split(value.lower()):
+            if len(part) >= _SHORTEST_NAME and part not in self._vocabulary:
+                self._names.add(part)
+
+    def identifier(self, value: bytes) -> None:
+        """An original identifying value that is no name."""
+        for part in value.lower().rstrip(b"\0").split(b"\\"):
+            stripped = part.strip(b" ")
+            if len(stripped) >= _SHORTEST_ID and stripped not in self._vocabulary:
+                self._ids.add(stripped)
+
+    def uid(self, value: bytes) -> None:
+        """An original UID that was replaced."""
+        self._uids.add(value)
+
+    def kept_text(self, value: bytes) -> None:
+        """Text that the result will hold."""
+        self._words.append(value)
+
+    def kept_number(self, value: bytes) -> None:
+        """A number written as text that the result will hold."""
+        self._numbers.append(value)
+
+    def verify(self, header: bytes) -> None:
+        """Search ``header``, the result up to the pixel data, before markers of our own are added.
+
+        Raises:
+            Refused: something remains; says only what kind.
+        """
+        lowered = header.lower()
+        words = b"\0".join(self._words).lower()
+        numbers = b"\0".join(self._numbers).lower()
+        for kind, needles in (("a part of a person's name", self._names), ("an identifier", self._ids)):
+            for needle in needles:
+                if _remains(needle, lowered, words, numbers):
+                    raise _remaining(kind)
+        for uid in self._uids:
+            if uid in lowered and re.search(rb"(?<![\d.])" + re.escape(uid) + rb"(?![\d.])", lowered):
+                raise _remaining("an original UID")
+
+    def verify_compressed(self, pixels: bytes) -> None:
+        """Search compressed pixel data, whose format can carry comments beside the picture.
+
+        Raises:
+            Refused: a name or an identifier of six characters and more is in there.
+        """
+        for needle in self._names | self._ids | {uid for uid in self._uids if len(uid) >= 10}:
+            if len(needle) >= _SUBSTRING_FROM and re.search(re.escape(needle), pixels, re.IGNORECASE):
+                raise Refused(
+                    Reason.TEXT_IN_PIXELS,
+                    "the compressed pixel data hold a comment with an identity; have it stored uncompressed",
+                )
+
+
+def _remains(needle: bytes, header: bytes, words: bytes, numbers: bytes) -> bool:
+    if len(needle) >= _SUBSTRING_FROM:
+        if not needle.isdigit():
+            return needle in header
+        return _as_word(needle, words) or _as_word(needle, numbers)
+    return _as_word(needle, words)
+
+
+def _as_word(needle: bytes, text: bytes) -> bool:
+    if needle not in text:
+        return False
+    return re.search(rb"(?<![a-z0-9])" + re.escape(needle) + rb"(?![a-z0-9])", text) is not None
+
+
+def _remaining(kind: str) -> Refused:
+    return Refused(
+        Reason.IDENTITY_REMAINS,
+        f"{kind} would have stayed in an attribute that is kept; correct that attribute at its source",
+    )
