@@ -1,0 +1,232 @@
+"""What the ledger records: one closed set of entries, and the envelope that carries one with its signature.
+
+An entry names what was done with data, by whom and when, and never a patient, a study or a path: digests, codes,
+counts as they may be told, and salted commitments. `origin` is the site that it came from (or `hub`), so kinds that
+speak of a site's own doing need no further site.
+
+Bytes are canonical JSON (RFC 8785). There is one form only: bytes that don't come out of their own reading
+unchanged (repeated or missing keys, other spacing, numbers that don't round-trip, unknown keys) are refused.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from datetime import UTC, datetime
+from itertools import pairwise
+from secrets import token_hex
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, PlainSerializer, StringConstraints, TypeAdapter, ValidationError
+from rfc8785 import CanonicalizationError
+
+from wardround.contracts.base import Digest, Frozen, ProjectId, ReasonCode, RunId, SiteName
+from wardround.contracts.cohort_query import Count
+
+HUB = "hub"
+LARGEST_ENTRY = 64 * 1024
+"""Bytes of a signed entry at most."""
+
+
+class EntryUnreadable(ValueError):
+    """Bytes that aren't an entry in its one form.
+
+    ``code`` is ``too-large``, ``not-an-entry`` or ``not-canonical``.
+    """
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _whole_seconds(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("a time needs its offset from UTC")
+    return value.astimezone(UTC).replace(microsecond=0)
+
+
+def _rfc3339(value: datetime) -> str:
+    return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _key(value: str) -> str:
+    raw = b64decode(value, validate=True)
+    if len(raw) != 32 or b64encode(raw).decode() != value:
+        raise ValueError("an Ed25519 public key is 32 bytes in standard base64")
+    return value
+
+
+def _rising(value: tuple[int, ...]) -> tuple[int, ...]:
+    if any(second <= first for first, second in pairwise(value)):
+        raise ValueError("indices must rise, each named once")
+    return value
+
+
+Instant = Annotated[datetime, AfterValidator(_whole_seconds), PlainSerializer(_rfc3339, return_type=str)]
+"""A moment in UTC, to the second below; written as RFC 3339 with ``Z``."""
+
+Index = Annotated[int, Field(ge=0, le=2**53 - 1)]
+"""Place of an entry in the ledger, from 0."""
+
+PublicKey = Annotated[str, AfterValidator(_key)]
+"""A raw Ed25519 public key (RFC 8032) in standard base64."""
+
+VerifierKey = Annotated[str, StringConstraints(max_length=400, pattern=r"^[^\s+]+\+[0-9a-f]{8}\+\S+$")]
+"""A C2SP verifier key (``name+hash+base64``)."""
+
+Pathway = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+Metric = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Stage = Literal[
+    "offline", "shadow", "prioritisation", "triage", "second-reader", "primary-reader", "suspended", "withdrawn"
+]
+
+
+class _Entry(Frozen):
+    origin: SiteName
+    at: Instant
+    nonce: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] = Field(
+        default_factory=lambda: token_hex(16)
+    )
+
+
+class Member(_Entry):
+    """The hub announces a site. A later announcement of the same site replaces its keys from there on.
+
+    ``entry_key`` checks the site's entries; ``witness`` is its cosignature key, named as the site is.
+    """
+
+    kind: Literal["member"] = "member"
+    site: SiteName
+    entry_key: PublicKey
+    witness: VerifierKey
+
+
+class Approval(_Entry):
+    """A site's data controller says yes to a project, as the digest has it, until the given moment."""
+
+    kind: Literal["approval"] = "approval"
+    project: ProjectId
+    project_digest: Digest
+    until: Instant | None = None
+
+
+class Refusal(_Entry):
+    kind: Literal["refusal"] = "refusal"
+    project: ProjectId
+    project_digest: Digest
+    reason: ReasonCode
+
+
+class Withdrawal(_Entry):
+    """The site takes back the approval at index ``approval``."""
+
+    kind: Literal["withdrawal"] = "withdrawal"
+    project: ProjectId
+    approval: Index
+    reason: ReasonCode
+
+
+class Manifest(_Entry):
+    """A cohort frozen under the approval at index ``approval``: its size as it may be told, and the root of
+    salted commitments to its studies (`wardround.ledger.commitment`)."""
+
+    kind: Literal["manifest"] = "manifest"
+    project: ProjectId
+    approval: Index
+    people: Count
+    commitment: Digest
+
+
+class Update(_Entry):
+    """One site's contribution to one round, made from the manifest at index ``manifest``."""
+
+    kind: Literal["update"] = "update"
+    run: RunId
+    round: int = Field(ge=1, le=1_000_000)
+    digest: Digest
+    manifest: Index
+    steps: int = Field(ge=0, le=2**53 - 1)
+
+
+class Aggregate(_Entry):
+    """What the hub made of the updates at the given indices."""
+
+    kind: Literal["aggregate"] = "aggregate"
+    run: RunId
+    round: int = Field(ge=1, le=1_000_000)
+    digest: Digest
+    updates: Annotated[tuple[Index, ...], Field(min_length=1, max_length=4096), AfterValidator(_rising)]
+
+
+class Model(_Entry):
+    """A model registered from a run's best round, with its metrics at each site."""
+
+    kind: Literal["model"] = "model"
+    digest: Digest
+    run: RunId
+    best_round: int = Field(ge=1, le=1_000_000)
+    metrics: dict[SiteName, dict[Metric, Number]]
+
+
+class Evidence(_Entry):
+    """A record of how a model did at the site that signs this, by the record's digest."""
+
+    kind: Literal["evidence"] = "evidence"
+    model: Digest
+    pathway: Pathway
+    stage: Stage
+    record: Digest
+
+
+class Deployment(_Entry):
+    """The site that signs this uses a model on a pathway at a stage, from here on."""
+
+    kind: Literal["deployment"] = "deployment"
+    model: Digest
+    pathway: Pathway
+    stage: Stage
+
+
+Entry = Annotated[
+    Member | Approval | Refusal | Withdrawal | Manifest | Update | Aggregate | Model | Evidence | Deployment,
+    Field(discriminator="kind"),
+]
+
+
+class SignedEntry(Frozen):
+    """An entry with its origin's Ed25519 signature (64 bytes, standard base64).
+
+    ``key`` names the signing key: the first 8 bytes of the SHA-256 of its 32 raw bytes, in hexadecimal.
+    """
+
+    entry: Entry
+    key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+    signature: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{85}[AQgw]==$")]
+
+
+_SIGNED: TypeAdapter[SignedEntry] = TypeAdapter(SignedEntry)
+
+
+def read_signed_entry(data: bytes) -> SignedEntry:
+    """Read the bytes of a signed entry; the signature isn't checked here.
+
+    Raises:
+        EntryUnreadable: they are over 64 KiB, no known entry, or not in their one form.
+    """
+    if len(data) > LARGEST_ENTRY:
+        raise EntryUnreadable(f"the entry is {len(data)} bytes; {LARGEST_ENTRY} is the limit", code="too-large")
+    try:
+        signed = _SIGNED.validate_json(data)
+        again = signed.canonical()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise EntryUnreadable(f"not a ledger entry: {where}: {first['msg']}", code="not-an-entry") from error
+    except (CanonicalizationError, UnicodeEncodeError) as error:
+        raise EntryUnreadable("the entry has no canonical form", code="not-canonical") from error
+    if again != data:
+        raise EntryUnreadable(
+            "the entry isn't in its one form; write it as canonical JSON (RFC 8785) with every key",
+            code="not-canonical",
+        )
+    return signed

@@ -1,0 +1,54 @@
+"""Signing entries and checking who signed them.
+
+The signature (Ed25519, RFC 8032) covers ``wardround/ledger-entry/v1``, a newline, the ledger's origin, a newline,
+and the entry's canonical bytes. So it is never valid as a checkpoint or a cosignature, nor in another ledger.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from hashlib import sha256
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from wardround.contracts.ledger_entry import LARGEST_ENTRY, Entry, EntryUnreadable, SignedEntry
+
+_DOMAIN = b"wardround/ledger-entry/v1\n"
+
+
+def entry_key_id(key: bytes) -> str:
+    """The name of a raw public key in an envelope: 16 hexadecimal digits."""
+    return sha256(key).digest()[:8].hex()
+
+
+def _message(entry: Entry, ledger: str) -> bytes:
+    return _DOMAIN + ledger.encode() + b"\n" + entry.canonical()
+
+
+def sign_entry(entry: Entry, key: Ed25519PrivateKey, ledger: str) -> bytes:
+    """The bytes of a signed entry for the ledger with that origin. The same entry and key give the same bytes.
+
+    Raises:
+        EntryUnreadable: ``too-large``.
+    """
+    signed = SignedEntry(
+        entry=entry,
+        key=entry_key_id(key.public_key().public_bytes_raw()),
+        signature=b64encode(key.sign(_message(entry, ledger))).decode(),
+    )
+    data = signed.canonical()
+    if len(data) > LARGEST_ENTRY:
+        raise EntryUnreadable(f"the entry is {len(data)} bytes; {LARGEST_ENTRY} is the limit", code="too-large")
+    return data
+
+
+def is_signed_by(signed: SignedEntry, key: bytes, ledger: str) -> bool:
+    """Whether the envelope's signature is by the raw public key, for the ledger with that origin."""
+    if signed.key != entry_key_id(key):
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(b64decode(signed.signature), _message(signed.entry, ledger))
+    except (InvalidSignature, ValueError):
+        return False
+    return True

@@ -1,0 +1,97 @@
+"""Who may write to the ledger and who witnesses it: what the ledger's own `member` entries say."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from wardround.contracts.ledger_entry import HUB, Member, SignedEntry
+from wardround.foundation.errors import WardroundError
+from wardround.ledger.envelope import is_signed_by
+from wardround.ledger.note import NoteRefused, SignatureType, Verifier
+
+_OF_THE_HUB = frozenset({"member", "aggregate", "model"})
+
+
+class EntryRefused(WardroundError):
+    """An entry that the ledger doesn't take.
+
+    Codes: ``too-large``, ``not-an-entry``, ``not-canonical``; ``unknown-origin``, ``wrong-origin``,
+    ``bad-signature``, ``bad-member``; ``reference-missing``, ``reference-kind``, ``reference-mismatch``.
+    """
+
+    code = "not-an-entry"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """A site's public keys: 32 raw bytes for its entries, and its cosignature verifier."""
+
+    entry: bytes
+    witness: Verifier
+
+
+class Members:
+    """The sites announced so far, by the newest announcement of each.
+
+    Args:
+        hub: the ledger's own verifier; the hub signs its entries with the same key.
+    """
+
+    def __init__(self, hub: Verifier) -> None:
+        self._hub = hub
+        self._keys: dict[str, Keys] = {}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def witnesses(self) -> list[Verifier]:
+        """The cosignature keys of all sites."""
+        return [keys.witness for keys in self._keys.values()]
+
+    def witness(self, site: str) -> Verifier | None:
+        """The cosignature key of one site, if it is a member."""
+        keys = self._keys.get(site)
+        return None if keys is None else keys.witness
+
+    def check(self, signed: SignedEntry) -> None:
+        """Check that the entry is signed by the key of the origin that it names, and of a kind for that origin.
+
+        Raises:
+            EntryRefused: ``unknown-origin``, ``wrong-origin`` or ``bad-signature``.
+        """
+        entry = signed.entry
+        if entry.origin == HUB:
+            key = self._hub.key
+        elif entry.origin in self._keys:
+            key = self._keys[entry.origin].entry
+        else:
+            raise EntryRefused(f"{entry.origin} isn't a member; the hub announces it first", code="unknown-origin")
+        if (entry.kind in _OF_THE_HUB) != (entry.origin == HUB):
+            raise EntryRefused(f"{entry.origin} can't record a {entry.kind}", code="wrong-origin")
+        if not is_signed_by(signed, key, self._hub.name):
+            raise EntryRefused(
+                f"the entry isn't signed by the key that {entry.origin} is known by", code="bad-signature"
+            )
+
+    def enrol(self, member: Member) -> None:
+        """Take a checked announcement into account.
+
+        Raises:
+            EntryRefused: ``bad-member``, if its witness key isn't a cosignature key named as the site is.
+        """
+        try:
+            witness = Verifier.parse(member.witness)
+        except NoteRefused as error:
+            raise EntryRefused(
+                f"the witness key of {member.site} is unreadable: {error}", code="bad-member"
+            ) from error
+        if member.site == HUB or witness.name != member.site or witness.type is not SignatureType.COSIGNATURE:
+            raise EntryRefused(
+                f"the witness key of {member.site} isn't a cosignature key of that name", code="bad-member"
+            )
+        self._keys[member.site] = Keys(b64decode(member.entry_key), witness)
