@@ -8,6 +8,7 @@ coded "Neoplasm" in SNOMED CT (PS3.16 CID 7150 and 7151). Masks are bool (Z, Y, 
 import copy
 import io
 import uuid
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -169,26 +170,29 @@ def _write(
         tracking_id="glioma",
     )
     segment.SegmentDescription = by.description
-    written = hd.seg.Segmentation(
-        source_images=[_header(ds) for ds in datasets],
-        pixel_array=mask.astype(np.uint8),
-        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[segment],
-        series_instance_uid=series_instance_uid or _made_uid(),
-        series_number=by.series_number,
-        sop_instance_uid=sop_instance_uid or _made_uid(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=by.model[:64],
-        software_versions=by.version[:64],
-        device_serial_number="1",
-        content_description=by.description,
-        content_creator_name=by.annotator,
-        content_label="GLIOMA",
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        omit_empty_frames=bool(mask.any()),
-        series_description=by.series_description,
-    )
+    with warnings.catch_warnings():
+        # highdicom's warnings quote person names, which must not reach a log.
+        warnings.simplefilter("ignore")
+        written = hd.seg.Segmentation(
+            source_images=[_header(ds) for ds in datasets],
+            pixel_array=mask.astype(np.uint8),
+            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=[segment],
+            series_instance_uid=series_instance_uid or _made_uid(),
+            series_number=by.series_number,
+            sop_instance_uid=sop_instance_uid or _made_uid(),
+            instance_number=1,
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name=by.model[:64],
+            software_versions=by.version[:64],
+            device_serial_number="1",
+            content_description=by.description,
+            content_creator_name=by.annotator,
+            content_label="GLIOMA",
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            omit_empty_frames=bool(mask.any()),
+            series_description=by.series_description,
+        )
     if by.at is not None:
         for name in ("InstanceCreation", "Series", "Content"):
             setattr(written, f"{name}Date", by.at.strftime("%Y%m%d"))
