@@ -1,0 +1,270 @@
+"""Model packages: MONAI Bundles whose configuration is data.
+
+Layout of a bundle (MONAI Bundle specification, https://docs.monai.io/en/stable/bundle.html):
+`configs/metadata.json`, `configs/{train,evaluate,inference}.json`, `models/model.safetensors` once trained,
+`docs/README.md`, a licence. MONAI's ConfigParser would run any code that a bundle names (`$` expressions,
+`_target_` of any import path); here only known targets are accepted and nothing is evaluated.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from wardround.foundation.files import write_whole
+from wardround.learning.arrays import Arrays, check, from_bytes, to_bytes
+from wardround.learning.case import Preparation
+from wardround.learning.settings import Augmentation, Postprocessing, TrainingSetting
+
+CONFIGS = ("metadata.json", "train.json", "evaluate.json", "inference.json")
+WEIGHTS = Path("models") / "model.safetensors"
+TARGETS = frozenset({"monai.networks.nets.UNet"})
+"""What a `_target_` may name."""
+EXPRESSIONS: frozenset[str] = frozenset()
+"""The `$` expressions that a bundle may hold, to the letter."""
+_METADATA = {
+    "version": str,
+    "monai_version": str,
+    "pytorch_version": str,
+    "numpy_version": str,
+    "required_packages_version": dict,
+    "task": str,
+    "description": str,
+    "authors": str,
+    "copyright": str,
+    "network_data_format": dict,
+    "changelog": dict,
+}
+_SPECIAL = frozenset({"_target_", "_desc_"})
+_LARGEST_FILE = 2 * 1024**3
+
+
+class BundleRefused(ValueError):
+    """A model package that can't be used; `reason` is a short code."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a model package says, checked.
+
+    network: MONAI's `network_def`, a `_target_` of `TARGETS` and its arguments.
+    settings: named ways to train it; `default` is always there.
+    """
+
+    name: str
+    version: str
+    network: Mapping[str, Any]
+    preparation: Preparation
+    postprocessing: Postprocessing
+    augmentation: Augmentation
+    settings: Mapping[str, TrainingSetting]
+
+    def setting(self, name: str = "default") -> TrainingSetting:
+        """The training setting of this name. Raises `BundleRefused` (`unknown-setting`) where there is none."""
+        if name not in self.settings:
+            raise BundleRefused(
+                "unknown-setting", f"{self.name} has no setting {name!r}; it has {', '.join(sorted(self.settings))}"
+            )
+        return self.settings[name]
+
+
+def packaged(name: str = "brain-mri-glioma") -> Path:
+    """The directory of a model package that is part of this installation.
+
+    Raises:
+        BundleRefused: `unknown-package`.
+    """
+    home = Path(__file__).parent.parent / "bundles"
+    known = {
+        entry.name.replace("_", "-"): entry for entry in sorted(home.iterdir()) if (entry / "configs").is_dir()
+    }
+    if name not in known:
+        raise BundleRefused("unknown-package", f"no model package {name!r}; installed are {', '.join(known)}")
+    return known[name]
+
+
+def read_bundle(directory: Path) -> Bundle:
+    """Read and check the configuration of a bundle, weights aside.
+
+    Raises:
+        BundleRefused: `incomplete`, `unreadable`, `code` (a `$` expression, a `%` macro or a special key that
+            MONAI would act on), `unknown-target`, `wrong-metadata`, `wrong-network`, `wrong-config`.
+    """
+    documents = {name: _read_json(directory, name) for name in CONFIGS}
+    for name, document in documents.items():
+        _check_data(document, name)
+    metadata, inference, train = documents["metadata.json"], documents["inference.json"], documents["train.json"]
+    for key, kind in _METADATA.items():
+        if not isinstance(metadata.get(key), kind):
+            raise BundleRefused("wrong-metadata", f"metadata.json: {key} is missing or not a {kind.__name__}")
+    network = inference.get("network_def")
+    if not isinstance(network, dict) or "_target_" not in network:
+        raise BundleRefused("wrong-network", "inference.json: network_def is missing or names no _target_")
+    try:
+        preparation = Preparation.from_mapping(inference.get("preparation", {}))
+        postprocessing = Postprocessing.from_mapping(inference.get("postprocessing", {}))
+        augmentation = Augmentation.from_mapping(train.get("augmentation", {}))
+        settings = {name: TrainingSetting.from_mapping(value) for name, value in train.get("settings", {}).items()}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BundleRefused("wrong-config", f"inference.json or train.json: {error}") from error
+    if "default" not in settings:
+        raise BundleRefused("wrong-config", "train.json: settings holds no default")
+    _check_network(network, preparation)
+    return Bundle(
+        name=str(metadata.get("name", directory.name)),
+        version=metadata["version"],
+        network=network,
+        preparation=preparation,
+        postprocessing=postprocessing,
+        augmentation=augmentation,
+        settings=settings,
+    )
+
+
+def load_bundle(directory: Path) -> tuple[Bundle, Arrays]:
+    """A trained bundle: its checked configuration and its weights.
+
+    Raises:
+        BundleRefused: as `read_bundle`, or `no-weights`.
+        ArraysRefused: the weights are damaged or not finite.
+    """
+    bundle = read_bundle(directory)
+    path = directory / WEIGHTS
+    if not path.is_file():
+        raise BundleRefused("no-weights", f"the bundle has no {WEIGHTS.as_posix()}; export a trained model")
+    arrays = from_bytes(path.read_bytes())
+    check(arrays)
+    return bundle, arrays
+
+
+def export_bundle(arrays: Arrays, target: Path, metadata: Mapping[str, Any], *, package: Path | None = None) -> str:
+    """Write a complete MONAI Bundle of the package with these weights to `target`, and return its digest.
+
+    `metadata` is laid over the package's `metadata.json`, key by key.
+
+    Raises:
+        FileExistsError: `target` is there and isn't an empty directory.
+        BundleRefused, ArraysRefused: package, metadata or weights aren't what they have to be.
+    """
+    source = package or packaged()
+    read_bundle(source)
+    check(arrays)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise FileExistsError(f"{target} is not an empty directory; choose another or empty it")
+    merged = {**_read_json(source, "metadata.json"), **metadata}
+    _check_data(merged, "metadata")
+    for path in _files(source):
+        if path != Path("configs/metadata.json"):
+            write_whole(target / path, (source / path).read_bytes(), mode=0o644)
+    write_whole(target / "configs/metadata.json", _json_bytes(merged), mode=0o644)
+    write_whole(target / WEIGHTS, to_bytes(arrays), mode=0o644)
+    try:
+        read_bundle(target)
+    except BundleRefused:
+        shutil.rmtree(target)
+        raise
+    return bundle_digest(target)
+
+
+def bundle_digest(directory: Path) -> str:
+    """SHA-256, in hexadecimal, of a bundle's files: their relative POSIX paths, in order, and their content.
+
+    Caches of Python and hidden files don't count. Each path and each content goes in with its length before it
+    (8 bytes, big-endian).
+
+    Raises:
+        BundleRefused: `unreadable`, a link or something else that isn't a plain file is among them; `incomplete`,
+            there is no file.
+    """
+    state = sha256(b"wardround-bundle-1\n")
+    names = sorted(_files(directory), key=lambda path: path.as_posix())
+    if not names:
+        raise BundleRefused("incomplete", "the bundle's directory holds no file")
+    for name in names:
+        for part in (name.as_posix().encode(), (directory / name).read_bytes()):
+            state.update(len(part).to_bytes(8, "big"))
+            state.update(part)
+    return state.hexdigest()
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    for path in directory.rglob("*"):
+        name = path.relative_to(directory)
+        if any(part == "__pycache__" or part.startswith(".") for part in name.parts):
+            continue
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            raise BundleRefused("unreadable", f"{name.as_posix()} is not a plain file")
+        if path.is_file():
+            yield name
+
+
+def _read_json(directory: Path, name: str) -> dict[str, Any]:
+    path = directory / "configs" / name
+    if not path.is_file():
+        raise BundleRefused("incomplete", f"the bundle has no configs/{name}")
+    if path.stat().st_size > 1024 * 1024:
+        raise BundleRefused("unreadable", f"configs/{name} is larger than 1 MiB")
+    try:
+        document = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise BundleRefused("unreadable", f"configs/{name} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise BundleRefused("unreadable", f"configs/{name} is not a JSON object")
+    return document
+
+
+def _json_bytes(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _check_data(value: object, where: str) -> None:
+    """Refuse whatever MONAI's ConfigParser would run, import or read in place of taking it as data."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str) or key.startswith(("$", "%", "@", "+")):
+                raise BundleRefused("code", f"{where}: the key {key!r} is not a plain name")
+            if key == "imports" or (key.startswith("_") and key not in _SPECIAL):
+                raise BundleRefused("code", f"{where}: the key {key!r} would make MONAI act on it")
+            if key == "_target_" and inner not in TARGETS:
+                raise BundleRefused(
+                    "unknown-target", f"{where}: _target_ {inner!r} is not one of {sorted(TARGETS)}"
+                )
+            _check_data(inner, f"{where}: {key}")
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_data(inner, where)
+    elif isinstance(value, str):
+        if value.startswith("$") and value not in EXPRESSIONS:
+            raise BundleRefused("code", f"{where} holds a $ expression, which is code; only data is accepted")
+        if value.startswith(("%", "__local_refs")):
+            raise BundleRefused("code", f"{where} holds a % macro, which reads another file")
+    elif not (value is None or isinstance(value, bool | int | float)):
+        raise BundleRefused("wrong-config", f"{where} holds a {type(value).__name__}, which JSON can't")
+
+
+def _check_network(network: Mapping[str, Any], preparation: Preparation) -> None:
+    channels = network.get("channels")
+    if (
+        not isinstance(channels, list)
+        or not 2 <= len(channels) <= 8
+        or not all(isinstance(n, int) and 0 < n <= 1024 for n in channels)
+    ):
+        raise BundleRefused(
+            "wrong-network", "network_def: channels is not a list of 2 to 8 whole numbers up to 1024"
+        )
+    wanted = {"spatial_dims": 2, "in_channels": preparation.channels, "out_channels": 1}
+    for key, value in wanted.items():
+        if network.get(key) != value:
+            raise BundleRefused("wrong-network", f"network_def: {key} is {network.get(key)!r}, must be {value}")
+    factor = 2 ** (len(channels) - 1)
+    if any(extent % factor or not 0 < extent <= 1024 for extent in preparation.grid):
+        raise BundleRefused("wrong-network", f"the grid {preparation.grid} is not made of multiples of {factor}")
