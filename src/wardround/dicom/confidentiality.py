@@ -1,8 +1,8 @@
 """Which attribute is treated how: PS3.15 Annex E as a table, for a chosen profile.
 
 The table (``data/confidentiality.json``, its edition inside) states DICOM's actions;
-``data/deidentification_scope.json`` states what this project accepts and keeps beyond it. :class:`Rules` joins the two into one action per tag. An
-attribute that neither the DICOM dictionary nor these tables know is removed.
+``data/deidentification_scope.json`` states what this project accepts and keeps beyond it. :class:`Rules` joins the
+two into one action per tag. An attribute that neither the DICOM dictionary nor these tables know is removed.
 """
 
 from __future__ import annotations

@@ -30,11 +30,10 @@ from wardround.dicom.deidentify_elements import (
     malformed,
 )
 from wardround.dicom.errors import Reason, Refused
+from wardround.dicom.header_meta import file_meta, read_file_meta
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.dicom.statement import Deidentified, Identity, Statement
 
-IMPLEMENTATION_CLASS_UID = "2.25.254862103954871203669541870236541789512"
-IMPLEMENTATION_VERSION = f"WARDROUND_{__version__}"[:16]
 SOFTWARE = f"Wardround {__version__}"
 
 _IMPLICIT = "1.2.840.10008.1.2"
@@ -235,22 +234,6 @@ class _Facts:
                 raise Refused(Reason.PIXEL_LENGTH, "the pixel data are longer than the picture; store it again")
 
 
-def file_meta(sop_class: str, sop_uid: str, transfer_syntax: str) -> bytes:
-    """Zeroed preamble, prefix and file meta information that tells nothing of its origin (PS3.10 7.1)."""
-    elements = [
-        Element(0x00020001, b"OB", b"\0\x01"),
-        Element(0x00020002, b"UI", sop_class.encode()),
-        Element(0x00020003, b"UI", sop_uid.encode()),
-        Element(0x00020010, b"UI", transfer_syntax.encode()),
-        Element(0x00020012, b"UI", IMPLEMENTATION_CLASS_UID.encode()),
-        Element(0x00020013, b"SH", IMPLEMENTATION_VERSION.encode()),
-    ]
-    writer = ElementWriter(Encoding(implicit=False))
-    body = writer.data_set(elements)
-    length = writer.data_set([Element(0x00020000, b"UL", struct.pack("<L", len(body)))])
-    return b"".join((bytes(128), b"DICM", length, body))
-
-
 def _code(value: str, meaning: str) -> list[Element]:
     return [
         Element(0x00080100, b"SH", value.encode()),
@@ -267,11 +250,8 @@ def _read(source: Path | bytes | BinaryIO) -> bytes:
 
 def _dataset_bytes(data: bytes, accepted: frozenset[str]) -> tuple[bytes, str]:
     """The data set of a Part 10 file and its transfer syntax; deflated data come inflated, as Explicit VR."""
-    if data[128:132] != b"DICM":
-        raise Refused(Reason.NOT_PART10, "this is no DICOM Part 10 file; export it with file meta information")
-    meta, start = ElementReader(data, Encoding(implicit=False)).file_meta(132)
-    raw = next((element.value for element in meta if element.tag == 0x00020010), b"")
-    transfer_syntax = raw.strip(b" \0").decode("latin-1") if isinstance(raw, bytes) else ""
+    meta, start = read_file_meta(data)
+    transfer_syntax = meta.get(0x00020010, "")
     if transfer_syntax not in accepted:
         raise Refused(Reason.TRANSFER_SYNTAX, "the transfer syntax isn't on the list; store it in another one")
     if transfer_syntax != _DEFLATED:

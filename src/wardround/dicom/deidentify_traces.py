@@ -21,7 +21,8 @@ class Traces:
 
     Names are searched part by part; identifiers, addresses and dates whole and per value; UIDs whole. Parts
     of six characters and more may occur nowhere outside the pixel data, shorter ones and numbers nowhere as a
-    word of their own in kept text. Parts shorter than three characters (names) or four (identifiers) can't be told from chance.
+    word of their own in kept text. Parts shorter than three characters (names) or four (identifiers) can't be
+    told from chance.
     """
 
     def __init__(self, rules: Rules) -> None:

@@ -50,3 +50,11 @@ class PeerUnreachable(DicomError):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+
+
+class AssociationRefused(DicomError):
+    """The peer answered and refused the association. ``text`` says on what ground and what to change there."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text

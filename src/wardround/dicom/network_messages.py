@@ -1,0 +1,97 @@
+"""What passes between the DICOM network and the rest of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+from wardround.dicom.header_meta import file_meta
+
+OUT_OF_RESOURCES = 0xA700
+CANNOT_UNDERSTAND = 0xC000
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One object as it came: ``dataset_bytes`` is the data set in its transfer syntax, untouched."""
+
+    called_ae: str
+    calling_ae: str
+    sop_class_uid: str
+    sop_instance_uid: str = field(repr=False)
+    transfer_syntax_uid: str
+    dataset_bytes: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The object is safely stored; the sender may forget it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedStorage:
+    """The object isn't stored. ``status`` goes to the sender (PS3.4 B.2.3), 0xA700 meaning: try again later."""
+
+    status: int = CANNOT_UNDERSTAND
+
+
+Sink = Callable[[Received], Accepted | RefusedStorage]
+
+
+class Receiver(Protocol):
+    """A Storage SCP, as the node sees it."""
+
+    @property
+    def port(self) -> int:
+        """The TCP port that it listens on."""
+
+    def start(self) -> None:
+        """Listen. Raises OSError if the address is taken."""
+
+    def stop(self) -> None:
+        """Stop listening and end what is going on. Harmless if it isn't running."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A DICOM application entity to talk to."""
+
+    host: str
+    port: int
+    ae_title: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedObject:
+    """An object that the peer didn't take. ``status`` is its answer, None if there was none; ``text`` says why."""
+
+    sop_instance_uid: str = field(repr=False)
+    status: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendReport:
+    """How a transfer went: SOP Instance UIDs that the peer took, in order, and what it didn't take."""
+
+    accepted: tuple[str, ...] = field(repr=False)
+    refused: tuple[RefusedObject, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the peer took everything."""
+        return not self.refused
+
+
+def write_part10(received: Received) -> bytes:
+    """The object as a DICOM Part 10 file (PS3.10 section 7), its data set byte for byte as received."""
+    meta = file_meta(received.sop_class_uid, received.sop_instance_uid, received.transfer_syntax_uid)
+    return meta + received.dataset_bytes
