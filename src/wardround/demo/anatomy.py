@@ -205,8 +205,10 @@ def _lesion(
     core = _step(body, 1.5)
     # Oedema follows the white matter and stops at the cortex.
     rim = _step(body + plan.rim * (1 + 0.6 * smooth_noise(rng, axes, (12, 9, 9))) * (1 - 0.7 * grey), 2.0)
-    cyst = core * _step(body - (1 - 0.75 * plan.cyst) * plan.radius, 2.0) if plan.cyst > 0 else np.zeros_like(core)
-    return core, np.maximum(rim, core), np.asarray(cyst, dtype=np.float32)
+    hollow = np.zeros_like(core)
+    if plan.cyst > 0:
+        hollow = core * _step(np.asarray(body - (1 - 0.75 * plan.cyst) * plan.radius, dtype=np.float32), 2.0)
+    return core, np.maximum(rim, core), hollow
 
 
 def _lesion_centre(
