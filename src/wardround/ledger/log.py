@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from wardround.contracts.ledger_entry import Entry, EntryUnreadable, Member, read_signed_entry
 from wardround.foundation.errors import NotFound
@@ -108,6 +108,7 @@ class Log:
         checkpoint = Checkpoint(self.origin, leaves, store.root(tx, leaves))
         note = sign_checkpoint(checkpoint, self._signer)
         tx.execute(insert(tables.checkpoints).values(size=leaves, root=checkpoint.root, note=note, at=at))
+        tx.execute(update(tables.head).values(verified=leaves))
         return note
 
     def published(self, tx: Transaction) -> str | None:
