@@ -12,6 +12,15 @@ import numpy as np
 
 _UTF_8, _LATIN_1, _LATIN_2, _GREEK, _CYRILLIC = "ISO_IR 192", "ISO_IR 100", "ISO_IR 101", "ISO_IR 126", "ISO_IR 144"
 
+_CODECS = {
+    "": "ascii",
+    _UTF_8: "utf-8",
+    _LATIN_1: "iso8859-1",
+    _LATIN_2: "iso8859-2",
+    _GREEK: "iso8859-7",
+    _CYRILLIC: "iso8859-5",
+}
+
 # Family name, name of a woman, name of a man, specific character set (PS3.3 section C.12.1.1.2).
 _NAMES: tuple[tuple[str, str, str, str], ...] = (
     ("Harrowgate", "Edith", "Walter", ""),
@@ -107,9 +116,10 @@ def invent_identity(
     number = _test_number(rng)
     digits = "".join(str(digit) for digit in rng.integers(0, 10, 8))
     street = f"{int(rng.integers(1, 140))} {_STREETS[int(rng.integers(len(_STREETS)))]}"
+    name = f"{family}^{given}"
     return Identity(
-        name=f"{family}^{given}",
-        character_set=character_set,
+        name=name,
+        character_set=_fitting(character_set, name, institution, institution_address),
         patient_id=number,
         other_patient_id=f"HN{digits}",
         birth_date=_birthday(study_date, years, int(rng.integers(365))),
@@ -132,6 +142,16 @@ def invent_identity(
         # A UID derived from a random 128-bit number (PS3.5 section B.2), shortened to leave room for parts.
         uid_root=f"2.25.{int(rng.integers(1 << 62))}{int(rng.integers(1 << 40))}",
     )
+
+
+def _fitting(character_set: str, *texts: str) -> str:
+    """The character set where it holds all the texts, else UTF-8."""
+    try:
+        for text in texts:
+            text.encode(_CODECS[character_set])
+    except UnicodeEncodeError:
+        return _UTF_8
+    return character_set
 
 
 def _birthday(study_date: date, age: int, days_after: int) -> date:

@@ -7,7 +7,7 @@ instance, Explicit VR Little Endian; the mask as a DICOM SEG of algorithm type M
 import io
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pydicom
@@ -57,6 +57,29 @@ class DemoPatient:
         """Millimetres along (z, y, x)."""
         z, y, x = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(z), float(y), float(x)
+
+
+class DemoHospital(Protocol):
+    """Where a demonstration's patients come from, one at a time.
+
+    code: lower case letters, digits and hyphens, unique among the hospitals. keys: every patient. clinic_key: the
+    one among them to hold back where a study is wanted that took no part in training.
+    """
+
+    @property
+    def code(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def keys(self) -> tuple[str, ...]: ...
+    @property
+    def clinic_key(self) -> str: ...
+    def patient(self, key: str) -> DemoPatient: ...
+
+
+def clinic_patient(hospital: DemoHospital) -> DemoPatient:
+    """The patient to hold back for the clinic: the same one each time, with a lesion of about median size."""
+    return hospital.patient(hospital.clinic_key)
 
 
 class StudyInstances(NamedTuple):

@@ -6,7 +6,6 @@ Everything follows from (seed, hospital, patient number): the same three give th
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -14,24 +13,6 @@ from wardround.demo.anatomy import LesionPlan, build_head, grid
 from wardround.demo.identities import Canaries, invent_identity
 from wardround.demo.patients import DemoPatient, axial_affine
 from wardround.demo.scanners import SCANNERS, Scanner
-
-
-class DemoHospital(Protocol):
-    """Where a demonstration's patients come from, one at a time.
-
-    code: lower case letters, digits and hyphens, unique among the hospitals. keys: every patient. clinic_key: the
-    one among them to hold back where a study is wanted that took no part in training.
-    """
-
-    @property
-    def code(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def keys(self) -> tuple[str, ...]: ...
-    @property
-    def clinic_key(self) -> str: ...
-    def patient(self, key: str) -> DemoPatient: ...
 
 
 @dataclass(frozen=True, slots=True)
