@@ -1,0 +1,184 @@
+"""What may be asked of the enclave: counts, cases, cohorts as they stand, and a case's voxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from wardround.contracts.cohort_query import CohortQuestion
+from wardround.foundation.database import Database
+from wardround.foundation.files import ObjectStore
+from wardround.node.enclave.case import Case, CaseRef, CaseUnusable, Manifest, Volumes, case_digest
+from wardround.node.enclave.tables import EnclaveInstance, EnclaveLabel, EnclavePatient, EnclaveSeries, EnclaveStudy
+
+LABEL_MODALITY = "SEG"
+_Query = Select[*tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the enclave holds. `series` doesn't count labels. `unlinked_labels` await the series that they name."""
+
+    patients: int
+    studies: int
+    series: int
+    instances: int
+    bytes: int
+    reference_labels: int
+    unlinked_labels: int
+
+
+class Enclave:
+    """The de-identified data of one site.
+
+    Args:
+        database: the node's database, upgraded.
+        objects: the store of the de-identified objects.
+        volumes: directory for the volumes made of them.
+    """
+
+    def __init__(self, database: Database, objects: ObjectStore, *, volumes: Path) -> None:
+        self.database = database
+        self.objects = objects
+        self._volumes = Volumes(volumes, objects)
+
+    def count(self, question: CohortQuestion) -> int:
+        """The exact number of distinct patients; `contracts.cohort_query.disclosed` decides what of it is told."""
+        query = select(func.count(EnclaveSeries.pseudonym.distinct()))
+        with self.database.reading() as session:
+            return session.scalar(_asked(query, question)) or 0
+
+    def find(self, question: CohortQuestion) -> tuple[CaseRef, ...]:
+        """The cases that answer to `question`, in the order of pseudonym, study and series."""
+        query = _asked(_names(), question)
+        query = query.order_by(EnclaveSeries.pseudonym, EnclaveSeries.study_uid, EnclaveSeries.uid)
+        with self.database.reading() as session:
+            found = session.execute(query).tuples().all()
+            instances = _instances(session, _asked(select(EnclaveSeries.uid), question))
+            labels = _labels(session)
+        return tuple(
+            CaseRef(
+                pseudonym=pseudonym,
+                study=study,
+                series=series,
+                label=label[0] if label else None,
+                digest=case_digest(instances[series], label[1] if label else None),
+            )
+            for pseudonym, study, series in found
+            for label in (labels.get((pseudonym, series)) if question.has_label is not False else None,)
+        )
+
+    def manifest(self, question: CohortQuestion) -> Manifest:
+        """The cohort of `question` as it stands now, to be frozen; the same contents give the same digest."""
+        return Manifest(question=question, cases=self.find(question))
+
+    def case(self, ref: CaseRef) -> Case:
+        """The voxels of a case, as they were when `ref` was found.
+
+        Raises:
+            CaseUnusable: it gives no regular volume; or its series or label has changed since and no volume of it was
+                kept (code `case-changed`).
+        """
+        kept = self._volumes.kept(ref)
+        if kept is not None:
+            return kept
+        with self.database.reading() as session:
+            instances = _instances(session, select(EnclaveSeries.uid).where(EnclaveSeries.uid == ref.series))
+            label = None
+            if ref.label is not None:
+                label = session.scalar(select(EnclaveInstance.digest).where(EnclaveInstance.uid == ref.label))
+        digests = instances.get(ref.series, [])
+        if case_digest(digests, label) != ref.digest:
+            raise CaseUnusable(
+                "a series or its label has changed since the cohort was frozen; freeze it anew", code="case-changed"
+            )
+        return self._volumes.make(ref, digests, label)
+
+    def totals(self) -> Totals:
+        """What the enclave holds now."""
+        labelled = aliased(EnclaveSeries)
+        linked = exists().where(
+            labelled.uid == EnclaveLabel.labelled_series_uid, labelled.pseudonym == EnclaveLabel.pseudonym
+        )
+        with self.database.reading() as session:
+
+            def number(query: _Query) -> int:
+                return int(session.scalar(query) or 0)
+
+            return Totals(
+                patients=number(select(func.count()).select_from(EnclavePatient)),
+                studies=number(select(func.count()).select_from(EnclaveStudy)),
+                series=number(select(func.count()).select_from(EnclaveSeries).where(_is_image())),
+                instances=number(select(func.count()).select_from(EnclaveInstance)),
+                bytes=number(select(func.sum(EnclaveInstance.size))),
+                reference_labels=number(
+                    select(func.count()).select_from(EnclaveLabel).where(EnclaveLabel.is_reference, linked)
+                ),
+                unlinked_labels=number(select(func.count()).select_from(EnclaveLabel).where(~linked)),
+            )
+
+
+def _asked(query: _Query, question: CohortQuestion) -> _Query:
+    """`query` over the series that meet all conditions of `question` together."""
+    conditions: list[ColumnElement[bool]] = [_is_image()]
+    query = query.select_from(EnclaveSeries)
+    if question.sex is not None:
+        query = query.join(EnclavePatient, EnclavePatient.pseudonym == EnclaveSeries.pseudonym)
+        conditions.append(EnclavePatient.sex == question.sex)
+    if question.min_age is not None:
+        conditions.append(EnclaveSeries.age >= question.min_age)
+    if question.max_age is not None:
+        conditions.append(EnclaveSeries.age <= question.max_age)
+    if question.modality is not None:
+        conditions.append(EnclaveSeries.modality == question.modality)
+    if question.body_part is not None:
+        conditions.append(EnclaveSeries.body_part == question.body_part)
+    if question.has_label is not None:
+        labelled = exists().where(
+            EnclaveLabel.labelled_series_uid == EnclaveSeries.uid,
+            EnclaveLabel.pseudonym == EnclaveSeries.pseudonym,
+            EnclaveLabel.is_reference,
+        )
+        conditions.append(labelled if question.has_label else ~labelled)
+    return query.where(and_(*conditions))
+
+
+def _names() -> _Query:
+    return select(EnclaveSeries.pseudonym, EnclaveSeries.study_uid, EnclaveSeries.uid)
+
+
+def _is_image() -> ColumnElement[bool]:
+    """Labels are series too; they are counted with what they label, never for themselves."""
+    return or_(EnclaveSeries.modality.is_(None), EnclaveSeries.modality != LABEL_MODALITY)
+
+
+def _instances(session: Session, series: _Query) -> dict[str, list[str]]:
+    """The digests of the objects of each series."""
+    found: dict[str, list[str]] = {}
+    query = (
+        select(EnclaveInstance.series_uid, EnclaveInstance.digest)
+        .where(EnclaveInstance.series_uid.in_(series))
+        .order_by(EnclaveInstance.series_uid, EnclaveInstance.position, EnclaveInstance.uid)
+    )
+    for uid, digest in session.execute(query).tuples():
+        found.setdefault(uid, []).append(digest)
+    return found
+
+
+def _labels(session: Session) -> dict[tuple[str, str], tuple[str, str]]:
+    """The reference label of each patient's series, as its UID and digest; of several, the one that came last."""
+    query = (
+        select(
+            EnclaveLabel.pseudonym, EnclaveLabel.labelled_series_uid, EnclaveInstance.uid, EnclaveInstance.digest
+        )
+        .join(EnclaveInstance, EnclaveInstance.uid == EnclaveLabel.uid)
+        .where(EnclaveLabel.is_reference)
+        .order_by(EnclaveInstance.indexed_at, EnclaveInstance.uid)
+    )
+    return {
+        (pseudonym, series): (uid, digest) for pseudonym, series, uid, digest in session.execute(query).tuples()
+    }

@@ -1,0 +1,45 @@
+"""The states of a received instance, and every step between them that is allowed.
+
+```
+arrives ─┬─ research ─ received ─┬─ deidentified   the de-identified copy is in the enclave, the original is gone
+         │                       └─ refused        stays in quarantine with its reason
+         ├─ clinic ─── clinical ─── purged         and clinical again when it is sent again
+         └──────────── refused                     at the door, with its reason
+```
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    RECEIVED = "received"
+    DEIDENTIFIED = "deidentified"
+    REFUSED = "refused"
+    CLINICAL = "clinical"
+    PURGED = "purged"
+
+
+FIRST = frozenset({State.RECEIVED, State.CLINICAL, State.REFUSED})
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.RECEIVED: frozenset({State.DEIDENTIFIED, State.REFUSED}),
+    State.CLINICAL: frozenset({State.PURGED}),
+    State.PURGED: frozenset({State.CLINICAL}),
+    State.DEIDENTIFIED: frozenset(),
+    State.REFUSED: frozenset(),
+}
+
+
+class WrongStep(RuntimeError):
+    """A step between two states that isn't in the table: a mistake in this program."""
+
+
+def check_step(before: State | None, after: State) -> None:
+    """Let a step pass that is in the table; `None` is the moment before an instance arrives.
+
+    Raises:
+        WrongStep: it isn't.
+    """
+    if after not in (FIRST if before is None else TRANSITIONS[before]):
+        raise WrongStep(f"an instance doesn't go from {before or 'arrival'} to {after}")
