@@ -62,6 +62,6 @@ class WeightedMean:
         """
         if self._count == 0:
             raise ArraysRefused("empty", "no update was taken in, so there is no mean")
-        mean = {name: (summed / self._weight).astype(np.float32) for name, summed in self._sums.items()}
+        mean = {name: np.asarray(summed / self._weight, np.float32) for name, summed in self._sums.items()}
         check(mean)
         return mean

@@ -50,7 +50,7 @@ def to_bytes(arrays: Mapping[str, NDArray[np.float32]]) -> bytes:
         ArraysRefused: `wrong-type`, an array isn't float32; `empty`, there is none.
     """
     _check_types(arrays)
-    return save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
+    return save({name: np.asarray(arrays[name], order="C") for name in sorted(arrays)})
 
 
 def from_bytes(data: bytes) -> Arrays:
@@ -83,7 +83,7 @@ def digest(arrays: Mapping[str, NDArray[np.float32]]) -> str:
         state.update(encoded)
         for number in (array.ndim, *array.shape):
             state.update(number.to_bytes(8, "big"))
-        state.update(np.ascontiguousarray(array, dtype="<f4").data)
+        state.update(np.asarray(array, dtype="<f4", order="C").tobytes())
     return state.hexdigest()
 
 
@@ -99,13 +99,13 @@ def norm(arrays: Mapping[str, NDArray[np.float32]]) -> float:
 def difference(arrays: Mapping[str, NDArray[np.float32]], base: Mapping[str, NDArray[np.float32]]) -> Arrays:
     """`arrays` - `base`, name by name. Raises `ArraysRefused` where they aren't of the same model."""
     check(arrays, like=base)
-    return {name: arrays[name] - base[name] for name in sorted(base)}
+    return {name: np.asarray(arrays[name] - base[name]) for name in sorted(base)}
 
 
 def total(arrays: Mapping[str, NDArray[np.float32]], delta: Mapping[str, NDArray[np.float32]]) -> Arrays:
     """`arrays` + `delta`, name by name. Raises `ArraysRefused` where they aren't of the same model."""
     check(delta, like=arrays)
-    return {name: arrays[name] + delta[name] for name in sorted(arrays)}
+    return {name: np.asarray(arrays[name] + delta[name]) for name in sorted(arrays)}
 
 
 def check(

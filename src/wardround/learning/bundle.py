@@ -23,7 +23,7 @@ from wardround.learning.settings import Augmentation, Postprocessing, TrainingSe
 
 CONFIGS = ("metadata.json", "train.json", "evaluate.json", "inference.json")
 WEIGHTS = Path("models") / "model.safetensors"
-TARGETS = frozenset({"monai.networks.nets.UNet"})
+TARGETS = frozenset({"monai.networks.nets.SegResNet", "monai.networks.nets.UNet"})
 """What a `_target_` may name."""
 EXPRESSIONS: frozenset[str] = frozenset()
 """The `$` expressions that a bundle may hold, to the letter."""
@@ -252,19 +252,19 @@ def _check_data(value: object, where: str) -> None:
 
 
 def _check_network(network: Mapping[str, Any], preparation: Preparation) -> None:
-    channels = network.get("channels")
-    if (
-        not isinstance(channels, list)
-        or not 2 <= len(channels) <= 8
-        or not all(isinstance(n, int) and 0 < n <= 1024 for n in channels)
-    ):
-        raise BundleRefused(
-            "wrong-network", "network_def: channels is not a list of 2 to 8 whole numbers up to 1024"
-        )
-    wanted = {"spatial_dims": 2, "in_channels": preparation.channels, "out_channels": 1}
+    """Refuse a network that doesn't fit the preparation, or whose size is beyond any sense."""
+    wanted = {"spatial_dims": 2, "in_channels": preparation.inputs, "out_channels": preparation.outputs}
     for key, value in wanted.items():
         if network.get(key) != value:
             raise BundleRefused("wrong-network", f"network_def: {key} is {network.get(key)!r}, must be {value}")
-    factor = 2 ** (len(channels) - 1)
+    widths, depths = network.get("channels", network.get("init_filters")), network.get("blocks_down", [])
+    for numbers, most in ((widths, 1024), (depths, 16)):
+        listed = numbers if isinstance(numbers, list) else [numbers]
+        if len(listed) > 8 or not all(isinstance(n, int) and 0 < n <= most for n in listed):
+            raise BundleRefused(
+                "wrong-network", f"network_def: a size is not up to 8 whole numbers from 1 to {most}"
+            )
+    levels = len(widths) if isinstance(widths, list) else len(depths)
+    factor = preparation.fold * 2 ** max(levels - 1, 0)
     if any(extent % factor or not 0 < extent <= 1024 for extent in preparation.grid):
         raise BundleRefused("wrong-network", f"the grid {preparation.grid} is not made of multiples of {factor}")

@@ -74,6 +74,8 @@ class Preparation:
     head_threshold: where tissue begins, as a share of the way from the darkest to the brightest percentile.
     neighbour_mm: distance from a slice to the neighbours given to the network as further channels.
     neighbours: how many of them on each side.
+    fold: blocks of fold x fold pixels enter and leave the network as channels of one, so that it works on a
+        coarser plane without losing detail (Shi et al., sub-pixel convolution, CVPR 2016).
     brightest: values above this multiple of the head's median are cut.
     """
 
@@ -82,6 +84,7 @@ class Preparation:
     head_threshold: float = 0.15
     neighbour_mm: float = 4.0
     neighbours: int = 1
+    fold: int = 2
     brightest: float = 4.0
 
     @classmethod
@@ -94,9 +97,14 @@ class Preparation:
         return cls(**{**values, "grid": (int(rows), int(columns))})
 
     @property
-    def channels(self) -> int:
-        """Channels of the network's input: a slice and its neighbours, from below to above."""
-        return 2 * self.neighbours + 1
+    def inputs(self) -> int:
+        """Channels that enter the network: folded pixels of a slice and its neighbours, from below to above."""
+        return (2 * self.neighbours + 1) * self.fold**2
+
+    @property
+    def outputs(self) -> int:
+        """Channels that leave the network: a logit for each folded pixel."""
+        return self.fold**2
 
     def place(self, image: NDArray[Any], spacing: tuple[float, float, float]) -> Placement:
         """Find the head. Raises `CaseRefused` where the volume isn't finite, or is all of one value."""

@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.networks.nets.segresnet import SegResNet
 from monai.networks.nets.unet import UNet
 
 from wardround.learning.arrays import Arrays, ArraysRefused, check
 from wardround.learning.bundle import BundleRefused
 
-_NETWORKS: dict[str, type[torch.nn.Module]] = {"monai.networks.nets.UNet": UNet}
+_NETWORKS: dict[str, type[torch.nn.Module]] = {
+    "monai.networks.nets.SegResNet": SegResNet,
+    "monai.networks.nets.UNet": UNet,
+}
 
 
 def build(network: Mapping[str, Any], seed: int = 0) -> torch.nn.Module:
@@ -55,7 +59,7 @@ def load_weights(module: torch.nn.Module, arrays: Mapping[str, np.ndarray[Any, n
     check(arrays, like={name: np.broadcast_to(np.float32(0), tensor.shape) for name, tensor in state.items()})
     with torch.no_grad():
         for name, tensor in state.items():
-            tensor.copy_(torch.from_numpy(np.ascontiguousarray(arrays[name])))
+            tensor.copy_(torch.from_numpy(np.asarray(arrays[name], order="C")))
 
 
 def has_fast_bfloat16() -> bool:

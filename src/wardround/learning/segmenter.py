@@ -112,8 +112,8 @@ class Segmenter:
                 group["lr"] = self._learning_rate(step, steps, round_number, total_rounds)
             images, labels = augment(*self._batch(prepared, draws), amounts, generator)
             with torch.autocast("cpu", torch.bfloat16, enabled=self._fast_bfloat16):
-                logits = self._module(images)
-            loss = _loss(logits.float(), labels)
+                logits = self._logits(images)
+            loss = _loss(logits, labels)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             torch.nn.utils.clip_grad_norm_(self._module.parameters(), 5.0)
@@ -166,12 +166,17 @@ class Segmenter:
             for start in range(0, len(slices), _SLICES_AT_ONCE):
                 indices = np.arange(start, min(start + _SLICES_AT_ONCE, len(slices)))
                 batch = torch.from_numpy(preparation.stack(slices, indices, placement.neighbour))
-                probability = torch.sigmoid(self._module(batch).float())
+                probability = torch.sigmoid(self._logits(batch))
                 if post.flip:
-                    probability += torch.sigmoid(self._module(batch.flip(-1)).float()).flip(-1)
+                    probability += torch.sigmoid(self._logits(batch.flip(-1))).flip(-1)
                     probability /= 2
                 found[indices] = probability[:, 0].numpy()
         return np.asarray(placement.from_grid(found) >= post.threshold)
+
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        fold = self.bundle.preparation.fold
+        folded: torch.Tensor = self._module(functional.pixel_unshuffle(images, fold))
+        return functional.pixel_shuffle(folded, fold).float()
 
     def _prepare(self, case: Case) -> _Prepared:
         if case not in self._prepared:
