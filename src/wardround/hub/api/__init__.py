@@ -1,0 +1,1 @@
+"""The typed API that nodes speak to: two listeners, one exchange."""

@@ -1,0 +1,176 @@
+"""Serves a hub: the enrolment listener and the members' listener in one process, TLS 1.3 only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from wardround.foundation.errors import WardroundError
+from wardround.hub.api.http import enrolment, membership
+from wardround.hub.app import Hub
+from wardround.hub.home import HubHome
+
+LOG = logging.getLogger(__name__)
+CERTIFICATES_LOOKED_AT_EVERY = 3600.0
+LAST_CALLS_GET = 5
+IDLE_CONNECTION_LASTS = 75
+
+
+class PortTaken(WardroundError):
+    """A listener's address can't be had."""
+
+    code = "port-taken"
+
+
+class PeerProtocol(H11Protocol):
+    """Puts the certificate that the client proved (DER) into each request's state."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        secured = transport.get_extra_info("ssl_object")
+        certificate = secured.getpeercert(binary_form=True) if secured is not None else None
+        self.app_state = {**self.app_state, "peer_certificate": certificate}
+        super().connection_made(transport)
+
+    def shutdown(self) -> None:
+        idle = self.cycle is None or self.cycle.response_complete
+        super().shutdown()
+        if idle:
+            # An idle peer answers no farewell; waiting for one would hold up the stop.
+            self.transport.abort()
+
+
+class Listener(uvicorn.Server):
+    """One listener among several: signals belong to the program."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(hub: Hub, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
+    """Serve `hub` until `stop` is set; `ready` is called once both ports take connections.
+
+    Raises:
+        PortTaken: a port can't be bound.
+    """
+    home = hub.home
+    await asyncio.to_thread(home.issue_own_certificates, hub.clock())
+    contexts = {members: _context(home, members=members) for members in (False, True)}
+    sockets = {
+        False: _bound(home.settings.listen, home.settings.enrol_port, "enrol_port"),
+        True: _bound(home.settings.listen, home.settings.api_port, "api_port"),
+    }
+    apps = {
+        False: enrolment(home, hub.exchange, hub.clock),
+        True: membership(home, hub.exchange, hub.clock),
+    }
+    listeners = {members: Listener(_config(apps[members], contexts[members])) for members in (False, True)}
+    await hub.waits.start()
+    for part in hub.background:
+        await asyncio.to_thread(part.start)
+    serving = [asyncio.create_task(listeners[members].serve([sockets[members]])) for members in (False, True)]
+    renewing = asyncio.create_task(_renew_own_certificates(hub, list(contexts.values())))
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        while not all(listener.started for listener in listeners.values()):
+            if any(task.done() for task in serving):
+                break
+            await asyncio.sleep(0.01)
+        else:
+            LOG.info(
+                "serving federation %s: enrolment on port %d, members on port %d",
+                home.federation,
+                home.settings.enrol_port,
+                home.settings.api_port,
+            )
+            ready()
+        await asyncio.wait([stopped, *serving], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        renewing.cancel()
+        stopped.cancel()
+        for part in reversed(hub.background):
+            await asyncio.to_thread(part.stop)
+        await hub.waits.stop()
+        for listener in listeners.values():
+            listener.should_exit = True
+        await asyncio.gather(*serving)
+        LOG.info("stopped")
+
+
+def _config(app: FastAPI, context: ssl.SSLContext) -> uvicorn.Config:
+    def given(_config: uvicorn.Config, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        return context
+
+    return uvicorn.Config(
+        app,
+        http=PeerProtocol,
+        ws="none",
+        lifespan="off",
+        loop="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=IDLE_CONNECTION_LASTS,
+        timeout_graceful_shutdown=LAST_CALLS_GET,
+        ssl_context_factory=given,
+    )
+
+
+def _context(home: HubHome, *, members: bool) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(home.server_certificate, home.server_key)
+    if members:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(home.root_certificate)
+    return context
+
+
+def _bound(host: str, port: int, setting: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise PortTaken(
+            f"can't listen on {host} port {port} ({error.strerror}); free it, or change {setting} in hub.toml"
+        ) from error
+    return bound
+
+
+async def _renew_own_certificates(hub: Hub, contexts: list[ssl.SSLContext]) -> None:
+    """Connections made after a renewal get the new certificate; those that are open keep theirs."""
+    while True:
+        await asyncio.sleep(CERTIFICATES_LOOKED_AT_EVERY)
+        before = hub.home.server_certificate.read_bytes()
+        await asyncio.to_thread(hub.home.issue_own_certificates, hub.clock())
+        if hub.home.server_certificate.read_bytes() != before:
+            for context in contexts:
+                context.load_cert_chain(hub.home.server_certificate, hub.home.server_key)
+            LOG.info("the hub's own certificate was renewed")
+
+
+def run(hub: Hub, ready: Callable[[], None]) -> None:
+    """Serve in this process until SIGTERM or Ctrl-C."""
+    import signal
+
+    async def until_told() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await serve(hub, stop, ready)
+
+    asyncio.run(until_told())
+    hub.home.close()

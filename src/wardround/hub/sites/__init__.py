@@ -1,0 +1,1 @@
+"""Sites of the federation: invited, joined, renewed, revoked."""

@@ -1,0 +1,1 @@
+"""What the hub asks of each site: a queue of numbered tasks."""

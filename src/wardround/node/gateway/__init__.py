@@ -1,0 +1,1 @@
+"""The one door: all that leaves this node for the hub passes here and is logged."""

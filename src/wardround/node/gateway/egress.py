@@ -1,0 +1,90 @@
+"""Writing and reading the egress log. A row is on disk before the first byte of its message goes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from wardround.contracts.outbound import Message
+from wardround.foundation.clock import Clock
+from wardround.foundation.database import Database
+from wardround.node.gateway.tables import Egress
+
+
+class EgressLog:
+    """The log's writing side."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def begin(self, message: Message, size: int, digest: str | None, outcome: str = "sending") -> int:
+        """Write that `message`, `size` bytes in all, is about to leave; gives the row's number."""
+        row = Egress(
+            at=self._clock(),
+            kind=getattr(message, "kind", type(message).__name__),
+            project=getattr(message, "project", None),
+            run=getattr(message, "run", None),
+            size=size,
+            digest=digest,
+            outcome=outcome,
+        )
+        with self._database.writing() as session:
+            session.add(row)
+            session.flush()
+            return row.id
+
+    def end(self, number: int, outcome: str, *, reason: str | None = None, answer_bytes: int | None = None) -> None:
+        """Write how that ended."""
+        with self._database.writing() as session:
+            session.execute(
+                update(Egress)
+                .where(Egress.id == number)
+                .values(outcome=outcome, reason=reason, answer_bytes=answer_bytes, ended_at=self._clock())
+            )
+
+
+@dataclass(frozen=True)
+class EgressTotal:
+    """Of one kind of message: how many, how many bytes in all, and when the last one left."""
+
+    kind: str
+    messages: int
+    size: int
+    not_sent: int
+    last: datetime
+
+
+def totals(session: Session) -> list[EgressTotal]:
+    """Totals by kind. `size` counts everything that left or may have left: not what found no hub or a false one."""
+    kept_in = Egress.outcome.in_(("unreachable", "untrusted"))
+    rows = session.execute(
+        select(
+            Egress.kind,
+            func.count(),
+            func.coalesce(func.sum(Egress.size).filter(~kept_in), 0),
+            func.count().filter(kept_in),
+            func.max(Egress.at),
+        )
+        .group_by(Egress.kind)
+        .order_by(Egress.kind)
+    )
+    return [EgressTotal(kind, count, int(size), kept, last) for kind, count, size, kept, last in rows]
+
+
+def bytes_out(session: Session, *, project: str | None = None) -> int:
+    """All bytes that left or may have left this node, or those of one project."""
+    asked = select(func.coalesce(func.sum(Egress.size), 0)).where(
+        Egress.outcome.not_in(("unreachable", "untrusted"))
+    )
+    if project is not None:
+        asked = asked.where(Egress.project == project)
+    return int(session.execute(asked).scalar_one())
+
+
+def newest(session: Session, limit: int) -> list[Egress]:
+    """The last `limit` rows, newest first."""
+    return list(session.scalars(select(Egress).order_by(Egress.id.desc()).limit(limit)))

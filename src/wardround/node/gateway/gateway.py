@@ -1,0 +1,187 @@
+"""The one door. What isn't on the closed list doesn't leave; what leaves is logged first.
+
+Nothing else at a node opens a connection to the hub, but for the engine's, which goes through `relay`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+from hashlib import sha256
+
+from pydantic import ValidationError
+
+from wardround.contracts.limits import LIMITS
+from wardround.contracts.outbound import OUTBOUND, EngineTraffic, Message, Reply
+from wardround.foundation.certificates import BACKDATED
+from wardround.foundation.clock import Clock, now
+from wardround.node.gateway.channel import Answer, Channel
+from wardround.node.gateway.egress import EgressLog
+from wardround.node.gateway.errors import HubRefused, HubUnreachable, HubUntrusted, MayNotLeave
+from wardround.node.home import NodeHome
+
+LOG = logging.getLogger(__name__)
+PATIENCE = 120.0
+CARRIED_BY_ENGINE = frozenset({"run-update", "engine-traffic"})
+
+
+class Gateway:
+    """Sends messages to the hub over mutual TLS. One per process is enough; threads may share it.
+
+    A certificate that was renewed, by whichever process, is used from the next call on.
+    """
+
+    def __init__(self, home: NodeHome, *, clock: Clock = now) -> None:
+        self._home = home
+        self._clock = clock
+        self._log = EgressLog(home.database, clock)
+        self._lock = threading.Lock()
+        self._channel: Channel | None = None
+        self._channel_of: tuple[int, int] | None = None
+        self._retired: list[Channel] = []
+        self.skew = timedelta(0)
+        """How far the hub's clock was ahead of ours at the last answer."""
+
+    def send(self, message: Message, attachment: bytes = b"", *, patience: float = PATIENCE) -> tuple[Reply, bytes]:
+        """Send `message` and give the hub's reply (of type `message.reply`) with what was beside it.
+
+        Args:
+            patience: seconds of silence after which the hub counts as unreachable.
+
+        Raises:
+            MayNotLeave: the message isn't on the closed list, or is larger than its kind may be.
+            HubUnreachable: the hub doesn't answer; trying again may work.
+            HubRefused: the hub said no; `code` says why.
+            HubUntrusted: not our hub, or a certificate isn't valid.
+        """
+        header = checked(message, len(attachment), self._home.settings.largest_attachment)
+        if message_kind(message) in CARRIED_BY_ENGINE:
+            raise MayNotLeave(f"a message of kind {message_kind(message)} is carried by the engine, never posted")
+        try:
+            return self._attempt(message, header, attachment, patience)
+        except HubRefused as refused:
+            if refused.code != "certificate-replaced":
+                raise
+            self._retire()
+            return self._attempt(message, header, attachment, patience)
+
+    def record(self, message: Message, size: int) -> None:
+        """Log a message of `size` bytes that another carrier takes to the hub; call it before it goes.
+
+        Raises:
+            MayNotLeave: as for `send`.
+        """
+        header = checked(message, size, self._home.settings.largest_attachment)
+        digest = None if isinstance(message, EngineTraffic) else sha256(header).hexdigest()
+        self._log.begin(message, size, digest, outcome="carried")
+
+    def close(self) -> None:
+        """Close idle connections; calls that are under way fail."""
+        self._retire()
+        for channel in self._retired:
+            channel.close()
+        self._retired.clear()
+
+    def _attempt(self, message: Message, header: bytes, attachment: bytes, patience: float) -> tuple[Reply, bytes]:
+        number = self._log.begin(message, len(header) + len(attachment) + 4, body_digest(header, attachment))
+        try:
+            answer = self._ready().post(header, attachment, type(message), patience=patience)
+        except (HubUntrusted, HubUnreachable, HubRefused) as error:
+            self._log.end(number, outcome_of(error), reason=error.code)
+            raise
+        self._log.end(number, "sent", answer_bytes=answer.size)
+        self._note_skew(answer)
+        return answer.reply, answer.attachment
+
+    def _ready(self) -> Channel:
+        home = self._home
+        try:
+            stat = home.certificate.stat()
+        except OSError as error:
+            raise HubUntrusted(
+                "this node has no certificate; ask the operator for a token and join", code="no-certificate"
+            ) from error
+        with self._lock:
+            if self._channel is None or self._channel_of != (stat.st_ino, stat.st_mtime_ns):
+                if self._channel is not None:
+                    self._retired.append(self._channel)
+                self._channel = Channel(
+                    home.settings.hub.host,
+                    home.settings.hub.api_port,
+                    root=home.root_certificate.read_text(),
+                    identity=(home.certificate, home.key),
+                )
+                self._channel_of = (stat.st_ino, stat.st_mtime_ns)
+            return self._channel
+
+    def _retire(self) -> None:
+        with self._lock:
+            if self._channel is not None:
+                self._retired.append(self._channel)
+            self._channel = self._channel_of = None
+
+    def _note_skew(self, answer: Answer) -> None:
+        if answer.hub_time is None:
+            return
+        ours = self._clock()
+        skew = answer.hub_time - ours
+        if abs(skew) > BACKDATED and abs(self.skew) <= BACKDATED:
+            LOG.error(
+                "this machine's clock says %s and the hub's %s; set the clock (NTP), or certificates will fail",
+                f"{ours:%Y-%m-%d %H:%M:%S}Z",
+                f"{answer.hub_time:%Y-%m-%d %H:%M:%S}Z",
+            )
+        self.skew = skew
+
+
+def message_kind(message: Message) -> str:
+    """The message's word in the closed list.
+
+    Raises:
+        MayNotLeave: it has none.
+    """
+    kind = getattr(message, "kind", None)
+    if type(message) not in LIMITS or not isinstance(kind, str):
+        raise MayNotLeave(f"a {type(message).__name__} isn't on the list of what may leave this node")
+    return kind
+
+
+def checked(message: Message, attachment_size: int, largest_attachment: int) -> bytes:
+    """The message's JSON, once it is known to be of the closed list, whole and within its limits.
+
+    Raises:
+        MayNotLeave: it isn't.
+    """
+    kind = message_kind(message)
+    limit = LIMITS[type(message)]
+    header = message.model_dump_json().encode()
+    # Validated again from its bytes: a model built without validation must not slip through.
+    try:
+        valid = OUTBOUND.validate_json(header) == message
+    except ValidationError:
+        valid = False
+    if not valid:
+        raise MayNotLeave(f"the message of kind {kind} isn't what its contract says")
+    if len(header) > limit.header:
+        raise MayNotLeave(f"the message of kind {kind} has {len(header)} bytes; at most {limit.header} may leave")
+    allowed = min(limit.attachment, largest_attachment)
+    if attachment_size > allowed:
+        raise MayNotLeave(f"{attachment_size} bytes beside a message of kind {kind}; at most {allowed} may leave")
+    return header
+
+
+def outcome_of(error: HubUntrusted | HubUnreachable | HubRefused) -> str:
+    """The log's word for a call that failed: only where no connection came about is it sure that nothing left."""
+    if isinstance(error, HubRefused) or error.code in {"certificate-refused", "hub-failed"}:
+        return "refused"
+    if isinstance(error, HubUntrusted):
+        return "untrusted"
+    return "unreachable" if error.code == "hub-unreachable" else "unanswered"
+
+
+def body_digest(header: bytes, attachment: bytes) -> str:
+    """SHA-256 of the body as it goes over the wire."""
+    digest = sha256(len(header).to_bytes(4, "big") + header)
+    digest.update(attachment)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""The node's loop with the hub: takes tasks, hands in reports."""

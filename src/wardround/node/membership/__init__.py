@@ -1,0 +1,1 @@
+"""This node's place in its federation: joining, and renewing its certificate."""
