@@ -1,14 +1,14 @@
 """Real patients from a folder of NIfTI files, as demonstration patients with invented identities.
 
 The folder holds one folder per hospital, of any name; in it, per patient, `<patient>_flair.nii.gz` and
-`<patient>_tumour.nii.gz` (0 and 1). A `patients.csv` beside the hospitals may give, per row, `site`, `patient`, `age`
-and `gender_code` (1 female, 2 male); what it doesn't give is not known. The patients' names in the folder are used
-for messages and keys, never in DICOM.
+`<patient>_tumour.nii.gz` (0 and 1). A `patients.csv` beside the hospitals may give, per row, `site`, `patient`,
+`age` and `gender_code` (1 female, 2 male); what it doesn't give is not known. The patients' names in the folder
+are used for messages and keys, never in DICOM.
 
-Frame: arrays are taken in the order of the file, (X, Y, Z) = (columns, rows, slices), as (Z, Y, X). Columns are taken
-to run to the patient's left, rows to the back and slices to the head; of the affine only the voxel size is used, since
-in such collections the rest is often nominal. `read_volume` therefore gives a series made of a patient back in the
-order of the file, and `to_file_order` turns a mask on that grid into the order of the file.
+Frame: arrays are taken in the order of the file, (X, Y, Z) = (columns, rows, slices), as (Z, Y, X). Columns are
+taken to run to the patient's left, rows to the back and slices to the head; of the affine only the voxel size is
+used, since in such collections the rest is often nominal. `read_volume` therefore gives a series made of a
+patient back in the order of the file, and `to_file_order` turns a mask on that grid into the order of the file.
 """
 
 import csv
@@ -65,7 +65,7 @@ class NiftiHospital:
 
     @property
     def clinic_key(self) -> str:
-        """The patient whose lesion is of median size (the lower of two), among those with a lesion where there are any."""
+        """The patient whose lesion is of median size (the lower of two), of those that have one."""
         sizes = {key: self._lesion_voxels(key) for key in self.keys}
         ranked = sorted((size, key) for key, size in sizes.items() if size) or sorted(
             (size, key) for key, size in sizes.items()
