@@ -1,0 +1,1 @@
+"""NVIDIA FLARE behind :class:`wardround.federation.engine.FederationEngine`."""

@@ -1,0 +1,119 @@
+"""In FLARE's server process: does what the hub's engine says, and tells it who is connected.
+
+FLARE's own way in is an administrator's console with a certificate of its own. The hub needs none: it owns this
+process, and speaks to it over the local port. No administrator exists, so none can be impersonated.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_def import JobMetaKey
+from nvflare.apis.utils.job_utils import get_event_job_id
+from nvflare.fuel.f3.cellnet.core_cell import CellAgent
+from nvflare.fuel.f3.cellnet.fqcn import FQCN
+
+from wardround.federation.children import HUB_PORT
+from wardround.federation.port import PortClient, PortClosed
+from wardround.federation.provisioning import SUBMITTER_ROLE
+
+_REGISTRATIONS = (EventType.CLIENT_REGISTER_PROCESSED, EventType.CLIENT_HEARTBEAT_PROCESSED, EventType.CLIENT_QUIT)
+_JOB_ENDINGS = (EventType.JOB_COMPLETED, EventType.JOB_ABORTED)
+
+
+class Dispatcher(FLComponent):  # type: ignore[misc]  # nvflare has no types
+    """Submits and aborts jobs for the hub's engine; reports connected sites, lost job processes and ended jobs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._events: PortClient | None = None
+        self._engine: Any = None
+        self._told: frozenset[str] | None = None
+        self._connected: set[str] = set()
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        if event_type == EventType.SYSTEM_START:
+            self._engine = fl_ctx.get_engine()
+            self._start()
+        elif event_type in _REGISTRATIONS:
+            self._tell_sites()
+        elif event_type in _JOB_ENDINGS:
+            self._tell("job-ended", {"job_id": get_event_job_id(fl_ctx) or ""})
+
+    def _start(self) -> None:
+        cell = self._engine.server.cell.core_cell
+        cell.set_cell_connected_cb(self._cell_connected)
+        cell.set_cell_disconnected_cb(self._cell_disconnected)
+        address = Path(os.environ[HUB_PORT])
+        self._events = PortClient(address)
+        commands = PortClient(address)
+        commands.call("server", {"pid": os.getpid()})
+        threading.Thread(target=self._obey, args=(commands,), name="dispatcher", daemon=True).start()
+        self._tell_sites()
+
+    def _obey(self, commands: PortClient) -> None:
+        while True:
+            try:
+                command, content = commands.receive()
+            except PortClosed:
+                # Without the hub's program this process serves nobody.
+                os._exit(1)
+            if command.get("do") == "submit":
+                self._submit(command, content)
+            elif command.get("do") == "abort":
+                with self._engine.new_context() as fl_ctx:
+                    self._engine.job_runner.stop_run(str(command.get("job_id")), fl_ctx)
+
+    def _submit(self, command: dict[str, Any], content: bytes) -> None:
+        meta = {
+            JobMetaKey.JOB_ID.value: command["job_id"],
+            JobMetaKey.JOB_NAME.value: command["job_id"],
+            JobMetaKey.JOB_FOLDER_NAME.value: "leg",
+            JobMetaKey.RESOURCE_SPEC.value: {},
+            JobMetaKey.DEPLOY_MAP.value: {"app": ["server", *command["sites"]]},
+            JobMetaKey.MIN_CLIENTS.value: 1,
+            JobMetaKey.SUBMITTER_NAME.value: "hub",
+            JobMetaKey.SUBMITTER_ORG.value: "wardround",
+            JobMetaKey.SUBMITTER_ROLE.value: SUBMITTER_ROLE,
+        }
+        with self._engine.new_context() as fl_ctx:
+            self._engine.job_def_manager.create(meta, content, fl_ctx)
+
+    def _cell_connected(self, agent: CellAgent) -> None:
+        path = FQCN.split(agent.get_fqcn())
+        if len(path) == 1:
+            with self._lock:
+                self._connected.add(path[0])
+            self._tell_sites()
+
+    def _cell_disconnected(self, agent: CellAgent) -> None:
+        path = FQCN.split(agent.get_fqcn())
+        if len(path) == 1:
+            with self._lock:
+                self._connected.discard(path[0])
+            self._tell_sites()
+        elif len(path) == 2 and path[0] != FQCN.ROOT_SERVER:
+            self._tell("process-gone", {"site": path[0], "job_id": path[1]})
+
+    def _tell_sites(self) -> None:
+        """A site is there when it is registered and its connection is up."""
+        if self._engine is None:
+            return
+        registered = {client.name for client in self._engine.get_clients()}
+        with self._lock:
+            now = frozenset(registered & self._connected)
+            if now == self._told:
+                return
+            self._told = now
+        self._tell("sites", {"sites": sorted(now)})
+
+    def _tell(self, operation: str, meta: dict[str, Any]) -> None:
+        if self._events is not None:
+            self._events.call(operation, meta)

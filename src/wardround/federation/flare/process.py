@@ -1,0 +1,88 @@
+"""The entry point of every process that runs FLARE's code: ``python -m wardround.federation.flare.process ROLE
+...``.
+
+It adds what FLARE can't be told by settings: the process ends when its parent does, however the parent ended;
+TLS 1.3 (RFC 8446) is the least that its connections accept; no deep-learning framework is ever loaded into it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from wardround.federation.children import LIFELINE
+
+ROLES = {
+    "server": "nvflare.private.fed.app.server.server_train",
+    "client": "nvflare.private.fed.app.client.client_train",
+    "server-job": "nvflare.private.fed.app.server.runner_process",
+    "client-job": "nvflare.private.fed.app.client.worker_process",
+}
+
+
+def main() -> None:
+    role = sys.argv[1]
+    follow_parent()
+    keep_out("torch", "tensorflow", "monai")
+    require_tls13()
+    sys.argv = [role, *sys.argv[2:]]
+    module = importlib.import_module(ROLES[role])
+    monitor = importlib.import_module("nvflare.fuel.f3.mpm").MainProcessMonitor
+    arguments = module.parse_arguments()
+    folder = arguments.workspace
+    if role.endswith("-job"):
+        folder = str(Path(folder) / arguments.job_id)
+    sys.exit(
+        monitor.run(
+            main_func=module.main, run_dir=folder, shutdown_grace_time=0, cleanup_grace_time=3, args=arguments
+        )
+    )
+
+
+def follow_parent() -> None:
+    """End this process when the other end of its lifeline, a pipe that the parent holds, is closed.
+
+    The kernel's own signal for this (PR_SET_PDEATHSIG) follows the thread that started the process, and FLARE
+    starts processes from threads that end.
+    """
+    descriptor = int(os.environ.pop(LIFELINE))
+
+    def wait() -> None:
+        os.read(descriptor, 1)
+        os._exit(1)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+def keep_out(*packages: str) -> None:
+    """Make optional imports of large packages fail at once: this process moves bytes and computes nothing."""
+    for package in packages:
+        sys.modules[package] = None  # type: ignore[assignment]  # None makes the import system raise
+
+
+def require_tls13() -> None:
+    """Have FLARE's tcp driver make contexts that accept nothing below TLS 1.3. Fails if FLARE has no such
+    function.
+    """
+    import ssl
+
+    utilities: Any = importlib.import_module("nvflare.fuel.f3.drivers.net_utils")
+    made_by_flare = utilities.get_ssl_context
+
+    def get_ssl_context(*args: Any, **kwargs: Any) -> Any:
+        context = made_by_flare(*args, **kwargs)
+        if context is not None:
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+        return context
+
+    utilities.get_ssl_context = get_ssl_context
+    driver: Any = importlib.import_module("nvflare.fuel.f3.drivers.tcp_driver")
+    driver.get_ssl_context = get_ssl_context
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""A local port between a program and the engine's own processes: requests and answers, JSON and bytes.
+
+The engine's job processes hold no data and no torch; what they need they ask of the hub's program or of the
+node's training process over 127.0.0.1. The address and a fresh key lie in a file of mode 0600 in the owner's
+home; both sides prove that they know the key (the challenge of :mod:`multiprocessing.connection`, HMAC) before
+anything else is read. Messages are a JSON head and raw bytes; nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
+from pathlib import Path
+from typing import Any
+
+from wardround.federation.engine import Declined, EngineError, UpdateRefused
+from wardround.federation.messages import MessageInvalid
+from wardround.foundation.files import write_whole
+
+HEAD_LIMIT = 16 * 1024 * 1024
+PAYLOAD_LIMIT = 8 * 1024**3
+
+log = logging.getLogger(__name__)
+
+Answer = tuple[dict[str, Any], bytes]
+
+
+class PortClosed(EngineError):
+    """The other side of a port has gone, or was never there."""
+
+
+class Peer:
+    """One authenticated connection, as the serving side sees it. ``notes`` is for the handler's own use."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+        self.notes: dict[str, Any] = {}
+
+    def send(self, head: dict[str, Any], payload: bytes = b"") -> None:
+        """Send one message. Raises :class:`PortClosed`."""
+        with self._sending:
+            _send(self._connection, head, payload)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._connection.close()
+
+
+Handler = Callable[[Peer, str, dict[str, Any], bytes], Answer]
+
+
+class PortServer:
+    """Serves a handler at 127.0.0.1 until :meth:`close`. The handler runs in a thread for each connection.
+
+    ``handler(peer, operation, meta, payload)`` returns ``(meta, payload)``. What it raises of
+    :class:`UpdateRefused`, :class:`Declined`, :class:`EngineError` and :class:`KeyError` goes back by kind and
+    reason; any other error goes back as ``failed`` and into this program's log. ``on_close(peer)`` is called once
+    when a connection ends, however it ends.
+    """
+
+    def __init__(self, handler: Handler, address_file: Path, on_close: Callable[[Peer], None] | None = None):
+        self._handler = handler
+        self._on_close = on_close or (lambda peer: None)
+        self._key = secrets.token_bytes(32)
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._peers: set[Peer] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+        self.address_file = address_file
+        address = {"port": self._socket.getsockname()[1], "key": self._key.hex()}
+        write_whole(address_file, json.dumps(address).encode(), mode=0o600)
+        threading.Thread(target=self._accept, name="port-accept", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop serving and cut all connections. May be called again."""
+        with self._lock:
+            self._closed = True
+            peers = list(self._peers)
+        self.address_file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        for peer in peers:
+            peer.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                accepted, _ = self._socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(accepted,), name="port-peer", daemon=True).start()
+
+    def _serve(self, accepted: socket.socket) -> None:
+        connection = _wrap(accepted)
+        try:
+            deliver_challenge(connection, self._key)
+            answer_challenge(connection, self._key)
+        except (AuthenticationError, EOFError, OSError):
+            connection.close()
+            return
+        peer = Peer(connection)
+        with self._lock:
+            if self._closed:
+                connection.close()
+                return
+            self._peers.add(peer)
+        try:
+            self._converse(peer, connection)
+        finally:
+            with self._lock:
+                self._peers.discard(peer)
+            peer.close()
+            self._on_close(peer)
+
+    def _converse(self, peer: Peer, connection: Connection) -> None:
+        while True:
+            try:
+                head, payload = _receive(connection)
+                operation = head.get("op")
+                meta = head.get("meta")
+                if not isinstance(operation, str) or not isinstance(meta, dict):
+                    raise MessageInvalid("a request needs an operation and an object")
+            except (PortClosed, MessageInvalid):
+                return
+            answer = self._answer(peer, operation, meta, payload)
+            try:
+                peer.send(*answer)
+            except PortClosed:
+                return
+
+    def _answer(self, peer: Peer, operation: str, meta: dict[str, Any], payload: bytes) -> Answer:
+        try:
+            result, body = self._handler(peer, operation, meta, payload)
+        except UpdateRefused as error:
+            return {"error": "refused", "reason": error.reason}, b""
+        except Declined as error:
+            return {"error": "declined", "reason": error.reason}, b""
+        except (EngineError, KeyError, MessageInvalid) as error:
+            return {"error": "engine", "reason": str(error)}, b""
+        except Exception:
+            # The handler is the program's own code and may fail in any way; the engine's process on the other
+            # side must hear of it now rather than wait for a deadline. The details stay in this program's log.
+            log.exception("port operation %s failed", operation)
+            return {"error": "failed", "reason": "internal-error"}, b""
+        return {"meta": result}, body
+
+
+class PortFailure(EngineError):
+    """The other side failed while it worked on a request; details are in its own log."""
+
+
+class PortClient:
+    """One connection to a :class:`PortServer`. Calls are serialised; open another for work side by side."""
+
+    def __init__(self, address_file: Path) -> None:
+        """Connect. Raises :class:`PortClosed` if nothing serves there or the key is wrong."""
+        try:
+            address = json.loads(address_file.read_bytes())
+            connected = socket.create_connection(("127.0.0.1", int(address["port"])), timeout=10)
+            connected.settimeout(None)
+            self._connection = _wrap(connected)
+            answer_challenge(self._connection, bytes.fromhex(address["key"]))
+            deliver_challenge(self._connection, bytes.fromhex(address["key"]))
+        except (OSError, ValueError, KeyError, EOFError, AuthenticationError) as error:
+            raise PortClosed("the local port doesn't answer") from error
+        self._lock = threading.Lock()
+
+    def call(self, operation: str, meta: dict[str, Any], payload: bytes = b"") -> Answer:
+        """Ask and wait for the answer, however long it takes.
+
+        Raises :class:`UpdateRefused`, :class:`Declined`, :class:`PortFailure`, :class:`PortClosed` or
+        :class:`EngineError` as the other side said.
+        """
+        with self._lock:
+            _send(self._connection, {"op": operation, "meta": meta}, payload)
+            head, body = _receive(self._connection)
+        kind, reason = head.get("error"), str(head.get("reason", ""))
+        if kind == "refused":
+            raise UpdateRefused(reason)
+        if kind == "declined":
+            raise Declined(reason)
+        if kind == "failed":
+            raise PortFailure(reason)
+        if kind is not None:
+            raise EngineError(reason)
+        result = head.get("meta")
+        if not isinstance(result, dict):
+            raise PortClosed("the local port gave no answer")
+        return result, body
+
+    def receive(self) -> Answer:
+        """Wait for a message that the serving side sends by itself. Raises :class:`PortClosed`."""
+        return _receive(self._connection)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._connection.close()
+
+
+def _wrap(connected: socket.socket) -> Connection:
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Connection(connected.detach())
+
+
+def _send(connection: Connection, head: dict[str, Any], payload: bytes) -> None:
+    try:
+        connection.send_bytes(json.dumps({**head, "size": len(payload)}, allow_nan=False).encode())
+        if payload:
+            connection.send_bytes(payload)
+    except (OSError, EOFError) as error:
+        raise PortClosed("the local port was closed") from error
+
+
+def _receive(connection: Connection) -> Answer:
+    try:
+        head = json.loads(connection.recv_bytes(HEAD_LIMIT))
+        size = head.get("size", 0) if isinstance(head, dict) else -1
+        if not isinstance(size, int) or not 0 <= size <= PAYLOAD_LIMIT:
+            raise PortClosed("the local port sent nonsense")
+        payload = connection.recv_bytes(size) if size else b""
+    except (OSError, EOFError, ValueError) as error:
+        raise PortClosed("the local port was closed") from error
+    if len(payload) != size:
+        raise PortClosed("the local port sent nonsense")
+    return head, payload
