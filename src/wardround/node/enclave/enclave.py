@@ -80,7 +80,7 @@ class Enclave:
         """The voxels of a case, as they were when `ref` was found.
 
         Raises:
-            CaseUnusable: it gives no regular volume; or its series or label has changed since and no volume of it was
+            CaseUnusable: it gives no regular volume; or its series or label has changed since, and no volume was
                 kept (code `case-changed`).
         """
         kept = self._volumes.kept(ref)

@@ -38,7 +38,9 @@ def complete_studies(database: Database, *, quiet: timedelta, now: datetime) -> 
                 select(ReceivedInstance.study_id, func.count())
                 .where(ReceivedInstance.study_id.in_([study.id for study in studies]))
                 .group_by(ReceivedInstance.study_id)
-            ).tuples()
+            )
+            .tuples()
+            .all()
         )
         for study in studies:
             study.completed_at = now

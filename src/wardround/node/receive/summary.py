@@ -40,7 +40,7 @@ def intake_summary(database: Database) -> IntakeSummary:
     """The counts as they stand now."""
     with database.reading() as session:
         studies = dict(
-            session.execute(select(ReceivedStudy.path, func.count()).group_by(ReceivedStudy.path)).tuples()
+            session.execute(select(ReceivedStudy.path, func.count()).group_by(ReceivedStudy.path)).tuples().all()
         )
         states: dict[str, dict[str, int]] = {}
         for path, state, count in session.execute(
