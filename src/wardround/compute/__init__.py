@@ -1,1 +1,1 @@
-
+"""Where work runs. Here: a warm process on this machine."""

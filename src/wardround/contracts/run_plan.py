@@ -17,7 +17,8 @@ class RunPlan(Frozen):
     `target_dice` ends the run early once the aggregate's mean Dice over the sites' held-out patients reaches it.
     `quorum` is how many sites a round needs; `deadline_seconds` is how long a round waits for the others.
     `local_steps` is the number of optimiser steps per round at a site with the median number of cases; `None`
-    takes the package's own setting.
+    takes the package's own setting. With `compare_alone`, each site also trains the same model on its own patients
+    alone, for as many steps as the run took there, and every model is judged at every site.
     """
 
     package: PackageName
@@ -29,4 +30,5 @@ class RunPlan(Frozen):
     local_steps: int | None = Field(default=None, ge=1, le=100_000)
     quorum: int = Field(ge=1, le=1000)
     deadline_seconds: float = Field(default=600, gt=0, le=86_400)
+    compare_alone: bool = True
     seed: int = Field(default=0, ge=0, lt=2**31)

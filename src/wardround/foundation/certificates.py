@@ -36,9 +36,7 @@ class CertificateRefused(WardroundError):
 def make_key(path: Path) -> rsa.RSAPrivateKey:
     """A new RSA-3072 key, written to `path` as PKCS #8 PEM that its owner alone can read."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     write_whole(path, pem, mode=0o600)
     return key
 
@@ -117,9 +115,7 @@ def requested_key(request: str) -> rsa.RSAPublicKey:
     return key
 
 
-def check_issued(
-    certificate: x509.Certificate, *, root: x509.Certificate, key: rsa.RSAPrivateKey, name: str
-) -> None:
+def check_issued(certificate: x509.Certificate, *, root: x509.Certificate, key: rsa.RSAPrivateKey, name: str) -> None:
     """Check what a hub sent back before it is kept.
 
     Raises:
@@ -130,10 +126,7 @@ def check_issued(
     except (InvalidSignature, ValueError, TypeError) as error:
         raise CertificateRefused("the certificate isn't signed by the federation's root") from error
     issued_to = certificate.public_key()
-    if (
-        not isinstance(issued_to, rsa.RSAPublicKey)
-        or issued_to.public_numbers() != key.public_key().public_numbers()
-    ):
+    if not isinstance(issued_to, rsa.RSAPublicKey) or issued_to.public_numbers() != key.public_key().public_numbers():
         raise CertificateRefused("the certificate is for another key than this node's")
     if common_name(certificate) != name:
         raise CertificateRefused("the certificate is for another site than this node")
@@ -197,9 +190,7 @@ class Root:
         names = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
         return self._issue(key, names, now, lasts, purposes, hosts)
 
-    def issue_engine_admin(
-        self, key: rsa.RSAPublicKey, name: str, now: datetime, lasts: timedelta
-    ) -> x509.Certificate:
+    def issue_engine_admin(self, key: rsa.RSAPublicKey, name: str, now: datetime, lasts: timedelta) -> x509.Certificate:
         """The hub's console for the engine, which reads a role from the subject's unstructuredName."""
         names = [
             x509.NameAttribute(NameOID.COMMON_NAME, name),
@@ -229,9 +220,7 @@ class Root:
             .add_extension(_usage("digital_signature", "key_encipherment"), critical=True)
             .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
         if hosts:
             builder = builder.add_extension(
@@ -242,8 +231,8 @@ class Root:
 
 
 def due_for_renewal(certificate: x509.Certificate, now: datetime) -> bool:
-    """Whether half of its life is over."""
-    starts, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    """Whether half of its life since it was issued is over."""
+    starts, ends = certificate.not_valid_before_utc + BACKDATED, certificate.not_valid_after_utc
     return now >= starts + (ends - starts) / 2
 
 

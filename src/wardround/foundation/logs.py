@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import traceback
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -54,9 +55,7 @@ def log_to(folder: Path, program: str, *, level: int = logging.INFO, console: bo
         root.removeHandler(handler)
         handler.close()
     handlers: list[logging.Handler] = [
-        RotatingFileHandler(
-            folder / f"{program}.log", maxBytes=LARGEST_FILE, backupCount=FILES_KEPT, encoding="utf-8"
-        )
+        RotatingFileHandler(folder / f"{program}.log", maxBytes=LARGEST_FILE, backupCount=FILES_KEPT, encoding="utf-8")
     ]
     if console:
         handlers.append(logging.StreamHandler(sys.stderr))
@@ -64,5 +63,12 @@ def log_to(folder: Path, program: str, *, level: int = logging.INFO, console: bo
         handler.setFormatter(DiscreetFormatter())
         root.addHandler(handler)
     root.setLevel(level)
+    threading.excepthook = _log_thread_end
     for chatty in ("httpx", "httpcore", "uvicorn.access", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _log_thread_end(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_value is not None:
+        error = (ended.exc_type, ended.exc_value, ended.exc_traceback)
+        logging.getLogger(__name__).error("a thread ended by an error", exc_info=error)

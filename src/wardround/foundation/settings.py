@@ -85,6 +85,4 @@ def _toml(value: object) -> str:
     if isinstance(value, str) and value.isprintable():
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
-    raise SettingsRefused(
-        f"a {type(value).__name__} can't be written as a setting; use one line of text or a number"
-    )
+    raise SettingsRefused(f"a {type(value).__name__} can't be written as a setting; use one line of text or a number")

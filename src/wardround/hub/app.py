@@ -5,12 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from wardround.federation.engine import FederationEngine
+from wardround.federation.flare.hub import FlareEngine
+from wardround.federation.provisioning import Identity
 from wardround.foundation.clock import Clock, now
+from wardround.foundation.loop import Loop
 from wardround.hub.api.exchange import Exchange
-from wardround.hub.home import HubHome
+from wardround.hub.home import SERVER_NAME, HubHome
+from wardround.hub.projects import handlers as projects
+from wardround.hub.record.handlers import LedgerDesk
+from wardround.hub.record.publisher import Publisher
+from wardround.hub.registry.registration import Registration
+from wardround.hub.runs import handlers as runs
+from wardround.hub.runs.coordinator import RunCoordinator
+from wardround.hub.runs.driver import EngineAddress, RunDriver
 from wardround.hub.sites import handlers as sites
 from wardround.hub.tasks import handlers as tasks
 from wardround.hub.tasks.waiting import TaskWaits
+from wardround.ledger.log import Log
 
 
 class Background(Protocol):
@@ -37,6 +49,41 @@ def build(home: HubHome, *, clock: Clock = now) -> Hub:
     home.database.upgrade()
     exchange = Exchange()
     waits = TaskWaits(home.database)
-    sites.register(exchange)
+    log = Log(home.ledger_origin, home.ledger_key)
+    sites.register(exchange, log)
     tasks.register(exchange, waits)
-    return Hub(home=home, clock=clock, exchange=exchange, waits=waits)
+    projects.register(exchange)
+    runs.register(exchange)
+    LedgerDesk(log).register(exchange)
+    coordinator = RunCoordinator(home.database, home.objects, log, clock)
+    engine = flare_engine(home, coordinator)
+    address = EngineAddress(home.settings.host, home.settings.engine_port)
+    driver = RunDriver(home.database, engine, address, Registration(home.objects, log), clock)
+    publisher = Publisher(home.database, log, clock)
+    return Hub(
+        home=home,
+        clock=clock,
+        exchange=exchange,
+        waits=waits,
+        background=[
+            Loop("publisher", [publisher.tick]),
+            Loop("runs", [driver.tick], close=engine.close),
+        ],
+    )
+
+
+def flare_engine(home: HubHome, coordinator: RunCoordinator) -> FederationEngine:
+    """The engine of hospitals, in the hub's own folder and under the federation's own root."""
+    identity = Identity(
+        name=SERVER_NAME,
+        key=home.server_key,
+        certificate=home.server_certificate,
+        root=home.root_certificate,
+    )
+    return FlareEngine(
+        home.engine,
+        identity,
+        coordinator,
+        host=home.settings.listen,
+        port=home.settings.engine_port,
+    )

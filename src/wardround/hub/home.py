@@ -39,9 +39,7 @@ class HubHome:
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         if not (self.path / "hub.toml").is_file():
-            raise NotFound(
-                f"{path} isn't a hub's home (no hub.toml); make one with `wardround hub init --home {path}`"
-            )
+            raise NotFound(f"{path} isn't a hub's home (no hub.toml); make one with `wardround hub init --home {path}`")
         self.settings = read_settings(self.path / "hub.toml", HubSettings)
 
     @property

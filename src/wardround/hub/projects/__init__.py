@@ -1,0 +1,1 @@
+"""Projects at the hub: drafts, counts, submissions and what each hospital decided."""

@@ -1,0 +1,101 @@
+"""What people do with projects at the hub, and what sites answer. Each writes its audit row with it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from wardround.contracts.outbound import CohortAnswer, ProjectDecision
+from wardround.contracts.project import Project
+from wardround.contracts.task import ConsiderProject, CountCohort
+from wardround.foundation.errors import Conflict, NotAllowed
+from wardround.hub import audit
+from wardround.hub.projects import queries
+from wardround.hub.projects.states import ProjectState, check_transition
+from wardround.hub.projects.tables import CountRow, DecisionRow, ProjectRow
+from wardround.hub.sites.queries import members
+from wardround.hub.tasks.actions import enqueue
+
+
+def draft(session: Session, project: Project, *, actor: str, at: datetime) -> None:
+    """Keep a new project, or a new edition of one that is still a draft.
+
+    Raises:
+        Conflict: it was submitted already; what hospitals signed isn't edited.
+    """
+    row = session.get(ProjectRow, project.id)
+    if row is None:
+        row = ProjectRow(id=project.id, created_by=actor, created_at=at, state=ProjectState.DRAFT)
+        session.add(row)
+    elif row.state != ProjectState.DRAFT:
+        raise Conflict(f"project {project.id} is {row.state} and can't be edited; create one under another name")
+    row.document = project.canonical()
+    row.digest = project.content_digest()
+    audit.record(session, actor, "draft-project", project.id, row.digest)
+
+
+def ask_counts(session: Session, project: str, *, actor: str) -> list[str]:
+    """Ask every active site how many people the project's question finds; returns the sites asked."""
+    question = queries.project_of(session, project).cohort
+    sites = members(session)
+    for site in sites:
+        enqueue(session, site, CountCohort(project=project, question=question))
+    audit.record(session, actor, "ask-counts", project, question.content_digest())
+    return sites
+
+
+def submit(session: Session, project: str, *, actor: str) -> list[str]:
+    """Put the project before every active site's data controller; returns those sites.
+
+    Raises:
+        NotAllowed: it isn't a draft, or no site has joined.
+    """
+    row = queries.row_of(session, project)
+    check_transition(project, ProjectState(row.state), ProjectState.SUBMITTED)
+    sites = members(session)
+    if not sites:
+        raise NotAllowed("no site has joined this federation yet; `wardround hub invite SITE` invites one")
+    row.state = ProjectState.SUBMITTED
+    task = ConsiderProject(project=queries.project_of(session, project))
+    for site in sites:
+        enqueue(session, site, task)
+    audit.record(session, actor, "submit-project", project, row.digest)
+    return sites
+
+
+def take_count(session: Session, site: str, answer: CohortAnswer, *, at: datetime) -> None:
+    """Keep a site's count; a newer answer to the same question replaces the older one."""
+    queries.row_of(session, answer.project)
+    row = session.scalar(
+        select(CountRow).where(
+            CountRow.project == answer.project, CountRow.site == site, CountRow.question == answer.question
+        )
+    )
+    if row is None:
+        row = CountRow(project=answer.project, site=site, question=answer.question)
+        session.add(row)
+    row.about = answer.people.about
+    row.told_at = at
+    audit.record(session, f"site:{site}", "tell-count", answer.project, answer.question)
+
+
+def take_decision(session: Session, site: str, decision: ProjectDecision, *, at: datetime) -> None:
+    """Keep a site's decision. The caller has checked that the ledger entry it names says the same."""
+    row = queries.row_of(session, decision.project)
+    if row.digest != decision.project_digest:
+        raise Conflict("the decision is on another edition of this project; consider it again")
+    kept = session.scalar(
+        select(DecisionRow).where(DecisionRow.project == decision.project, DecisionRow.site == site)
+    )
+    if kept is None:
+        kept = DecisionRow(project=decision.project, site=site)
+        session.add(kept)
+    kept.project_digest = decision.project_digest
+    kept.approved = decision.approved
+    kept.entry = decision.entry
+    kept.about = decision.people.about
+    kept.decided_at = at
+    verb = "approve-project" if decision.approved else "refuse-project"
+    audit.record(session, f"site:{site}", verb, decision.project, str(decision.entry))

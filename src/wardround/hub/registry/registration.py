@@ -1,0 +1,101 @@
+"""From a run's best aggregate to a registered model version."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from wardround.contracts.ledger_entry import Model
+from wardround.foundation.files import ObjectStore
+from wardround.hub import audit
+from wardround.hub.registry.tables import ModelRow
+from wardround.hub.runs import queries
+from wardround.hub.runs.tables import RunRow
+from wardround.learning.archive import pack
+from wardround.learning.arrays import from_bytes
+from wardround.learning.bundle import export_bundle, packaged
+from wardround.ledger.log import Log
+
+
+@dataclass(frozen=True)
+class Package:
+    """A model package in the object store."""
+
+    name: str
+    digest: str
+    archive: str
+
+
+class Registration:
+    """Makes packages of weights and registers them, each on the ledger."""
+
+    def __init__(self, objects: ObjectStore, ledger: Log) -> None:
+        self._objects = objects
+        self._ledger = ledger
+
+    def package(self, run: RunRow, weights: str) -> Package:
+        """The run's model package with these weights, kept as one object."""
+        name = json.loads(run.plan)["package"]
+        arrays = from_bytes(self._objects.get(weights))
+        lineage = {"run": run.id, "project": run.project, "weights_sha256": weights}
+        with tempfile.TemporaryDirectory() as scratch:
+            target = Path(scratch) / "bundle"
+            digest = export_bundle(arrays, target, {"lineage": lineage}, package=packaged(name))
+            archive = self._objects.put(pack(target))
+        return Package(name, digest, archive)
+
+    def register(
+        self, session: Session, run: RunRow, weights: str, package: Package, *, round_number: int, at: datetime
+    ) -> str:
+        """Put the model on the ledger and in the registry; returns its digest. A second call changes nothing."""
+        if session.get(ModelRow, package.digest) is not None:
+            return package.digest
+        metrics = site_metrics(session, run.id, weights)
+        entry = self._ledger.record(
+            session,
+            Model(
+                origin="hub",
+                at=at,
+                digest=package.digest,
+                run=run.id,
+                best_round=round_number,
+                metrics=metrics,
+            ),
+        )
+        session.add(
+            ModelRow(
+                digest=package.digest,
+                package=package.name,
+                archive=package.archive,
+                weights=weights,
+                run=run.id,
+                round=round_number,
+                metrics=json.dumps(metrics, sort_keys=True).encode(),
+                entry=entry,
+                registered_at=at,
+            )
+        )
+        audit.record(session, "hub", "register-model", package.digest, run.id)
+        return package.digest
+
+
+def site_metrics(session: Session, run: str, weights: str) -> dict[str, dict[str, float]]:
+    """By site: `dice` of these weights on its held-out patients, `local_dice` of the model that it trained alone
+    on the same patients, and `local_abroad_dice`, the mean of that local model over all sites that judged it."""
+    metrics: dict[str, dict[str, float]] = {}
+    rows = queries.evaluations(session, run)
+    for row in rows:
+        if row.label == "federated" and row.model == weights:
+            metrics.setdefault(row.site, {})["dice"] = row.mean_dice
+        elif row.label == f"local:{row.site}":
+            metrics.setdefault(row.site, {})["local_dice"] = row.mean_dice
+    for site, found in metrics.items():
+        abroad = queries.mean_dice([row for row in rows if row.label == f"local:{site}"])
+        if abroad is not None:
+            found["local_abroad_dice"] = abroad
+    return metrics

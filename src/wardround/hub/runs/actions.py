@@ -1,0 +1,177 @@
+"""Writes of runs: start, move between states, keep a whole round. Each writes its audit row with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from wardround.contracts.run_plan import RunPlan
+from wardround.federation.engine import RoundResult
+from wardround.foundation.errors import Conflict, NotAllowed
+from wardround.hub import audit
+from wardround.hub.projects import queries as projects
+from wardround.hub.projects.states import ProjectState
+from wardround.hub.runs.states import RunState, check_transition
+from wardround.hub.runs.tables import LegRow, RoundRow, RoundSiteRow, RunRow
+
+
+def check_may_start(session: Session, project: str) -> list[str]:
+    """The sites that a run of the project may ask.
+
+    Raises:
+        NotAllowed: the project isn't submitted, or fewer sites approved it than its quorum.
+    """
+    plan = projects.project_of(session, project).plan
+    state = projects.state_of(session, project)
+    if state is not ProjectState.SUBMITTED:
+        raise NotAllowed(f"project {project} is {state}; submit it first with `wardround project submit {project}`")
+    sites = projects.approving_sites(session, project)
+    if len(sites) < plan.quorum:
+        raise NotAllowed(
+            f"project {project} needs {plan.quorum} approving sites and has {len(sites)} "
+            f"({', '.join(sites) or 'none'}); data controllers approve with `wardround node approve {project}`"
+        )
+    return sites
+
+
+def start(
+    session: Session, project: str, *, initial: str, engine: str, engine_version: str, actor: str, at: datetime
+) -> RunRow:
+    """Begin a run of an approved project from the weights with digest `initial`."""
+    check_may_start(session, project)
+    row = projects.row_of(session, project)
+    open_runs = session.scalars(select(RunRow).where(RunRow.project == project, RunRow.ended_at.is_(None))).all()
+    if open_runs:
+        raise Conflict(f"run {open_runs[0].id} of project {project} is not over; stop it or wait for it")
+    number = 1 + (session.scalar(select(func.count()).select_from(RunRow).where(RunRow.project == project)) or 0)
+    run = RunRow(
+        id=f"{project[:32].rstrip('-')}-{number}",
+        project=project,
+        project_digest=row.digest,
+        plan=projects.project_of(session, project).plan.canonical(),
+        state=RunState.GATHERING,
+        round=0,
+        current=initial,
+        engine=engine,
+        engine_version=engine_version,
+        started_by=actor,
+        started_at=at,
+        state_since=at,
+    )
+    session.add(run)
+    session.flush()
+    audit.record(session, actor, "start-run", run.id, row.digest)
+    return run
+
+
+def plan_of(run: RunRow) -> RunPlan:
+    return RunPlan.model_validate_json(run.plan)
+
+
+def move(session: Session, run: RunRow, new: RunState, *, reason: str, actor: str, at: datetime) -> None:
+    """Step to another state, with the reason. Raises `NotAllowed` for a step that the table doesn't have."""
+    check_transition(run.id, RunState(run.state), new)
+    run.state = new
+    run.reason = reason[:200]
+    run.state_since = at
+    if new.over:
+        run.ended_at = at
+    audit.record(session, actor, "move-run", run.id, f"{new}: {reason}"[:200])
+
+
+def open_leg(session: Session, run: RunRow, *, at: datetime) -> LegRow:
+    """A new leg from the last whole round."""
+    number = 1 + (session.scalar(select(func.max(LegRow.number)).where(LegRow.run == run.id)) or 0)
+    leg = LegRow(
+        run=run.id, number=number, first_round=run.round + 1, last_round=run.round, state="open", started_at=at
+    )
+    session.add(leg)
+    session.flush()
+    return leg
+
+
+def close_leg(session: Session, leg: LegRow, *, state: str, reason: str, at: datetime) -> None:
+    leg.state = state
+    leg.reason = reason[:200]
+    leg.ended_at = at
+
+
+def keep_round(
+    session: Session,
+    run: RunRow,
+    leg: LegRow,
+    result: RoundResult,
+    *,
+    aggregate: str,
+    entry: int,
+    at: datetime,
+) -> float | None:
+    """Write a whole round: the run now stands at it. Returns the Dice of the aggregate before it, if told.
+
+    Raises:
+        Conflict: the round isn't the one after the run's last whole round.
+    """
+    if result.round != run.round + 1:
+        raise Conflict(f"run {run.id} stands at round {run.round}; round {result.round} can't follow")
+    run.round = result.round
+    run.current = aggregate
+    leg.last_round = result.round
+    session.add(
+        RoundRow(
+            run=run.id,
+            number=result.round,
+            leg=leg.number,
+            aggregate=aggregate,
+            entry=entry,
+            seconds=result.seconds,
+            committed_at=at,
+        )
+    )
+    for site in result.sites:
+        session.add(
+            RoundSiteRow(
+                run=run.id,
+                round=result.round,
+                site=site.site,
+                state="taken",
+                weight=site.weight,
+                dice=site.metrics.get("dice"),
+                entry=site.ledger_index,
+                bytes_up=site.bytes_up,
+                bytes_down=site.bytes_down,
+                seconds=site.seconds,
+            )
+        )
+    _keep_absent(session, run, result)
+    dice = _weighted([(s.metrics["dice"], s.weight) for s in result.sites if "dice" in s.metrics])
+    if dice is not None:
+        judge_round(session, run, result.round - 1, dice)
+    audit.record(session, "hub", "keep-round", run.id, f"{result.round} {aggregate}")
+    return dice
+
+
+def _keep_absent(session: Session, run: RunRow, result: RoundResult) -> None:
+    for site, reason in result.missing.items():
+        session.add(RoundSiteRow(run=run.id, round=result.round, site=site, state="missing", reason=reason))
+    for refusal in result.refused:
+        session.add(
+            RoundSiteRow(run=run.id, round=result.round, site=refusal.site, state="refused", reason=refusal.reason)
+        )
+
+
+def judge_round(session: Session, run: RunRow, number: int, dice: float) -> None:
+    """Note how good a round's aggregate is, and whether it is the best so far."""
+    row = session.scalar(select(RoundRow).where(RoundRow.run == run.id, RoundRow.number == number))
+    if row is None:
+        return
+    row.dice = dice
+    if run.best_dice is None or dice > run.best_dice:
+        run.best_dice, run.best_round = dice, number
+
+
+def _weighted(pairs: Sequence[tuple[float, float]]) -> float | None:
+    total = sum(weight for _, weight in pairs)
+    return sum(value * weight for value, weight in pairs) / total if total > 0 else None

@@ -1,0 +1,118 @@
+"""The hub's side of an engine's leg: where it begins, what is admitted, and whether to go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from wardround.contracts.ledger_entry import Aggregate, Update
+from wardround.federation.engine import EngineError, LegStart, Next, RoundResult, UpdateHeader, UpdateRefused
+from wardround.foundation.clock import Clock
+from wardround.foundation.database import Database
+from wardround.foundation.files import ObjectStore
+from wardround.hub.projects import queries as projects
+from wardround.hub.runs import actions
+from wardround.hub.runs.states import RunState
+from wardround.hub.runs.tables import LegRow, RunRow
+from wardround.ledger import store
+from wardround.ledger.log import Log
+
+
+def leg_name(run: str, number: int) -> str:
+    """The engine's name for a leg."""
+    return f"{run}.{number}"
+
+
+class RunCoordinator:
+    """Implements `wardround.federation.engine.Coordinator` over the hub's database, objects and ledger."""
+
+    def __init__(self, database: Database, objects: ObjectStore, ledger: Log, clock: Clock) -> None:
+        self._database = database
+        self._objects = objects
+        self._ledger = ledger
+        self._clock = clock
+
+    def begin(self, leg_id: str) -> LegStart:
+        with self._database.reading() as session:
+            run, _ = self._current(session, leg_id)
+            plan = actions.plan_of(run)
+            if run.round >= plan.rounds:
+                raise EngineError(f"run {run.id} has no round left")
+            told: dict[str, Any] = {
+                **plan.model_dump(mode="json"),
+                "project": run.project,
+                "project_digest": run.project_digest,
+            }
+            return LegStart(
+                run_id=run.id,
+                leg_id=leg_id,
+                first_round=run.round + 1,
+                total_rounds=plan.rounds,
+                sites=tuple(projects.approving_sites(session, run.project)),
+                quorum=plan.quorum,
+                deadline_seconds=plan.deadline_seconds,
+                plan=told,
+                arrays=self._objects.get(run.current),
+                update_kind="weights",
+            )
+
+    def admit(self, header: UpdateHeader) -> None:
+        with self._database.reading() as session:
+            try:
+                run, _ = self._current(session, header.leg_id)
+            except EngineError:
+                raise UpdateRefused("not-current") from None
+            if header.run_id != run.id or header.round != run.round + 1:
+                raise UpdateRefused("wrong-round")
+            if header.site not in projects.approving_sites(session, run.project):
+                raise UpdateRefused("not-approved")
+            if header.ledger_index is None:
+                raise UpdateRefused("no-entry")
+            entry = store.entry(session, header.ledger_index)
+            if not isinstance(entry, Update):
+                raise UpdateRefused("unknown-entry")
+            if (entry.origin, entry.run, entry.round, entry.digest) != (
+                header.site,
+                run.id,
+                header.round,
+                header.digest,
+            ):
+                raise UpdateRefused("entry-differs")
+
+    def commit(self, result: RoundResult) -> Next:
+        aggregate = self._objects.put(result.arrays)
+        at = self._clock()
+        with self._database.writing() as session:
+            run, leg = self._current(session, result.leg_id)
+            plan = actions.plan_of(run)
+            indices = sorted(site.ledger_index for site in result.sites if site.ledger_index is not None)
+            entry = self._ledger.record(
+                session,
+                Aggregate(
+                    origin="hub",
+                    at=at,
+                    run=run.id,
+                    round=result.round,
+                    digest=aggregate,
+                    updates=tuple(indices),
+                ),
+            )
+            dice = actions.keep_round(session, run, leg, result, aggregate=aggregate, entry=entry, at=at)
+            if dice is not None and plan.target_dice is not None and dice >= plan.target_dice:
+                return Next(go_on=False, reason="target-reached")
+            if run.round >= plan.rounds:
+                return Next(go_on=False, reason="last-round")
+            return Next(go_on=True)
+
+    def _current(self, session: Session, leg_id: str) -> tuple[RunRow, LegRow]:
+        """The run and leg of that name, while the leg is open and the run under way."""
+        name, _, number = leg_id.rpartition(".")
+        run = session.get(RunRow, name)
+        if run is None or run.state not in (RunState.GATHERING, RunState.RUNNING) or not number.isdigit():
+            raise EngineError(f"leg {leg_id} belongs to no run that is under way")
+        leg = session.scalar(select(LegRow).where(LegRow.run == name, LegRow.number == int(number)))
+        if leg is None or leg.state != "open":
+            raise EngineError(f"leg {leg_id} is not the current one of its run")
+        return run, leg

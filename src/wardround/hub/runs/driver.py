@@ -1,0 +1,216 @@
+"""What moves a run on: one tick looks at every run under way and takes the step that is due."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from wardround.contracts.task import EndRun, EvaluateModel, JoinLeg, TrainAlone
+from wardround.federation.engine import EngineError, FederationEngine, LegRequest, LegState
+from wardround.foundation.clock import Clock
+from wardround.foundation.database import Database
+from wardround.hub.registry.registration import Registration
+from wardround.hub.runs import actions, queries
+from wardround.hub.runs.coordinator import leg_name
+from wardround.hub.runs.states import RunState
+from wardround.hub.runs.tables import LegRow, LocalModelRow, RoundRow, RunRow, RunTaskRow
+from wardround.hub.tasks.actions import enqueue
+
+_log = logging.getLogger(__name__)
+
+LEGS_WITHOUT_PROGRESS = 6
+"""So many legs in a row without one whole round, and the run has failed."""
+
+GATHER_SECONDS = 45.0
+COMPARISON_PATIENCE = timedelta(hours=6)
+HUB = "hub"
+
+
+@dataclass(frozen=True)
+class EngineAddress:
+    """Where nodes reach the engine's server."""
+
+    host: str
+    port: int
+
+
+class RunDriver:
+    """Drives all runs of a hub. `tick` is called again and again by the hub's loop, from one thread."""
+
+    def __init__(
+        self,
+        database: Database,
+        engine: FederationEngine,
+        address: EngineAddress,
+        registration: Registration,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._engine = engine
+        self._address = address
+        self._registration = registration
+        self._clock = clock
+
+    def tick(self) -> None:
+        with self._database.reading() as session:
+            under_way = session.scalars(select(RunRow.id).where(RunRow.ended_at.is_(None))).all()
+        for run in under_way:
+            try:
+                self.step(run)
+            except EngineError:
+                _log.exception("run %s: the engine can't do its next step; it is tried again", run)
+
+    def step(self, run_id: str) -> None:
+        """Take the step that is due in one run, if any."""
+        with self._database.reading() as session:
+            run = session.get(RunRow, run_id)
+            state = RunState(run.state) if run is not None else RunState.FAILED
+        if state is RunState.GATHERING:
+            self._gather(run_id)
+        elif state is RunState.RUNNING:
+            self._watch(run_id)
+        elif state is RunState.COMPARING:
+            self._compare(run_id)
+        elif state is RunState.EVALUATING:
+            self._evaluate(run_id)
+
+    def _gather(self, run_id: str) -> None:
+        self._engine.start()
+        at = self._clock()
+        with self._database.writing() as session:
+            run = session.get_one(RunRow, run_id)
+            for leg in queries.open_legs(session, run_id):
+                actions.close_leg(session, leg, state="failed", reason="the hub was restarted", at=at)
+            stuck = queries.legs_without_progress(session, run_id)
+            if stuck >= LEGS_WITHOUT_PROGRESS:
+                self._end(session, run, RunState.FAILED, f"{stuck} legs in a row ended without a whole round")
+                return
+            plan = actions.plan_of(run)
+            sites = queries.sites_to_ask(session, run)
+            if len(sites) < plan.quorum:
+                self._end(session, run, RunState.FAILED, "fewer sites approve the project than its quorum")
+                return
+            leg = actions.open_leg(session, run, at=at)
+            for site in sites:
+                enqueue(
+                    session,
+                    site,
+                    JoinLeg(
+                        project=run.project,
+                        project_digest=run.project_digest,
+                        run=run_id,
+                        leg=leg.number,
+                        engine_host=self._address.host,
+                        engine_port=self._address.port,
+                    ),
+                )
+            actions.move(session, run, RunState.RUNNING, reason=f"leg {leg.number}", actor=HUB, at=at)
+            request = LegRequest(
+                leg_id=leg_name(run_id, leg.number),
+                run_id=run_id,
+                sites=tuple(sites),
+                quorum=plan.quorum,
+                gather_seconds=GATHER_SECONDS,
+            )
+        self._engine.start_leg(request)
+
+    def _watch(self, run_id: str) -> None:
+        with self._database.reading() as session:
+            legs = queries.open_legs(session, run_id)
+        if not legs:
+            self._interrupt(run_id, None, "no leg was open")
+            return
+        try:
+            status = self._engine.status(leg_name(run_id, legs[-1].number))
+        except KeyError:
+            self._interrupt(run_id, legs[-1], "the hub was restarted")
+            return
+        if not status.state.over:
+            return
+        if status.state is not LegState.FINISHED:
+            self._interrupt(run_id, legs[-1], status.reason or str(status.state))
+            return
+        at = self._clock()
+        with self._database.writing() as session:
+            run = session.get_one(RunRow, run_id)
+            leg = session.get_one(LegRow, legs[-1].id)
+            actions.close_leg(session, leg, state="finished", reason=status.reason, at=at)
+            self._begin_comparison(session, run, status.reason)
+
+    def _interrupt(self, run_id: str, leg: LegRow | None, reason: str) -> None:
+        at = self._clock()
+        with self._database.writing() as session:
+            run = session.get_one(RunRow, run_id)
+            if leg is not None:
+                actions.close_leg(session, session.get_one(LegRow, leg.id), state="failed", reason=reason, at=at)
+            if run.round >= actions.plan_of(run).rounds:
+                # The last round was whole before the leg died: nothing is left for another leg to do.
+                self._begin_comparison(session, run, "last-round")
+                return
+            actions.move(session, run, RunState.GATHERING, reason=reason, actor=HUB, at=at)
+        _log.warning("run %s: leg ended early (%s); another begins after round %s", run_id, reason, run.round)
+
+    def _begin_comparison(self, session: Session, run: RunRow, reason: str) -> None:
+        actions.move(session, run, RunState.COMPARING, reason=reason, actor=HUB, at=self._clock())
+        if not actions.plan_of(run).compare_alone:
+            return
+        for site in queries.sites_to_compare(session, run):
+            task = TrainAlone(project=run.project, project_digest=run.project_digest, run=run.id, rounds=run.round)
+            number = enqueue(session, site, task)
+            session.add(RunTaskRow(run=run.id, site=site, number=number, purpose="alone"))
+
+    def _compare(self, run_id: str) -> None:
+        with self._database.writing() as session:
+            run = session.get_one(RunRow, run_id)
+            late = self._clock() - run.state_since > COMPARISON_PATIENCE
+            if queries.tasks_waiting(session, run_id, "alone") and not late:
+                return
+            models = {("federated", digest) for digest in queries.candidates(session, run)}
+            for local in session.scalars(select(LocalModelRow).where(LocalModelRow.run == run_id)):
+                models.add((f"local:{local.site}", local.digest))
+            for site in queries.sites_to_compare(session, run):
+                for label, model in sorted(models):
+                    task = EvaluateModel(
+                        project=run.project,
+                        project_digest=run.project_digest,
+                        run=run_id,
+                        model=model,
+                        label=label,
+                    )
+                    number = enqueue(session, site, task)
+                    session.add(RunTaskRow(run=run_id, site=site, number=number, purpose="evaluate"))
+            actions.move(
+                session, run, RunState.EVALUATING, reason=f"{len(models)} models", actor=HUB, at=self._clock()
+            )
+
+    def _evaluate(self, run_id: str) -> None:
+        with self._database.reading() as session:
+            run = session.get_one(RunRow, run_id)
+            late = self._clock() - run.state_since > COMPARISON_PATIENCE
+            if queries.tasks_waiting(session, run_id, "evaluate") and not late:
+                return
+            best, dice = queries.best_candidate(session, run)
+        package = self._registration.package(run, best)
+        at = self._clock()
+        with self._database.writing() as session:
+            run = session.get_one(RunRow, run_id)
+            number = session.scalar(
+                select(func.max(RoundRow.number)).where(RoundRow.run == run_id, RoundRow.aggregate == best)
+            )
+            if number is None:
+                self._end(session, run, RunState.FAILED, "no round left an aggregate to register")
+                return
+            if dice is not None:
+                actions.judge_round(session, run, number, dice)
+            run.best_round, run.best_dice = number, dice
+            run.model = self._registration.register(session, run, best, package, round_number=number, at=at)
+            self._end(session, run, RunState.FINISHED, "model registered")
+
+    def _end(self, session: Session, run: RunRow, state: RunState, reason: str) -> None:
+        actions.move(session, run, state, reason=reason, actor=HUB, at=self._clock())
+        for site in queries.sites_to_ask(session, run):
+            enqueue(session, site, EndRun(project=run.project, run=run.id))

@@ -1,0 +1,64 @@
+"""What sites send for the comparison at a run's end: models trained alone, and judgements."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from wardround.contracts.ledger_entry import Entry, Evidence, Update
+from wardround.contracts.outbound import EvaluationResult, LocalModel
+from wardround.foundation.errors import Conflict, NotAllowed
+from wardround.hub import audit
+from wardround.hub.runs import queries
+from wardround.hub.runs.tables import EvaluationRow, LocalModelRow
+
+NO_ENTRY = "the ledger entry that the message names isn't there, isn't this site's, or speaks of something else"
+
+
+def alone_run(run: str) -> str:
+    """The name under which the ledger keeps a site's training alone, beside the run."""
+    return f"{run[:34]}-alone"
+
+
+def take_local_model(session: Session, site: str, message: LocalModel, weights: bytes, entry: Entry | None) -> None:
+    """Keep the model that a site trained alone. `weights` are stored by the caller.
+
+    Raises:
+        Conflict: the bytes aren't those of the digest, or it is no model of that run.
+        NotAllowed: no ledger entry of the site covers them.
+    """
+    if not isinstance(entry, Update) or entry.origin != site:
+        raise NotAllowed(NO_ENTRY)
+    if sha256(weights).hexdigest() != message.digest:
+        raise Conflict("the attachment's digest isn't the one that the message names; send it again")
+    if (entry.digest, entry.run) != (message.digest, alone_run(message.run)):
+        raise NotAllowed("the ledger entry speaks of another model")
+    queries.row_of(session, message.run)
+    row = session.scalar(select(LocalModelRow).where(LocalModelRow.run == message.run, LocalModelRow.site == site))
+    if row is None:
+        row = LocalModelRow(run=message.run, site=site)
+        session.add(row)
+    row.digest, row.steps, row.entry = message.digest, message.steps, message.entry
+    audit.record(session, f"site:{site}", "send-local-model", message.run, message.digest)
+
+
+def take_evaluation(session: Session, site: str, message: EvaluationResult, entry: Entry | None) -> None:
+    """Keep a site's judgement of a model. Raises `NotAllowed` where no ledger entry of the site covers it."""
+    if not isinstance(entry, Evidence) or entry.origin != site or entry.model != message.model:
+        raise NotAllowed(NO_ENTRY)
+    queries.row_of(session, message.run)
+    row = session.scalar(
+        select(EvaluationRow).where(
+            EvaluationRow.run == message.run,
+            EvaluationRow.label == message.label,
+            EvaluationRow.model == message.model,
+            EvaluationRow.site == site,
+        )
+    )
+    if row is None:
+        row = EvaluationRow(run=message.run, label=message.label, model=message.model, site=site)
+        session.add(row)
+    row.mean_dice, row.patients, row.entry = message.mean_dice, message.patients.about, message.entry
+    audit.record(session, f"site:{site}", "judge-model", message.run, message.label)

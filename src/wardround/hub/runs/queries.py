@@ -1,0 +1,127 @@
+"""Reads of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from wardround.foundation.errors import NotFound
+from wardround.hub.projects import queries as projects
+from wardround.hub.runs.tables import (
+    EvaluationRow,
+    LegRow,
+    RoundRow,
+    RoundSiteRow,
+    RunRow,
+    RunTaskRow,
+)
+from wardround.hub.sites.queries import members
+from wardround.hub.tasks.tables import QueuedTask
+
+
+def row_of(session: Session, run: str) -> RunRow:
+    """Raises `NotFound`, which names the runs that there are."""
+    row = session.get(RunRow, run)
+    if row is None:
+        known = ", ".join(session.scalars(select(RunRow.id).order_by(RunRow.started_at))) or "none yet"
+        raise NotFound(f"there is no run {run} (known: {known}); `wardround run start PROJECT` begins one")
+    return row
+
+
+def runs(session: Session) -> Sequence[RunRow]:
+    return session.scalars(select(RunRow).order_by(RunRow.started_at)).all()
+
+
+def rounds(session: Session, run: str) -> Sequence[RoundRow]:
+    return session.scalars(select(RoundRow).where(RoundRow.run == run).order_by(RoundRow.number)).all()
+
+
+def round_sites(session: Session, run: str, number: int) -> Sequence[RoundSiteRow]:
+    statement = select(RoundSiteRow).where(RoundSiteRow.run == run, RoundSiteRow.round == number)
+    return session.scalars(statement.order_by(RoundSiteRow.site)).all()
+
+
+def open_legs(session: Session, run: str) -> Sequence[LegRow]:
+    statement = select(LegRow).where(LegRow.run == run, LegRow.state == "open")
+    return session.scalars(statement.order_by(LegRow.number)).all()
+
+
+def legs(session: Session, run: str) -> Sequence[LegRow]:
+    return session.scalars(select(LegRow).where(LegRow.run == run).order_by(LegRow.number)).all()
+
+
+def legs_without_progress(session: Session, run: str) -> int:
+    """How many of the newest legs, in a row, ended without one whole round."""
+    count = 0
+    for leg in reversed(legs(session, run)):
+        if leg.last_round >= leg.first_round:
+            break
+        count += 1
+    return count
+
+
+def sites_taken(session: Session, run: str) -> list[str]:
+    """The sites that gave at least one update that was counted."""
+    statement = select(RoundSiteRow.site).where(RoundSiteRow.run == run, RoundSiteRow.state == "taken")
+    return sorted(set(session.scalars(statement)))
+
+
+def sites_to_ask(session: Session, run: RunRow) -> list[str]:
+    """The sites that approve the run's project and are members now."""
+    return sorted(set(projects.approving_sites(session, run.project)) & set(members(session)))
+
+
+def sites_to_compare(session: Session, run: RunRow) -> list[str]:
+    """The sites that took part and may still be asked."""
+    return sorted(set(sites_taken(session, run.id)) & set(sites_to_ask(session, run)))
+
+
+def tasks_waiting(session: Session, run: str, purpose: str) -> list[str]:
+    """The sites whose task of that purpose has no report yet."""
+    statement = (
+        select(RunTaskRow.site)
+        .join(QueuedTask, QueuedTask.number == RunTaskRow.number)
+        .where(RunTaskRow.run == run, RunTaskRow.purpose == purpose, QueuedTask.state == "queued")
+    )
+    return sorted(session.scalars(statement))
+
+
+def candidates(session: Session, run: RunRow) -> set[str]:
+    """The aggregates worth judging at the end: the last, and the best by what sites told during the run."""
+    found = {run.current}
+    if run.best_round is not None:
+        best = session.scalar(
+            select(RoundRow.aggregate).where(RoundRow.run == run.id, RoundRow.number == run.best_round)
+        )
+        if best is not None:
+            found.add(best)
+    return found
+
+
+def evaluations(session: Session, run: str) -> Sequence[EvaluationRow]:
+    statement = select(EvaluationRow).where(EvaluationRow.run == run)
+    return session.scalars(statement.order_by(EvaluationRow.label, EvaluationRow.site)).all()
+
+
+def mean_dice(rows: Sequence[EvaluationRow]) -> float | None:
+    """Mean over patients as far as it is told: a site with fewer than ten held-out patients weighs five."""
+    weights = [row.patients or 5 for row in rows]
+    if not rows:
+        return None
+    return sum(row.mean_dice * weight for row, weight in zip(rows, weights, strict=True)) / sum(weights)
+
+
+def best_candidate(session: Session, run: RunRow) -> tuple[str, float | None]:
+    """The aggregate with the highest mean Dice over the sites, and that mean; the last where nobody judged."""
+    judged: dict[str, list[EvaluationRow]] = {}
+    for row in evaluations(session, run.id):
+        if row.label == "federated":
+            judged.setdefault(row.model, []).append(row)
+    if not judged:
+        return run.current, None
+    most = max(len(rows) for rows in judged.values())
+    scores = {model: mean_dice(rows) or 0.0 for model, rows in judged.items() if len(rows) == most}
+    best = max(sorted(scores), key=lambda model: (scores[model], model == run.current))
+    return best, scores[best]

@@ -1,0 +1,137 @@
+"""Runs, their legs, their whole rounds, who took part in each, and what was judged afterwards."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from wardround.foundation.columns import UtcTime
+from wardround.hub.base import HubTable
+
+
+class RunRow(HubTable):
+    """A run. `current` is the digest of the aggregate of round `round` (of the initial weights at round 0)."""
+
+    __tablename__ = "runs"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    project: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    project_digest: Mapped[str] = mapped_column(String(64))
+    plan: Mapped[bytes] = mapped_column(LargeBinary)
+    state: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(String(200), default="")
+    round: Mapped[int] = mapped_column(default=0)
+    current: Mapped[str] = mapped_column(String(64))
+    best_round: Mapped[int | None]
+    best_dice: Mapped[float | None]
+    model: Mapped[str | None] = mapped_column(String(64))
+    engine: Mapped[str] = mapped_column(String(40))
+    engine_version: Mapped[str] = mapped_column(String(40))
+    started_by: Mapped[str] = mapped_column(String(80))
+    started_at: Mapped[datetime] = mapped_column(UtcTime)
+    state_since: Mapped[datetime] = mapped_column(UtcTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class LegRow(HubTable):
+    """One job of the engine."""
+
+    __tablename__ = "run_legs"
+    __table_args__ = (UniqueConstraint("run", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    number: Mapped[int]
+    first_round: Mapped[int]
+    last_round: Mapped[int] = mapped_column(default=0)
+    state: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(String(200), default="")
+    started_at: Mapped[datetime] = mapped_column(UtcTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class RoundRow(HubTable):
+    """A whole round: its aggregate is on disk and this row is in the same transaction as the run's own.
+
+    `dice` judges this round's aggregate; sites tell it when they have the aggregate, with their next update.
+    """
+
+    __tablename__ = "run_rounds"
+    __table_args__ = (UniqueConstraint("run", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    number: Mapped[int]
+    leg: Mapped[int]
+    aggregate: Mapped[str] = mapped_column(String(64))
+    entry: Mapped[int | None]
+    seconds: Mapped[float]
+    dice: Mapped[float | None]
+    committed_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class RoundSiteRow(HubTable):
+    """One site in one round: its part, or why it is missing (`state` taken, missing or refused).
+
+    `dice` judges the aggregate that the site was given, which is the round before's.
+    """
+
+    __tablename__ = "run_round_sites"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    round: Mapped[int]
+    site: Mapped[str] = mapped_column(String(40))
+    state: Mapped[str] = mapped_column(String(10))
+    reason: Mapped[str] = mapped_column(String(80), default="")
+    weight: Mapped[float] = mapped_column(default=0.0)
+    dice: Mapped[float | None]
+    entry: Mapped[int | None]
+    bytes_up: Mapped[int] = mapped_column(default=0)
+    bytes_down: Mapped[int] = mapped_column(default=0)
+    seconds: Mapped[float] = mapped_column(default=0.0)
+
+
+class LocalModelRow(HubTable):
+    """The model that one site trained alone, for comparison."""
+
+    __tablename__ = "run_local_models"
+    __table_args__ = (UniqueConstraint("run", "site"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    site: Mapped[str] = mapped_column(String(40))
+    digest: Mapped[str] = mapped_column(String(64))
+    steps: Mapped[int]
+    entry: Mapped[int]
+
+
+class RunTaskRow(HubTable):
+    """A task that the run waits for, by the site's task number: one model trained alone, or one judgement."""
+
+    __tablename__ = "run_tasks"
+    __table_args__ = (UniqueConstraint("site", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    site: Mapped[str] = mapped_column(String(40))
+    number: Mapped[int]
+    purpose: Mapped[str] = mapped_column(String(20))
+
+
+class EvaluationRow(HubTable):
+    """A model's mean Dice over one site's held-out patients."""
+
+    __tablename__ = "run_evaluations"
+    __table_args__ = (UniqueConstraint("run", "label", "model", "site"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    label: Mapped[str] = mapped_column(String(60))
+    model: Mapped[str] = mapped_column(String(64))
+    site: Mapped[str] = mapped_column(String(40))
+    mean_dice: Mapped[float]
+    patients: Mapped[int | None]
+    entry: Mapped[int]

@@ -1,0 +1,115 @@
+"""Taking a registered model into use at this hospital."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from wardround.contracts.ledger_entry import Deployment as DeploymentEntry
+from wardround.contracts.ledger_entry import Model
+from wardround.contracts.outbound import ObjectRequest
+from wardround.foundation.clock import Clock
+from wardround.foundation.database import Database
+from wardround.foundation.errors import NotAllowed, NotFound
+from wardround.learning.archive import unpack
+from wardround.learning.bundle import bundle_digest, read_bundle
+from wardround.ledger import store
+from wardround.ledger.mirror import Mirror
+from wardround.node import audit
+from wardround.node.clinic.tables import Deployment
+from wardround.node.gateway.gateway import Gateway
+from wardround.node.record.entries import SiteEntries
+
+STAGE = "shadow"
+"""The only stage that opens without evidence of this hospital's own."""
+
+
+class Deployments:
+    """Fetches models, keeps them under `models` by digest, and says which is in use."""
+
+    def __init__(
+        self,
+        database: Database,
+        models: Path,
+        entries: SiteEntries,
+        gateway: Gateway,
+        mirror: Mirror,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._models = models
+        self._entries = entries
+        self._gateway = gateway
+        self._mirror = mirror
+        self._clock = clock
+
+    def package(self, digest: str) -> Path:
+        """Where a fetched model package lies."""
+        return self._models / digest
+
+    def deploy(self, digest: str, pathway: str, *, actor: str) -> int:
+        """Take a model into shadow use on a pathway; another model on it goes out of use. Returns its number.
+
+        Raises:
+            NotAllowed: this hospital's own copy of the ledger doesn't know the model.
+            NotFound: the hub doesn't have its package, or it is another than its digest says.
+            BundleRefused: it is no model package that may be run here.
+        """
+        self._check_registered(digest)
+        target = self.package(digest)
+        if not target.exists():
+            self._fetch(digest, target)
+        bundle = read_bundle(target)
+        at = self._clock()
+        entry = self._entries.put(
+            DeploymentEntry(origin=self._entries.site, at=at, model=digest, pathway=pathway, stage="shadow")
+        )
+        with self._database.writing() as session:
+            for other in active(session):
+                if other.pathway == pathway:
+                    other.active = False
+            row = Deployment(
+                model=digest,
+                package=bundle.name,
+                pathway=pathway,
+                stage=STAGE,
+                active=True,
+                deployed_by=actor,
+                deployed_at=at,
+                entry=entry,
+            )
+            session.add(row)
+            session.flush()
+            audit.record(session, actor, "deploy-model", digest, f"{pathway} {STAGE}")
+            return row.id
+
+    def _check_registered(self, digest: str) -> None:
+        with self._database.reading() as session:
+            verified = self._mirror.state().verified
+            for index in range(verified - 1, -1, -1):
+                entry = store.entry(session, index)
+                if isinstance(entry, Model) and entry.digest == digest:
+                    return
+        raise NotAllowed(
+            f"the ledger, as this hospital has it, knows no model {digest[:12]}…; check the digest with "
+            "`wardround model list` at the hub, and the mirror with `wardround ledger verify`"
+        )
+
+    def _fetch(self, digest: str, target: Path) -> None:
+        _, data = self._gateway.send(ObjectRequest(digest=digest))
+        aside = self._models / f".{digest}"
+        shutil.rmtree(aside, ignore_errors=True)
+        unpack(data, aside)
+        if bundle_digest(aside) != digest:
+            shutil.rmtree(aside)
+            raise NotFound("the hub sent another model package than the one that was asked for")
+        aside.rename(target)
+
+
+def active(session: Session) -> list[Deployment]:
+    """The models in use, oldest first."""
+    statement = select(Deployment).where(Deployment.active).order_by(Deployment.id)
+    return list(session.scalars(statement))

@@ -1,0 +1,182 @@
+"""The clinical loop: each complete study is read by each model in use, and the result goes to the PACS."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from wardround.compute.worker import Worker, WorkerDied
+from wardround.dicom.errors import AssociationRefused, PeerUnreachable
+from wardround.dicom.network import Peer, send
+from wardround.foundation.clock import Clock
+from wardround.foundation.database import Database
+from wardround.foundation.files import write_whole
+from wardround.node import audit
+from wardround.node.clinic import reader
+from wardround.node.clinic.deployment import Deployments, active
+from wardround.node.clinic.states import ReadingState, check_transition
+from wardround.node.clinic.tables import Deployment, WorklistLine
+from wardround.node.receive.clinical import ClinicalStudy
+
+_log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+Studies = Callable[[], Sequence[ClinicalStudy]]
+
+
+class Pathway:
+    """`tick` takes every step that is due; a study that fails holds up no other.
+
+    Args:
+        studies: the complete studies on the clinical path.
+        results: where results are kept, below the clinical folder.
+        pacs: where results go; without one they stay here.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        deployments: Deployments,
+        worker: Worker,
+        studies: Studies,
+        results: Path,
+        pacs: Peer | None,
+        calling_ae: str,
+        clock: Clock,
+        *,
+        threads: int = 1,
+    ) -> None:
+        self._database = database
+        self._deployments = deployments
+        self._worker = worker
+        self._studies = studies
+        self._results = results
+        self._pacs = pacs
+        self._calling_ae = calling_ae
+        self._clock = clock
+        self._threads = threads
+        self._warmed: set[str] = set()
+
+    def tick(self) -> int:
+        """Enlist new studies, read those that wait, deliver what was read; returns how many steps were taken."""
+        with self._database.reading() as session:
+            in_use = active(session)
+        if not in_use:
+            return 0
+        self._warm(in_use)
+        studies = list(self._studies())
+        steps = self._enlist(studies, in_use)
+        by_key = {(study.key, study.version): study for study in studies}
+        for line in self._lines(ReadingState.WAITING):
+            study = by_key.get((line.study, line.version))
+            if study is not None:
+                self._read(line, study)
+                steps += 1
+        if self._pacs is not None:
+            for line in self._lines(ReadingState.READ):
+                self._deliver(line, self._pacs)
+                steps += 1
+        return steps
+
+    def _warm(self, in_use: Sequence[Deployment]) -> None:
+        for deployment in in_use:
+            if deployment.model not in self._warmed:
+                self._warmed.add(deployment.model)
+                self._worker.submit(reader.warm, self._deployments.package(deployment.model), self._threads)
+
+    def _enlist(self, studies: Sequence[ClinicalStudy], in_use: Sequence[Deployment]) -> int:
+        new = 0
+        with self._database.reading() as session:
+            known = set(
+                session.execute(select(WorklistLine.study, WorklistLine.version, WorklistLine.deployment)).tuples()
+            )
+        wanted = [
+            (study, deployment)
+            for study in studies
+            for deployment in in_use
+            if (study.key, study.version, deployment.id) not in known and study.last_at >= deployment.deployed_at
+        ]
+        if wanted:
+            with self._database.writing() as session:
+                for study, deployment in wanted:
+                    session.add(
+                        WorklistLine(
+                            study=study.key,
+                            version=study.version,
+                            deployment=deployment.id,
+                            state=ReadingState.WAITING,
+                            arrived_at=study.last_at,
+                        )
+                    )
+                    new += 1
+        return new
+
+    def _lines(self, state: ReadingState) -> list[WorklistLine]:
+        with self._database.reading() as session:
+            return list(
+                session.scalars(
+                    select(WorklistLine).where(WorklistLine.state == state).order_by(WorklistLine.arrived_at)
+                )
+            )
+
+    def _read(self, line: WorklistLine, study: ClinicalStudy) -> None:
+        with self._database.reading() as session:
+            deployment = session.get_one(Deployment, line.deployment)
+        package = self._deployments.package(deployment.model)
+        try:
+            reading = self._worker.call(
+                reader.read, package, deployment.model, deployment.stage, list(study.files), self._threads
+            )
+        except reader.StudyUnreadable as error:
+            self._settle(line, ReadingState.FAILED, reason=error.code)
+            return
+        except (WorkerDied, BrokenProcessPool):
+            self._retry(line, "reading-process-died")
+            return
+        result = Path(f"{line.study}-{line.version}-{line.deployment}.dcm")
+        write_whole(self._results / result, reading.segmentation)
+        with self._database.writing() as session:
+            row = _step(session, line, ReadingState.READ)
+            row.finding, row.volume_ml = reading.finding, reading.volume_ml
+            row.result, row.result_uid, row.read_at = str(result), reading.sop_instance_uid, self._clock()
+            row.attempts = 0
+            audit.record(session, "program", "read-study", line.study, f"deployment {line.deployment}")
+
+    def _deliver(self, line: WorklistLine, pacs: Peer) -> None:
+        assert line.result is not None  # noqa: S101 - a line that was read has its result
+        try:
+            report = send([self._results / line.result], pacs, self._calling_ae)
+        except (PeerUnreachable, AssociationRefused):
+            _log.warning("a result waits: the PACS doesn't take it now")
+            return
+        if not report.complete:
+            self._retry(line, "pacs-refused")
+            return
+        with self._database.writing() as session:
+            row = _step(session, line, ReadingState.DELIVERED)
+            row.delivered_at = self._clock()
+            audit.record(session, "program", "deliver-result", line.study, f"deployment {line.deployment}")
+
+    def _retry(self, line: WorklistLine, reason: str) -> None:
+        if line.attempts + 1 >= ATTEMPTS:
+            self._settle(line, ReadingState.FAILED, reason=reason)
+            return
+        with self._database.writing() as session:
+            session.get_one(WorklistLine, line.id).attempts += 1
+
+    def _settle(self, line: WorklistLine, state: ReadingState, *, reason: str) -> None:
+        with self._database.writing() as session:
+            _step(session, line, state).reason = reason
+            audit.record(session, "program", "fail-study", line.study, reason)
+
+
+def _step(session: Session, line: WorklistLine, state: ReadingState) -> WorklistLine:
+    row = session.get_one(WorklistLine, line.id)
+    check_transition(ReadingState(row.state), state)
+    row.state = state
+    return row

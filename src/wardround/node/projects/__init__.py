@@ -1,0 +1,1 @@
+"""Projects at the node: what is asked, what the data controller decided, and the cohort frozen by it."""

@@ -1,0 +1,64 @@
+"""Brings decisions to the ledger and the hub, step by step; a step that was done isn't done again."""
+
+from __future__ import annotations
+
+from wardround.contracts.cohort_query import Count, disclosed
+from wardround.contracts.outbound import ProjectDecision
+from wardround.foundation.clock import Clock
+from wardround.foundation.database import Database
+from wardround.node.gateway.gateway import Gateway
+from wardround.node.projects import actions, queries
+from wardround.node.projects.states import DecisionState
+from wardround.node.record.entries import SiteEntries
+
+
+class Telling:
+    """Tells the hub what was decided here. `tick` is called by the node's loop and after each decision."""
+
+    def __init__(self, database: Database, entries: SiteEntries, gateway: Gateway, clock: Clock) -> None:
+        self._database = database
+        self._entries = entries
+        self._gateway = gateway
+        self._clock = clock
+
+    def tick(self) -> int:
+        """Tell all that is untold; returns how many decisions were. Raises `HubUnreachable`: try again later."""
+        with self._database.reading() as session:
+            waiting = queries.untold(session)
+        for project in waiting:
+            self._tell(project)
+        return len(waiting)
+
+    def _tell(self, project: str) -> None:
+        with self._database.reading() as session:
+            row = queries.row_of(session, project)
+        if row.approval_index is None:
+            if row.approval is None:
+                return
+            index = self._entries.submit(row.approval)
+            with self._database.writing() as session:
+                queries.row_of(session, project).approval_index = index
+        people = Count(about=None)
+        if row.state == DecisionState.APPROVED:
+            with self._database.writing() as session:
+                row = queries.row_of(session, project)
+                signed = actions.sign_manifest(session, row, self._entries, at=self._clock())
+                people = disclosed(len({study.patient for study in queries.manifest(session, project)}))
+            if row.manifest_index is None:
+                index = self._entries.submit(signed)
+                with self._database.writing() as session:
+                    queries.row_of(session, project).manifest_index = index
+        with self._database.reading() as session:
+            row = queries.row_of(session, project)
+        assert row.approval_index is not None  # noqa: S101 - set above
+        self._gateway.send(
+            ProjectDecision(
+                project=project,
+                project_digest=row.digest,
+                approved=row.state == DecisionState.APPROVED,
+                entry=row.approval_index,
+                people=people,
+            )
+        )
+        with self._database.writing() as session:
+            queries.row_of(session, project).told_at = self._clock()

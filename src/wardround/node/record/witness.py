@@ -1,0 +1,38 @@
+"""Follows the hub's ledger: mirrors it, checks that it only grew, and cosigns."""
+
+from __future__ import annotations
+
+from wardround.contracts.outbound import MirrorBatch, MirrorRequest, WitnessCosignature
+from wardround.foundation.clock import Clock
+from wardround.ledger.checkpoint import open_checkpoint
+from wardround.ledger.mirror import Mirror
+from wardround.ledger.note import Verifier
+from wardround.node.gateway.gateway import Gateway
+
+
+class Witness:
+    """One site's witness. `catch_up` is one tick."""
+
+    def __init__(self, mirror: Mirror, hub: Verifier, gateway: Gateway, clock: Clock) -> None:
+        self._mirror = mirror
+        self._hub = hub
+        self._gateway = gateway
+        self._clock = clock
+
+    def catch_up(self) -> int:
+        """Fetch what is new, check it, keep it, and send the cosignature; returns the size cosigned.
+
+        Raises:
+            LedgerForked: the hub contradicts itself. The mirror is stopped, and so is all training here.
+            HubUnreachable: try again later.
+        """
+        while True:
+            start = self._mirror.state().received
+            batch, _ = self._gateway.send(MirrorRequest(start=start))
+            assert isinstance(batch, MirrorBatch)  # noqa: S101 - the gateway returns the message's reply type
+            entries = [line.encode() for line in batch.entries]
+            line = self._mirror.take(batch.start, entries, batch.checkpoint, self._clock())
+            if line is not None:
+                size = open_checkpoint(batch.checkpoint, self._hub).size
+                self._gateway.send(WitnessCosignature(size=size, line=line))
+                return size

@@ -1,0 +1,1 @@
+"""Training at a hospital: what the data controller approved, on the cohort that was frozen, and nothing else."""

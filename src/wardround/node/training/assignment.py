@@ -1,0 +1,63 @@
+"""From an approved project to what the learning process is given. Nothing reaches it by another way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wardround.contracts.run_plan import RunPlan
+from wardround.foundation.clock import Clock
+from wardround.foundation.database import Database
+from wardround.foundation.errors import NotAllowed
+from wardround.ledger.mirror import Mirror
+from wardround.node.projects import queries
+from wardround.node.training.cohort import Cohort, EnclavePlace
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What to learn from and how: the frozen cohort and the plan, as this site's data controller approved them.
+
+    `manifest` is the cohort's place in the ledger, which each use of it names.
+    """
+
+    site: str
+    cohort: Cohort
+    plan: RunPlan
+    manifest: int
+    threads: int = 1
+
+
+class Assignments:
+    """Hands out work, each time anew under the one rule of `queries.check_may_work`."""
+
+    def __init__(
+        self, site: str, database: Database, place: EnclavePlace, mirror: Mirror, clock: Clock, *, threads: int
+    ) -> None:
+        self._site = site
+        self._database = database
+        self._place = place
+        self._mirror = mirror
+        self._clock = clock
+        self._threads = threads
+
+    def check(self, project: str, digest: str) -> Assignment:
+        """What may be learned from for that edition of a project.
+
+        Raises:
+            NotAllowed: `not-approved`, `expired`, `no-manifest`; `ledger-forked`, the hub's ledger contradicts itself.
+        """
+        if self._mirror.state().forked is not None:
+            raise NotAllowed("the ledger forked; nothing is used until a person has looked", code="ledger-forked")
+        with self._database.reading() as session:
+            row = queries.check_may_work(session, project, digest, today=self._clock().date())
+            plan = queries.project_of(row).plan
+            cases = tuple(study.case for study in queries.manifest(session, project))
+        if row.manifest_index is None:
+            raise NotAllowed("the manifest isn't on the ledger yet", code="no-manifest")
+        return Assignment(
+            site=self._site,
+            cohort=Cohort(self._place, cases),
+            plan=plan,
+            manifest=row.manifest_index,
+            threads=self._threads,
+        )

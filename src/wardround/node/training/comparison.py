@@ -1,0 +1,130 @@
+"""After a run: train the same model alone, and judge models on the patients held out here."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from sqlalchemy import select
+
+from wardround.compute.worker import Worker
+from wardround.contracts.base import Frozen
+from wardround.contracts.cohort_query import disclosed
+from wardround.contracts.ledger_entry import Evidence, Update
+from wardround.contracts.outbound import EvaluationResult, LocalModel, ObjectRequest
+from wardround.contracts.task import EvaluateModel, TrainAlone
+from wardround.foundation.clock import Clock
+from wardround.foundation.database import Database
+from wardround.foundation.errors import WardroundError
+from wardround.foundation.files import ObjectStore
+from wardround.learning.metrics import mean_over_patients
+from wardround.node.gateway.gateway import Gateway
+from wardround.node.record.entries import SiteEntries
+from wardround.node.training import learner
+from wardround.node.training.assignment import Assignments
+from wardround.node.training.tables import Judgement
+
+
+class OfflineRecord(Frozen):
+    """What an evidence entry of an offline judgement stands for; its digest is on the ledger, the dice stay here."""
+
+    run: str
+    label: str
+    model: str
+    dice: dict[str, float]
+
+
+class Comparison:
+    """Does the tasks `TrainAlone` and `EvaluateModel`. Both may be asked again; the answer is the same.
+
+    Raises, from both: `NotAllowed` where this hospital hasn't approved, `HubUnreachable` where the answer has to
+    wait, `WorkerDied` where the learning process ended.
+    """
+
+    def __init__(
+        self,
+        assignments: Assignments,
+        worker: Worker,
+        entries: SiteEntries,
+        gateway: Gateway,
+        database: Database,
+        models: ObjectStore,
+        clock: Clock,
+    ) -> None:
+        self._assignments = assignments
+        self._worker = worker
+        self._entries = entries
+        self._gateway = gateway
+        self._database = database
+        self._models = models
+        self._clock = clock
+
+    def train_alone(self, task: TrainAlone) -> None:
+        assignment = self._assignments.check(task.project, task.project_digest)
+        lesson = self._worker.call(learner.learn_alone, assignment, min(task.rounds, assignment.plan.rounds))
+        self._models.put(lesson.update)
+        index = self._entries.put(
+            Update(
+                origin=self._entries.site,
+                at=self._clock(),
+                run=f"{task.run[:34]}-alone",
+                round=1,
+                digest=lesson.digest,
+                manifest=assignment.manifest,
+                steps=lesson.steps,
+            )
+        )
+        message = LocalModel(
+            project=task.project, run=task.run, digest=lesson.digest, steps=lesson.steps, entry=index
+        )
+        self._gateway.send(message, lesson.update)
+
+    def evaluate(self, task: EvaluateModel) -> None:
+        assignment = self._assignments.check(task.project, task.project_digest)
+        weights = self.fetch(task.model)
+        judged = self._worker.call(learner.judge, assignment, weights)
+        record = OfflineRecord(run=task.run, label=task.label, model=task.model, dice=judged.dice)
+        index = self._entries.put(
+            Evidence(
+                origin=self._entries.site,
+                at=self._clock(),
+                model=task.model,
+                pathway=assignment.plan.package,
+                stage="offline",
+                record=record.content_digest(),
+            )
+        )
+        with self._database.writing() as session:
+            kept = session.scalar(
+                select(Judgement).where(
+                    Judgement.run == task.run, Judgement.label == task.label, Judgement.model == task.model
+                )
+            )
+            if kept is None:
+                kept = Judgement(run=task.run, label=task.label, model=task.model)
+                session.add(kept)
+            kept.dice, kept.training, kept.judged_at = judged.dice, judged.training, self._clock()
+        self._gateway.send(
+            EvaluationResult(
+                project=task.project,
+                run=task.run,
+                model=task.model,
+                label=task.label,
+                mean_dice=mean_over_patients(judged.dice),
+                patients=disclosed(len(judged.dice)),
+                entry=index,
+            )
+        )
+
+    def fetch(self, digest: str) -> bytes:
+        """A model's weights by their digest, from this node or from the hub.
+
+        Raises:
+            WardroundError: `model-differs`, what the hub sent isn't what its digest says.
+        """
+        if self._models.has(digest):
+            return self._models.get(digest)
+        _, weights = self._gateway.send(ObjectRequest(digest=digest))
+        if sha256(weights).hexdigest() != digest:
+            raise WardroundError("the hub sent another model than was asked for", code="model-differs")
+        self._models.put(weights)
+        return weights

@@ -1,0 +1,125 @@
+"""What the learning process does: load the frozen cohort, train, judge. It has no way to the network.
+
+These functions run in a `compute.worker.Worker`, the only place of a node that imports torch for training. They
+are called by name with plain values; what they load stays loaded until the process ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+
+from wardround.contracts.run_plan import RunPlan
+from wardround.learning.arrays import from_bytes, to_bytes
+from wardround.learning.bundle import packaged
+from wardround.learning.case import Case
+from wardround.learning.metrics import mean_over_patients
+from wardround.learning.segmenter import Segmenter, site_seed
+from wardround.learning.split import Split, split
+from wardround.node.training.assignment import Assignment
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A round's outcome. `update` is the new weights (safetensors); `dice` judges the weights that came in."""
+
+    update: bytes
+    digest: str
+    steps: int
+    loss: float
+    dice: float
+    training: int
+    held_out: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Dice by pseudonym of the held-out patients, and how many patients are trained on."""
+
+    dice: dict[str, float]
+    training: int
+
+
+@lru_cache(maxsize=2)
+def _classroom(assignment: Assignment) -> tuple[Segmenter, Split, dict[str, Case]]:
+    cases = {case.name: case for case in assignment.cohort.read()[0]}
+    parts = split({name: case.volume_ml for name, case in cases.items()}, seed=assignment.plan.seed)
+    segmenter = Segmenter(
+        packaged(assignment.plan.package), threads=assignment.threads, setting=assignment.plan.setting
+    )
+    return segmenter, parts, cases
+
+
+def _steps(segmenter: Segmenter, parts: Split, plan: RunPlan) -> int:
+    return segmenter.setting.steps(len(parts.training), plan.local_steps)
+
+
+def _pick(cases: dict[str, Case], names: Sequence[str]) -> list[Case]:
+    return [cases[name] for name in names]
+
+
+def learn(assignment: Assignment, arrays: bytes, round_number: int, total_rounds: int) -> Lesson:
+    """Judge the aggregate on the held-out patients, then train from it."""
+    segmenter, parts, cases = _classroom(assignment)
+    weights = from_bytes(arrays)
+    dice = mean_over_patients(segmenter.evaluate(weights, _pick(cases, parts.held_out)))
+    trained = segmenter.train(
+        weights,
+        _pick(cases, parts.training),
+        steps=_steps(segmenter, parts, assignment.plan),
+        round_number=round_number,
+        total_rounds=total_rounds,
+        seed=site_seed(assignment.plan.seed, assignment.site),
+    )
+    update = to_bytes(trained.arrays)
+    return Lesson(
+        update=update,
+        digest=sha256(update).hexdigest(),
+        steps=trained.steps,
+        loss=trained.loss,
+        dice=dice,
+        training=len(parts.training),
+        held_out=len(parts.held_out),
+    )
+
+
+def learn_alone(assignment: Assignment, rounds: int) -> Lesson:
+    """Train from the run's own initial weights on this site's patients alone, for as many steps as `rounds` took."""
+    segmenter, parts, cases = _classroom(assignment)
+    weights = segmenter.initial(assignment.plan.seed)
+    steps, loss = 0, 0.0
+    for number in range(1, rounds + 1):
+        trained = segmenter.train(
+            weights,
+            _pick(cases, parts.training),
+            steps=_steps(segmenter, parts, assignment.plan),
+            round_number=number,
+            total_rounds=max(rounds, assignment.plan.rounds),
+            seed=site_seed(assignment.plan.seed, assignment.site),
+        )
+        weights, loss = trained.arrays, trained.loss
+        steps += trained.steps
+    update = to_bytes(weights)
+    return Lesson(
+        update=update,
+        digest=sha256(update).hexdigest(),
+        steps=steps,
+        loss=loss,
+        dice=mean_over_patients(segmenter.evaluate(weights, _pick(cases, parts.held_out))),
+        training=len(parts.training),
+        held_out=len(parts.held_out),
+    )
+
+
+def judge(assignment: Assignment, arrays: bytes) -> Judged:
+    """Dice of a model for each held-out patient."""
+    segmenter, parts, cases = _classroom(assignment)
+    dice = segmenter.evaluate(from_bytes(arrays), _pick(cases, parts.held_out))
+    return Judged(dice=dict(dice), training=len(parts.training))
+
+
+def initial_weights(package: str, setting: str, seed: int) -> bytes:
+    """A run's first weights."""
+    return to_bytes(Segmenter(packaged(package), setting=setting).initial(seed))

@@ -1,0 +1,110 @@
+"""This hospital's part in a leg: judge the aggregate, train, put the use on the ledger, let the update leave."""
+
+from __future__ import annotations
+
+import logging
+
+from wardround.compute.worker import Worker, WorkerDied
+from wardround.contracts.cohort_query import SMALLEST_TOLD, disclosed
+from wardround.contracts.ledger_entry import Update
+from wardround.contracts.outbound import RunUpdate
+from wardround.federation.engine import Declined, RoundTask, RoundUpdate
+from wardround.foundation.clock import Clock
+from wardround.foundation.database import Database
+from wardround.foundation.errors import NotAllowed, WardroundError
+from wardround.node import audit
+from wardround.node.gateway.gateway import Gateway
+from wardround.node.record.entries import SiteEntries
+from wardround.node.training import learner
+from wardround.node.training.assignment import Assignments
+from wardround.node.training.tables import RoundDone
+
+_log = logging.getLogger(__name__)
+
+
+class NodeParticipant:
+    """Implements `wardround.federation.engine.Participant` over this node's own approvals and data."""
+
+    def __init__(
+        self,
+        assignments: Assignments,
+        worker: Worker,
+        entries: SiteEntries,
+        gateway: Gateway,
+        database: Database,
+        clock: Clock,
+    ) -> None:
+        self._assignments = assignments
+        self._worker = worker
+        self._entries = entries
+        self._gateway = gateway
+        self._database = database
+        self._clock = clock
+
+    def take_part(self, task: RoundTask) -> RoundUpdate:
+        project, edition = str(task.plan.get("project")), str(task.plan.get("project_digest"))
+        try:
+            assignment = self._assignments.check(project, edition)
+        except NotAllowed as error:
+            raise Declined(error.code) from error
+        if task.round > assignment.plan.rounds or task.total_rounds != assignment.plan.rounds:
+            raise Declined("not-the-approved-plan")
+        try:
+            lesson = self._worker.call(learner.learn, assignment, task.arrays, task.round, task.total_rounds)
+        except WorkerDied as error:
+            raise Declined("learning-process-died") from error
+        try:
+            return self._release(project, assignment.manifest, task, lesson)
+        except WardroundError as error:
+            _log.warning("round %s of %s: the update could not leave: %s", task.round, task.run_id, error.code)
+            raise Declined(error.code) from error
+
+    def _release(self, project: str, manifest: int, task: RoundTask, lesson: learner.Lesson) -> RoundUpdate:
+        """Ledger first, then the gateway's log, and only then the engine."""
+        entry = Update(
+            origin=self._entries.site,
+            at=self._clock(),
+            run=task.run_id,
+            round=task.round,
+            digest=lesson.digest,
+            manifest=manifest,
+            steps=lesson.steps,
+        )
+        index = self._entries.put(entry)
+        # How many patients there are is told as any count is: never below ten, and rounded.
+        weight = float(disclosed(lesson.training).about or SMALLEST_TOLD)
+        metrics = {"dice": lesson.dice}
+        message = RunUpdate(
+            project=project,
+            run=task.run_id,
+            round=task.round,
+            digest=lesson.digest,
+            entry=index,
+            weight=weight,
+            metrics=metrics,
+        )
+        self._gateway.record(message, len(lesson.update))
+        with self._database.writing() as session:
+            session.add(
+                RoundDone(
+                    run=task.run_id,
+                    round=task.round,
+                    digest=lesson.digest,
+                    entry=index,
+                    steps=lesson.steps,
+                    loss=lesson.loss,
+                    dice=lesson.dice,
+                    done_at=self._clock(),
+                )
+            )
+            audit.record(session, "program", "release-update", task.run_id, f"round {task.round} entry {index}")
+        return RoundUpdate(
+            weight=weight, metrics=metrics, steps=lesson.steps, ledger_index=index, update=lesson.update
+        )
+
+    def finish(self, leg_id: str, reason: str) -> None:
+        _log.info("leg %s finished: %s", leg_id, reason)
+
+    def abort(self, leg_id: str, reason: str) -> None:
+        _log.warning("leg %s was given up: %s", leg_id, reason)
+        self._worker.stop()
