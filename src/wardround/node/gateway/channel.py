@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 import httpx
 from pydantic import ValidationError
@@ -47,6 +51,7 @@ class Channel:
         if identity is not None:
             context.load_cert_chain(*identity)
         self._client = open_client(host, port, context)
+        self._sockets: WeakSet[socket.socket] = WeakSet()
 
     def post(self, header: bytes, attachment: bytes, kind: type[Message], *, patience: float) -> Answer:
         """Send one frame and read the answer, waiting for at most `patience` seconds between bytes.
@@ -61,7 +66,12 @@ class Channel:
         timeout = httpx.Timeout(patience, connect=CONNECT_SECONDS, pool=None)
         try:
             with self._client.stream(
-                "POST", f"/v{API}/exchange", content=_pieces(header, attachment), headers=headers, timeout=timeout
+                "POST",
+                f"/v{API}/exchange",
+                content=_pieces(header, attachment),
+                headers=headers,
+                timeout=timeout,
+                extensions={"trace": self._watch},
             ) as response:
                 if response.status_code != 200:
                     raise _refused(response)
@@ -80,7 +90,18 @@ class Channel:
             ) from None
 
     def close(self) -> None:
+        """Close all connections; a call that another thread makes on one fails at once."""
+        for connection in list(self._sockets):
+            # Closing a descriptor wakes nobody who reads from it; shutting the connection down does.
+            with suppress(OSError):
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
         self._client.close()
+
+    def _watch(self, event: str, details: Mapping[str, Any]) -> None:
+        if event == "connection.start_tls.complete":
+            connection = details["return_value"].get_extra_info("socket")
+            if isinstance(connection, socket.socket):
+                self._sockets.add(connection)
 
 
 def open_client(host: str, port: int, context: ssl.SSLContext) -> httpx.Client:

@@ -21,7 +21,15 @@ class EgressLog:
         self._database = database
         self._clock = clock
 
-    def begin(self, message: Message, size: int, digest: str | None, outcome: str = "sending") -> int:
+    def begin(
+        self,
+        message: Message,
+        size: int,
+        digest: str | None,
+        *,
+        outcome: str = "sending",
+        answer_bytes: int | None = None,
+    ) -> int:
         """Write that `message`, `size` bytes in all, is about to leave; gives the row's number."""
         row = Egress(
             at=self._clock(),
@@ -31,6 +39,7 @@ class EgressLog:
             size=size,
             digest=digest,
             outcome=outcome,
+            answer_bytes=answer_bytes,
         )
         with self._database.writing() as session:
             session.add(row)
@@ -77,9 +86,7 @@ def totals(session: Session) -> list[EgressTotal]:
 
 def bytes_out(session: Session, *, project: str | None = None) -> int:
     """All bytes that left or may have left this node, or those of one project."""
-    asked = select(func.coalesce(func.sum(Egress.size), 0)).where(
-        Egress.outcome.not_in(("unreachable", "untrusted"))
-    )
+    asked = select(func.coalesce(func.sum(Egress.size), 0)).where(Egress.outcome.not_in(("unreachable", "untrusted")))
     if project is not None:
         asked = asked.where(Egress.project == project)
     return int(session.execute(asked).scalar_one())

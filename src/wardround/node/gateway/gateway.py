@@ -40,6 +40,7 @@ class Gateway:
         self._channel: Channel | None = None
         self._channel_of: tuple[int, int] | None = None
         self._retired: list[Channel] = []
+        self._closed = False
         self.skew = timedelta(0)
         """How far the hub's clock was ahead of ours at the last answer."""
 
@@ -66,22 +67,26 @@ class Gateway:
             self._retire()
             return self._attempt(message, header, attachment, patience)
 
-    def record(self, message: Message, size: int) -> None:
+    def record(self, message: Message, size: int, *, answer_bytes: int | None = None) -> None:
         """Log a message of `size` bytes that another carrier takes to the hub; call it before it goes.
+
+        Args:
+            size: all bytes that the carrier takes for it.
+            answer_bytes: how many came back, where that is known.
 
         Raises:
             MayNotLeave: as for `send`.
         """
         header = checked(message, size, self._home.settings.largest_attachment)
         digest = None if isinstance(message, EngineTraffic) else sha256(header).hexdigest()
-        self._log.begin(message, size, digest, outcome="carried")
+        self._log.begin(message, size, digest, outcome="carried", answer_bytes=answer_bytes)
 
     def close(self) -> None:
-        """Close idle connections; calls that are under way fail."""
+        """Close all connections, for good; calls that are under way or come later find the hub unreachable."""
+        self._closed = True
         self._retire()
         for channel in self._retired:
             channel.close()
-        self._retired.clear()
 
     def _attempt(self, message: Message, header: bytes, attachment: bytes, patience: float) -> tuple[Reply, bytes]:
         number = self._log.begin(message, len(header) + len(attachment) + 4, body_digest(header, attachment))
@@ -96,6 +101,8 @@ class Gateway:
 
     def _ready(self) -> Channel:
         home = self._home
+        if self._closed:
+            raise HubUnreachable("this node is stopping; nothing more is sent")
         try:
             stat = home.certificate.stat()
         except OSError as error:

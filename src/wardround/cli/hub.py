@@ -1,0 +1,159 @@
+"""`wardround hub`: what a federation's operator does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+app = typer.Typer(help="The coordinator: start it, invite hospitals, watch them.", no_args_is_help=True)
+
+HOME = typer.Option(..., "--home", help="The hub's home.", envvar="WARDROUND_HUB_HOME")
+
+
+@app.command()
+def init(
+    home: Path = HOME,
+    name: str = typer.Option(..., "--name", help="The federation's short name, as in `lung-net`."),
+    host: str = typer.Option(..., "--host", help="Name or address by which nodes reach this hub."),
+    listen: str = typer.Option("0.0.0.0", "--listen", help="Address that the ports are bound to."),  # noqa: S104
+    api_port: int = typer.Option(8443, "--api-port", help="Port for members."),
+    enrol_port: int = typer.Option(8444, "--enrol-port", help="Port on which invited sites join."),
+    engine_port: int = typer.Option(8445, "--engine-port", help="Port of the federated engine."),
+    database: str = typer.Option("", "--database", help="SQLAlchemy URL; SQLite in the home if not given."),
+    certificate_hours: float = typer.Option(24, "--certificate-hours", help="How long a site's certificate lasts."),
+) -> None:
+    """Make a new hub: its root of trust, its keys and an empty database."""
+    from pydantic import ValidationError
+
+    from wardround.hub.home import make_hub_home
+    from wardround.hub.settings import HubSettings
+
+    try:
+        settings = HubSettings(
+            federation=name,
+            host=host,
+            listen=listen,
+            api_port=api_port,
+            enrol_port=enrol_port,
+            engine_port=engine_port,
+            database=database,
+            certificate_hours=certificate_hours,
+        )
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        raise typer.BadParameter(f"{fault['loc'][0]}: {fault['msg']}") from None
+    made = make_hub_home(home, settings)
+    typer.echo(f"Made hub {made.federation!r} in {made.path}. Next: wardround hub serve --home {home}")
+    made.close()
+
+
+@app.command()
+def serve(
+    home: Path = HOME,
+    ready_file: Path | None = typer.Option(None, "--ready-file", help="Written once both ports take connections."),
+) -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    from wardround.foundation.files import write_whole
+    from wardround.foundation.logs import log_to
+    from wardround.hub.app import build
+    from wardround.hub.home import HubHome
+    from wardround.hub.serving import run
+
+    opened = HubHome(home)
+    log_to(opened.log, "hub")
+    settings = opened.settings
+
+    def ready() -> None:
+        typer.echo(
+            f"Serving federation {settings.federation!r}: members on port {settings.api_port}, "
+            f"joining on port {settings.enrol_port}. Ctrl-C stops."
+        )
+        if ready_file is not None:
+            write_whole(ready_file, b"ready\n", mode=0o644)
+
+    run(build(opened), ready)
+
+
+@app.command()
+def invite(site: str = typer.Argument(..., help="The site's short name, as in `north`."), home: Path = HOME) -> None:
+    """Print a one-time token with which a hospital joins."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from wardround.contracts.base import SiteName
+    from wardround.foundation.audit import operator
+    from wardround.foundation.clock import now
+    from wardround.hub.home import HubHome
+    from wardround.hub.sites.actions import invite as invite_site
+
+    try:
+        TypeAdapter(SiteName).validate_python(site)
+    except ValidationError:
+        raise typer.BadParameter(
+            f"{site!r} can't be a site's name: 2 to 40 lower-case letters, digits and hyphens, a letter first"
+        ) from None
+    opened = HubHome(home)
+    with opened.database.writing() as session:
+        token = invite_site(session, opened, site, actor=operator(), now=now())
+    typer.echo(f"For {site}, once, until {token.expires:%Y-%m-%d %H:%M}Z:  wardround node join TOKEN", err=True)
+    typer.echo(str(token))
+    opened.close()
+
+
+@app.command()
+def revoke(
+    site: str = typer.Argument(..., help="The site to shut out."),
+    reason: str = typer.Option(..., "--reason", help="Why; kept in the audit."),
+    home: Path = HOME,
+) -> None:
+    """Shut a site out, at once and for good."""
+    from wardround.foundation.audit import operator
+    from wardround.foundation.clock import now
+    from wardround.hub.home import HubHome
+    from wardround.hub.sites.actions import revoke as revoke_site
+
+    opened = HubHome(home)
+    with opened.database.writing() as session:
+        revoke_site(session, site, reason, actor=operator(), now=now())
+    typer.echo(f"Site {site} is revoked: from its next call on it is refused.")
+    opened.close()
+
+
+@app.command()
+def sites(home: Path = HOME, as_json: bool = typer.Option(False, "--json", help="As JSON, for programs.")) -> None:
+    """List the sites, and when each was last heard."""
+    from wardround.hub.home import HubHome
+    from wardround.hub.sites.queries import sites as all_sites
+
+    opened = HubHome(home)
+    with opened.database.reading() as session:
+        lines = all_sites(session)
+    opened.close()
+    if as_json:
+        import json
+
+        rows = [
+            {
+                "site": line.name,
+                "state": line.state,
+                "certificate_until": line.certificate_until.isoformat() if line.certificate_until else None,
+                "last_heard": line.heard_at.isoformat() if line.heard_at else None,
+                "version": line.version,
+            }
+            for line in lines
+        ]
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    if not lines:
+        typer.echo(f"No sites yet. Invite one: wardround hub invite SITE --home {home}")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("site", "state", "certificate until (UTC)", "last heard (UTC)", "version")
+    for line in lines:
+        until = f"{line.certificate_until:%Y-%m-%d %H:%M}" if line.certificate_until else ""
+        heard = f"{line.heard_at:%Y-%m-%d %H:%M:%S}" if line.heard_at else "never"
+        state = f"{line.state}: {line.reason}" if line.reason else line.state
+        table.add_row(line.name, state, until, heard, line.version or "")
+    Console().print(table)

@@ -1,0 +1,60 @@
+"""The command line: one file per noun, imported when that noun is asked for.
+
+To add a noun, write `cli/<noun>.py` with a `typer.Typer` called `app` and add its line to `NOUNS`. A noun's file
+imports typer and the standard library at its top and everything else inside its commands, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import typer
+
+NOUNS: dict[str, str] = {
+    "hub": "wardround.cli.hub",
+    "node": "wardround.cli.node",
+}
+"""Noun to module, in the order in which `--help` shows them."""
+
+HELP = "Hospitals train, prove and use imaging AI together, while every image stays where it is."
+
+
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """The command line with the noun that `arguments` begin with, or with all of them."""
+    app = typer.Typer(
+        name="wardround", help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    )
+    app.callback(invoke_without_command=False)(_wardround)
+    asked = [noun for noun in arguments[:1] if noun in NOUNS]
+    for noun in asked or NOUNS:
+        app.add_typer(import_module(NOUNS[noun]).app, name=noun)
+    return app
+
+
+def run() -> None:
+    """The console script. An error that is meant for people is one line on stderr and exit status 1."""
+    from wardround.foundation.errors import WardroundError
+
+    try:
+        build(sys.argv[1:])()
+    except WardroundError as error:
+        sys.stderr.write(f"wardround: {error}\n")
+        raise SystemExit(1) from None
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"wardround {version('wardround')}")
+        raise typer.Exit
+
+
+def _wardround(
+    show_version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    """Hospitals train, prove and use imaging AI together, while every image stays where it is."""

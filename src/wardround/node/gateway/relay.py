@@ -1,0 +1,139 @@
+"""The engine's way out: a port on loopback whose bytes go to the hub's engine port and back, counted.
+
+TLS stays end to end between the engine's client and its server; the relay sees ciphertext. It exists so that the
+engine, too, has one door, and so that how much went through it is on the record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from wardround.contracts.base import RunId
+from wardround.contracts.outbound import EngineTraffic
+from wardround.node.gateway.gateway import Gateway
+
+LOG = logging.getLogger(__name__)
+PIECE = 256 * 1024
+TOLD_EVERY = 5.0
+
+
+class Relay:
+    """Carries TCP connections from 127.0.0.1 to `target`.
+
+    Args:
+        target: host and port of the hub's engine.
+        on_bytes: told how many bytes went up and down since the last time, every few seconds, and at the end. When
+            it raises, the relay closes: nothing passes uncounted for long.
+    """
+
+    def __init__(
+        self, target: tuple[str, int], on_bytes: Callable[[int, int], None], *, told_every: float = TOLD_EVERY
+    ) -> None:
+        self._target = target
+        self._on_bytes = on_bytes
+        self._told_every = told_every
+        self._up = 0
+        self._down = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> int:
+        """Listen on a free port of 127.0.0.1 and give it.
+
+        Raises:
+            OSError: no port can be had.
+        """
+        port: Future[int] = Future()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(port)), name="engine-relay", daemon=True)
+        self._thread.start()
+        return port.result()
+
+    def stop(self) -> None:
+        """Close all connections, tell the last bytes, and give the port back."""
+        if self._thread is None or self._loop is None or self._stopping is None:
+            return
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+        self._thread = None
+
+    async def _serve(self, port: Future[int]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        carried: set[asyncio.Task[None]] = set()
+
+        def arrived(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.ensure_future(self._carry(reader, writer))
+            carried.add(task)
+            task.add_done_callback(carried.discard)
+
+        try:
+            server = await asyncio.start_server(arrived, "127.0.0.1", 0, limit=PIECE)
+        except OSError as error:
+            port.set_exception(error)
+            return
+        port.set_result(server.sockets[0].getsockname()[1])
+        try:
+            while not self._stopping.is_set():
+                await self._pause()
+                await self._tell()
+        finally:
+            server.close()
+            for task in list(carried):
+                task.cancel()
+            await asyncio.gather(*carried, return_exceptions=True)
+            await self._tell()
+
+    async def _pause(self) -> None:
+        if self._stopping is not None:
+            try:
+                await asyncio.wait_for(self._stopping.wait(), self._told_every)
+            except TimeoutError:
+                return
+
+    async def _tell(self) -> None:
+        up, down, self._up, self._down = self._up, self._down, 0, 0
+        if up or down:
+            await asyncio.to_thread(self._on_bytes, up, down)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            hub_reader, hub_writer = await asyncio.open_connection(*self._target, limit=PIECE)
+        except OSError as error:
+            LOG.warning("the hub's engine doesn't answer (%s)", error.errno)
+            writer.close()
+            return
+        try:
+            await asyncio.gather(self._pump(reader, hub_writer, up=True), self._pump(hub_reader, writer, up=False))
+        except OSError as error:
+            LOG.info("an engine connection ended (%s)", error.errno)
+        finally:
+            # A peer that is gone answers no farewell: don't wait for one.
+            writer.transport.abort()
+            hub_writer.transport.abort()
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, up: bool) -> None:
+        while piece := await source.read(PIECE):
+            if up:
+                self._up += len(piece)
+            else:
+                self._down += len(piece)
+            sink.write(piece)
+            await sink.drain()
+        if sink.can_write_eof():
+            sink.write_eof()
+            await sink.drain()
+
+
+def engine_relay(gateway: Gateway, run: RunId, target: tuple[str, int]) -> Relay:
+    """A relay whose traffic is logged as `EngineTraffic` of `run`."""
+
+    def log(up: int, down: int) -> None:
+        gateway.record(EngineTraffic(run=run), up, answer_bytes=down)
+
+    return Relay(target, log)
