@@ -194,8 +194,8 @@ def _lesion(
     centre = _lesion_centre(rng, axes, brain_depth, ventricles, plan)
     stretch = rng.uniform(0.75, 1.3, 3)
     lobe = np.array(centre) + rng.normal(0, 0.6 * plan.radius, 3)
-    wobble = 0.28 * smooth_noise(rng, axes, (plan.radius, plan.radius * 0.9, plan.radius * 0.9))
-    wobble += 0.1 * smooth_noise(rng, axes, (8, 5, 5))
+    wobble = 0.24 * smooth_noise(rng, axes, (plan.radius, plan.radius * 0.9, plan.radius * 0.9))
+    wobble += 0.05 * smooth_noise(rng, axes, (8, 5, 5))
 
     def inside(at: NDArray[np.float64], radius: float) -> Field:
         far = ((x - at[0]) / stretch[0]) ** 2 + ((y - at[1]) / stretch[1]) ** 2 + ((z - at[2]) / stretch[2]) ** 2

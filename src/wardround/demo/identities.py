@@ -38,7 +38,7 @@ _NAMES: tuple[tuple[str, str, str, str], ...] = (
     ("Yamada", "Hanako=山田^花子=やまだ^はなこ", "Tarou=山田^太郎=やまだ^たろう", _UTF_8),
     ("Kim", "Yuna=金^由娜=김^유나", "Minjun=金^民俊=김^민준", _UTF_8),
     ("Al-Farouqi", "Layla=الفاروقي^ليلى", "Yusuf=الفاروقي^يوسف", _UTF_8),
-    ("Chatterjee", "Ananya=চ্যাটার্জী^অনন্যা", "Arjun=চ্যাটার্জী^অর্জুন", _UTF_8),
+    ("Roy", "Ananya=রায়^অনন্যা", "Arjun=রায়^অর্জুন", _UTF_8),
 )
 _STREETS = ("Tannery Row", "Chapel Lane", "Mill Bank", "Orchard Rise", "Quay Street", "Larkspur Close")
 _STAFF = ("Abernethy^Rowan^^Dr", "Castellan^Imogen^^Dr", "Oyelaran^Tunde^^Dr", "Whitlow^Hester^^Prof")

@@ -29,10 +29,10 @@ class _Profile:
 
 
 _PROFILES: tuple[_Profile, ...] = (
-    _Profile("northgate", "Northgate General Hospital", "1 Bellfounder Way, Northgate", 15, 44, 14, 4, 0.0, 1),
-    _Profile("st-olave", "St Olave's Infirmary", "Ropewalk, Saltmarket", 14, 66, 12.5, 5, 0.0, 9),
-    _Profile("eastmoor", "Eastmoor Royal Hospital", "Moor Road, Eastmoor", 16, 38, 13, 4, 0.3, 2),
-    _Profile("wexcombe", "Wexcombe District Hospital", "Tithe Barn Lane, Wexcombe", 14, 57, 17, 6, 0.6, 5),
+    _Profile("northgate", "Northgate General Hospital", "1 Bellfounder Way, Northgate", 15, 44, 15, 4, 0.0, 1),
+    _Profile("st-olave", "St Olave's Infirmary", "Ropewalk, Saltmarket", 14, 66, 15, 5, 0.0, 9),
+    _Profile("eastmoor", "Eastmoor Royal Hospital", "Moor Road, Eastmoor", 16, 38, 14, 4, 0.3, 2),
+    _Profile("wexcombe", "Wexcombe District Hospital", "Tithe Barn Lane, Wexcombe", 14, 57, 18, 6, 0.6, 4),
     _Profile("thornhythe", "Thornhythe Hospital", "Harbour Parade, Thornhythe", 15, 51, 13, 5, 0.2, 3),
     _Profile("aldermere", "Aldermere University Hospital", "Lakeside, Aldermere", 16, 48, 12, 4, 0.0, 4),
     _Profile("kirkbride", "Kirkbride Memorial Hospital", "Quarry Hill, Kirkbride", 14, 61, 15, 5, 0.5, 6),

@@ -81,20 +81,20 @@ SCANNERS: tuple[Scanner, ...] = (
     ),
     Scanner(  # bright fat, flat contrast, many bright spots
         Equipment("Castell Medical", "Concord 1.5", 1.5, 8002, 118, 2200, "12.1_M4"),
-        _levels(scalp=1.3, csf=0.22, grey=0.66, white=0.56, rim=0.73, core=0.83, cyst=0.68, spot=1.05),
-        gamma=0.9, noise=0.035, shading=0.08, blur=1.4,
+        _levels(scalp=1.3, csf=0.22, grey=0.6, white=0.52, rim=0.76, core=0.9, cyst=0.75, spot=1.1),
+        gamma=1.0, noise=0.03, shading=0.06, blur=1.3,
         shape=(16, 96, 96), spacing=(6.5, 2.2, 2.2), lowest=-30,
     ),
     Scanner(  # inversion time set wrong for fluid: ventricles and sulci shine
         Equipment("Norrland Systems", "Fjord S", 1.5, 11000, 140, 2800, "5.7.1"),
-        _levels(scalp=0.75, csf=0.98, grey=0.5, white=0.4, rim=0.68, core=0.82, cyst=0.98, spot=0.75),
+        _levels(scalp=0.75, csf=0.98, grey=0.5, white=0.4, rim=0.72, core=0.85, cyst=0.9, spot=0.75),
         gamma=1.1, noise=0.03, shading=0.06, blur=1.1,
         shape=(20, 104, 104), spacing=(5.0, 2.05, 2.05), lowest=-26,
     ),
     Scanner(  # short inversion time: lesions with dark hollows, strong shading, thick and soft slices
         Equipment("Halcyon Diagnostics", "Open 1.0", 1.0, 6000, 95, 1800, "2.3b"),
-        _levels(scalp=0.9, csf=0.12, grey=0.5, white=0.72, rim=0.95, core=0.38, cyst=0.14, spot=0.98),
-        gamma=1.15, noise=0.055, shading=0.2, blur=1.8,
+        _levels(scalp=0.9, csf=0.12, grey=0.5, white=0.64, rim=1.0, core=0.92, cyst=0.3, spot=0.98),
+        gamma=1.1, noise=0.035, shading=0.13, blur=1.6,
         shape=(16, 96, 96), spacing=(7.0, 2.2, 2.2), lowest=-32,
     ),
     Scanner(

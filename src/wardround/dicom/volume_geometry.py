@@ -19,11 +19,12 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 Source = Path | bytes | Dataset
 
 DAMAGE: tuple[type[Exception], ...] = (
+    BytesLengthException,
     InvalidDicomError,
     ArithmeticError,
     AttributeError,
