@@ -15,12 +15,16 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, TypeVar
 
+from wardround.foundation.errors import WardroundError
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class WorkerDied(RuntimeError):
+class WorkerDied(WardroundError):
     """The process ended in the middle of the work: out of memory, killed, or crashed in native code."""
+
+    code = "worker-died"
 
 
 class Worker:
@@ -38,6 +42,9 @@ class Worker:
         self._nice = nice
         self._lock = threading.Lock()
         self._pool: ProcessPoolExecutor | None = None
+
+    def start(self) -> None:
+        """Nothing to do: the process starts with its first work."""
 
     def submit(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         with self._lock:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from wardround.foundation.errors import WardroundError
+from wardround.foundation.errors import Unreachable, WardroundError
 
 _log = logging.getLogger(__name__)
 
@@ -19,9 +19,7 @@ PAUSE_AFTER_FAILURE = 2.0
 class Loop:
     """Calls each tick in turn until stopped; a tick that fails is logged and called again later."""
 
-    def __init__(
-        self, name: str, ticks: Sequence[Callable[[], object]], *, close: Callable[[], None] | None = None
-    ):
+    def __init__(self, name: str, ticks: Sequence[Callable[[], object]], *, close: Callable[[], None] | None = None):
         self._name = name
         self._ticks = ticks
         self._close = close
@@ -46,6 +44,8 @@ class Loop:
             for tick in self._ticks:
                 try:
                     tick()
+                except Unreachable:
+                    pause = PAUSE_AFTER_FAILURE
                 except (WardroundError, SQLAlchemyError, OSError):
                     _log.exception("a step of the loop failed; it is tried again")
                     pause = PAUSE_AFTER_FAILURE

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from wardround.compute.worker import Worker
+from wardround.contracts.task import (
+    ConsiderProject,
+    CountCohort,
+    EndRun,
+    EvaluateModel,
+    JoinLeg,
+    TrainAlone,
+    WitnessCheckpoint,
+)
+from wardround.dicom.network import Peer
 from wardround.foundation.clock import Clock, now
+from wardround.foundation.files import ObjectStore
+from wardround.foundation.loop import Loop
+from wardround.node.clinic.pathway import Pathway
+from wardround.node.desk import Desk
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.home import NodeHome
+from wardround.node.intake import Intake
 from wardround.node.link.handlers import TaskHandlers
 from wardround.node.link.link import Link
+from wardround.node.projects.questions import Questions
+from wardround.node.projects.telling import Telling
+from wardround.node.receive.clinical import clinical_studies
+from wardround.node.record.witness import Witness
+from wardround.node.training.assignment import Assignments
+from wardround.node.training.comparison import Comparison
+from wardround.node.training.legs import Legs
+from wardround.node.training.participant import NodeParticipant
 
 
 class Background(Protocol):
@@ -35,6 +60,74 @@ class Node:
 def build(home: NodeHome, *, clock: Clock = now) -> Node:
     """A node with all its handlers, its database at the newest migration."""
     home.database.upgrade()
-    gateway = Gateway(home, clock=clock)
+    desk = Desk(home, clock=clock)
+    threads = home.settings.learning.threads
+    learner = Worker("learning", threads=threads, nice=5)
+    reader = Worker("reading", threads=threads)
+    assignments = Assignments(home.site, home.database, desk.place, desk.mirror, clock, threads=threads)
+    participant = NodeParticipant(assignments, learner, desk.entries, desk.gateway, home.database, clock)
+    legs = Legs(home, desk.gateway, assignments, participant)
+    weights = ObjectStore(home.path / "weights")
+    comparison = Comparison(assignments, learner, desk.entries, desk.gateway, home.database, weights, clock)
     handlers = TaskHandlers()
-    return Node(home, clock, gateway, handlers, Link(home, gateway, handlers, clock=clock))
+    _answer_questions(handlers, desk)
+    _train(handlers, legs, comparison, learner)
+    intake = Intake(home, clock)
+    telling = Telling(home.database, desk.entries, desk.gateway, clock)
+    return Node(
+        home=home,
+        clock=clock,
+        gateway=desk.gateway,
+        handlers=handlers,
+        link=Link(home, desk.gateway, handlers, clock=clock),
+        background=[
+            learner,
+            reader,
+            intake,
+            Loop("intake", [intake.tick]),
+            Loop("clinic", [_pathway(desk, reader).tick]),
+            Loop("telling", [telling.tick]),
+            legs,
+        ],
+    )
+
+
+def _answer_questions(handlers: TaskHandlers, desk: Desk) -> None:
+    questions = Questions(desk.home.database, desk.enclave, desk.gateway, desk.clock)
+    witness = Witness(desk.mirror, desk.hub, desk.gateway, desk.clock)
+    one_at_a_time = threading.Lock()
+
+    def catch_up(_task: WitnessCheckpoint) -> None:
+        with one_at_a_time:
+            witness.catch_up()
+
+    handlers.register(CountCohort)(questions.count)
+    handlers.register(ConsiderProject)(questions.consider)
+    handlers.register(WitnessCheckpoint)(catch_up)
+
+
+def _train(handlers: TaskHandlers, legs: Legs, comparison: Comparison, learner: Worker) -> None:
+    def end(task: EndRun) -> None:
+        legs.end(task)
+        if not legs.running():
+            learner.stop()
+
+    handlers.register(JoinLeg)(legs.join)
+    handlers.register(EndRun)(end)
+    handlers.register(TrainAlone)(comparison.train_alone)
+    handlers.register(EvaluateModel)(comparison.evaluate)
+
+
+def _pathway(desk: Desk, reader: Worker) -> Pathway:
+    home, pacs = desk.home, desk.home.settings.pacs
+    return Pathway(
+        home.database,
+        desk.deployments,
+        reader,
+        lambda: clinical_studies(home.database, home.clinical),
+        home.path / "results",
+        None if pacs is None else Peer(pacs.host, pacs.port, pacs.ae_title),
+        home.settings.dicom.ae_title,
+        desk.clock,
+        threads=home.settings.learning.threads,
+    )

@@ -16,12 +16,36 @@ class HubAddress(Settings):
     api_port: int = Field(ge=1, le=65535)
 
 
+AE_TITLE = r"^[!-\[\]-~][ -\[\]-~]{0,15}$"
+"""1 to 16 characters, no backslash (PS3.5 Table 6.2-1, VR AE)."""
+
+
 class DicomSettings(Settings):
-    """The Storage SCP that the PACS sends to. AE titles are up to 16 characters (PS3.5 Table 6.2-1, VR AE)."""
+    """The Storage SCP that the PACS sends to, on one port under two titles.
+
+    What is sent to `ae_title` takes the research path, what is sent to `clinic_ae_title` the clinical one. A study
+    is complete when nothing of it came for `quiet_seconds`.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=11112, ge=1, le=65535)
-    ae_title: str = Field(default="WARDROUND", pattern=r"^[!-\[\]-~][ -\[\]-~]{0,15}$")
+    ae_title: str = Field(default="WARDROUND", pattern=AE_TITLE)
+    clinic_ae_title: str = Field(default="WARDCLINIC", pattern=AE_TITLE)
+    quiet_seconds: float = Field(default=60, gt=0, le=86_400)
+
+
+class PacsSettings(Settings):
+    """Where results on the clinical path are sent by C-STORE."""
+
+    host: str = Field(min_length=1, max_length=253)
+    port: int = Field(ge=1, le=65535)
+    ae_title: str = Field(pattern=AE_TITLE)
+
+
+class LearningSettings(Settings):
+    """`threads`: how many processor cores training and reading take each."""
+
+    threads: int = Field(default=1, ge=1, le=256)
 
 
 class NodeSettings(Settings):
@@ -33,3 +57,5 @@ class NodeSettings(Settings):
     largest_attachment: int = Field(default=LARGEST_ANSWER, ge=0)
     hub: HubAddress
     dicom: DicomSettings = DicomSettings()
+    pacs: PacsSettings | None = None
+    learning: LearningSettings = LearningSettings()

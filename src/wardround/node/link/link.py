@@ -153,6 +153,9 @@ class Link:
                 LOG.warning("task %d (%s) refused: %s", numbered.number, numbered.task.kind, error.code)
                 return "refused", _reason(error)
             except WardroundError as error:
+                if self._stopping.is_set():
+                    # What the task stood on is being shut down; it is taken up again at the next start.
+                    return None, None
                 LOG.error("task %d (%s) failed: %s", numbered.number, numbered.task.kind, error.code, exc_info=True)
                 return "failed", _reason(error)
             else:

@@ -105,9 +105,7 @@ def approve(
     return len(people)
 
 
-def refuse(
-    session: Session, project_id: str, reason: str, entries: SiteEntries, *, actor: str, at: datetime
-) -> None:
+def refuse(session: Session, project_id: str, reason: str, entries: SiteEntries, *, actor: str, at: datetime) -> None:
     """Refuse a project. `reason` is a code that the researcher will see, for example `not-lawful-here`."""
     row = queries.row_of(session, project_id)
     check_transition(project_id, DecisionState(row.state), DecisionState.REFUSED)

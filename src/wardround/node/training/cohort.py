@@ -23,9 +23,7 @@ class EnclavePlace:
     volumes: Path
 
     def open(self) -> Enclave:
-        return Enclave(
-            Database(self.database, migrations=MIGRATIONS), ObjectStore(self.objects), volumes=self.volumes
-        )
+        return Enclave(Database(self.database, migrations=MIGRATIONS), ObjectStore(self.objects), volumes=self.volumes)
 
 
 @dataclass(frozen=True)

@@ -73,9 +73,7 @@ class Comparison:
                 steps=lesson.steps,
             )
         )
-        message = LocalModel(
-            project=task.project, run=task.run, digest=lesson.digest, steps=lesson.steps, entry=index
-        )
+        message = LocalModel(project=task.project, run=task.run, digest=lesson.digest, steps=lesson.steps, entry=index)
         self._gateway.send(message, lesson.update)
 
     def evaluate(self, task: EvaluateModel) -> None:

@@ -6,19 +6,38 @@ are called by name with plain values; what they load stays loaded until the proc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 
 from wardround.contracts.run_plan import RunPlan
-from wardround.learning.arrays import from_bytes, to_bytes
-from wardround.learning.bundle import packaged
-from wardround.learning.case import Case
+from wardround.foundation.errors import WardroundError
+from wardround.learning.arrays import ArraysRefused, from_bytes, to_bytes
+from wardround.learning.bundle import BundleRefused, packaged
+from wardround.learning.case import Case, CaseRefused
 from wardround.learning.metrics import mean_over_patients
 from wardround.learning.segmenter import Segmenter, site_seed
 from wardround.learning.split import Split, split
 from wardround.node.training.assignment import Assignment
+
+
+class LessonRefused(WardroundError):
+    """The cohort or the weights can't be learned from; `code` says why. It crosses processes, so it holds one text."""
+
+    code = "not-learnable"
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Errors of learning as errors that cross the process boundary whole."""
+    try:
+        yield
+    except (ArraysRefused, CaseRefused) as error:
+        raise LessonRefused(str(error), code=error.reason) from None
+    except BundleRefused as error:
+        raise LessonRefused(str(error), code=error.reason) from None
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,10 @@ class Judged:
 @lru_cache(maxsize=2)
 def _classroom(assignment: Assignment) -> tuple[Segmenter, Split, dict[str, Case]]:
     cases = {case.name: case for case in assignment.cohort.read()[0]}
+    if len(cases) < 2:
+        raise LessonRefused(
+            "fewer than two patients of the cohort have a usable image and label", code="cohort-too-small"
+        )
     parts = split({name: case.volume_ml for name, case in cases.items()}, seed=assignment.plan.seed)
     segmenter = Segmenter(
         packaged(assignment.plan.package), threads=assignment.threads, setting=assignment.plan.setting
@@ -60,6 +83,7 @@ def _pick(cases: dict[str, Case], names: Sequence[str]) -> list[Case]:
     return [cases[name] for name in names]
 
 
+@_refusals()
 def learn(assignment: Assignment, arrays: bytes, round_number: int, total_rounds: int) -> Lesson:
     """Judge the aggregate on the held-out patients, then train from it."""
     segmenter, parts, cases = _classroom(assignment)
@@ -85,6 +109,7 @@ def learn(assignment: Assignment, arrays: bytes, round_number: int, total_rounds
     )
 
 
+@_refusals()
 def learn_alone(assignment: Assignment, rounds: int) -> Lesson:
     """Train from the run's own initial weights on this site's patients alone, for as many steps as `rounds` took."""
     segmenter, parts, cases = _classroom(assignment)
@@ -113,6 +138,7 @@ def learn_alone(assignment: Assignment, rounds: int) -> Lesson:
     )
 
 
+@_refusals()
 def judge(assignment: Assignment, arrays: bytes) -> Judged:
     """Dice of a model for each held-out patient."""
     segmenter, parts, cases = _classroom(assignment)

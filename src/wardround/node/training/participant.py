@@ -98,9 +98,7 @@ class NodeParticipant:
                 )
             )
             audit.record(session, "program", "release-update", task.run_id, f"round {task.round} entry {index}")
-        return RoundUpdate(
-            weight=weight, metrics=metrics, steps=lesson.steps, ledger_index=index, update=lesson.update
-        )
+        return RoundUpdate(weight=weight, metrics=metrics, steps=lesson.steps, ledger_index=index, update=lesson.update)
 
     def finish(self, leg_id: str, reason: str) -> None:
         _log.info("leg %s finished: %s", leg_id, reason)

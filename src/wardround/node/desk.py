@@ -1,0 +1,63 @@
+"""What a command or the running node needs of a home, each part made when it is first used."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from wardround.foundation.clock import Clock, now
+from wardround.foundation.files import ObjectStore
+from wardround.ledger.mirror import Mirror
+from wardround.ledger.note import Verifier
+from wardround.node.clinic.deployment import Deployments
+from wardround.node.enclave.enclave import Enclave
+from wardround.node.gateway.gateway import Gateway
+from wardround.node.home import NodeHome
+from wardround.node.membership.queries import membership
+from wardround.node.record.entries import SiteEntries
+from wardround.node.training.cohort import EnclavePlace
+
+
+class Desk:
+    """What a command or the running node needs of a home, made when it is first used."""
+
+    def __init__(self, home: NodeHome, *, clock: Clock = now) -> None:
+        self.home = home
+        self.clock = clock
+
+    @cached_property
+    def hub(self) -> Verifier:
+        """The hub's ledger key, as it was given at joining."""
+        with self.home.database.reading() as session:
+            return Verifier.parse(membership(session).hub_ledger_verifier)
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        return Gateway(self.home, clock=self.clock)
+
+    @cached_property
+    def place(self) -> EnclavePlace:
+        database = self.home.settings.database or f"sqlite:///{self.home.path / 'node.db'}"
+        return EnclavePlace(database, self.home.enclave / "objects", self.home.enclave / "volumes")
+
+    @cached_property
+    def enclave(self) -> Enclave:
+        return Enclave(self.home.database, ObjectStore(self.place.objects), volumes=self.place.volumes)
+
+    @cached_property
+    def mirror(self) -> Mirror:
+        return Mirror(self.home.database, self.home.site, self.hub, self.home.ledger_key)
+
+    @cached_property
+    def entries(self) -> SiteEntries:
+        return SiteEntries(self.home.site, self.home.ledger_key, self.hub.name, self.gateway)
+
+    @cached_property
+    def deployments(self) -> Deployments:
+        return Deployments(
+            self.home.database, self.home.path / "models", self.entries, self.gateway, self.mirror, self.clock
+        )
+
+    def close(self) -> None:
+        if "gateway" in self.__dict__:
+            self.gateway.close()
+        self.home.close()
