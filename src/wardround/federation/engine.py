@@ -71,9 +71,10 @@ class LegStart:
     """Where a leg begins: the hub's answer to :meth:`Coordinator.begin`.
 
     ``arrays`` are the weights of the last whole round (or the initial ones), ``first_round`` the number of the
-    round to run now, ``total_rounds`` the last round of the run. ``deadline_seconds`` counts from the moment a
-    round is offered. ``plan`` is data for the sites and passes through the engine unread. With ``update_kind``
-    "delta" the weighted mean of the updates is added to the round's arrays; with "weights" it replaces them.
+    round to run now, ``total_rounds`` the last round of the run. ``deadline_seconds`` counts from the moment when
+    all the sites have the round. ``plan`` is data for the sites and passes through the engine unread. With
+    ``update_kind`` "delta" the weighted mean of the updates is added to the round's arrays; with "weights" it
+    replaces them.
     """
 
     run_id: str

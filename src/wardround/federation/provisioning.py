@@ -52,9 +52,7 @@ def write_hub_kit(folder: Path, identity: Identity, host: str, port: int) -> Non
         "connection_security": "mtls",
         "auth_identity": identity.name,
     }
-    _write(
-        folder / "startup/fed_server.json", {"format_version": 2, "require_signed_jobs": False, "servers": [server]}
-    )
+    _write(folder / "startup/fed_server.json", {"format_version": 2, "require_signed_jobs": False, "servers": [server]})
     _copy_identity(folder, identity, "server")
     storage = "nvflare.app_common.storages.filesystem_storage.FilesystemStorage"
     resources = {
@@ -134,8 +132,7 @@ def write_site_kit(folder: Path, identity: Identity, host: str, port: int, hub_n
         "components": [
             {
                 "id": "resource_manager",
-                "path": "nvflare.app_common.resource_managers.passthrough_resource_manager"
-                ".PassthroughResourceManager",
+                "path": "nvflare.app_common.resource_managers.passthrough_resource_manager.PassthroughResourceManager",
             },
             {
                 "id": "resource_consumer",
@@ -204,9 +201,7 @@ def _write_common(folder: Path) -> None:
         "scheme": "tcp",
         "resources": {"host": "127.0.0.1", "connection_security": "mtls"},
     }
-    _write(
-        folder / "local/comm_config.json", {"allow_adhoc_conns": False, "internal": internal, "tcp_no_delay": True}
-    )
+    _write(folder / "local/comm_config.json", {"allow_adhoc_conns": False, "internal": internal, "tcp_no_delay": True})
     _write(folder / "local/log_config.json", _LOGGING)
 
 

@@ -122,6 +122,7 @@ class Leg:
                     return self._end
                 if (now_open := self._joinable(site, after_round)) is not None:
                     now_open.offered[site] = self._clock()
+                    self._changed.notify_all()
                     return now_open.task
                 remaining = until - self._clock()
                 if remaining <= 0:
@@ -311,10 +312,9 @@ class Leg:
 
     def _wait_for_answers(self, now_open: _Round) -> str:
         """Wait until the round can close. Returns why it can't be whole, or nothing."""
-        deadline = now_open.opened + self._start.deadline_seconds
         with self._changed:
             while self._end is None:
-                now = self._clock()
+                now, deadline = self._clock(), self._deadline(now_open)
                 if now >= deadline:
                     for site in now_open.waiting - now_open.counting:
                         now_open.missing[site] = DEADLINE
@@ -332,6 +332,16 @@ class Leg:
                 f"round {now_open.number} has {len(now_open.done)} of the {self._start.quorum} sites it needs; "
                 f"missing: {missing or 'none'}"
             )
+
+    def _deadline(self, now_open: _Round) -> float:
+        """When the round closes whoever is missing: counted from the moment when all that are waited for have it.
+
+        Sites that are still starting don't use up the others' time, but they have ``start_silence`` for it at most.
+        """
+        latest = now_open.opened + (self._start_silence or 0.0)
+        if now_open.waiting <= now_open.offered.keys():
+            latest = min(latest, max(now_open.offered.values(), default=now_open.opened))
+        return latest + self._start.deadline_seconds
 
     def _lose_the_silent(self, now_open: _Round, now: float) -> float:
         """Stop waiting for sites that went silent. Returns how long until the next could be."""

@@ -26,7 +26,7 @@ class Doorkeeper(FLComponent):  # type: ignore[misc]  # nvflare has no types
     def __init__(self) -> None:
         super().__init__()
         self._node: PortClient | None = None
-        self._watch_deployment()
+        _watch_deployment()
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         if event_type == EventType.SYSTEM_START:
@@ -35,23 +35,6 @@ class Doorkeeper(FLComponent):  # type: ignore[misc]  # nvflare has no types
             cell.set_cell_connected_cb(self._cell_connected)
             cell.set_cell_disconnected_cb(self._cell_disconnected)
             self._tell("connected", {})
-
-    def refused(self, job_id: str, reason: str) -> None:
-        """A job was refused here. ``reason`` is a short code of ours."""
-        self._tell("refused", {"job_id": job_id, "reason": reason})
-
-    def _watch_deployment(self) -> None:
-        """See every answer that this site gives to the deployment of a job. FLARE has no event for a refusal."""
-        made_by_flare = training_cmds.DeployProcessor.process
-
-        def process(processor: Any, request: Message, app_ctx: Any) -> Message:
-            reply = made_by_flare(processor, request, app_ctx)
-            if reply.get_header(MsgHeader.RETURN_CODE, ReturnCode.OK) != ReturnCode.OK:
-                job_id = str(request.get_header(RequestHeader.JOB_ID))
-                self.refused(job_id, _code_of(str(reply.body)))
-            return reply
-
-        training_cmds.DeployProcessor.process = process
 
     def _cell_connected(self, agent: CellAgent) -> None:
         if agent.get_fqcn() == FQCN.ROOT_SERVER:
@@ -65,6 +48,27 @@ class Doorkeeper(FLComponent):  # type: ignore[misc]  # nvflare has no types
         if self._node is not None:
             with contextlib.suppress(PortClosed):
                 self._node.call(operation, meta)
+
+
+def report_refusal(job_id: str, reason: str) -> None:
+    """Tell the node's program that a job was refused here. ``reason`` is a short code of ours."""
+    with contextlib.suppress(PortClosed):
+        node = PortClient(Path(os.environ[NODE_PORT]))
+        node.call("refused", {"job_id": job_id, "reason": reason})
+        node.close()
+
+
+def _watch_deployment() -> None:
+    """See every answer that this site gives to the deployment of a job. FLARE has no event for a refusal."""
+    made_by_flare = training_cmds.DeployProcessor.process
+
+    def process(processor: Any, request: Message, app_ctx: Any) -> Message:
+        reply = made_by_flare(processor, request, app_ctx)
+        if reply.get_header(MsgHeader.RETURN_CODE, ReturnCode.OK) != ReturnCode.OK:
+            report_refusal(str(request.get_header(RequestHeader.JOB_ID)), _code_of(str(reply.body)))
+        return reply
+
+    training_cmds.DeployProcessor.process = process
 
 
 def _code_of(answer: str) -> str:

@@ -85,9 +85,7 @@ class FlareEngine:
             if self._port is not None:
                 return
             self.workspace.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._port = PortServer(
-                self._answer, self.workspace.parent / f"{self.workspace.name}.port", self._hung_up
-            )
+            self._port = PortServer(self._answer, self.workspace.parent / f"{self.workspace.name}.port", self._hung_up)
         threading.Thread(target=self._supervise, name="flare-server", daemon=True).start()
         with self._changed:
             self._changed.wait_for(lambda: self._server is not None, START_SECONDS)

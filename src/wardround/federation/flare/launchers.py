@@ -18,6 +18,7 @@ from nvflare.fuel.common.exit_codes import ProcessExitCode
 from nvflare.utils.job_launcher_utils import get_client_job_args, get_credential_env, get_server_job_args
 
 from wardround.federation.children import LIFELINE
+from wardround.federation.flare.doorkeeper import report_refusal
 
 
 class JobHandle(ProcessHandle):  # type: ignore[misc]  # nvflare has no types
@@ -40,8 +41,13 @@ class SiteJobHandle(JobHandle):
     """A site's job process, whose death is that site's own affair.
 
     FLARE fails a job for all sites when one site's process dies. A leg goes on with its quorum instead: the hub
-    sees the connection go. Only a job that this site refused is reported as what it is.
+    sees the connection go. Only a job that this site refused is reported as what it is, to the node as well.
     """
+
+    def wait(self) -> None:
+        super().wait()
+        if self._process.returncode == ProcessExitCode.UNSAFE_COMPONENT:
+            report_refusal(self._folder.name, "forbidden-class")
 
     def poll(self) -> Any:
         code = self._process.poll()

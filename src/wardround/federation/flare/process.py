@@ -37,9 +37,7 @@ def main() -> None:
     if role.endswith("-job"):
         folder = str(Path(folder) / arguments.job_id)
     sys.exit(
-        monitor.run(
-            main_func=module.main, run_dir=folder, shutdown_grace_time=0, cleanup_grace_time=3, args=arguments
-        )
+        monitor.run(main_func=module.main, run_dir=folder, shutdown_grace_time=0, cleanup_grace_time=3, args=arguments)
     )
 
 

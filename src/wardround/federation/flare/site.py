@@ -84,9 +84,7 @@ class FlareSite:
                 return
             self.workspace.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._stopping.clear()
-            self._port = PortServer(
-                self._answer, self.workspace.parent / f"{self.workspace.name}.port", self._hung_up
-            )
+            self._port = PortServer(self._answer, self.workspace.parent / f"{self.workspace.name}.port", self._hung_up)
             self._supervisor = threading.Thread(target=self._supervise, name="flare-client", daemon=True)
             self._supervisor.start()
 
@@ -163,6 +161,7 @@ class FlareSite:
             self._on_refusal(refusal)
         elif operation in ("connected", "disconnected"):
             with self._changed:
+                peer.notes["client"] = True
                 self._connected = operation == "connected"
                 self._changed.notify_all()
         else:
@@ -170,6 +169,7 @@ class FlareSite:
         return {}, b""
 
     def _hung_up(self, peer: Peer) -> None:
-        with self._changed:
-            self._connected = False
-            self._changed.notify_all()
+        if peer.notes.get("client"):
+            with self._changed:
+                self._connected = False
+                self._changed.notify_all()
