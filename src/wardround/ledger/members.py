@@ -87,9 +87,7 @@ class Members:
         try:
             witness = Verifier.parse(member.witness)
         except NoteRefused as error:
-            raise EntryRefused(
-                f"the witness key of {member.site} is unreadable: {error}", code="bad-member"
-            ) from error
+            raise EntryRefused(f"the witness key of {member.site} is unreadable: {error}", code="bad-member") from error
         if member.site == HUB or witness.name != member.site or witness.type is not SignatureType.COSIGNATURE:
             raise EntryRefused(
                 f"the witness key of {member.site} isn't a cosignature key of that name", code="bad-member"

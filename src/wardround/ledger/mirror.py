@@ -145,6 +145,13 @@ class Mirror:
         with self._database.reading() as tx:
             return store.settled(tx, self._hub, _state(tx).verified, faults)
 
+    def index_of(self, data: bytes) -> int | None:
+        """Where a signed entry lies in what was checked here, or None; what the hub says of it counts for nothing."""
+        leaf = leaf_hash(data)
+        with self._database.reading() as tx:
+            index = store.find(tx, [leaf]).get(leaf)
+            return index if index is not None and index < _state(tx).verified else None
+
     def resume(self, person: str, at: datetime) -> None:
         """A person has looked into a fork and lets the mirror follow the hub again, from what was verified here.
 
@@ -184,9 +191,7 @@ class Mirror:
                 code="wrong-start",
             )
         if received + len(entries) > checkpoint.size:
-            raise MirrorRefused(
-                f"the checkpoint covers {checkpoint.size} entries; more came", code="beyond-checkpoint"
-            )
+            raise MirrorRefused(f"the checkpoint covers {checkpoint.size} entries; more came", code="beyond-checkpoint")
         edge = store.frontier(tx, received)
         rows = self._read(tx, received, entries)
         columns = tables.checkpoints.c

@@ -151,9 +151,7 @@ def verify_subtree_inclusion(
     verify_inclusion(index - start, end - start, leaf, root, proof)
 
 
-def verify_consistency(
-    first: int, second: int, first_root: bytes, second_root: bytes, proof: Sequence[bytes]
-) -> None:
+def verify_consistency(first: int, second: int, first_root: bytes, second_root: bytes, proof: Sequence[bytes]) -> None:
     """Check that the tree of ``second`` leaves begins with the tree of ``first`` leaves.
 
     A first size of 0 is refused (``range``): every tree begins with the empty one, so it would prove nothing.

@@ -55,7 +55,5 @@ def check_references(entry: Entry, lookup: Lookup) -> None:
             if (update.run, update.round) != (entry.run, entry.round):
                 raise _mismatch(index, "run or round")
             if update.origin in sites:
-                raise EntryRefused(
-                    f"it names two updates of {update.origin} in one round", code="reference-mismatch"
-                )
+                raise EntryRefused(f"it names two updates of {update.origin} in one round", code="reference-mismatch")
             sites.add(update.origin)

@@ -140,9 +140,7 @@ def find(tx: Transaction, leaves: Iterable[bytes]) -> dict[bytes, int]:
     wanted, entries, found = list(leaves), tables.entries.c, {}
     for start in range(0, len(wanted), _TOGETHER):
         chunk = wanted[start : start + _TOGETHER]
-        for value, index in tx.execute(
-            select(entries.leaf_hash, entries.index).where(entries.leaf_hash.in_(chunk))
-        ):
+        for value, index in tx.execute(select(entries.leaf_hash, entries.index).where(entries.leaf_hash.in_(chunk))):
             found[bytes(value)] = int(index)
     return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from wardround.contracts.ledger_entry import Entry, EntryUnreadable, Member, read_signed_entry
 from wardround.ledger import store, tables
@@ -175,9 +175,11 @@ class _Check:
             self.settled = size
 
 
-def _entries(tx: Transaction) -> Iterator[tuple[int, bytes, bytes, str, str]]:
+def _entries(tx: Transaction, size: int) -> Iterator[tuple[int, bytes, bytes, str, str]]:
     columns, last = tables.entries.c, -1
-    query = select(columns.index, columns.leaf_hash, columns.bytes, columns.origin, columns.kind)
+    query = select(columns.index, columns.leaf_hash, columns.bytes, columns.origin, columns.kind).where(
+        columns.index < size
+    )
     while batch := tx.execute(query.where(columns.index > last).order_by(columns.index).limit(_BATCH)).all():
         for index, leaf, data, origin, kind in batch:
             yield index, bytes(leaf), bytes(data), origin, kind
@@ -196,8 +198,10 @@ def _checkpoints(tx: Transaction) -> Iterator[tuple[int, bytes, str]]:
 def verify(tx: Transaction, hub: str | Verifier, *, faults: int = 0) -> Verified:
     """Check the whole ledger in this database; nothing is written and no other machine is asked.
 
+    The ledger is checked as far as it went when the check began; writers may go on meanwhile.
+
     Args:
-        tx: a transaction that sees one state of the database.
+        tx: a transaction for reading.
         hub: the hub's verifier key, from a source other than this database.
         faults: how many witnesses may be faulty, as the federation's founding says (`quorum`).
 
@@ -206,9 +210,13 @@ def verify(tx: Transaction, hub: str | Verifier, *, faults: int = 0) -> Verified
     """
     verifier = Verifier.parse(hub) if isinstance(hub, str) else hub
     check = _Check(tx, verifier, faults, Members(verifier))
+    state = tx.execute(
+        select(tables.head.c.size, tables.head.c.verified, tables.head.c.forked_code, tables.head.c.forked_size)
+    ).one_or_none()
+    size, verified, forked, forked_size = (0, 0, None, None) if state is None else state
     checkpoints = _checkpoints(tx)
     upcoming = next(checkpoints, None)
-    for index, leaf, data, origin, kind in _entries(tx):
+    for index, leaf, data, origin, kind in _entries(tx, size):
         if index != check.edge.size:
             check.wrong(check.edge.size, "entry-missing", f"there is no entry {check.edge.size}")
             break
@@ -217,12 +225,11 @@ def verify(tx: Transaction, hub: str | Verifier, *, faults: int = 0) -> Verified
             check.checkpoint(*upcoming)
             upcoming = next(checkpoints, None)
     check.compare_nodes()
-    state = tx.execute(
-        select(tables.head.c.size, tables.head.c.verified, tables.head.c.forked_code, tables.head.c.forked_size)
-    ).one_or_none()
-    size, verified, forked, forked_size = (0, 0, None, None) if state is None else state
-    if size != check.edge.size:
-        check.wrong(check.edge.size, "head", f"{size} entries are recorded and {check.edge.size} are here")
+    beyond = tx.execute(select(func.max(tables.entries.c.index))).scalar()
+    if check.edge.size != size or (beyond is not None and beyond >= store.size(tx)):
+        check.wrong(
+            check.edge.size, "head", f"{size} entries are recorded, {check.edge.size} of them are here in order"
+        )
     if forked is not None:
         check.wrong(forked_size or 0, "forked", f"this mirror stopped: the hub's ledger forked ({forked})")
     if upcoming is not None and upcoming[0] <= verified:

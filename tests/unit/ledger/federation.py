@@ -71,9 +71,7 @@ class Federation:
         """A log with the same key and name and a history of its own: what a lying hub keeps beside the first."""
         database = open_database(self.folder / f"hub-{len(self.databases)}.db")
         self.databases.append(database)
-        return Federation(
-            self.folder, self.key, database, Log(ORIGIN, self.key), self.sites, self.databases, self.now
-        )
+        return Federation(self.folder, self.key, database, Log(ORIGIN, self.key), self.sites, self.databases, self.now)
 
     def mirror(self, site: str, key: Ed25519PrivateKey, path: Path) -> tuple[Database, Mirror]:
         database = open_database(path)

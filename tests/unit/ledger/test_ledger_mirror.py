@@ -41,9 +41,7 @@ def five(found: Found) -> tuple[Federation, Site]:
 def signed(federation: Federation, entries: list[bytes]) -> str:
     """A checkpoint of the hub's key over whatever entries the hub likes."""
     root = rooted([leaf_hash(data) for data in entries])
-    return sign_checkpoint(
-        Checkpoint(ORIGIN, len(entries), root), Signer(ORIGIN, SignatureType.NOTE, federation.key)
-    )
+    return sign_checkpoint(Checkpoint(ORIGIN, len(entries), root), Signer(ORIGIN, SignatureType.NOTE, federation.key))
 
 
 def forked(site: Site, start: int, entries: list[bytes], note: str) -> str:
@@ -215,6 +213,16 @@ def test_however_the_entries_are_cut_into_batches_the_mirror_signs_once_they_are
         assert (line is not None) == (end == 24)
     assert line is not None
     assert north.mirror.state() == MirrorState(24, 24)
+
+
+def test_an_entry_is_found_once_it_was_checked(found: Found) -> None:
+    federation, north = five(found)
+    note, entries = federation.checkpoint(), federation.entries(3, 5)
+    north.mirror.take(3, entries[:1], note, NOON)
+    assert north.mirror.index_of(entries[0]) is None
+    north.mirror.take(4, entries[1:], note, NOON)
+    assert [north.mirror.index_of(data) for data in entries] == [3, 4]
+    assert north.mirror.index_of(north.approval("not-sent")) is None
 
 
 def test_killed_after_persisting_and_before_signing_it_signs_the_same_tree(

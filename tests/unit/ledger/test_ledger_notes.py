@@ -33,9 +33,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.just("\n"), min_size=1, max_size=200).map(
     lambda text: text + "\n"
 )
-names = st.text(
-    st.characters(exclude_categories=["Cs", "Cc", "Z"], exclude_characters="+"), min_size=1, max_size=20
-)
+names = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"], exclude_characters="+"), min_size=1, max_size=20)
 
 
 @given(texts, names, st.binary(min_size=32, max_size=32))
