@@ -110,6 +110,11 @@ class Rules:
         self.coding_schemes = frozenset(scheme.encode() for scheme in scope["coding_schemes"])
         self.segment_labels = frozenset(label.encode() for label in scope["segment_labels"])
         self.identifying = _tags(scope["identifying"])
+        self.terms = {
+            tag: frozenset(term.encode() for term in terms)
+            for keyword, terms in scope["terms"].items()
+            for tag in _tags([keyword])
+        }
         self.vocabulary = frozenset(word.encode() for word in scope["vocabulary"])
         columns = {option.column for option in profile.options}
         attributes: dict[str, str] = table["attributes"]
@@ -141,7 +146,7 @@ class Rules:
                 action = _unlisted(vr, shifted)
             self._actions[tag] = action
         for tag, special in _SPECIAL.items():
-            if self._actions[tag] is not Action.REMOVE:
+            if special is not Action.AGE or self._actions[tag] is Action.KEEP:
                 self._actions[tag] = special
         for tag in list(self._actions):
             group = tag >> 16
@@ -205,6 +210,8 @@ def _listed(action: str, vr: bytes, shifted: bool) -> Action:
         return _sequence(action)
     if vr == b"UI":
         return Action.REMOVE if action == "X" else Action.UID
+    if vr == b"PN" and "Z" in action:
+        return Action.EMPTY
     # Of several, the one that leaves a valid object wherever the attribute is required.
     if "D" in action:
         return Action.DUMMY

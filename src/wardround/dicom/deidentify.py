@@ -15,7 +15,7 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 
 from wardround import __version__
 from wardround.dicom.confidentiality import Action, Option, Profile, rules
@@ -67,12 +67,15 @@ class Deidentifier:
     Args:
         profile: which options of PS3.15 Annex E apply; :meth:`Profile.research` for the enclave.
         secret: the site's pseudonym secret, at least 16 bytes; the same secret gives the same pseudonyms.
+        home_issuer: the issuer of the hospital's own patient ids. An object that names no issuer means this one, so
+            that an image which names it and a segmentation which doesn't are of one patient.
 
     An instance may be shared by threads.
     """
 
-    def __init__(self, profile: Profile, secret: bytes) -> None:
+    def __init__(self, profile: Profile, secret: bytes, home_issuer: str = "") -> None:
         self.profile = profile
+        self._home_issuer = home_issuer.strip()
         self.keys = PseudonymKeys(secret)
         self._rules = rules(profile)
 
@@ -90,8 +93,9 @@ class Deidentifier:
         self._accept(facts, transfer_syntax)
 
         identity = facts.identity()
-        pseudonym = self.keys.patient(identity.patient_id, identity.issuer)
-        days = self.keys.days(identity.patient_id, identity.issuer)
+        issuer = "" if identity.issuer == self._home_issuer else identity.issuer
+        pseudonym = self.keys.patient(identity.patient_id, issuer)
+        days = self.keys.days(identity.patient_id, issuer)
         cleaner = Cleaner(self._rules, self.keys, pseudonym, days, encoding.big_endian)
         cleaned = cleaner.clean(elements)
         header = [element for element in cleaned if element.tag not in _PIXEL_BITS]
@@ -182,11 +186,14 @@ class _Facts:
         value = self.raw(tag).strip(b" \0")
         if value.isascii() and b"\x1b" not in value:
             return value.decode("ascii")
-        charset = self.raw(_CHARSET).strip(b" \0").decode("latin-1").split("\\")
+        terms = self.raw(_CHARSET).strip(b" \0").decode("latin-1").split("\\")
+        # pydicom logs the name of a character set that it doesn't know, and nothing of an object may be logged.
+        if not all(term.strip() in python_encoding for term in terms):
+            return value.decode("latin-1")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                return decode_bytes(value, convert_encodings(charset), {0x5E, 0x3D}).strip()
+                return decode_bytes(value, convert_encodings(terms), {0x5E, 0x3D}).strip()
             except (LookupError, UnicodeError, ValueError):
                 return value.decode("latin-1")
 

@@ -8,7 +8,7 @@ from collections import Counter
 
 from wardround.dicom.confidentiality import Action, Rules
 from wardround.dicom.deidentify_dates import capped_age, is_time, shifted
-from wardround.dicom.deidentify_elements import DICTIONARY_VR, DICTIONARY_VRS, Element
+from wardround.dicom.deidentify_elements import DICTIONARY_COUNT, DICTIONARY_VR, DICTIONARY_VRS, Element
 from wardround.dicom.deidentify_traces import STANDARD_UIDS, Traces
 from wardround.dicom.pseudonym import PseudonymKeys
 
@@ -110,14 +110,17 @@ class Cleaner:
         self, action: Action, tag: int, vr: bytes, value: bytes, around: list[Element], top: bool, trusted: bool
     ) -> tuple[bytes, str]:
         if action is Action.KEEP:
-            return self._kept(vr, value)
+            return self._kept(tag, vr, value)
         if action is Action.UID:
             return b"\\".join(self._uid(part) for part in value.split(b"\\")), "remapped"
         if action is Action.SHIFT:
             moved = shifted(value, vr, self._days)
             return (b"", "emptied") if moved is None else (moved, "shifted")
         if action is Action.TIME:
-            return (value, "kept") if is_time(value) else (b"", "emptied")
+            if not is_time(value):
+                return b"", "emptied"
+            self.traces.kept_number(value)
+            return value, "kept"
         if action is Action.KEEP_TEXT:
             if tag in _CODE_TAGS and not trusted:
                 return (b"99WARDROUND" if tag == _SCHEME else b"REMOVED"), "replaced"
@@ -134,8 +137,11 @@ class Cleaner:
             return self._segment_label(value, around)
         return _DUMMIES.get(vr, b"REMOVED" if vr in _TEXT else b""), "replaced"
 
-    def _kept(self, vr: bytes, value: bytes) -> tuple[bytes, str]:
-        form = _FORMS.get(vr)
+    def _kept(self, tag: int, vr: bytes, value: bytes) -> tuple[bytes, str]:
+        """``value`` if it has the form of its VR and, where they are listed, is one of the attribute's terms."""
+        form, terms = _FORMS.get(vr), self._rules.terms.get(tag)
+        if terms is not None and value.strip(b" \0") not in terms:
+            return b"", "emptied"
         if form is not None:
             if not form.match(value):
                 return b"", "emptied"
@@ -143,8 +149,10 @@ class Cleaner:
                 self.traces.kept_text(value)
             else:
                 self.traces.kept_number(value)
-        elif len(value) % _SIZES.get(vr, 1) or vr not in _SIZES:
+        elif not _whole_numbers(tag, vr, value):
             return b"", "emptied"
+        else:
+            self.traces.kept_binary(value)
         return value, "kept"
 
     def _uid(self, part: bytes) -> bytes:
@@ -213,3 +221,12 @@ class Cleaner:
         if element.vr == b"UN" and (self._order == "<" or expected in _TEXT):
             return expected
         return expected if element.vr in _TEXT and expected in _TEXT else None
+
+
+def _whole_numbers(tag: int, vr: bytes, value: bytes) -> bool:
+    """Whether ``value`` is as many binary numbers as the attribute takes, or none."""
+    size = _SIZES.get(vr)
+    if size is None or len(value) % size:
+        return False
+    count = DICTIONARY_COUNT.get(tag)
+    return not value or count is None or len(value) == count * size

@@ -8,9 +8,11 @@ from datetime import date, timedelta
 from functools import lru_cache
 
 OLDEST_AGE = 89
+_CLOCK = rb"(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?"
+_COLONS = rb"(?:[01]\d|2[0-3]):[0-5]\d(?::(?:[0-5]\d|60)(?:\.\d{1,6})?)?"
 _DATE = re.compile(rb"(\d{4})(\d{2})(\d{2})$|(\d{4})\.(\d{2})\.(\d{2})$")
-_DATETIME = re.compile(rb"(\d{4})(?:(\d{2})(?:(\d{2})((?:\d{2}){0,3}(?:\.\d{1,6})?))?)?([+-]\d{4})?$")
-_TIME = re.compile(rb"[\d:.\- \\]*\0?$")
+_DATETIME = re.compile(rb"(\d{4})(?:(\d{2})(?:(\d{2})(" + _CLOCK + rb")?)?)?([+-]\d{4})?$")
+_TIME = re.compile(rb"(?:" + _CLOCK + rb"|" + _COLONS + rb")?$")
 _AGE = re.compile(rb"(\d{3})([DWMY])$")
 _Shift = Callable[[bytes, int], bytes | None]
 _PER_YEAR = {b"D": 365.25, b"W": 52.18, b"M": 12.0, b"Y": 1.0}
@@ -34,8 +36,8 @@ def shifted(value: bytes, vr: bytes, days: int) -> bytes | None:
 
 
 def is_time(value: bytes) -> bool:
-    """Whether a value of TM holds nothing but a time, times or ranges of times."""
-    return _TIME.match(value) is not None
+    """Whether a value of TM holds nothing but times (PS3.5 6.2), the old form ``hh:mm:ss`` included."""
+    return all(_TIME.match(part.strip(b" ")) for part in value.rstrip(b"\0").split(b"\\"))
 
 
 def capped_age(value: bytes) -> bytes | None:

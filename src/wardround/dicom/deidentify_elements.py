@@ -33,6 +33,8 @@ DICTIONARY_VR: dict[int, bytes] = {
 DICTIONARY_VRS: dict[int, frozenset[bytes]] = {
     tag: frozenset(vr.encode() for vr in entry[0].split(" or ")) for tag, entry in DicomDictionary.items()
 }
+# How many values an attribute has, where that is one number.
+DICTIONARY_COUNT: dict[int, int] = {tag: int(entry[1]) for tag, entry in DicomDictionary.items() if entry[1].isdigit()}
 
 
 @dataclass(slots=True)
@@ -106,9 +108,7 @@ class ElementReader:
             pos += length
         return found, pos
 
-    def _elements(
-        self, pos: int, end: int, depth: int, delimited: bool, implicit: bool
-    ) -> tuple[list[Element], int]:
+    def _elements(self, pos: int, end: int, depth: int, delimited: bool, implicit: bool) -> tuple[list[Element], int]:
         if depth > MAX_DEPTH:
             raise malformed(f"sequences are nested more than {MAX_DEPTH} deep")
         data, last = self._data, -1
@@ -166,9 +166,7 @@ class ElementReader:
             return Element(tag, b"SQ", items), pos
         return Element(tag, vr, self._data[pos : pos + length]), pos + length
 
-    def _items(
-        self, pos: int, end: int, length: int, depth: int, implicit: bool
-    ) -> tuple[list[list[Element]], int]:
+    def _items(self, pos: int, end: int, length: int, depth: int, implicit: bool) -> tuple[list[list[Element]], int]:
         stop = end if length == UNDEFINED else pos + length
         items: list[list[Element]] = []
         while length == UNDEFINED or pos < stop:

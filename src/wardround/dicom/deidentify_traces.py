@@ -32,6 +32,7 @@ class Traces:
         self._uids: set[bytes] = set()
         self._words: list[bytes] = []
         self._numbers: list[bytes] = []
+        self._binaries: list[bytes] = []
 
     def name(self, value: bytes) -> None:
         """An original value of PN: all components of all representations (PS3.5 6.2.1)."""
@@ -58,6 +59,10 @@ class Traces:
         """A number written as text that the result will hold."""
         self._numbers.append(value)
 
+    def kept_binary(self, value: bytes) -> None:
+        """Binary numbers that the result will hold; six characters in a row in them are no chance."""
+        self._binaries.append(value)
+
     def verify(self, header: bytes) -> None:
         """Search ``header``, the result up to the pixel data, before markers of our own are added.
 
@@ -67,9 +72,10 @@ class Traces:
         lowered = header.lower()
         words = b"\0".join(self._words).lower()
         numbers = b"\0".join(self._numbers).lower()
+        binaries = b"\0".join(self._binaries).lower()
         for kind, needles in (("a part of a person's name", self._names), ("an identifier", self._ids)):
             for needle in needles:
-                if _remains(needle, lowered, words, numbers):
+                if _remains(needle, lowered, words, numbers, binaries):
                     raise _remaining(kind)
         for uid in self._uids:
             if uid in lowered and re.search(rb"(?<![\d.])" + re.escape(uid) + rb"(?![\d.])", lowered):
@@ -89,11 +95,11 @@ class Traces:
                 )
 
 
-def _remains(needle: bytes, header: bytes, words: bytes, numbers: bytes) -> bool:
+def _remains(needle: bytes, header: bytes, words: bytes, numbers: bytes, binaries: bytes) -> bool:
     if len(needle) >= _SUBSTRING_FROM:
         if not needle.isdigit():
             return needle in header
-        return _as_word(needle, words) or _as_word(needle, numbers)
+        return needle in binaries or _as_word(needle, words) or _as_word(needle, numbers)
     return _as_word(needle, words)
 
 
