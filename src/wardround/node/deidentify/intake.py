@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from wardround.foundation.database import Database
 from wardround.foundation.files import ObjectStore, flush_directory
 from wardround.node.deidentify.vault import Vault
 from wardround.node.enclave.description import Description, Undescribed, describe
-from wardround.node.enclave.index import IndexConflict, add
+from wardround.node.enclave.index import Index, IndexConflict
 from wardround.node.receive.route import StudyPath
 from wardround.node.receive.state import State, check_step
 from wardround.node.receive.tables import ReceivedInstance, ReceivedStudy
@@ -115,19 +115,20 @@ class Deidentification:
             else:
                 refused[item] = outcome
         self._vault.remember(each.one for each in clean)
-        gone: list[Path] = []
+        done: list[_Item] = []
         with self._database.writing() as session:
             moment = self._clock()
+            index = Index(session, [each.one for each in clean])
             for each in clean:
                 try:
-                    add(session, each.one, each.description, digest=each.digest, size=each.size, at=moment)
+                    index.add(each.one, each.description, digest=each.digest, size=each.size, at=moment)
                 except IndexConflict as conflict:
                     refused[each.item] = conflict.reason_code
-                    continue
-                self._settle(session, each.item, State.DEIDENTIFIED, None, moment)
-                gone.append(self._quarantine / each.item.file)
-            for item, reason in refused.items():
-                self._settle(session, item, State.REFUSED, reason, moment)
+                else:
+                    done.append(each.item)
+            index.write()
+            _settle(session, done, refused, moment)
+        gone = [self._quarantine / item.file for item in done]
         for file in gone:
             file.unlink(missing_ok=True)
         if gone:
@@ -167,7 +168,7 @@ class Deidentification:
             .limit(batch)
         )
         with self._database.reading() as session:
-            return [_Item(id_, file or "") for id_, file in session.execute(query).tuples()]
+            return [_Item(id_, file or "") for id_, file in session.execute(query)]
 
     def _left(self) -> int:
         query = (
@@ -179,16 +180,21 @@ class Deidentification:
         with self._database.reading() as session:
             return session.scalar(query) or 0
 
-    def _settle(self, session: Session, item: _Item, state: State, reason: str | None, moment: datetime) -> None:
-        check_step(State.RECEIVED, state)
-        values: dict[str, object] = {"state": state.value, "reason": reason, "changed_at": moment}
-        if state is State.DEIDENTIFIED:
-            values["file"] = None
-        session.execute(
-            update(ReceivedInstance)
-            .where(ReceivedInstance.id == item.id, ReceivedInstance.state == State.RECEIVED.value)
-            .values(**values)
-        )
+
+def _settle(session: Session, done: Sequence[_Item], refused: Mapping[_Item, str], moment: datetime) -> None:
+    """Set the state of each item: `deidentified`, its file no longer named, or `refused` with its reason."""
+    check_step(State.RECEIVED, State.DEIDENTIFIED)
+    check_step(State.RECEIVED, State.REFUSED)
+    rows: list[dict[str, object]] = [
+        {"id": item.id, "state": State.DEIDENTIFIED.value, "reason": None, "file": None, "changed_at": moment}
+        for item in done
+    ]
+    rows += [
+        {"id": item.id, "state": State.REFUSED.value, "reason": reason, "file": item.file, "changed_at": moment}
+        for item, reason in refused.items()
+    ]
+    if rows:
+        session.execute(update(ReceivedInstance), rows)
 
 
 def _waiting() -> tuple[ColumnElement[bool], ...]:

@@ -18,7 +18,6 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from wardround.dicom.statement import Deidentified
 from wardround.foundation.clock import Clock, now
@@ -30,6 +29,8 @@ from wardround.node.deidentify.vault_tables import VaultEntry, VaultKey
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+_Name = tuple[str, str, str]
+"""Kind, name and pseudonym: what a sealed fact is about."""
 
 
 class VaultLocked(WardroundError):
@@ -81,20 +82,33 @@ class Vault:
     def remember(self, objects: Iterable[Deidentified]) -> None:
         """Seal who the objects were, durably. What was known stays, unless the objects say otherwise now: the
         newest name, birth date and accession number that isn't empty is kept."""
+        facts: dict[_Name, dict[str, str]] = {}
+        for one in objects:
+            who = one.identity
+            for kind, name, fact in (
+                (
+                    "patient",
+                    one.pseudonym,
+                    {"id": who.patient_id, "issuer": who.issuer, "name": who.name, "birth_date": who.birth_date},
+                ),
+                ("study", one.study_uid, {"uid": who.study_uid, "accession_number": who.accession_number}),
+                ("series", one.series_uid, {"uid": who.series_uid}),
+                ("instance", one.sop_uid, {"uid": who.sop_uid}),
+            ):
+                key = (kind, name, one.pseudonym)
+                facts[key] = _newer(facts.get(key, {}), fact)
+        if not facts:
+            return
         with self._database.writing() as session:
-            for one in objects:
-                who = one.identity
-                patient = {
-                    "id": who.patient_id,
-                    "issuer": who.issuer,
-                    "name": who.name,
-                    "birth_date": who.birth_date,
-                }
-                study = {"uid": who.study_uid, "accession_number": who.accession_number}
-                self._seal(session, "patient", one.pseudonym, one.pseudonym, patient)
-                self._seal(session, "study", one.study_uid, one.pseudonym, study)
-                self._seal(session, "series", one.series_uid, one.pseudonym, {"uid": who.series_uid})
-                self._seal(session, "instance", one.sop_uid, one.pseudonym, {"uid": who.sop_uid})
+            known = session.scalars(select(VaultEntry).where(VaultEntry.name.in_({name for _, name, _ in facts})))
+            for entry in known:
+                fact = facts.pop((entry.kind, entry.name, entry.pseudonym), {})
+                before = self._open(entry)
+                if (after := _newer(before, fact)) != before:
+                    entry.nonce, entry.sealed = self._seal((entry.kind, entry.name, entry.pseudonym), after)
+            for key, fact in facts.items():
+                nonce, sealed = self._seal(key, fact)
+                session.add(VaultEntry(kind=key[0], name=key[1], pseudonym=key[2], nonce=nonce, sealed=sealed))
 
     def reveal(self, pseudonym: str, *, actor: str, reason: str) -> Revealed:
         """Open the vault for one pseudonym. The audit has its row before anything is opened.
@@ -134,22 +148,14 @@ class Vault:
     def close(self) -> None:
         self._database.close()
 
-    def _seal(self, session: Session, kind: str, name: str, pseudonym: str, fact: dict[str, str]) -> None:
-        entry = session.get(VaultEntry, (kind, name, pseudonym))
-        if entry is None:
-            entry = VaultEntry(kind=kind, name=name, pseudonym=pseudonym)
-            session.add(entry)
-        else:
-            known = self._open(entry)
-            fact = known | {key: value for key, value in fact.items() if value}
-            if fact == known:
-                return
-        entry.nonce = secrets.token_bytes(NONCE_BYTES)
-        entry.sealed = self._cipher.encrypt(entry.nonce, json.dumps(fact).encode(), _bound(entry))
+    def _seal(self, key: _Name, fact: dict[str, str]) -> tuple[bytes, bytes]:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce, self._cipher.encrypt(nonce, json.dumps(fact).encode(), _bound(key))
 
     def _open(self, entry: VaultEntry) -> dict[str, str]:
+        bound = _bound((entry.kind, entry.name, entry.pseudonym))
         try:
-            fact: dict[str, str] = json.loads(self._cipher.decrypt(entry.nonce, entry.sealed, _bound(entry)))
+            fact: dict[str, str] = json.loads(self._cipher.decrypt(entry.nonce, entry.sealed, bound))
         except InvalidTag:
             raise VaultLocked("a row of the vault was changed; restore the vault from a backup") from None
         return fact
@@ -185,6 +191,11 @@ def _check(key: bytes) -> bytes:
     return hmac.digest(key, b"wardround vault key check v1", "sha256")
 
 
-def _bound(entry: VaultEntry) -> bytes:
+def _bound(key: _Name) -> bytes:
     """What a sealed fact is tied to."""
-    return json.dumps([entry.kind, entry.name, entry.pseudonym]).encode()
+    return json.dumps(key).encode()
+
+
+def _newer(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
+    """What is known now: a value that was left empty doesn't undo what was said before."""
+    return before | {field: value for field, value in after.items() if value or field not in before}

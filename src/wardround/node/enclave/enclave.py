@@ -57,7 +57,7 @@ class Enclave:
         query = _asked(_names(), question)
         query = query.order_by(EnclaveSeries.pseudonym, EnclaveSeries.study_uid, EnclaveSeries.uid)
         with self.database.reading() as session:
-            found = session.execute(query).tuples().all()
+            found = session.execute(query).all()
             instances = _instances(session, _asked(select(EnclaveSeries.uid), question))
             labels = _labels(session)
         return tuple(
@@ -164,7 +164,7 @@ def _instances(session: Session, series: _Query) -> dict[str, list[str]]:
         .where(EnclaveInstance.series_uid.in_(series))
         .order_by(EnclaveInstance.series_uid, EnclaveInstance.position, EnclaveInstance.uid)
     )
-    for uid, digest in session.execute(query).tuples():
+    for uid, digest in session.execute(query):
         found.setdefault(uid, []).append(digest)
     return found
 
@@ -172,13 +172,9 @@ def _instances(session: Session, series: _Query) -> dict[str, list[str]]:
 def _labels(session: Session) -> dict[tuple[str, str], tuple[str, str]]:
     """The reference label of each patient's series, as its UID and digest; of several, the one that came last."""
     query = (
-        select(
-            EnclaveLabel.pseudonym, EnclaveLabel.labelled_series_uid, EnclaveInstance.uid, EnclaveInstance.digest
-        )
+        select(EnclaveLabel.pseudonym, EnclaveLabel.labelled_series_uid, EnclaveInstance.uid, EnclaveInstance.digest)
         .join(EnclaveInstance, EnclaveInstance.uid == EnclaveLabel.uid)
         .where(EnclaveLabel.is_reference)
         .order_by(EnclaveInstance.indexed_at, EnclaveInstance.uid)
     )
-    return {
-        (pseudonym, series): (uid, digest) for pseudonym, series, uid, digest in session.execute(query).tuples()
-    }
+    return {(pseudonym, series): (uid, digest) for pseudonym, series, uid, digest in session.execute(query)}

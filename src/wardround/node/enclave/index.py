@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from wardround.dicom.statement import Deidentified, Statement
+from wardround.node.base import NodeTable
 from wardround.node.enclave.description import Description
 from wardround.node.enclave.tables import EnclaveInstance, EnclaveLabel, EnclavePatient, EnclaveSeries, EnclaveStudy
 
@@ -21,43 +24,54 @@ class IndexConflict(ValueError):
         self.reason_code = reason_code
 
 
-def add(
-    session: Session, one: Deidentified, description: Description, *, digest: str, size: int, at: datetime
-) -> bool:
-    """Add an object whose `size` bytes are in the store under `digest`; False if the very object is there already.
+class Index:
+    """Collects additions and writes them together: one look-up and one insert for each table, not for each object.
 
-    Raises:
-        IndexConflict: its instance UID stands for other content, or its study is another
-            patient's, or its series another study's. Nothing was added.
+    Args:
+        session: the caller's transaction.
+        objects: all that may be added, so that what the index holds of them is read at once.
     """
-    known = session.get(EnclaveInstance, one.sop_uid)
-    if known is not None:
-        if known.digest != digest or known.series_uid != one.series_uid:
-            raise IndexConflict("conflicting-content")
-        return False
-    patient = session.get(EnclavePatient, one.pseudonym)
-    study = session.get(EnclaveStudy, one.study_uid)
-    series = session.get(EnclaveSeries, one.series_uid)
-    if study is not None and study.pseudonym != one.pseudonym:
-        raise IndexConflict("study-of-another-patient")
-    if series is not None and series.study_uid != one.study_uid:
-        raise IndexConflict("series-of-another-study")
-    if patient is None:
-        patient = EnclavePatient(pseudonym=one.pseudonym, sex=description.sex)
-        session.add(patient)
-        session.flush()
-    elif patient.sex is None:
-        patient.sex = description.sex
-    if study is None:
-        study = EnclaveStudy(uid=one.study_uid, pseudonym=one.pseudonym, statements=[])
-        session.add(study)
-        session.flush()
-    study.statements = _stated(study.statements, one.statement)
-    if series is None:
-        session.add(_series(one, description))
-        session.flush()
-    session.add(
-        EnclaveInstance(
+
+    def __init__(self, session: Session, objects: Collection[Deidentified]) -> None:
+        self._session = session
+        self._instances = self._known(EnclaveInstance.uid, EnclaveInstance.digest, {one.sop_uid for one in objects})
+        self._series = self._known(EnclaveSeries.uid, EnclaveSeries.study_uid, {one.series_uid for one in objects})
+        studies = {one.study_uid for one in objects}
+        self._studies = self._known(EnclaveStudy.uid, EnclaveStudy.pseudonym, studies)
+        self._statements = self._known(EnclaveStudy.uid, EnclaveStudy.statements, studies)
+        self._sexes = self._known(EnclavePatient.pseudonym, EnclavePatient.sex, {one.pseudonym for one in objects})
+        self._new: dict[type[NodeTable], list[dict[str, Any]]] = {}
+        self._sexed: dict[str, str] = {}
+        self._stated: set[str] = set()
+
+    def add(self, one: Deidentified, description: Description, *, digest: str, size: int, at: datetime) -> bool:
+        """Add an object whose `size` bytes are in the store under `digest`; False if the very object is there already.
+
+        Raises:
+            IndexConflict: its instance UID stands for other content, or its study is another patient's, or its series
+                another study's. Nothing was added.
+        """
+        if one.sop_uid in self._instances:
+            if self._instances[one.sop_uid] != digest:
+                raise IndexConflict("conflicting-content")
+            return False
+        if self._studies.get(one.study_uid, one.pseudonym) != one.pseudonym:
+            raise IndexConflict("study-of-another-patient")
+        if self._series.get(one.series_uid, one.study_uid) != one.study_uid:
+            raise IndexConflict("series-of-another-study")
+        self._add_patient(one.pseudonym, description.sex)
+        if one.study_uid not in self._studies:
+            self._studies[one.study_uid] = one.pseudonym
+            self._statements[one.study_uid] = []
+            self._insert(EnclaveStudy, uid=one.study_uid, pseudonym=one.pseudonym, statements=[])
+        self._statements[one.study_uid] = _stated(self._statements[one.study_uid], one.statement)
+        self._stated.add(one.study_uid)
+        if one.series_uid not in self._series:
+            self._series[one.series_uid] = one.study_uid
+            self._insert(EnclaveSeries, **_series(one, description))
+        self._instances[one.sop_uid] = digest
+        self._insert(
+            EnclaveInstance,
             uid=one.sop_uid,
             series_uid=one.series_uid,
             sop_class=one.sop_class_uid,
@@ -66,36 +80,59 @@ def add(
             position=description.position,
             indexed_at=at,
         )
-    )
-    session.flush()
-    if description.labelled_series_uid is not None:
-        session.add(
-            EnclaveLabel(
+        if description.labelled_series_uid is not None:
+            self._insert(
+                EnclaveLabel,
                 uid=one.sop_uid,
                 pseudonym=one.pseudonym,
                 labelled_series_uid=description.labelled_series_uid,
                 is_reference=description.is_reference,
             )
-        )
-        session.flush()
-    return True
+        return True
+
+    def write(self) -> None:
+        """Write what was added into the transaction."""
+        for table in (EnclavePatient, EnclaveStudy, EnclaveSeries, EnclaveInstance, EnclaveLabel):
+            rows = self._new.get(table)
+            if rows:
+                self._session.execute(insert(table), rows)
+        if self._sexed:
+            sexes = [{"pseudonym": pseudonym, "sex": sex} for pseudonym, sex in self._sexed.items()]
+            self._session.execute(update(EnclavePatient), sexes)
+        if self._stated:
+            statements = [{"uid": uid, "statements": self._statements[uid]} for uid in sorted(self._stated)]
+            self._session.execute(update(EnclaveStudy), statements)
+
+    def _add_patient(self, pseudonym: str, sex: str | None) -> None:
+        if pseudonym not in self._sexes:
+            self._insert(EnclavePatient, pseudonym=pseudonym, sex=None)
+            self._sexes[pseudonym] = None
+        if self._sexes[pseudonym] is None and sex is not None:
+            self._sexes[pseudonym] = self._sexed[pseudonym] = sex
+
+    def _insert(self, table: type[NodeTable], **row: Any) -> None:
+        self._new.setdefault(table, []).append(row)
+
+    def _known(self, key: Any, value: Any, keys: set[str]) -> dict[str, Any]:
+        rows = self._session.execute(select(key, value).where(key.in_(keys)))
+        return {row[0]: row[1] for row in rows}
 
 
-def _series(one: Deidentified, description: Description) -> EnclaveSeries:
-    return EnclaveSeries(
-        uid=one.series_uid,
-        study_uid=one.study_uid,
-        pseudonym=one.pseudonym,
-        modality=description.modality,
-        body_part=description.body_part,
-        age=description.age,
-        manufacturer=description.manufacturer,
-        rows=description.rows,
-        columns=description.columns,
-        row_spacing=description.row_spacing,
-        column_spacing=description.column_spacing,
-        thickness=description.thickness,
-    )
+def _series(one: Deidentified, description: Description) -> dict[str, Any]:
+    return {
+        "uid": one.series_uid,
+        "study_uid": one.study_uid,
+        "pseudonym": one.pseudonym,
+        "modality": description.modality,
+        "body_part": description.body_part,
+        "age": description.age,
+        "manufacturer": description.manufacturer,
+        "rows": description.rows,
+        "columns": description.columns,
+        "row_spacing": description.row_spacing,
+        "column_spacing": description.column_spacing,
+        "thickness": description.thickness,
+    }
 
 
 def _stated(statements: list[dict[str, Any]], one: Statement) -> list[dict[str, Any]]:

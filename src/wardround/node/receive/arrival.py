@@ -8,6 +8,8 @@ from hashlib import sha256
 from io import BytesIO
 
 import pydicom
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
 
 from wardround.dicom.errors import Refused
 from wardround.dicom.header_meta import read_file_meta
@@ -80,7 +82,7 @@ class KeyMaker:
         try:
             meta, start = read_file_meta(arrival.part10)
             ds = pydicom.dcmread(BytesIO(arrival.part10), stop_before_pixels=True, specific_tags=list(_UIDS))
-            uids = {name: str(ds.get(name) or "").strip(" \0") for name in _UIDS}
+            uids = {name: _uid(ds, name) for name in _UIDS}
         except Refused as refused:
             raise Unreadable(refused.reason_code) from None
         except DAMAGE:
@@ -97,3 +99,10 @@ class KeyMaker:
             instance=self.key("instance", uids["SOPInstanceUID"]),
             digest=content.hexdigest(),
         )
+
+
+def _uid(ds: Dataset, keyword: str) -> str:
+    """The value as it was sent. pydicom's own conversion would warn of a malformed one by quoting it."""
+    element = ds.get_item(keyword)
+    value = element.value if isinstance(element, RawDataElement) else None
+    return value.decode("latin-1").strip(" \0") if isinstance(value, bytes) else ""

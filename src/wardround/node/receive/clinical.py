@@ -33,7 +33,7 @@ class ClinicalStudy:
     first_at: datetime
     last_at: datetime
     calling_title: str
-    series: dict[str, tuple[Path, ...]] = field(repr=False)
+    series: dict[str, list[Path]] = field(repr=False)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -56,26 +56,25 @@ def clinical_studies(database: Database, clinical: Path, *, complete: bool | Non
     if complete is not None:
         done = ReceivedStudy.completed_at.is_not(None)
         query = query.where(done if complete else ~done)
-    found: dict[int, tuple[ReceivedStudy, dict[str, list[Path]], str]] = {}
+    found: dict[int, ClinicalStudy] = {}
     with database.reading() as session:
-        for study, instance in session.execute(query).tuples():
-            if instance.file is None:
-                continue
-            _, series, _ = found.setdefault(study.id, (study, {}, instance.calling_title))
-            series.setdefault(instance.series_key, []).append(clinical / instance.file)
-    return [
-        ClinicalStudy(
-            id=study.id,
-            key=study.study_key,
-            version=study.reopened,
-            complete=study.completed_at is not None,
-            first_at=study.first_at,
-            last_at=study.last_at,
-            calling_title=calling,
-            series={key: tuple(files) for key, files in series.items()},
-        )
-        for study, series, calling in found.values()
-    ]
+        for study, instance in session.execute(query):
+            handed = found.setdefault(
+                study.id,
+                ClinicalStudy(
+                    id=study.id,
+                    key=study.study_key,
+                    version=study.reopened,
+                    complete=study.completed_at is not None,
+                    first_at=study.first_at,
+                    last_at=study.last_at,
+                    calling_title=instance.calling_title,
+                    series={},
+                ),
+            )
+            if instance.file is not None:
+                handed.series.setdefault(instance.series_key, []).append(clinical / instance.file)
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,7 @@ class CompleteStudy:
 def complete_studies(database: Database, *, quiet: timedelta, now: datetime) -> list[CompleteStudy]:
     """Mark the studies for which no instance came for `quiet`, and return those that became complete by it."""
     with database.reading() as session:
-        due = select(ReceivedStudy.id).where(
-            ReceivedStudy.completed_at.is_(None), ReceivedStudy.last_at <= now - quiet
-        )
+        due = select(ReceivedStudy.id).where(ReceivedStudy.completed_at.is_(None), ReceivedStudy.last_at <= now - quiet)
         if session.scalar(due.limit(1)) is None:
             return []
     with database.writing() as session:
@@ -38,12 +36,8 @@ def complete_studies(database: Database, *, quiet: timedelta, now: datetime) -> 
                 select(ReceivedInstance.study_id, func.count())
                 .where(ReceivedInstance.study_id.in_([study.id for study in studies]))
                 .group_by(ReceivedInstance.study_id)
-            )
-            .tuples()
-            .all()
+            ).all()
         )
         for study in studies:
             study.completed_at = now
-        return [
-            CompleteStudy(s.id, StudyPath(s.path), s.study_key, s.reopened, counted.get(s.id, 0)) for s in studies
-        ]
+        return [CompleteStudy(s.id, StudyPath(s.path), s.study_key, s.reopened, counted.get(s.id, 0)) for s in studies]

@@ -17,7 +17,7 @@ from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
@@ -57,6 +57,25 @@ class _Refusal:
     keys: Keys
     reason: str
     keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """The row of an instance whose file is no longer on disk: purged, or lost."""
+
+    row: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an instance goes: path, file, its study's row, whether it is late, and the row of a copy that is gone."""
+
+    path: str
+    file: str | None
+    study: int | None = None
+    late: bool = False
+    gone: _Gone | None = None
 
 
 class Reception:
@@ -149,66 +168,66 @@ class Reception:
         if not paths:
             self._refuse(arrival, _Refusal(NO_PATH, keys, NOT_ROUTED))
             return Answer.NOT_AUTHORISED
-        wanted = self._wanted(paths, keys)
-        if wanted is None:
+        with self._database.reading() as session:
+            missing = self._missing(session, paths, keys)
+        if missing is not None and not missing:
+            return Answer.STORED
+        if missing is None or not self._store(arrival, keys, tuple(missing)):
             self._refuse(arrival, _Refusal(first, keys, CONFLICT, keep=True))
             return Answer.OTHER_CONTENT
-        if not wanted:
-            return Answer.STORED
-        return self._store(arrival, keys, wanted)
+        return Answer.STORED
 
-    def _wanted(self, paths: Sequence[StudyPath], keys: Keys) -> list[StudyPath] | None:
-        """The paths that lack this instance, or `None` where one holds another content under its UID."""
-        with self._database.reading() as session:
-            rows = session.execute(
-                select(
-                    ReceivedInstance.path, ReceivedInstance.digest, ReceivedInstance.state, ReceivedInstance.reason
-                ).where(ReceivedInstance.instance_key == keys.instance, ReceivedInstance.path.in_(paths))
-            ).all()
-        wanted = set(paths)
-        for path, digest, state, reason in rows:
-            if digest == keys.digest and reason == CONFLICT:
-                return None
-            if state == State.PURGED:
-                continue
-            if digest == keys.digest:
-                wanted.discard(StudyPath(path))
-            elif state != State.REFUSED:
-                return None
-        return [path for path in paths if path in wanted]
-
-    def _store(self, arrival: Arrival, keys: Keys, wanted: Sequence[StudyPath]) -> Answer:
-        files = {path: self._file(path, keys) for path in wanted}
-        committed = False
+    def _store(self, arrival: Arrival, keys: Keys, paths: Sequence[StudyPath]) -> bool:
+        """Write a copy for each path and commit their rows; False if an instance of other content came first."""
+        files = {path: self._file(path, keys) for path in paths}
+        unused = dict(files)
         try:
             for path, file in files.items():
                 _write(self._roots[path] / file, arrival.part10)
             with self._one_writer, self._database.writing() as session:
+                missing = self._missing(session, paths, keys)
                 moment = self._clock()
-                for path, file in files.items():
+                for path, gone in (missing or {}).items():
                     study, late = _study(session, path, keys.study, moment)
-                    _row(session, arrival, keys, path=path, study=study, file=file, late=late, at=moment)
-            committed = True
-        except IntegrityError:
-            # Another thread stored an instance of this UID since `_wanted` looked: ask again.
-            return self._settled(arrival, keys, wanted)
+                    place = _Place(path, files[path], study, late, gone)
+                    _keep(session, arrival, keys, place, moment)
+            unused = {path: file for path, file in files.items() if path not in (missing or {})}
+            return missing is not None
         finally:
-            if not committed:
-                for path, file in files.items():
-                    (self._roots[path] / file).unlink(missing_ok=True)
-        return Answer.STORED
+            for path, file in unused.items():
+                (self._roots[path] / file).unlink(missing_ok=True)
 
     def _file(self, path: StudyPath, keys: Keys) -> str:
         """A new name under the path's root: nothing in it comes from the sender but through a keyed digest."""
         name = f"{secrets.token_hex(16)}.dcm"
         return name if path is StudyPath.RESEARCH else f"{keys.study}/{name}"
 
-    def _settled(self, arrival: Arrival, keys: Keys, wanted: Sequence[StudyPath]) -> Answer:
-        again = self._wanted(wanted, keys)
-        if again is None:
-            self._refuse(arrival, _Refusal(wanted[0], keys, CONFLICT, keep=True))
-            return Answer.OTHER_CONTENT
-        return Answer.NO_ROOM if again else Answer.STORED
+    def _missing(
+        self, session: Session, paths: Sequence[StudyPath], keys: Keys
+    ) -> dict[StudyPath, _Gone | None] | None:
+        """The paths that lack this instance, each with the row of a copy that is no longer on disk, if there is one.
+
+        `None` where a path holds another content under its UID.
+        """
+        columns = (ReceivedInstance.id, ReceivedInstance.path, ReceivedInstance.digest, ReceivedInstance.file)
+        rows = session.execute(
+            select(*columns, ReceivedInstance.state, ReceivedInstance.reason).where(
+                ReceivedInstance.instance_key == keys.instance, ReceivedInstance.path.in_(paths)
+            )
+        ).all()
+        missing: dict[StudyPath, _Gone | None] = dict.fromkeys(paths)
+        for row in rows:
+            path, state = StudyPath(row.path), State(row.state)
+            if row.digest != keys.digest:
+                if state not in (State.REFUSED, State.PURGED):
+                    return None
+            elif row.reason == CONFLICT:
+                return None
+            elif state is State.PURGED or (row.file is not None and not (self._roots[path] / row.file).exists()):
+                missing[path] = _Gone(row.id, state)
+            else:
+                missing.pop(path, None)
+        return missing
 
     def _refuse(self, arrival: Arrival, refusal: _Refusal) -> None:
         """Keep the fact, and the bytes where a person can still decide about them; once for the same bytes."""
@@ -225,15 +244,8 @@ class Reception:
                     if refusal.keep:
                         file = f"{secrets.token_hex(16)}.dcm"
                         _write(self._roots[StudyPath.RESEARCH] / file, arrival.part10)
-                    _row(
-                        session,
-                        arrival,
-                        keys,
-                        path=refusal.path,
-                        file=file,
-                        at=self._clock(),
-                        reason=refusal.reason,
-                    )
+                    place = _Place(refusal.path, file)
+                    _keep(session, arrival, keys, place, self._clock(), refusal.reason)
             committed = True
         except IntegrityError:
             log.info("the same instance was refused twice at once")
@@ -243,68 +255,53 @@ class Reception:
         log.warning("an instance was refused: %s", refusal.reason)
 
 
-def _study(session: Session, path: StudyPath, study_key: str, moment: datetime) -> tuple[ReceivedStudy, bool]:
-    """The study's row, made or touched, and whether this arrival is late: after the study was complete."""
-    study = session.scalar(
-        select(ReceivedStudy).where(ReceivedStudy.path == path.value, ReceivedStudy.study_key == study_key)
+def _study(session: Session, path: StudyPath, study_key: str, moment: datetime) -> tuple[int, bool]:
+    """The study's row, made or touched, and whether this arrival is late: after the study was complete once."""
+    here = (ReceivedStudy.path == path.value, ReceivedStudy.study_key == study_key)
+    columns = (ReceivedStudy.id, ReceivedStudy.completed_at, ReceivedStudy.reopened)
+    known = session.execute(select(*columns).where(*here)).one_or_none()
+    if known is None:
+        values = {"path": path.value, "study_key": study_key, "first_at": moment, "last_at": moment, "reopened": 0}
+        return session.execute(insert(ReceivedStudy).values(values).returning(ReceivedStudy.id)).scalar_one(), False
+    reopened = known.reopened + (known.completed_at is not None)
+    session.execute(
+        update(ReceivedStudy)
+        .where(ReceivedStudy.id == known.id)
+        .values(last_at=moment, completed_at=None, reopened=reopened)
+        .execution_options(synchronize_session=False)
     )
-    if study is None:
-        study = ReceivedStudy(
-            path=path.value,
-            study_key=study_key,
-            first_at=moment,
-            last_at=moment,
-            reopened=0,
-        )
-        session.add(study)
-        session.flush()
-        return study, False
-    late = study.completed_at is not None
-    study.last_at = moment
-    if late:
-        study.completed_at = None
-        study.reopened += 1
-    return study, late or study.reopened > 0
+    return known.id, reopened > 0
 
 
-def _row(
-    session: Session,
-    arrival: Arrival,
-    keys: Keys,
-    *,
-    path: str,
-    at: datetime,
-    file: str | None,
-    study: ReceivedStudy | None = None,
-    late: bool = False,
-    reason: str | None = None,
+def _keep(
+    session: Session, arrival: Arrival, keys: Keys, place: _Place, moment: datetime, reason: str | None = None
 ) -> None:
-    state = State.CLINICAL if path == StudyPath.CLINIC else State.RECEIVED
+    """Write the row of an instance: a new one, or that of its copy that is gone."""
+    state = State.CLINICAL if place.path == StudyPath.CLINIC else State.RECEIVED
     if reason is not None:
         state = State.REFUSED
-    row = session.scalar(
-        select(ReceivedInstance).where(
-            ReceivedInstance.path == path,
-            ReceivedInstance.instance_key == keys.instance,
-            ReceivedInstance.digest == keys.digest,
-        )
-    )
-    check_step(None if row is None else State(row.state), state)
-    if row is None:
-        row = ReceivedInstance(path=str(path), instance_key=keys.instance, digest=keys.digest, received_at=at)
-        session.add(row)
-    row.study_id = None if study is None else study.id
-    row.series_key = keys.series
-    row.size = len(arrival.part10)
-    row.file = file
-    row.called_title = arrival.called_title.strip()[:16]
-    row.calling_title = arrival.calling_title.strip()[:16]
-    row.late = late
-    row.state = state.value
-    row.reason = reason
-    row.received_at = at
-    row.changed_at = at
-    session.flush()
+    check_step(None if place.gone is None else place.gone.state, state)
+    values = {
+        "study_id": place.study,
+        "path": str(place.path),
+        "instance_key": keys.instance,
+        "series_key": keys.series,
+        "digest": keys.digest,
+        "size": len(arrival.part10),
+        "file": place.file,
+        "called_title": arrival.called_title.strip()[:16],
+        "calling_title": arrival.calling_title.strip()[:16],
+        "late": place.late,
+        "state": state.value,
+        "reason": reason,
+        "received_at": moment,
+        "changed_at": moment,
+    }
+    if place.gone is None:
+        session.execute(insert(ReceivedInstance).values(values))
+    else:
+        there = update(ReceivedInstance).where(ReceivedInstance.id == place.gone.row).values(values)
+        session.execute(there.execution_options(synchronize_session=False))
 
 
 def _write(file: Path, data: bytes) -> None:

@@ -6,6 +6,8 @@ arrives ─┬─ research ─ received ─┬─ deidentified   the de-identifi
          ├─ clinic ─── clinical ─── purged         and clinical again when it is sent again
          └──────────── refused                     at the door, with its reason
 ```
+
+An instance whose file was lost from the disk begins anew when it is sent again.
 """
 
 from __future__ import annotations
@@ -23,11 +25,11 @@ class State(StrEnum):
 
 FIRST = frozenset({State.RECEIVED, State.CLINICAL, State.REFUSED})
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.RECEIVED: frozenset({State.DEIDENTIFIED, State.REFUSED}),
-    State.CLINICAL: frozenset({State.PURGED}),
+    State.RECEIVED: frozenset({State.DEIDENTIFIED, State.REFUSED, State.RECEIVED}),
+    State.CLINICAL: frozenset({State.PURGED, State.CLINICAL}),
     State.PURGED: frozenset({State.CLINICAL}),
     State.DEIDENTIFIED: frozenset(),
-    State.REFUSED: frozenset(),
+    State.REFUSED: frozenset({State.RECEIVED, State.CLINICAL}),
 }
 
 

@@ -39,9 +39,7 @@ class IntakeSummary:
 def intake_summary(database: Database) -> IntakeSummary:
     """The counts as they stand now."""
     with database.reading() as session:
-        studies = dict(
-            session.execute(select(ReceivedStudy.path, func.count()).group_by(ReceivedStudy.path)).tuples().all()
-        )
+        studies = dict(session.execute(select(ReceivedStudy.path, func.count()).group_by(ReceivedStudy.path)).all())
         states: dict[str, dict[str, int]] = {}
         for path, state, count in session.execute(
             select(ReceivedInstance.path, ReceivedInstance.state, func.count()).group_by(
@@ -56,7 +54,7 @@ def intake_summary(database: Database) -> IntakeSummary:
                 .where(ReceivedInstance.state == State.REFUSED.value)
                 .group_by(ReceivedInstance.reason)
                 .order_by(ReceivedInstance.reason)
-            ).tuples()
+            )
         }
         unfinished = select(func.count()).select_from(ReceivedStudy).where(ReceivedStudy.completed_at.is_(None))
         late = select(func.count()).select_from(ReceivedInstance).where(ReceivedInstance.late.is_(True))

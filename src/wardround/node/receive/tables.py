@@ -39,8 +39,8 @@ class ReceivedInstance(NodeTable):
             "path",
             "instance_key",
             unique=True,
-            sqlite_where=text("state != 'refused'"),
-            postgresql_where=text("state != 'refused'"),
+            sqlite_where=text("state NOT IN ('refused', 'purged')"),
+            postgresql_where=text("state NOT IN ('refused', 'purged')"),
         ),
         Index("ix_received_instances_study_state", "study_id", "state"),
     )

@@ -57,8 +57,8 @@ def upgrade() -> None:
         "received_instances",
         ["path", "instance_key"],
         unique=True,
-        sqlite_where=sa.text("state != 'refused'"),
-        postgresql_where=sa.text("state != 'refused'"),
+        sqlite_where=sa.text("state NOT IN ('refused', 'purged')"),
+        postgresql_where=sa.text("state NOT IN ('refused', 'purged')"),
     )
     op.create_table(
         "enclave_patients",

@@ -1,0 +1,117 @@
+"""A site's front door for tests: everything from the receiver's sink to the enclave, in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from wardround.contracts.cohort_query import CohortQuestion
+from wardround.demo.identities import Canaries
+from wardround.demo.patients import StudyInstances, to_dicom
+from wardround.demo.phantoms import hospitals
+from wardround.dicom.confidentiality import Profile
+from wardround.dicom.deidentify import Deidentifier
+from wardround.foundation.database import Database
+from wardround.foundation.files import ObjectStore
+from wardround.node.deidentify.intake import Deidentification, Progress
+from wardround.node.deidentify.vault import Vault
+from wardround.node.enclave.enclave import Enclave
+from wardround.node.receive.arrival import Arrival
+from wardround.node.receive.completion import CompleteStudy, complete_studies
+from wardround.node.receive.reception import Answer, Reception
+from wardround.node.receive.route import by_called_title
+
+SECRET = bytes(range(32))
+QUIET = timedelta(seconds=10)
+ROUTES: Mapping[str, str] = {"RESEARCH": "research", "CLINIC": "clinic", "BOTH": "both", "NOWHERE": "refused"}
+EVERYONE = CohortQuestion()
+
+
+@cache
+def studies(count: int = 2, *, canaries: bool = False) -> Sequence[StudyInstances]:
+    """Small studies of one phantom hospital: 4 slices of 16 x 16 pixels and a reference segmentation each."""
+    marks = Canaries() if canaries else None
+    hospital = hospitals(2, patients=max(count, 1), slices=4, matrix=16, canaries=marks)[0]
+    return [to_dicom(hospital.patient(key)) for key in hospital.keys[:count]]
+
+
+@dataclass
+class Clock:
+    """A clock that stands until it is moved."""
+
+    time: datetime = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def pass_quietly(self) -> None:
+        self.time += QUIET
+
+
+class FrontDoor:
+    """What a node has between its PACS and its cohorts. Making a second one on the same folder is a restart."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        url: str | None = None,
+        clock: Clock | None = None,
+        routes: Mapping[str, str] = ROUTES,
+        reserve_bytes: int = 0,
+    ) -> None:
+        self.home = home
+        self.clock = clock or Clock()
+        self.database = Database(url or f"sqlite:///{home / 'node.db'}", migrations="wardround.node.migrations")
+        self.database.upgrade()
+        self.quarantine, self.clinical = home / "quarantine", home / "clinical"
+        self.reception = Reception(
+            self.database,
+            quarantine=self.quarantine,
+            clinical=self.clinical,
+            secret=SECRET,
+            route=by_called_title(routes),
+            reserve_bytes=reserve_bytes,
+            clock=self.clock,
+        )
+        self.vault = Vault(home / "vault", home / "identity" / "vault.key", audit=self.database, clock=self.clock)
+        self.objects = ObjectStore(home / "enclave" / "objects")
+        self.enclave = Enclave(self.database, self.objects, volumes=home / "enclave" / "volumes")
+        self.deidentify = Deidentifier(Profile.research(), SECRET).deidentify
+        self.deidentification = Deidentification(
+            self.database,
+            quarantine=self.quarantine,
+            deidentify=self.deidentify,
+            vault=self.vault,
+            objects=self.objects,
+            clock=self.clock,
+        )
+
+    def give(self, *objects: bytes, called: str = "RESEARCH", sop_uid: str | None = None) -> list[Answer]:
+        """What the sender hears for each of these Part 10 files."""
+        return [self.reception.receive(Arrival(part10, called, "PACS", sop_uid)) for part10 in objects]
+
+    def give_study(self, study: StudyInstances, called: str = "RESEARCH") -> None:
+        assert set(self.give(*study.slices, study.segmentation, called=called)) == {Answer.STORED}
+
+    def complete(self) -> list[CompleteStudy]:
+        """Let the quiet time pass."""
+        self.clock.pass_quietly()
+        return complete_studies(self.database, quiet=QUIET, now=self.clock())
+
+    def tick(self) -> Progress:
+        """Let the quiet time pass and de-identify all that is complete."""
+        self.complete()
+        progress = self.deidentification.tick(batch=1000)
+        assert progress.left == 0
+        return progress
+
+    def quarantined(self) -> list[Path]:
+        return [file for file in self.quarantine.rglob("*") if file.is_file()]
+
+    def close(self) -> None:
+        self.database.close()
+        self.vault.close()
