@@ -6,7 +6,9 @@ from pathlib import Path
 
 import typer
 
-app = typer.Typer(help="The coordinator: start it, invite hospitals, watch them.", no_args_is_help=True)
+app = typer.Typer(
+    help="The coordinator: start it, invite hospitals, watch them.", no_args_is_help=True, rich_markup_mode=None
+)
 
 HOME = typer.Option(..., "--home", help="The hub's home.", envvar="WARDROUND_HUB_HOME")
 

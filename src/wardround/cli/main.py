@@ -24,7 +24,12 @@ HELP = "Hospitals train, prove and use imaging AI together, while every image st
 def build(arguments: Sequence[str]) -> typer.Typer:
     """The command line with the noun that `arguments` begin with, or with all of them."""
     app = typer.Typer(
-        name="wardround", help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+        name="wardround",
+        help=HELP,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # plain help: rich alone would cost half of the time that help may take
     )
     app.callback(invoke_without_command=False)(_wardround)
     asked = [noun for noun in arguments[:1] if noun in NOUNS]

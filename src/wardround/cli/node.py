@@ -6,7 +6,9 @@ from pathlib import Path
 
 import typer
 
-app = typer.Typer(help="One hospital's program: join, serve, see what left.", no_args_is_help=True)
+app = typer.Typer(
+    help="One hospital's program: join, serve, see what left.", no_args_is_help=True, rich_markup_mode=None
+)
 
 HOME = typer.Option(..., "--home", help="The node's home.", envvar="WARDROUND_NODE_HOME")
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from wardround.contracts.limits import LIMITS
 from wardround.contracts.outbound import OUTBOUND, EngineTraffic, Message, Reply
-from wardround.foundation.certificates import BACKDATED
+from wardround.foundation.certificates import BACKDATED, read_certificate
 from wardround.foundation.clock import Clock, now
 from wardround.node.gateway.channel import Answer, Channel
 from wardround.node.gateway.egress import EgressLog
@@ -94,6 +94,8 @@ class Gateway:
             answer = self._ready().post(header, attachment, type(message), patience=patience)
         except (HubUntrusted, HubUnreachable, HubRefused) as error:
             self._log.end(number, outcome_of(error), reason=error.code)
+            if error.code in {"no-answer", "certificate-refused"}:
+                self._explain_expiry()
             raise
         self._log.end(number, "sent", answer_bytes=answer.size)
         self._note_skew(answer)
@@ -121,6 +123,18 @@ class Gateway:
                 )
                 self._channel_of = (stat.st_ino, stat.st_mtime_ns)
             return self._channel
+
+    def _explain_expiry(self) -> None:
+        """A hub that is shown an expired certificate hangs up without a word: say what it was."""
+        until = read_certificate(self._home.certificate.read_bytes()).not_valid_after_utc
+        ours = self._clock()
+        if ours >= until:
+            raise HubUntrusted(
+                f"this node's certificate ended at {until:%Y-%m-%d %H:%M:%S}Z and its clock says "
+                f"{ours:%Y-%m-%d %H:%M:%S}Z; set the clock if it is wrong, else ask the operator for a token and "
+                "join anew with this home",
+                code="certificate-expired",
+            )
 
     def _retire(self) -> None:
         with self._lock:
