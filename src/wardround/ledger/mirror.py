@@ -79,7 +79,7 @@ class Mirror:
         database: where `tables.metadata` lives.
         site: this site's name, which its witness key bears.
         hub: the hub's verifier key, as it was given at joining.
-        key: signs this site's cosignatures and nothing else.
+        key: signs this site's cosignatures; it may be the key of its entries too, since what each signs is told apart.
     """
 
     def __init__(self, database: Database, site: str, hub: str | Verifier, key: Ed25519PrivateKey) -> None:
@@ -252,9 +252,8 @@ class Mirror:
         tx.execute(insert(tables.checkpoints).values(size=checkpoint.size, root=checkpoint.root, note=note, at=at))
 
     def _learn_cosignatures(self, tx: Transaction, checkpoint: Checkpoint, note: str) -> None:
-        """Keep the cosignatures in the note, of the members of that size and of this witness itself."""
-        witnesses = [self._signer.verifier]
-        witnesses += store.members(tx, self._hub, checkpoint.size).witnesses()
+        """Keep the cosignatures in the note that are by members of that size, as far as they are known here."""
+        witnesses = store.members(tx, self._hub, checkpoint.size).witnesses()
         for witness, line in cosigners(note, checkpoint, witnesses).items():
             store.keep_cosignature(tx, checkpoint.size, witness, line)
 

@@ -128,6 +128,15 @@ def test_malformed_checkpoints_are_refused(text: str) -> None:
         Checkpoint.parse(text.replace("{root}", root))
 
 
+@pytest.mark.parametrize("line", [2, 4])
+def test_base64_with_stray_bits_is_refused_so_that_a_note_has_one_spelling(line: int) -> None:
+    lines = sign_checkpoint(CHECKPOINT, LOG).split("\n")
+    assert lines[line].endswith("=")
+    lines[line] = lines[line][:-2] + chr(ord(lines[line][-2]) + 1) + "="
+    with pytest.raises(NoteRefused, match="stray"):
+        Checkpoint.parse(Note.parse("\n".join(lines)).text)
+
+
 def test_an_empty_log_has_a_checkpoint() -> None:
     empty = Checkpoint(LOG.name, 0, EMPTY_ROOT)
     assert open_checkpoint(sign_checkpoint(empty, LOG), LOG.verifier) == empty

@@ -130,6 +130,13 @@ def test_edited_bytes_are_found_at_their_index(found: Found) -> None:
     assert check(federation.sites[0].database, federation).sound
 
 
+@pytest.mark.parametrize("columns", [{"origin": "south"}, {"kind": "member"}, {"leaf_hash": b"\x00" * 32}])
+def test_columns_that_belie_the_bytes_are_found(found: Found, columns: dict[str, Any]) -> None:
+    federation = run_of_two_sites(found)
+    change(federation.database, update(entries).where(entries.c.index == 6).values(**columns))
+    assert reasons(check(federation.database, federation)) == {(6, "entry-changed")}
+
+
 def test_edited_bytes_with_their_leaf_and_nodes_redone_are_found_by_the_hubs_signature(found: Found) -> None:
     federation = run_of_two_sites(found)
     kept = federation.entries(0, 8)
@@ -213,7 +220,8 @@ def test_forged_and_misnamed_cosignatures_count_for_nothing(found: Found) -> Non
 
 
 def test_an_entry_that_the_hub_slipped_in_is_found_although_the_tree_holds(found: Found) -> None:
-    """The hub writes past its own admission: a forged approval, and a manifest that names no approval."""
+    """The hub writes past its own admission: a forged approval, a manifest that names an update for an approval, and
+    one that names an approval which comes after it."""
     federation = run_of_two_sites(found)
     north = federation.sites[0]
     forged = Approval(origin="south", at=NOON, project="glioma", project_digest=PROJECT)
@@ -222,12 +230,14 @@ def test_an_entry_that_the_hub_slipped_in_is_found_although_the_tree_holds(found
     )
     with federation.database.writing() as tx:
         edge = store.frontier(tx, store.lock(tx))
-        for data in (sign_entry(forged, federation.key, ORIGIN), north.sign(unfounded)):
+        slipped_in = [sign_entry(forged, federation.key, ORIGIN), north.sign(unfounded)]
+        slipped_in += [north.sign(unfounded.model_copy(update={"approval": 12})), north.approval("glioma")]
+        for data in slipped_in:
             store.extend(tx, edge, [Row(leaf_hash(data), data, read_signed_entry(data))])
     federation.checkpoint()
     outcome = check(federation.database, federation)
-    assert reasons(outcome) == {(9, "bad-signature"), (10, "reference-kind")}
-    assert outcome.size == 11
+    assert reasons(outcome) == {(9, "bad-signature"), (10, "reference-kind"), (11, "reference-missing")}
+    assert outcome.size == 13
 
 
 @pytest.mark.parametrize(("recorded", "at"), [(10, 9), (8, 8)])
