@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import pydicom
 import pytest
@@ -107,6 +108,12 @@ def test_a_mask_comes_back_whatever_order_the_slices_came_in(
         written = write_segmentation([slices[index] for index in order], mask, **MODEL)
         np.testing.assert_array_equal(read_segmentation(written, volume), mask)
         assert reopened(written).NumberOfFrames == 4  # the empty slice takes no frame
+
+
+def test_another_reader_finds_the_same_mask(slices: list[bytes], mask: NDArray[np.bool_], volume: Volume) -> None:
+    other = highdicom.seg.segread(io.BytesIO(write_segmentation(slices, mask, **MODEL)))
+    seen = other.get_pixels_by_source_instance(volume.sop_instance_uids, assert_missing_frames_are_empty=True)
+    np.testing.assert_array_equal(seen[..., 0].astype(bool), mask)
 
 
 def test_nothing_found_is_an_object_too(slices: list[bytes], mask: NDArray[np.bool_], volume: Volume) -> None:
