@@ -35,9 +35,7 @@ class LesionPlan:
     cyst: float
 
 
-def grid(
-    shape: tuple[int, int, int], spacing: tuple[float, float, float], lowest: float
-) -> tuple[Field, Field, Field]:
+def grid(shape: tuple[int, int, int], spacing: tuple[float, float, float], lowest: float) -> tuple[Field, Field, Field]:
     """Broadcastable z, y, x in millimetres; the first slice lies at z = lowest."""
     z = (lowest + spacing[0] * np.arange(shape[0])).astype(np.float32)
     y = (spacing[1] * (np.arange(shape[1]) - (shape[1] - 1) / 2)).astype(np.float32)

@@ -155,9 +155,7 @@ class _Placing:
         self._shared = shared
         self._volume = volume
         self._by_uid = {uid: index for index, uid in enumerate(volume.sop_instance_uids)}
-        self._same_frame_of_reference = (
-            str(ds.get("FrameOfReferenceUID", "")) == volume.frame_of_reference_uid != ""
-        )
+        self._same_frame_of_reference = str(ds.get("FrameOfReferenceUID", "")) == volume.frame_of_reference_uid != ""
         along = [volume.affine[:3, axis] / volume.spacing[axis] for axis in range(3)]
         self._cosines = np.concatenate([along[2], along[1]])
         self._spacing = np.array(volume.spacing[1:])
@@ -190,9 +188,7 @@ class _Placing:
         affine = self._volume.affine
         slice_, row, column = np.linalg.solve(affine[:3, :3], corner - affine[:3, 3])
         index = round(float(slice_))
-        if max(abs(slice_ - index), abs(row), abs(column)) > _SAME_PLACE or not (
-            0 <= index < self._volume.shape[0]
-        ):
+        if max(abs(slice_ - index), abs(row), abs(column)) > _SAME_PLACE or not (0 <= index < self._volume.shape[0]):
             raise SegmentationRefused(
                 SegmentationReason.OTHER_GRID, "a frame lies on no slice of the series; the grids differ"
             )

@@ -121,9 +121,7 @@ def order_slices(instances: Sequence[Source]) -> tuple[list[Dataset], VolumeGeom
 
 def _order(datasets: list[Dataset]) -> tuple[list[Dataset], VolumeGeometry]:
     if any(_text(ds, "NumberOfFrames") not in ("", "1") for ds in datasets):
-        raise VolumeRefused(
-            VolumeReason.MULTI_FRAME, "the series holds a multi-frame image; send it as single slices"
-        )
+        raise VolumeRefused(VolumeReason.MULTI_FRAME, "the series holds a multi-frame image; send it as single slices")
     _one_value(datasets, "SeriesInstanceUID", VolumeReason.MIXED_SERIES, "series")
     _one_value(datasets, "FrameOfReferenceUID", VolumeReason.MIXED_FRAME_OF_REFERENCE, "frame of reference")
     if len({_text(ds, "SOPInstanceUID") for ds in datasets}) != len(datasets):
@@ -164,9 +162,7 @@ def _directions(datasets: list[Dataset]) -> tuple[NDArray[np.float64], NDArray[n
     along_row, along_column = cosines[:3], cosines[3:]
     lengths = np.linalg.norm(along_row), np.linalg.norm(along_column)
     if np.abs(np.array(lengths) - 1).max() > 0.01 or abs(float(along_row @ along_column)) > 0.01:
-        raise VolumeRefused(
-            VolumeReason.INVALID_GEOMETRY, "the orientation is not two unit vectors at a right angle"
-        )
+        raise VolumeRefused(VolumeReason.INVALID_GEOMETRY, "the orientation is not two unit vectors at a right angle")
     return along_row / lengths[0], along_column / lengths[1]
 
 
@@ -197,9 +193,7 @@ def _step(datasets: list[Dataset], positions: NDArray[np.float64], normal: NDArr
         )
     drift = positions - positions[0] - np.outer((positions - positions[0]) @ normal, normal)
     if float(np.linalg.norm(drift, axis=1).max()) > max(_UNEVEN * step, 10 * _SAME_PLACE_MM):
-        raise VolumeRefused(
-            VolumeReason.SHEARED, "the slices are not stacked along their normal (tilted acquisition)"
-        )
+        raise VolumeRefused(VolumeReason.SHEARED, "the slices are not stacked along their normal (tilted acquisition)")
     return float(steps.mean())
 
 
@@ -235,7 +229,5 @@ def _numbers(ds: Dataset, keyword: str, count: int) -> NDArray[np.float64]:
         raise VolumeRefused(VolumeReason.MISSING_GEOMETRY, f"a slice lacks the attribute {keyword}")
     numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
-        raise VolumeRefused(
-            VolumeReason.INVALID_GEOMETRY, f"{keyword} should hold {count} finite numbers and does not"
-        )
+        raise VolumeRefused(VolumeReason.INVALID_GEOMETRY, f"{keyword} should hold {count} finite numbers and does not")
     return numbers
