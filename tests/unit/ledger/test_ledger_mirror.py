@@ -347,3 +347,15 @@ def test_a_site_acts_only_on_what_it_checked_and_a_quorum_cosigned(found: Found)
     assert late.settled() == 0
     late.take(0, federation.entries(0, 3), note, NOON)
     assert late.settled() == 3
+
+
+def test_the_line_of_a_mirror_that_is_no_member_makes_no_quorum(found: Found) -> None:
+    federation = found("north", "south")
+    line = federation.offer(federation.sites[0])
+    assert line is not None
+    with federation.database.writing() as tx:
+        federation.log.add_cosignature(tx, 2, line)
+        note = federation.log.cosigned_note(tx, 2)
+    _, outsider = federation.mirror("east", Ed25519PrivateKey.generate(), federation.folder / "east.db")
+    assert outsider.take(0, federation.entries(0, 2), note, NOON) is not None
+    assert outsider.settled() == 0
