@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -67,16 +65,10 @@ class EngineProcess:
         except subprocess.TimeoutExpired:
             return None
 
-    def stop(self, patience: float = 5.0) -> None:
-        """End the process and what it started: SIGTERM, then SIGKILL. May be called again."""
+    def stop(self, patience: float = 3.0) -> None:
+        """End the process and what it started: SIGTERM, then SIGKILL. Nothing is left when this returns."""
         with self._stopping:
-            if self._process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGTERM)
-                if self.wait(patience) is None:
-                    stop_tree(self._process.pid, patience=1.0)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            stop_tree(self._process.pid, patience=patience)
             self._process.wait()
             if self._ours >= 0:
                 os.close(self._ours)

@@ -145,10 +145,14 @@ class Leg:
         known.waited_for, known.away = True, ""
         return now_open
 
-    def alive(self, site: str) -> None:
-        """The site was heard, whatever it said. Raises :class:`UpdateRefused` for a site that isn't in the leg."""
+    def alive(self, site: str) -> LegEnd | None:
+        """The site was heard, whatever it said; tell it if the leg is over.
+
+        Raises :class:`UpdateRefused` for a site that isn't in the leg.
+        """
         with self._changed:
             self._touch(site)
+            return self._end
 
     def lose(self, site: str, reason: str) -> None:
         """The site is gone for now; an open round stops waiting for it."""

@@ -14,7 +14,7 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 from wardround.federation.children import HUB_PORT
-from wardround.federation.engine import LegState
+from wardround.federation.engine import EngineError, LegState
 from wardround.federation.flare.transport import HubDesk
 from wardround.federation.port import PortClient, PortClosed
 from wardround.federation.remote import RemoteCoordinator
@@ -59,11 +59,15 @@ class LegController(Controller):  # type: ignore[misc]  # nvflare has no types
         HubDesk(engine.get_cell().core_cell, leg, fl_ctx.get_job_id())
         try:
             leg.run()
+        except EngineError:
+            leg.stop(LegState.FAILED, "the hub failed while it handled the round")
         finally:
             leg.stop(LegState.FAILED, "the leg's process failed")
             over.set()
-        leg.wait_told(FAREWELL_SECONDS)
+        if leg.status().state is LegState.FINISHED:
+            leg.wait_told(FAREWELL_SECONDS)
         coordinator.ended(leg.status())
+        leg.wait_told(FAREWELL_SECONDS)
 
     def stop_controller(self, fl_ctx: FLContext) -> None:
         """Nothing to undo."""

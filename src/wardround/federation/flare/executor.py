@@ -24,7 +24,7 @@ from wardround.federation.port import PortClosed
 from wardround.federation.remote import RemoteParticipant
 from wardround.federation.rounds import LegEnd
 
-ALIVE_SECONDS = 3.0
+ALIVE_SECONDS = 2.0
 _ENDINGS = (EventType.ABOUT_TO_END_RUN, EventType.END_RUN, EventType.ABORT_TASK, EventType.FATAL_SYSTEM_ERROR)
 
 
@@ -88,9 +88,13 @@ class LegExecutor(Executor):  # type: ignore[misc]  # nvflare has no types
                 self.logger.warning(f"round {task.round}: the hub refused the update: {refused.reason}")
 
     def _live(self, line: SiteLine) -> None:
+        """Show the hub that this site is at work, and hear of it if the leg was given up in the meantime."""
         while not self._over.wait(ALIVE_SECONDS):
             with contextlib.suppress(HubLost, UpdateRefused, MessageInvalid):
-                line.alive()
+                end = line.alive()
+                if end is not None and end.state is not LegState.FINISHED:
+                    self._end(end)
+                    return
 
     def _end(self, end: LegEnd) -> None:
         with contextlib.suppress(EngineError, Declined):

@@ -36,6 +36,7 @@ class _Carried:
     job_id: str
     present: tuple[str, ...] = ()
     absent: dict[str, str] = field(default_factory=dict)
+    server: Peer | None = None
     watch: Peer | None = None
     begun: bool = False
 
@@ -102,7 +103,6 @@ class FlareEngine:
             if self._closing.is_set():
                 return
             log.warning("the engine's server process ended with code %s; starting it again", code)
-            self._server_gone()
             self._closing.wait(RESTART_SECONDS)
 
     def _start_process(self) -> EngineProcess:
@@ -120,13 +120,15 @@ class FlareEngine:
             )
             return self._process
 
-    def _server_gone(self) -> None:
-        with self._changed:
+    def _server_gone(self, server: Peer) -> None:
+        """Legs that were handed to this server process are over; those still waiting for sites wait for the next."""
+        for leg in self._legs.values():
+            if leg.server is server:
+                self._over(leg, LegState.FAILED, "the engine's server process ended")
+        if self._server is server:
             self._server = None
             self._sites = frozenset()
-            for leg in self._legs.values():
-                self._over(leg, LegState.FAILED, "the engine's server process ended")
-            self._changed.notify_all()
+        self._changed.notify_all()
 
     def close(self) -> None:
         self._closing.set()
@@ -158,6 +160,22 @@ class FlareEngine:
         threading.Thread(target=self._bring_up, args=(leg,), name="leg-start", daemon=True).start()
 
     def _bring_up(self, leg: _Carried) -> None:
+        while (server := self._gather(leg)) is not None:
+            try:
+                self.submit(server, leg.job_id, leg.present, leg_job(leg.request.leg_id))
+                break
+            except PortClosed:
+                with self._changed:
+                    leg.server = None
+                    self._changed.wait_for(lambda server=server: self._server is not server, START_SECONDS)  # type: ignore[misc]
+        with self._changed:
+            self._changed.wait_for(lambda: leg.status.state.over or leg.begun, START_SECONDS)
+            if not leg.begun:
+                self._over(leg, LegState.FAILED, "the leg's process didn't start")
+                self._stop_job(leg.job_id)
+
+    def _gather(self, leg: _Carried) -> Peer | None:
+        """Wait for the sites of a leg. Returns the server to hand it to, or None if it is over before it began."""
         wanted, quorum = leg.request.sites, leg.request.quorum
         with self._changed:
             self._changed.wait_for(
@@ -172,18 +190,9 @@ class FlareEngine:
             if len(leg.present) < quorum or self._server is None:
                 self._over(leg, LegState.FAILED, f"{len(leg.present)} of the {quorum} sites needed are connected")
             if leg.status.state.over:
-                return
-            server = self._server
-        try:
-            assert server is not None  # noqa: S101 - checked above under the lock
-            self.submit(server, leg.job_id, leg.present, leg_job(leg.request.leg_id))
-        except PortClosed:
-            return
-        with self._changed:
-            self._changed.wait_for(lambda: leg.status.state.over or leg.begun, START_SECONDS)
-            if not leg.begun:
-                self._over(leg, LegState.FAILED, "the leg's process didn't start")
-                self._stop_job(leg.job_id)
+                return None
+            leg.server = self._server
+            return leg.server
 
     def _there(self, wanted: tuple[str, ...]) -> int:
         return 0 if self._server is None else len(self._sites & set(wanted))
@@ -317,5 +326,5 @@ class FlareEngine:
             if isinstance(leg, _Carried) and not leg.status.state.over:
                 self._over(leg, LegState.FAILED, "the leg's process ended")
                 self._stop_job(leg.job_id)
-            if peer is self._server:
-                self._server_gone()
+            if peer.notes.get("role") == "server":
+                self._server_gone(peer)

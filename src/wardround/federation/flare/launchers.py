@@ -76,7 +76,10 @@ class _Launcher(ProcessJobLauncher):  # type: ignore[misc]  # nvflare has no typ
                 command += [option, *values]
         theirs, ours = os.pipe()
         environment = {**os.environ, **get_credential_env(process_args), LIFELINE: str(theirs)}
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, pass_fds=(theirs,))
+        # A group of its own: FLARE ends a job by killing the job's whole process group.
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, pass_fds=(theirs,), process_group=0
+        )
         os.close(theirs)
         folder = Path(process_args[JobProcessArgs.WORKSPACE][1]) / str(job_meta[JobMetaKey.JOB_ID.value])
         return self.handle(process, ours, folder)

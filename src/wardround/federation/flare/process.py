@@ -7,8 +7,11 @@ TLS 1.3 (RFC 8446) is the least that its connections accept; no deep-learning fr
 
 from __future__ import annotations
 
+import functools
 import importlib
+import logging
 import os
+import ssl
 import sys
 import threading
 from pathlib import Path
@@ -16,6 +19,7 @@ from typing import Any
 
 from wardround.federation.children import LIFELINE
 
+HANDSHAKE_SECONDS = 10.0
 ROLES = {
     "server": "nvflare.private.fed.app.server.server_train",
     "client": "nvflare.private.fed.app.client.client_train",
@@ -63,11 +67,11 @@ def keep_out(*packages: str) -> None:
 
 
 def require_tls13() -> None:
-    """Have FLARE's tcp driver make contexts that accept nothing below TLS 1.3. Fails if FLARE has no such
-    function.
-    """
-    import ssl
+    """Have FLARE's tcp driver accept nothing below TLS 1.3, and shake hands with each peer in that peer's own thread.
 
+    As FLARE has it, the handshake happens where connections are accepted, so that one peer that connects and says
+    nothing would keep all others out. Fails if FLARE has no such functions any more.
+    """
     utilities: Any = importlib.import_module("nvflare.fuel.f3.drivers.net_utils")
     made_by_flare = utilities.get_ssl_context
 
@@ -75,11 +79,27 @@ def require_tls13() -> None:
         context = made_by_flare(*args, **kwargs)
         if context is not None:
             context.minimum_version = ssl.TLSVersion.TLSv1_3
+            if kwargs.get("ssl_server"):
+                context.wrap_socket = functools.partial(context.wrap_socket, do_handshake_on_connect=False)
         return context
 
     utilities.get_ssl_context = get_ssl_context
     driver: Any = importlib.import_module("nvflare.fuel.f3.drivers.tcp_driver")
     driver.get_ssl_context = get_ssl_context
+    served_by_flare = driver.TcpStreamServer.finish_request
+
+    def finish_request(server: Any, request: Any, address: Any) -> None:
+        if isinstance(request, ssl.SSLSocket):
+            request.settimeout(HANDSHAKE_SECONDS)
+            try:
+                request.do_handshake()
+            except OSError as error:
+                logging.getLogger(__name__).warning("a TLS handshake failed: %s", type(error).__name__)
+                return
+            request.settimeout(None)
+        served_by_flare(server, request, address)
+
+    driver.TcpStreamServer.finish_request = finish_request
 
 
 if __name__ == "__main__":

@@ -102,14 +102,14 @@ class HubDesk:
             raise MessageInvalid("round")
         if kind == "pull":
             return self._offer(site, number)
-        self._leg.alive(site)
+        end = self._leg.alive(site)
         if kind == "piece":
             return self._piece(site, number, head.get("index"))
         if kind == "push":
             return self._push(site, number, head, body)
         if kind == "decline":
             self._leg.decline(site, number, str(head.get("reason", ""))[:200])
-        return encode({})
+        return encode({} if end is None else {"end": end.state.value, "reason": end.reason})
 
     def _offer(self, site: str, after: int) -> bytes:
         offered = self._leg.offer(site, after, PULL_SECONDS)
@@ -166,8 +166,8 @@ class SiteLine:
         """Wait for the round after ``done``, or the end. Raises :class:`HubLost` and :class:`UpdateRefused`."""
         while True:
             head, body = self._ask({"kind": "pull", "round": done}, seconds=PULL_SECONDS + REPLY_SECONDS)
-            if "end" in head:
-                return unpack(LegEnd, {"state": head["end"], "reason": head.get("reason", "")})
+            if (end := _end_in(head)) is not None:
+                return end
             if "task" in head:
                 return self._fetch(head, body)
 
@@ -195,8 +195,10 @@ class SiteLine:
     def decline(self, number: int, reason: str) -> None:
         self._ask({"kind": "decline", "round": number, "reason": reason})
 
-    def alive(self) -> None:
-        self._ask({"kind": "alive"}, seconds=5.0, patience=0.0)
+    def alive(self) -> LegEnd | None:
+        """Say that the site is there while it works. Returns the leg's end if there is one."""
+        head, _ = self._ask({"kind": "alive"}, seconds=5.0, patience=0.0)
+        return _end_in(head)
 
     def _ask(
         self,
@@ -219,3 +221,9 @@ class SiteLine:
             if self._gave_up() or time.monotonic() >= until:
                 raise HubLost("the hub's leg doesn't answer")
             time.sleep(0.1)
+
+
+def _end_in(head: dict[str, Any]) -> LegEnd | None:
+    if "end" not in head:
+        return None
+    return unpack(LegEnd, {"state": head["end"], "reason": head.get("reason", "")})

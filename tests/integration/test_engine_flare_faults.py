@@ -1,0 +1,185 @@
+"""What the federation survives when FLARE's processes are killed under it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from tests.integration.engine_lab import PATIENCE, FakeRun, FlareFederation, InProcessFederation, small_model
+
+from wardround.federation.engine import LegState, Next, RoundResult, RoundTask, RoundUpdate
+
+SITES = ("alpha", "beta", "gamma")
+WITHOUT_GAMMA = (1 * 1 + 2 * 2) / (1 + 2)
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlareFederation]:
+    built = FlareFederation(tmp_path_factory.mktemp("faults"), SITES)
+    yield built
+    built.close()
+
+
+@pytest.fixture(autouse=True)
+def every_site_is_there(federation: FlareFederation) -> None:
+    assert all(client.wait_connected(PATIENCE) for client in federation.clients.values())
+
+
+def without_faults(tmp_path: Path, rounds: int) -> bytes:
+    calm = InProcessFederation(tmp_path, SITES)
+    run = calm.hub.add(small_model(), sites=SITES, quorum=3, rounds=rounds)
+    assert calm.run_leg(run).state is LegState.FINISHED
+    calm.close()
+    return run.arrays
+
+
+def job_process(pid: int | None) -> psutil.Process:
+    (job,) = (child for child in psutil.Process(pid).children() if any("-job" in word for word in child.cmdline()))
+    return job
+
+
+def resume(federation: FlareFederation, run: FakeRun) -> None:
+    assert federation.run_leg(run).state is LegState.FINISHED
+
+
+def test_a_killed_server_costs_the_leg_and_the_next_goes_on_from_the_last_whole_round(
+    federation: FlareFederation, tmp_path: Path
+) -> None:
+    run = federation.hub.add(small_model(), sites=SITES, quorum=3, rounds=5)
+    before = federation.flare.pid
+
+    def kill_server(result: RoundResult) -> Next:
+        if result.round == 2 and run.legs == 1:
+            assert federation.flare.pid is not None
+            os.kill(federation.flare.pid, signal.SIGKILL)
+        return Next(True)
+
+    run.on_commit = kill_server
+
+    first = federation.run_leg(run)
+    assert (first.state, first.last_round) == (LegState.FAILED, 2)
+    resume(federation, run)
+
+    assert federation.flare.pid != before
+    assert [result.round for result in run.results] == [1, 2, 3, 4, 5]
+    assert {result.leg_id for result in run.results} == {f"{run.run_id}-leg-1", f"{run.run_id}-leg-2"}
+    assert run.arrays == without_faults(tmp_path, 5)
+
+
+def test_a_killed_job_process_at_the_hub_costs_the_leg_alone(federation: FlareFederation, tmp_path: Path) -> None:
+    run = federation.hub.add(small_model(), sites=SITES, quorum=3, rounds=3)
+    server = federation.flare.pid
+
+    def kill_job(task: RoundTask) -> RoundUpdate:
+        if task.round == 2 and run.legs == 1:
+            job_process(server).kill()
+        return federation.sites["alpha"].add_step(task)
+
+    federation.sites["alpha"].behaviours[run.run_id] = kill_job
+
+    first = federation.run_leg(run)
+    assert (first.state, first.last_round) == (LegState.FAILED, 1)
+    resume(federation, run)
+
+    assert federation.flare.pid == server
+    assert run.arrays == without_faults(tmp_path, 3)
+
+
+def test_a_site_killed_in_a_round_is_named_and_back_at_the_next_leg(federation: FlareFederation) -> None:
+    run = federation.hub.add(small_model(), sites=SITES, quorum=2, rounds=3)
+    gamma = federation.sites["gamma"]
+
+    def die(task: RoundTask) -> RoundUpdate:
+        client = psutil.Process(federation.clients["gamma"].pid)
+        job = job_process(client.pid)
+        client.kill()
+        psutil.wait_procs([job], timeout=PATIENCE)
+        return gamma.add_step(task)
+
+    gamma.behaviours[run.run_id] = die
+
+    status = federation.run_leg(run)
+
+    assert status.state is LegState.FINISHED
+    assert all(result.missing["gamma"] in ("disconnected", "process-ended") for result in run.results)
+    np.testing.assert_allclose(run.model["bias"], 3 * WITHOUT_GAMMA, rtol=1e-5)
+    assert federation.clients["gamma"].wait_connected(PATIENCE)
+    again = federation.hub.add(small_model(), sites=SITES, quorum=3, rounds=1)
+    assert federation.run_leg(again).state is LegState.FINISHED
+
+
+def test_a_killed_job_process_at_one_site_does_not_end_the_leg_of_the_others(federation: FlareFederation) -> None:
+    run = federation.hub.add(small_model(), sites=SITES, quorum=2, rounds=3)
+    gamma = federation.sites["gamma"]
+
+    def die(task: RoundTask) -> RoundUpdate:
+        job = job_process(federation.clients["gamma"].pid)
+        job.kill()
+        psutil.wait_procs([job], timeout=PATIENCE)
+        return gamma.add_step(task)
+
+    gamma.behaviours[run.run_id] = die
+
+    assert federation.run_leg(run).state is LegState.FINISHED
+
+    assert [dict(result.missing) for result in run.results] == [{"gamma": "process-ended"}] * 3
+    assert federation.clients["gamma"].status().connected
+
+
+def test_a_killed_program_leaves_no_process_of_the_engine(tmp_path: Path) -> None:
+    """A program with a hub and a site of its own is killed with -9 while a round runs."""
+    program = """
+import sys, time
+from pathlib import Path
+from tests.integration.engine_lab import *
+federation = FlareFederation(Path(sys.argv[1]), ["alpha"])
+run = federation.hub.add(small_model(), sites=["alpha"], quorum=1, rounds=1)
+def report(task):
+    print("working", flush=True)
+    threading.Event().wait()
+federation.sites["alpha"].behaviours[run.run_id] = report
+federation.run_leg(run)
+"""
+    root = Path(__file__).parents[2]
+    victim = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "home")], stdout=subprocess.PIPE, text=True, cwd=root
+    )
+    assert victim.stdout is not None
+    try:
+        assert victim.stdout.readline() == "working\n"
+        family = psutil.Process(victim.pid).children(recursive=True)
+    finally:
+        victim.kill()
+        victim.wait()
+        victim.stdout.close()
+    assert len(family) == 4, "server, client and their two job processes"
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE)
+    assert alive == []
+
+
+def test_the_engine_processes_load_no_deep_learning_and_write_only_where_they_may(federation: FlareFederation) -> None:
+    run = federation.hub.add(small_model(), sites=SITES, quorum=3, rounds=1)
+    seen: dict[str, tuple[str, set[str]]] = {}
+
+    def look(task: RoundTask) -> RoundUpdate:
+        for pid in (federation.flare.pid, federation.clients["alpha"].pid):
+            parent = psutil.Process(pid)
+            for process in (parent, *parent.children()):
+                maps = Path(f"/proc/{process.pid}/maps").read_text()
+                seen[process.cmdline()[3]] = (maps, {file.path for file in process.open_files()})
+        return federation.sites["alpha"].add_step(task)
+
+    federation.sites["alpha"].behaviours[run.run_id] = look
+    assert federation.run_leg(run).state is LegState.FINISHED
+
+    assert set(seen) == {"server", "server-job", "client", "client-job"}
+    for role, (maps, files) in seen.items():
+        assert "libtorch" not in maps, role
+        assert all(Path(file).is_relative_to(federation.home) for file in files), role
