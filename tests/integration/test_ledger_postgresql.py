@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import text
-from tests.unit.ledger.federation import NOON, ORIGIN, Federation, rooted
+from tests import postgresql
+from tests.unit.ledger.federation import NOON, ORIGIN, Federation, open_database, rooted
 
 from wardround.foundation.database import Database
 from wardround.ledger import tables
@@ -23,46 +19,12 @@ from wardround.ledger.mirror import LedgerForked, Mirror, MirrorState
 from wardround.ledger.tree import leaf_hash
 from wardround.ledger.verification import verify
 
-_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path("/nowhere")]
-
-pytestmark = pytest.mark.skipif(
-    not (_PROGRAMS[-1] / "initdb").exists(), reason="PostgreSQL's server programs aren't installed"
-)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A server of this test's own, reached by a socket in a private folder; PostgreSQL won't run as root."""
-    folder = Path(tempfile.mkdtemp(prefix="wardround-pg-"))
-    other = {"user": "postgres"} if os.geteuid() == 0 else {}
-    if other:
-        shutil.chown(folder, "postgres")
-    data, programs = folder / "data", _PROGRAMS[-1]
-    control = [str(programs / "pg_ctl"), "-D", str(data), "-w", "-s"]
-    options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
-    try:
-        subprocess.run(
-            [str(programs / "initdb"), "-D", str(data), "-A", "trust", "-U", "postgres", "-N"],
-            check=True,
-            capture_output=True,
-            cwd=folder,
-            **other,
-        )
-        subprocess.run([*control, "-l", str(folder / "log"), "-o", options, "start"], check=True, cwd=folder, **other)
-        try:
-            yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
-        finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd=folder, **other)
-    finally:
-        shutil.rmtree(folder)
-
 
 @pytest.fixture
-def database(server: str) -> Iterator[Database]:
-    database = Database(server, migrations="none")
+def database(postgresql_server: Path) -> Iterator[Database]:
+    database = Database(postgresql.fresh_database(postgresql_server), migrations="none")
     tables.metadata.create_all(database.engine)
     yield database
-    tables.metadata.drop_all(database.engine)
     database.close()
 
 
@@ -96,14 +58,13 @@ def test_two_writers_that_find_the_ledger_empty_do_not_fail(database: Database) 
     def write(_: int) -> None:
         with database.writing() as tx:
             federation.log.append_many(tx, [])
-            tx.execute(text("select pg_sleep(0)"))
 
     with ThreadPoolExecutor(5) as pool:
         list(pool.map(write, range(10)))
     assert federation.size() == 0
 
 
-def test_a_mirror_and_the_offline_check_work_as_on_sqlite(federation: Federation, server: str) -> None:
+def test_a_mirror_and_the_offline_check_work_as_on_sqlite(federation: Federation) -> None:
     north = federation.sites[0]
     federation.append(*(north.approval(f"project-{number}") for number in range(30)))
     federation.round_of_witnesses()
@@ -116,8 +77,6 @@ def test_a_mirror_and_the_offline_check_work_as_on_sqlite(federation: Federation
 
 
 def test_a_mirror_kept_on_postgresql_follows_and_stops(tmp_path: Path, database: Database) -> None:
-    from tests.unit.ledger.federation import open_database
-
     key = Ed25519PrivateKey.generate()
     hub = Federation(tmp_path, key, open_database(tmp_path / "hub.db"), Log(ORIGIN, key))
     north = hub.join("north")
