@@ -84,9 +84,7 @@ Stage = Literal[
 class _Entry(Frozen):
     origin: SiteName
     at: Instant
-    nonce: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] = Field(
-        default_factory=lambda: token_hex(16)
-    )
+    nonce: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] = Field(default_factory=lambda: token_hex(16))
 
 
 class Member(_Entry):
