@@ -33,6 +33,7 @@ _DUMMIES = {
     b"OB": b"\0\0",
     b"UN": b"\0\0",
 }
+_PATIENT_ID = 0x00100020
 _SEGMENT_NUMBER = 0x00620004
 _SEGMENT_CODES = (0x0062000F, 0x00620003, 0x00082218)
 _CODE_MEANING = 0x00080104
@@ -204,7 +205,7 @@ class Cleaner:
             if element.vr == b"PN" or DICTIONARY_VR.get(element.tag) == b"PN":
                 self.traces.name(value)
             elif element.tag in self._rules.identifying:
-                self.traces.identifier(value)
+                self.traces.identifier(value, patient=element.tag == _PATIENT_ID)
         elif self._rules.action(element.tag) is not Action.RECURSE:
             for item in value:
                 for inner in item:

@@ -7,10 +7,13 @@ import re
 from pydicom._uid_dict import UID_dictionary
 
 from wardround.dicom.confidentiality import Rules
+from wardround.dicom.deidentify_dates import parsed
 from wardround.dicom.errors import Reason, Refused
 
 STANDARD_UIDS = frozenset(uid.encode() for uid in UID_dictionary)
 _SEPARATORS = re.compile(rb"[\^= ,\\\0]+")
+_PUNCTUATION = re.compile(rb"[ ./\-]")
+_DATE_FORMS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y")
 _SHORTEST_NAME = 3
 _SHORTEST_ID = 4
 _SUBSTRING_FROM = 6
@@ -40,12 +43,24 @@ class Traces:
             if len(part) >= _SHORTEST_NAME and part not in self._vocabulary:
                 self._names.add(part)
 
-    def identifier(self, value: bytes) -> None:
-        """An original identifying value that is no name."""
+    def identifier(self, value: bytes, patient: bool = False) -> None:
+        """An original identifying value that is no name, and its other spellings.
+
+        Numbers of fewer than six digits, but those of the ``patient``, are no more than chance and are left out.
+        """
         for part in value.lower().rstrip(b"\0").split(b"\\"):
             stripped = part.strip(b" ")
-            if len(stripped) >= _SHORTEST_ID and stripped not in self._vocabulary:
-                self._ids.add(stripped)
+            if len(stripped) < _SHORTEST_ID or stripped in self._vocabulary:
+                continue
+            if stripped.isdigit() and len(stripped) < _SUBSTRING_FROM and not patient:
+                continue
+            self._ids.add(stripped)
+            bare = _PUNCTUATION.sub(b"", stripped)
+            if len(bare) >= _SUBSTRING_FROM:
+                self._ids.add(bare)
+            day = parsed(stripped)
+            if day is not None:
+                self._ids |= {day.strftime(form).encode() for form in _DATE_FORMS}
 
     def uid(self, value: bytes) -> None:
         """An original UID that was replaced."""

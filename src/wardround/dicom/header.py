@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 
 _AGE = re.compile(r"\s*(\d{1,3})([DWMY])\s*$")
 _PER_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
@@ -120,7 +121,7 @@ def _value(dataset: Dataset, keyword: str) -> object:
     try:
         return dataset.get(keyword)
     # pydicom converts a value when it is asked for, and raises what its converters raise.
-    except (ValueError, TypeError, OverflowError, AttributeError, KeyError, NotImplementedError):
+    except (BytesLengthException, LookupError, ValueError, TypeError, OverflowError, AttributeError, OSError):
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Self
@@ -60,6 +61,7 @@ class StorageReceiver:
         self._host = host
         self._wanted_port = port
         self._associations = associations
+        self._stopping = threading.Lock()
         self._server: Any = None
         self._entity: Any = None
 
@@ -94,10 +96,11 @@ class StorageReceiver:
         )
 
     def stop(self) -> None:
-        """Stop listening and abort what is going on. Harmless if it isn't running."""
-        if self._entity:
-            self._entity.shutdown()
-        self._server = self._entity = None
+        """Stop listening and abort what is going on, from any thread but the sink's. Harmless if it isn't running."""
+        with self._stopping:
+            if self._entity:
+                self._entity.shutdown()
+            self._server = self._entity = None
 
     def __enter__(self) -> Self:
         self.start()

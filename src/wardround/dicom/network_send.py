@@ -14,7 +14,7 @@ from pynetdicom import AE, build_context, evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import Verification
 
-from wardround.dicom.errors import AssociationRefused, PeerUnreachable
+from wardround.dicom.errors import AssociationRefused, PeerUnreachable, Refused
 from wardround.dicom.header_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION, read_file_meta
 from wardround.dicom.network_messages import Peer, RefusedObject, SendReport
 from wardround.dicom.network_receive import MAXIMUM_PDU, quieten, send_at_once
@@ -157,7 +157,8 @@ def _store(association: Any, context_id: int | None, item: _Item, message_id: in
     finally:
         association._reactor_checkpoint.set()
     if answer is None:
-        association.abort()
+        if association.is_established:
+            association.abort()
         return RefusedObject(item.sop_uid, None, "the peer didn't answer")
     status = int(answer.Status)
     if status == 0x0000 or status >> 12 == 0xB:
@@ -172,7 +173,13 @@ def _item(source: Path | bytes) -> _Item:
     else:
         with source.open("rb") as file:
             head = file.read(_META_READ)
-    meta, _ = read_file_meta(head)
+    try:
+        meta, _ = read_file_meta(head)
+    except Refused:
+        # Private information may make the file meta information longer than what was read.
+        if isinstance(source, bytes) or len(head) < _META_READ:
+            raise
+        meta, _ = read_file_meta(source.read_bytes())
     return _Item(source, meta.get(0x00020002, ""), meta.get(0x00020003, ""), meta.get(0x00020010, ""))
 
 

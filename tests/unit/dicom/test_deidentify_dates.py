@@ -72,7 +72,9 @@ def test_whatever_is_asked_nothing_but_dates_comes_back(value: bytes, by: int) -
 def test_times_of_day_are_told_from_text() -> None:
     assert is_time(b"103000.5 ")
     assert is_time(b"10:30:00")
-    assert not is_time(b"noon")
+    assert is_time(b"")
+    for text in (b"noon", b"2530", b"19311223", b"10:99", b"1030 call home"):
+        assert not is_time(text)
 
 
 @pytest.mark.parametrize(
