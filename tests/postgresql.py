@@ -17,7 +17,7 @@ INSTALLED = (PROGRAMS / "initdb").exists()
 
 @contextmanager
 def running() -> Iterator[Path]:
-    """Start a server and give the folder of its socket. PostgreSQL won't run as root, so root lends it to `postgres`."""
+    """Start a server and give the folder of its socket. PostgreSQL won't run as root: root lends it to `postgres`."""
     folder = Path(tempfile.mkdtemp(prefix="wardround-pg-"))
     other = {"user": "postgres"} if os.geteuid() == 0 else {}
     if other:

@@ -22,7 +22,7 @@ from wardround.foundation.token import Token, TokenRefused, new_secret
 from wardround.hub.audit import Audit as HubAudit
 from wardround.hub.sites import queries
 from wardround.hub.sites.tables import Invite
-from wardround.ledger.note import Signer, SignatureType
+from wardround.ledger.note import SignatureType, Signer
 from wardround.node.audit import Audit as NodeAudit
 from wardround.node.gateway.egress import newest
 from wardround.node.gateway.enrolment import request_join

@@ -92,6 +92,24 @@ def bytes_out(session: Session, *, project: str | None = None) -> int:
     return int(session.execute(asked).scalar_one())
 
 
-def newest(session: Session, limit: int) -> list[Egress]:
-    """The last `limit` rows, newest first."""
-    return list(session.scalars(select(Egress).order_by(Egress.id.desc()).limit(limit)))
+@dataclass(frozen=True)
+class EgressLine:
+    """One message of the log."""
+
+    at: datetime
+    kind: str
+    project: str | None
+    run: str | None
+    size: int
+    digest: str | None
+    outcome: str
+    reason: str | None
+
+
+def newest(session: Session, limit: int) -> list[EgressLine]:
+    """The last `limit` messages, newest first."""
+    rows = session.scalars(select(Egress).order_by(Egress.id.desc()).limit(limit))
+    return [
+        EgressLine(row.at, row.kind, row.project, row.run, row.size, row.digest, row.outcome, row.reason)
+        for row in rows
+    ]

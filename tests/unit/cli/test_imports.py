@@ -1,0 +1,45 @@
+"""The command line shows help without loading what only some commands need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+from wardround.cli.main import run
+sys.argv = ["wardround", *sys.argv[1:]]
+try:
+    run()
+except SystemExit as ended:
+    assert ended.code in (0, 2), ended.code
+print("\\nMODULES", " ".join(sorted(sys.modules)))
+"""
+HEAVY = {"torch", "monai", "nvflare", "sqlalchemy", "fastapi", "uvicorn", "httpx", "pydicom", "numpy"}
+HEAVY |= {"cryptography", "alembic", "highdicom", "pynetdicom", "nibabel", "rich"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["hub", "--help"], ["node", "join", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, timeout=60, check=True
+    )
+    shown, _, modules = finished.stdout.rpartition("MODULES ")
+    assert "wardround" in shown
+    assert HEAVY & {name.split(".")[0] for name in modules.split()} == set()
+
+
+def test_every_noun_is_shown() -> None:
+    from wardround.cli.main import NOUNS
+
+    finished = subprocess.run(
+        [sys.executable, "-c", "from wardround.cli.main import run; run()", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    for noun in NOUNS:
+        assert f"\n  {noun} " in finished.stdout
