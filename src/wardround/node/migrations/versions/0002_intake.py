@@ -143,3 +143,16 @@ def upgrade() -> None:
         sa.Column("is_reference", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("uid", name="pk_enclave_labels"),
     )
+
+
+def downgrade() -> None:
+    for table in (
+        "enclave_labels",
+        "enclave_instances",
+        "enclave_series",
+        "enclave_studies",
+        "enclave_patients",
+        "received_instances",
+        "received_studies",
+    ):
+        op.drop_table(table)

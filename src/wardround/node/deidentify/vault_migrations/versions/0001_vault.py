@@ -28,3 +28,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kind", "name", "pseudonym", name="pk_vault_entries"),
     )
     op.create_index("ix_vault_entries_pseudonym", "vault_entries", ["pseudonym"])
+
+
+def downgrade() -> None:
+    op.drop_table("vault_entries")
+    op.drop_table("vault_key")
