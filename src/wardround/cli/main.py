@@ -15,8 +15,17 @@ import typer
 NOUNS: dict[str, str] = {
     "hub": "wardround.cli.hub",
     "node": "wardround.cli.node",
+    "project": "wardround.cli.project",
+    "run": "wardround.cli.run",
+    "model": "wardround.cli.model",
+    "ledger": "wardround.cli.ledger",
 }
 """Noun to module, in the order in which `--help` shows them."""
+
+COMMANDS: dict[str, str] = {
+    "demo": "wardround.cli.demo",
+}
+"""Commands without a noun: name to the module that holds a function of that name."""
 
 HELP = "Hospitals train, prove and use imaging AI together, while every image stays where it is."
 
@@ -32,9 +41,13 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         rich_markup_mode=None,  # plain help: rich alone would cost half of the time that help may take
     )
     app.callback(invoke_without_command=False)(_wardround)
-    asked = [noun for noun in arguments[:1] if noun in NOUNS]
-    for noun in asked or NOUNS:
-        app.add_typer(import_module(NOUNS[noun]).app, name=noun)
+    asked = set(arguments[:1]) & (NOUNS.keys() | COMMANDS.keys())
+    for name, module in COMMANDS.items():
+        if not asked or name in asked:
+            app.command(name)(getattr(import_module(module), name))
+    for noun, module in NOUNS.items():
+        if not asked or noun in asked:
+            app.add_typer(import_module(module).app, name=noun)
     return app
 
 

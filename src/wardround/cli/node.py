@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from wardround.cli import decide
+
 app = typer.Typer(
     help="One hospital's program: join, serve, see what left.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -124,3 +126,7 @@ def egress(
             moment = f"{row.at:%Y-%m-%d %H:%M:%S}"
             table.add_row(moment, row.kind, row.project or "", f"{row.size:,}", outcome, (row.digest or "")[:16])
         console.print(table)
+
+
+for command in (decide.projects, decide.approve, decide.refuse, decide.intake, decide.deploy, decide.worklist):
+    app.command()(command)

@@ -60,12 +60,16 @@ class Program:
     def exit_code(self) -> int | None:
         return self._process.poll()
 
-    def stop(self, *, patience: float = 15.0) -> None:
-        """End the program and all that it started; nothing is left when this returns."""
+    def ask_to_stop(self) -> None:
+        """Tell it to end (SIGTERM) and don't wait."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=patience)
+
+    def stop(self, *, patience: float = 15.0) -> None:
+        """End the program and all that it started; nothing is left when this returns."""
+        self.ask_to_stop()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=patience)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         stop_tree(self._process.pid, patience=1.0)

@@ -144,8 +144,3 @@ def judge(assignment: Assignment, arrays: bytes) -> Judged:
     segmenter, parts, cases = _classroom(assignment)
     dice = segmenter.evaluate(from_bytes(arrays), _pick(cases, parts.held_out))
     return Judged(dice=dict(dice), training=len(parts.training))
-
-
-def initial_weights(package: str, setting: str, seed: int) -> bytes:
-    """A run's first weights."""
-    return to_bytes(Segmenter(packaged(package), setting=setting).initial(seed))

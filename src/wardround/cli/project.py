@@ -1,0 +1,152 @@
+"""`wardround project`: what a researcher does at the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+app = typer.Typer(
+    help="Draft a project, ask for counts, put it before the hospitals.", no_args_is_help=True, rich_markup_mode=None
+)
+
+HOME = typer.Option(..., "--home", help="The hub's home.", envvar="WARDROUND_HUB_HOME")
+PROJECT = typer.Argument(..., help="The project's short name.")
+
+
+@app.command()
+def create(file: Path = typer.Argument(..., help="The project as JSON or TOML."), home: Path = HOME) -> None:
+    """Keep a draft of a project, or a new edition of a draft."""
+    import json
+    import tomllib
+
+    from pydantic import ValidationError
+
+    from wardround.contracts.project import Project
+    from wardround.foundation.audit import operator
+    from wardround.foundation.clock import now
+    from wardround.foundation.errors import WardroundError
+    from wardround.hub.home import HubHome
+    from wardround.hub.projects.actions import draft
+
+    try:
+        text = file.read_text(encoding="utf-8")
+        document = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
+        project = Project.model_validate_json(json.dumps(document, default=str))
+    except OSError as error:
+        raise WardroundError(f"{file} can't be read ({error.strerror})") from None
+    except (ValueError, tomllib.TOMLDecodeError) as error:
+        if isinstance(error, ValidationError):
+            fault = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in fault["loc"]) or "the file"
+            raise WardroundError(f"{file}: {where}: {fault['msg']}; correct it") from None
+        raise WardroundError(f"{file}: neither JSON nor TOML that can be read ({error})") from None
+    opened = HubHome(home)
+    with opened.database.writing() as session:
+        draft(session, project, actor=operator(), at=now())
+    opened.close()
+    typer.echo(
+        f"Drafted {project.id}: {project.cohort.in_words()}.\n"
+        f"Next: wardround project count {project.id}, then wardround project submit {project.id}"
+    )
+
+
+@app.command()
+def template(
+    name: str = typer.Argument("my-project", help="The project's short name."),
+    package: str = typer.Option("brain-mri-glioma", "--package", help="The model package to train."),
+    sites: int = typer.Option(3, "--sites", min=1, help="How many hospitals you expect; sets the quorum."),
+) -> None:
+    """Print a project to start from, as JSON."""
+    from datetime import timedelta
+
+    from wardround.contracts.cohort_query import CohortQuestion
+    from wardround.contracts.project import Leaving, Project
+    from wardround.contracts.run_plan import RunPlan
+    from wardround.foundation.clock import now
+    from wardround.learning.bundle import bundle_digest, packaged, read_bundle
+
+    directory = packaged(package)
+    rounds = read_bundle(directory).setting("default").rounds
+    plan = RunPlan(package=package, package_digest=bundle_digest(directory), rounds=rounds, quorum=sites // 2 + 1)
+    project = Project(
+        id=name,
+        title="What the model shall do, in one line",
+        purpose="Why, for a data controller to read",
+        researcher="Your Name",
+        cohort=CohortQuestion(modality="MR", has_label=True),
+        plan=plan,
+        leaves=(
+            Leaving(kind="cohort-answer", largest_bytes=4096, how_often="each time that the count is asked"),
+            Leaving(kind="run-update", largest_bytes=64_000_000, how_often="once a round"),
+            Leaving(kind="local-model", largest_bytes=64_000_000, how_often="once, at the end of the run"),
+            Leaving(kind="evaluation-result", largest_bytes=4096, how_often="once for each model judged"),
+        ),
+        ends=now().date() + timedelta(days=180),
+    )
+    typer.echo(project.model_dump_json(indent=2))
+
+
+@app.command()
+def count(project: str = PROJECT, home: Path = HOME, wait: float = typer.Option(30, "--wait", min=0)) -> None:
+    """Ask every site how many people the project's question finds; below 10 is never told."""
+    import time
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from wardround.foundation.audit import operator
+    from wardround.hub.home import HubHome
+    from wardround.hub.projects import queries
+    from wardround.hub.projects.actions import ask_counts
+
+    opened = HubHome(home)
+    with opened.database.writing() as session:
+        asked = ask_counts(session, project, actor=operator())
+        wanted = queries.project_of(session, project)
+    deadline = time.monotonic() + wait
+    while True:
+        with opened.database.reading() as session:
+            told = queries.counts(session, wanted)
+        if set(asked) <= set(told) or time.monotonic() >= deadline:
+            break
+        time.sleep(0.1)
+    opened.close()
+    table = Table("site", wanted.cohort.in_words())
+    for site in asked:
+        table.add_row(site, told[site].in_words() if site in told else "no answer yet")
+    Console().print(table)
+
+
+@app.command()
+def submit(project: str = PROJECT, home: Path = HOME) -> None:
+    """Put the project before each hospital's data controller."""
+    from wardround.foundation.audit import operator
+    from wardround.hub.home import HubHome
+    from wardround.hub.projects.actions import submit as submit_project
+
+    opened = HubHome(home)
+    with opened.database.writing() as session:
+        sites = submit_project(session, project, actor=operator())
+    opened.close()
+    typer.echo(f"Submitted to {', '.join(sites)}. Each decides with: wardround node approve {project}")
+
+
+@app.command()
+def show(project: str = PROJECT, home: Path = HOME) -> None:
+    """Show a project, what was counted and who decided what."""
+    from wardround.hub.home import HubHome
+    from wardround.hub.projects import queries
+
+    opened = HubHome(home)
+    with opened.database.reading() as session:
+        row = queries.row_of(session, project)
+        found = queries.project_of(session, project)
+        told, decisions = queries.counts(session, found), queries.decisions(session, project)
+    opened.close()
+    typer.echo(f"{found.id}: {found.title} ({row.state})\n{found.purpose}\nCohort: {found.cohort.in_words()}")
+    for site, people in sorted(told.items()):
+        typer.echo(f"  {site}: {people.in_words()}")
+    for decision in decisions:
+        word = "approved" if decision.approved else "refused"
+        typer.echo(f"  {decision.site}: {word}, ledger entry {decision.entry}")
