@@ -106,6 +106,8 @@ class Deidentification:
         is raised and leaves the rest for the next call.
         """
         items = self._next(batch)
+        if not items:
+            return Progress(0, {}, 0)
         clean: list[_Clean] = []
         refused: dict[_Item, str] = {}
         for item in items:

@@ -17,7 +17,7 @@ from wardround.contracts.cohort_query import CohortQuestion
 from wardround.dicom.segmentation_reading import SegmentationRefused, read_segmentation
 from wardround.dicom.volume import VolumeRefused, read_volume
 from wardround.foundation.errors import WardroundError
-from wardround.foundation.files import ObjectStore, write_whole
+from wardround.foundation.files import ObjectDamaged, ObjectMissing, ObjectStore, write_whole
 
 CACHE_VERSION = b"1"
 
@@ -96,13 +96,16 @@ class Volumes:
         """Read the case out of the object store and keep it.
 
         Raises:
-            CaseUnusable: the series is no regular volume, or the label doesn't lie on it.
+            CaseUnusable: the series is no regular volume, the label doesn't lie on it, or an object is lost.
         """
         try:
             volume = read_volume([self._objects.get(digest) for digest in instances])
             mask = None if label is None else read_segmentation(self._objects.get(label), volume)
         except (VolumeRefused, SegmentationRefused) as refused:
             raise CaseUnusable(str(refused), code=refused.reason_code.value.replace("_", "-")) from None
+        except (ObjectMissing, ObjectDamaged) as lost:
+            code = "object-missing" if isinstance(lost, ObjectMissing) else "object-damaged"
+            raise CaseUnusable("an object of the case is lost; restore the enclave from a backup", code=code) from None
         case = Case(ref=ref, image=volume.array, label=mask, spacing=volume.spacing, affine=volume.affine)
         arrays = {"image": case.image, "spacing": np.asarray(case.spacing), "affine": case.affine}
         if mask is not None:

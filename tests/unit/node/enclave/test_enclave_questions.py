@@ -196,3 +196,18 @@ def test_a_series_that_is_no_volume_says_why_without_an_identifier(door: FrontDo
         door.enclave.case(ref)
     assert refused.value.code == "uneven-spacing"
     assert ref.series not in str(refused.value)
+
+
+@pytest.mark.parametrize(("damage", "code"), [("cut", "object-damaged"), ("gone", "object-missing")])
+def test_an_object_that_was_lost_makes_its_case_unusable(door: FrontDoor, damage: str, code: str) -> None:
+    door.give(*studies()[0].slices)
+    door.tick()
+    [ref] = door.enclave.find(EVERYONE)
+    stored = next(file for file in door.objects.root.rglob("*") if file.is_file())
+    if damage == "cut":
+        stored.write_bytes(stored.read_bytes()[:-2])
+    else:
+        stored.unlink()
+    with pytest.raises(CaseUnusable) as refused:
+        door.enclave.case(ref)
+    assert refused.value.code == code
