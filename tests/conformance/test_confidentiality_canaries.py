@@ -194,6 +194,7 @@ def test_names_in_every_representation_and_character_set_go(
     "told",
     [
         "Aurora of HARROWGATE",
+        "for lee",
         "for Jo",
         "box 4711-0815 ",
         "rev 47110815",
@@ -207,7 +208,7 @@ def test_an_identity_in_an_attribute_that_is_kept_is_refused_without_telling_it(
     study: StudyInstances, deidentifier: Deidentifier, keyword: str, told: str
 ) -> None:
     dataset = pydicom.dcmread(io.BytesIO(study.slices[0]))
-    dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = "Harrowgate^Jo Ann", "4711-0815", "19371113"
+    dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = "Harrowgate-Lee^Jo Ann", "4711-0815", "19371113"
     dataset.SeriesInstanceUID = "1.2.999.8.15"
     setattr(dataset, keyword, told)
     buffer = io.BytesIO()

@@ -115,6 +115,9 @@ class ElementReader:
         found: list[Element] = []
         while pos < end:
             if end - pos < 8:
+                # Some writers pad the file with zeros.
+                if depth == 0 and not data[pos:end].strip(b"\0"):
+                    return found, end
                 raise malformed("an element is cut off")
             if implicit:
                 group, element, length = self._tag_length.unpack_from(data, pos)

@@ -12,6 +12,7 @@ from wardround.dicom.errors import Reason, Refused
 
 STANDARD_UIDS = frozenset(uid.encode() for uid in UID_dictionary)
 _SEPARATORS = re.compile(rb"[\^= ,\\\0]+")
+_JOINTS = re.compile(rb"[\-'.]")
 _PUNCTUATION = re.compile(rb"[ ./\-]")
 _DATE_FORMS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y")
 _SHORTEST_NAME = 3
@@ -40,8 +41,9 @@ class Traces:
     def name(self, value: bytes) -> None:
         """An original value of PN: all components of all representations (PS3.5 6.2.1)."""
         for part in _SEPARATORS.split(value.lower()):
-            if len(part) >= _SHORTEST_NAME and part not in self._vocabulary:
-                self._names.add(part)
+            for piece in (part, *_JOINTS.split(part)):
+                if len(piece) >= _SHORTEST_NAME and piece not in self._vocabulary:
+                    self._names.add(piece)
 
     def identifier(self, value: bytes, patient: bool = False) -> None:
         """An original identifying value that is no name, and its other spellings.

@@ -173,6 +173,12 @@ def test_what_cannot_be_made_safe_is_refused_with_its_reason() -> None:
     assert {reason: refused(data) for reason, data in cases.items()} == {reason: reason for reason in cases}
 
 
+def test_zeros_behind_the_data_set_are_dropped_and_anything_else_there_is_refused() -> None:
+    expected = DEIDENTIFIER.deidentify(STUDY.slices[0]).data
+    assert DEIDENTIFIER.deidentify(STUDY.slices[0] + bytes(5)).data == expected
+    assert refused(STUDY.slices[0] + b"Jago") is Reason.MALFORMED
+
+
 def test_an_overlay_inside_the_pixels_is_refused_and_one_beside_them_removed() -> None:
     dataset = loaded(STUDY.slices[0])
     dataset.add_new(0x60000010, "US", 16)
