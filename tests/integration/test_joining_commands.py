@@ -68,6 +68,8 @@ def test_from_nothing_to_a_member_that_is_heard(hub: Path, tmp_path: Path) -> No
         assert "wardround node serve" in again.stderr
         assert again.stderr.count("\n") == 1
         node_process = stack.enter_context(serving("node", "serve", "--home", node, ready=tmp_path / "node-ready"))
+        twice = wardround("node", "serve", "--home", node, ok=False)
+        assert "another process serves" in twice.stderr
         pause = threading.Event()
         for _ in range(PATIENCE * 2):
             (line,) = json.loads(wardround("hub", "sites", "--home", hub, "--json").stdout)

@@ -338,3 +338,20 @@ def test_a_site_cant_change_its_ledger_key_by_joining_again(lab: HubLab, tmp_pat
     with pytest.raises(HubRefused) as refused:
         _join(lab, lab.invite("twofaced"), tmp_path / "elsewhere")
     assert refused.value.code == "other-ledger-key"
+
+
+def test_a_connection_doesnt_outlive_its_certificate(tmp_path: Path) -> None:
+    """TLS looks at the dates when a connection is made; the hub looks at every call."""
+    ahead = timedelta(0)
+    lab = HubLab(tmp_path, clock=lambda: now() + ahead)
+    lab.start()
+    try:
+        gateway = Gateway(lab.node("dormant"))
+        gateway.send(POLL)
+        ahead = timedelta(hours=25)
+        with pytest.raises(HubRefused) as refused:
+            gateway.send(POLL)
+        assert refused.value.code == "certificate-expired"
+        gateway.close()
+    finally:
+        lab.stop()

@@ -131,6 +131,8 @@ def _context(home: HubHome, *, members: bool) -> ssl.SSLContext:
     context.load_cert_chain(home.server_certificate, home.server_key)
     if members:
         context.verify_mode = ssl.CERT_REQUIRED
+        # A resumed session would pass the certificate's dates by.
+        context.num_tickets = 0
         context.load_verify_locations(home.root_certificate)
     return context
 

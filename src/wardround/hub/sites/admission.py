@@ -24,10 +24,11 @@ class Admission:
     def admit(self, certificate: bytes, now: datetime) -> str:
         """The name of the site whose certificate (DER) this is.
 
-        The TLS stack has checked that the root signed it and that it is valid now.
+        The TLS stack has checked that the root signed it and that it was valid when the connection was made, which
+        may be long ago.
 
         Raises:
-            NotAllowed: the site isn't a member, was revoked, or uses a certificate that was replaced.
+            NotAllowed: the site isn't a member, was revoked, or uses a certificate that was replaced or expired.
         """
         try:
             parsed = x509.load_der_x509_certificate(certificate)
@@ -35,6 +36,8 @@ class Admission:
         except (ValueError, CertificateRefused):
             raise NotAllowed("the certificate names no site", code="not-a-site") from None
         print_ = fingerprint(parsed)
+        if now >= parsed.not_valid_after_utc:
+            raise NotAllowed("this certificate has expired; ask the operator for a token", code="certificate-expired")
         with self._database.reading() as session:
             site = session.get(Site, name)
             self._check(site, print_)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from wardround.contracts.frame import MEDIA_TYPE, FrameRefused
 from wardround.contracts.limits import LARGEST_ANSWER
 from wardround.contracts.outbound import API, Message, Refusal, Reply
+from wardround.foundation.clock import now
 from wardround.foundation.framing import FrameReader
 from wardround.node.gateway.errors import HubFailed, HubRefused, HubUnreachable, HubUntrusted
 
@@ -130,11 +131,13 @@ def explained(error: httpx.TransportError) -> HubUnreachable | HubUntrusted:
     if isinstance(cause, ssl.SSLCertVerificationError):
         if cause.verify_code == 9:
             return HubUntrusted(
-                "the hub's certificate isn't valid yet by this machine's clock; set the clock", code="clock-skewed"
+                f"the hub's certificate isn't valid yet by this machine's clock ({now():%Y-%m-%d %H:%M}Z); set it",
+                code="clock-skewed",
             )
         if cause.verify_code == 10:
             return HubUntrusted(
-                "the hub's certificate has expired by this machine's clock; set the clock, or tell the operator",
+                f"the hub's certificate has expired by this machine's clock ({now():%Y-%m-%d %H:%M}Z); set the clock, "
+                "or tell the operator",
                 code="hub-certificate-expired",
             )
         return HubUntrusted(

@@ -30,7 +30,7 @@ OUTBOX_LOOKED_AT_EVERY = 0.05
 RENEWAL_TRIED_EVERY = timedelta(minutes=1)
 TASKS_AT_ONCE = 8
 LAST_TASKS_GET = 2.0
-OUT_OF_THE_FEDERATION = frozenset({"site-revoked", "not-a-site", "certificate-replaced"})
+OUT_OF_THE_FEDERATION = frozenset({"site-revoked", "not-a-site", "certificate-replaced", "certificate-expired"})
 """Refusals that are about this node, not about what it said: the message waits."""
 
 
@@ -79,6 +79,11 @@ class Link:
             thread.join()
         for thread in list(self._running):
             thread.join(LAST_TASKS_GET)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the link does its work: false once one of its loops ended by an error, which is in the log."""
+        return all(thread.is_alive() for thread in self._loops)
 
     def _listen(self, after: int, unfinished: Sequence[NumberedTask]) -> None:
         self._begin(unfinished)
