@@ -39,19 +39,18 @@ class PortClosed(EngineError):
 class Peer:
     """One authenticated connection, as the serving side sees it. ``notes`` is for the handler's own use."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, line: _Line) -> None:
+        self._line = line
         self._sending = threading.Lock()
         self.notes: dict[str, Any] = {}
 
     def send(self, head: dict[str, Any], payload: bytes = b"") -> None:
         """Send one message. Raises :class:`PortClosed`."""
         with self._sending:
-            _send(self._connection, head, payload)
+            self._line.send(head, payload)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._connection.close()
+        self._line.close()
 
 
 Handler = Callable[[Peer, str, dict[str, Any], bytes], Answer]
@@ -100,31 +99,30 @@ class PortServer:
             threading.Thread(target=self._serve, args=(accepted,), name="port-peer", daemon=True).start()
 
     def _serve(self, accepted: socket.socket) -> None:
-        connection = _wrap(accepted)
+        line = _Line(accepted)
         try:
-            deliver_challenge(connection, self._key)
-            answer_challenge(connection, self._key)
-        except (AuthenticationError, EOFError, OSError):
-            connection.close()
+            line.prove(self._key, serving=True)
+        except PortClosed:
+            line.close()
             return
-        peer = Peer(connection)
+        peer = Peer(line)
         with self._lock:
             if self._closed:
-                connection.close()
+                line.close()
                 return
             self._peers.add(peer)
         try:
-            self._converse(peer, connection)
+            self._converse(peer, line)
         finally:
             with self._lock:
                 self._peers.discard(peer)
             peer.close()
             self._on_close(peer)
 
-    def _converse(self, peer: Peer, connection: Connection) -> None:
+    def _converse(self, peer: Peer, line: _Line) -> None:
         while True:
             try:
-                head, payload = _receive(connection)
+                head, payload = line.receive()
                 operation = head.get("op")
                 meta = head.get("meta")
                 if not isinstance(operation, str) or not isinstance(meta, dict):
@@ -165,13 +163,17 @@ class PortClient:
         """Connect. Raises :class:`PortClosed` if nothing serves there or the key is wrong."""
         try:
             address = json.loads(address_file.read_bytes())
-            connected = socket.create_connection(("127.0.0.1", int(address["port"])), timeout=10)
-            connected.settimeout(None)
-            self._connection = _wrap(connected)
-            answer_challenge(self._connection, bytes.fromhex(address["key"]))
-            deliver_challenge(self._connection, bytes.fromhex(address["key"]))
-        except (OSError, ValueError, KeyError, EOFError, AuthenticationError) as error:
+            port, key = int(address["port"]), bytes.fromhex(address["key"])
+            connected = socket.create_connection(("127.0.0.1", port), timeout=10)
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise PortClosed("the local port doesn't answer") from error
+        connected.settimeout(None)
+        self._line = _Line(connected)
+        try:
+            self._line.prove(key, serving=False)
+        except PortClosed:
+            self._line.close()
+            raise
         self._lock = threading.Lock()
 
     def call(self, operation: str, meta: dict[str, Any], payload: bytes = b"") -> Answer:
@@ -181,8 +183,8 @@ class PortClient:
         :class:`EngineError` as the other side said.
         """
         with self._lock:
-            _send(self._connection, {"op": operation, "meta": meta}, payload)
-            head, body = _receive(self._connection)
+            self._line.send({"op": operation, "meta": meta}, payload)
+            head, body = self._line.receive()
         kind, reason = head.get("error"), str(head.get("reason", ""))
         if kind == "refused":
             raise UpdateRefused(reason)
@@ -199,36 +201,53 @@ class PortClient:
 
     def receive(self) -> Answer:
         """Wait for a message that the serving side sends by itself. Raises :class:`PortClosed`."""
-        return _receive(self._connection)
+        return self._line.receive()
+
+    def close(self) -> None:
+        self._line.close()
+
+
+class _Line:
+    """A connected socket with message boundaries, which one thread may close while another reads."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = connected.dup()
+        # Never closed by hand: a descriptor that another thread reads from must not be given away. It closes with
+        # the last reference, after the reader saw the end that shutdown() makes.
+        self._connection = Connection(connected.detach())
+
+    def prove(self, key: bytes, *, serving: bool) -> None:
+        """Both sides show that they know the key. Raises :class:`PortClosed`."""
+        steps = (deliver_challenge, answer_challenge)
+        try:
+            for step in steps if serving else reversed(steps):
+                step(self._connection, key)
+        except (AuthenticationError, EOFError, OSError) as error:
+            raise PortClosed("the local port doesn't accept the key") from error
+
+    def send(self, head: dict[str, Any], payload: bytes) -> None:
+        try:
+            self._connection.send_bytes(json.dumps({**head, "size": len(payload)}, allow_nan=False).encode())
+            if payload:
+                self._connection.send_bytes(payload)
+        except (OSError, EOFError) as error:
+            raise PortClosed("the local port was closed") from error
+
+    def receive(self) -> Answer:
+        try:
+            head = json.loads(self._connection.recv_bytes(HEAD_LIMIT))
+            size = head.pop("size", 0) if isinstance(head, dict) else -1
+            if not isinstance(size, int) or not 0 <= size <= PAYLOAD_LIMIT:
+                raise PortClosed("the local port sent nonsense")
+            payload = self._connection.recv_bytes(size) if size else b""
+        except (OSError, EOFError, ValueError) as error:
+            raise PortClosed("the local port was closed") from error
+        if len(payload) != size:
+            raise PortClosed("the local port sent nonsense")
+        return head, payload
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
-            self._connection.close()
-
-
-def _wrap(connected: socket.socket) -> Connection:
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return Connection(connected.detach())
-
-
-def _send(connection: Connection, head: dict[str, Any], payload: bytes) -> None:
-    try:
-        connection.send_bytes(json.dumps({**head, "size": len(payload)}, allow_nan=False).encode())
-        if payload:
-            connection.send_bytes(payload)
-    except (OSError, EOFError) as error:
-        raise PortClosed("the local port was closed") from error
-
-
-def _receive(connection: Connection) -> Answer:
-    try:
-        head = json.loads(connection.recv_bytes(HEAD_LIMIT))
-        size = head.get("size", 0) if isinstance(head, dict) else -1
-        if not isinstance(size, int) or not 0 <= size <= PAYLOAD_LIMIT:
-            raise PortClosed("the local port sent nonsense")
-        payload = connection.recv_bytes(size) if size else b""
-    except (OSError, EOFError, ValueError) as error:
-        raise PortClosed("the local port was closed") from error
-    if len(payload) != size:
-        raise PortClosed("the local port sent nonsense")
-    return head, payload
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()

@@ -22,6 +22,7 @@ CONTROLLER = "wardround.federation.flare.controller.LegController"
 EXECUTOR = "wardround.federation.flare.executor.LegExecutor"
 HUB_SILENCE_SECONDS = 30
 HEARTBEAT_SECONDS = 2
+JOBS_KEPT = 3
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,9 @@ class _Site:
 
 @dataclass
 class _Round:
+    """A round that is open. ``counting``: sites whose update is being checked. ``out``: those that had their turn and
+    gave nothing that counts, so that they aren't offered this round again."""
+
     number: int
     opened: float
     mean: WeightedMean
@@ -67,6 +70,7 @@ class _Round:
     done: dict[str, SiteRound] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     counting: set[str] = field(default_factory=set)
+    out: set[str] = field(default_factory=set)
     closed: bool = False
 
 
@@ -96,6 +100,8 @@ class Leg:
         self._start_silence = start_silence if start_silence is not None else silence
         self._clock = clock
         self._changed = threading.Condition()
+        # Updates are decoded one after the other, so that memory doesn't grow with the number of sites.
+        self._one_at_a_time = threading.Lock()
         self._sites = {site: _Site(clock()) for site in present}
         self._absent = dict(absent or {})
         self._round: _Round | None = None
@@ -134,12 +140,10 @@ class Leg:
         now_open = self._round
         if now_open is None or now_open.closed or now_open.number <= after_round:
             return None
-        if site in now_open.done or site in now_open.counting:
+        if site in now_open.done or site in now_open.counting or site in now_open.out:
             return None
         known = self._sites[site]
         if site not in now_open.waiting:
-            if now_open.missing.get(site, NO_CONTACT) not in (NO_CONTACT, DEADLINE):
-                return None
             now_open.missing.pop(site, None)
             now_open.waiting.add(site)
         known.waited_for, known.away = True, ""
@@ -167,6 +171,7 @@ class Leg:
             now_open = self._round
             if now_open is not None and now_open.number == number and site in now_open.waiting:
                 now_open.waiting.discard(site)
+                now_open.out.add(site)
                 now_open.missing[site] = reason
                 self._changed.notify_all()
 
@@ -185,18 +190,19 @@ class Leg:
             if site not in now_open.waiting:
                 raise self._refuse(site, number, "not-in-round")
             now_open.counting.add(site)
-        try:
-            header = self._header(site, number, update)
-            arrays = self._arrays_of(update, now_open)
-            self._coordinator.admit(header)
-        except UpdateRefused as refusal:
-            self._settle(now_open, site, None, None, refusal.reason)
-            raise
-        except BaseException:
-            self._settle(now_open, site, None, None, "internal-error")
-            raise
-        if not self._settle(now_open, site, header, arrays, ""):
-            raise UpdateRefused("wrong-round")
+        with self._one_at_a_time:
+            try:
+                header = self._header(site, number, update)
+                arrays = self._arrays_of(update)
+                self._coordinator.admit(header)
+            except UpdateRefused as refusal:
+                self._settle(now_open, site, None, None, refusal.reason)
+                raise
+            except BaseException:
+                self._settle(now_open, site, None, None, "internal-error")
+                raise
+            if not self._settle(now_open, site, header, arrays, ""):
+                raise UpdateRefused("wrong-round")
 
     def _header(self, site: str, number: int, update: RoundUpdate) -> UpdateHeader:
         if not (math.isfinite(update.weight) and update.weight > 0):
@@ -216,7 +222,7 @@ class Leg:
             bytes_up=len(update.update),
         )
 
-    def _arrays_of(self, update: RoundUpdate, now_open: _Round) -> Arrays:
+    def _arrays_of(self, update: RoundUpdate) -> Arrays:
         try:
             arrays = from_bytes(update.update)
             check(arrays, like=self._model)
@@ -233,6 +239,7 @@ class Leg:
             now_open.waiting.discard(site)
             self._changed.notify_all()
             if header is None or arrays is None:
+                now_open.out.add(site)
                 now_open.missing[site] = f"refused: {reason}"
                 self._refused.append(Refusal(site, now_open.number, reason))
                 return True

@@ -21,7 +21,7 @@ from nvflare.fuel.f3.cellnet.fqcn import FQCN
 
 from wardround.federation.children import HUB_PORT
 from wardround.federation.port import PortClient, PortClosed
-from wardround.federation.provisioning import SUBMITTER_ROLE
+from wardround.federation.provisioning import JOBS_KEPT, SUBMITTER_ROLE
 
 _REGISTRATIONS = (EventType.CLIENT_REGISTER_PROCESSED, EventType.CLIENT_HEARTBEAT_PROCESSED, EventType.CLIENT_QUIT)
 _JOB_ENDINGS = (EventType.JOB_COMPLETED, EventType.JOB_ABORTED)
@@ -37,6 +37,7 @@ class Dispatcher(FLComponent):  # type: ignore[misc]  # nvflare has no types
         self._engine: Any = None
         self._told: frozenset[str] | None = None
         self._connected: set[str] = set()
+        self._ended: list[str] = []
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         if event_type == EventType.SYSTEM_START:
@@ -45,7 +46,7 @@ class Dispatcher(FLComponent):  # type: ignore[misc]  # nvflare has no types
         elif event_type in _REGISTRATIONS:
             self._tell_sites()
         elif event_type in _JOB_ENDINGS:
-            self._tell("job-ended", {"job_id": get_event_job_id(fl_ctx) or ""})
+            self._job_ended(get_event_job_id(fl_ctx) or "", fl_ctx)
 
     def _start(self) -> None:
         cell = self._engine.server.cell.core_cell
@@ -85,6 +86,18 @@ class Dispatcher(FLComponent):  # type: ignore[misc]  # nvflare has no types
         }
         with self._engine.new_context() as fl_ctx:
             self._engine.job_def_manager.create(meta, content, fl_ctx)
+
+    def _job_ended(self, job_id: str, fl_ctx: FLContext) -> None:
+        """Tell the hub, and forget all but the last jobs: FLARE itself keeps every job and what it wrote for ever."""
+        self._tell("job-ended", {"job_id": job_id})
+        with self._lock:
+            if job_id in self._ended:
+                return
+            self._ended.append(job_id)
+            forgotten = self._ended[:-JOBS_KEPT]
+            del self._ended[:-JOBS_KEPT]
+        for old in forgotten:
+            self._engine.job_def_manager.delete(old, fl_ctx)
 
     def _cell_connected(self, agent: CellAgent) -> None:
         path = FQCN.split(agent.get_fqcn())

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.fuel.f3.cellnet.core_cell import CellAgent
 from nvflare.fuel.f3.cellnet.fqcn import FQCN
@@ -18,6 +21,7 @@ from nvflare.private.fed.client import training_cmds
 
 from wardround.federation.children import NODE_PORT
 from wardround.federation.port import PortClient, PortClosed
+from wardround.federation.provisioning import JOBS_KEPT
 
 
 class Doorkeeper(FLComponent):  # type: ignore[misc]  # nvflare has no types
@@ -26,6 +30,8 @@ class Doorkeeper(FLComponent):  # type: ignore[misc]  # nvflare has no types
     def __init__(self) -> None:
         super().__init__()
         self._node: PortClient | None = None
+        self._lock = threading.Lock()
+        self._ended: list[Path] = []
         _watch_deployment()
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
@@ -35,6 +41,21 @@ class Doorkeeper(FLComponent):  # type: ignore[misc]  # nvflare has no types
             cell.set_cell_connected_cb(self._cell_connected)
             cell.set_cell_disconnected_cb(self._cell_disconnected)
             self._tell("connected", {})
+        elif event_type == EventType.JOB_COMPLETED:
+            self._forget_old_jobs(fl_ctx)
+
+    def _forget_old_jobs(self, fl_ctx: FLContext) -> None:
+        """Keep the folders of the last jobs, for their logs, and remove older ones: FLARE keeps them for ever."""
+        job_id = str(fl_ctx.get_prop(FLContextKey.CURRENT_JOB_ID) or "")
+        folder = Path(fl_ctx.get_engine().args.workspace) / job_id
+        with self._lock:
+            if not job_id or folder in self._ended:
+                return
+            self._ended.append(folder)
+            forgotten = self._ended[:-JOBS_KEPT]
+            del self._ended[:-JOBS_KEPT]
+        for old in forgotten:
+            shutil.rmtree(old, ignore_errors=True)
 
     def _cell_connected(self, agent: CellAgent) -> None:
         if agent.get_fqcn() == FQCN.ROOT_SERVER:

@@ -77,6 +77,7 @@ class FlareEngine:
         self._process: EngineProcess | None = None
         self._port: PortServer | None = None
         self._closing = threading.Event()
+        self._ever_up = self._stillborn = False
 
     # Life of the server process
 
@@ -89,18 +90,31 @@ class FlareEngine:
             self._port = PortServer(self._answer, self.workspace.parent / f"{self.workspace.name}.port", self._hung_up)
         threading.Thread(target=self._supervise, name="flare-server", daemon=True).start()
         with self._changed:
-            self._changed.wait_for(lambda: self._server is not None, START_SECONDS)
+            self._changed.wait_for(lambda: self._server is not None or self._stillborn, START_SECONDS)
             if self._server is not None:
                 return
         self.close()
-        raise EngineError("the federated engine's server didn't start; its log in the engine's folder says why")
+        raise EngineError(
+            f"the federated engine's server didn't start at {self.host}:{self.port}: is the port free, and are the "
+            f"hub's key and certificate good? {self.workspace.name}/server.log says more"
+        )
+
+    def restart(self) -> None:
+        """Take up a renewed certificate. Legs that run have failed then, so call it between legs."""
+        with self._changed:
+            process = self._process
+        if process is not None:
+            process.stop()
 
     def _supervise(self) -> None:
         while not self._closing.is_set():
             process = self._start_process()
             code = process.wait()
             process.stop()
-            if self._closing.is_set():
+            with self._changed:
+                self._stillborn = not self._ever_up
+                self._changed.notify_all()
+            if self._closing.is_set() or self._stillborn:
                 return
             log.warning("the engine's server process ended with code %s; starting it again", code)
             self._closing.wait(RESTART_SECONDS)
@@ -254,7 +268,7 @@ class FlareEngine:
         with self._changed:
             self._changed.notify_all()
             if operation == "server":
-                self._server = peer
+                self._server, self._ever_up = peer, True
                 peer.notes["role"] = "server"
             elif operation == "sites":
                 self._note_sites(frozenset(str(site) for site in meta["sites"]))

@@ -148,7 +148,9 @@ class HubDesk:
             if "update" not in head:
                 return encode({})
             self._incoming.pop(site)
-        update = unpack(RoundUpdate, head["update"], b"".join(incoming.pieces))
+        whole = b"".join(incoming.pieces)
+        incoming.pieces.clear()
+        update = unpack(RoundUpdate, head["update"], whole)
         self._leg.deliver(site, number, update)
         return encode({"counted": True})
 
