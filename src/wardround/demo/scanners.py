@@ -91,10 +91,10 @@ SCANNERS: tuple[Scanner, ...] = (
         gamma=1.1, noise=0.03, shading=0.06, blur=1.1,
         shape=(20, 104, 104), spacing=(5.0, 2.05, 2.05), lowest=-26,
     ),
-    Scanner(  # short inversion time: lesions with dark hollows, strong shading, thick and soft slices
+    Scanner(  # short inversion time: lesions with dark hollows, shading, thick slices
         Equipment("Halcyon Diagnostics", "Open 1.0", 1.0, 6000, 95, 1800, "2.3b"),
         _levels(scalp=0.9, csf=0.12, grey=0.5, white=0.64, rim=1.0, core=0.92, cyst=0.3, spot=0.98),
-        gamma=1.1, noise=0.035, shading=0.13, blur=1.6,
+        gamma=1.1, noise=0.025, shading=0.1, blur=1.2,
         shape=(16, 96, 96), spacing=(7.0, 2.2, 2.2), lowest=-32,
     ),
     Scanner(
