@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from wardround.dicom.network_messages import Peer, RefusedObject, SendReport
 from wardround.dicom.network_receive import MAXIMUM_PDU, quieten, send_at_once
 
 MOST_CONTEXTS = 128
+ANSWER_SECONDS = 60.0
 _META_READ = 16384
 _SOP_CLASS_NOT_SUPPORTED = 0x0122
 _NO_CONTEXT = "the peer doesn't take this class of object in its transfer syntax"
@@ -69,6 +71,7 @@ def send(files: Iterable[Path | bytes], to: Peer, calling_ae: str, progress: Pro
     for batch in _batches(items):
         wanted = list(dict.fromkeys(item.context for item in batch))
         with _association(to, calling_ae, wanted) as association:
+            _listen(association)
             contexts = {
                 (str(context.abstract_syntax), str(context.transfer_syntax[0])): context.context_id
                 for context in association.accepted_contexts
@@ -146,16 +149,8 @@ def _store(association: Any, context_id: int | None, item: _Item, message_id: in
     request.AffectedSOPInstanceUID = item.sop_uid
     request.Priority = 2
     request.DataSet = BytesIO(item.data_set())
-    # send_c_store would decode and encode the data set anew. The reactor is held as it does, so that
-    # it doesn't take the answer.
-    association._reactor_checkpoint.clear()
-    try:
-        while not association._is_paused and association.is_established:
-            time.sleep(0.0001)
-        association.dimse.send_msg(request, context_id)
-        _, answer = association.dimse.get_msg(block=True)
-    finally:
-        association._reactor_checkpoint.set()
+    association.dimse.send_msg(request, context_id)
+    answer = _answer(association)
     if answer is None:
         if association.is_established:
             association.abort()
@@ -165,6 +160,29 @@ def _store(association: Any, context_id: int | None, item: _Item, message_id: in
         return None
     kind = "out of resources" if status >> 8 == 0xA7 else "refused"
     return RefusedObject(item.sop_uid, status, f"{kind} by the peer, status 0x{status:04X}")
+
+
+def _listen(association: Any) -> None:
+    """Have the association's reactor hand every answer to us.
+
+    `send_c_store` would decode and encode the data set anew, and pauses the reactor while it waits; on a busy
+    machine the pause isn't always in force when the answer comes, which the reactor then takes and drops.
+    """
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    association.wardround_answers = answers
+    association._serve_request = lambda message, _context_id: answers.put(message)
+
+
+def _answer(association: Any) -> Any:
+    """The peer's next answer, None if there is none within its time or the association ends."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            return association.wardround_answers.get(timeout=0.5)
+        except queue.Empty:
+            if not association.is_established:
+                return None
+    return None
 
 
 def _item(source: Path | bytes) -> _Item:

@@ -6,8 +6,9 @@ on SQLite it takes the write lock at its start, so that what it read can't chang
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ class Database:
         self.url = url
         self._migrations = migrations
         self.engine = _engine(url)
+        # SQLite lets one writer in at a time and makes the others poll, in no order: under load one may starve.
+        # Threads of one program queue here instead.
+        self._queue: AbstractContextManager[object] = threading.RLock() if self.is_sqlite else nullcontext()
 
     @property
     def is_sqlite(self) -> bool:
@@ -64,7 +68,7 @@ class Database:
     def writing(self) -> Iterator[Session]:
         """One transaction: committed at the end of the block, rolled back when the block raises."""
         connection = self.engine.connect().execution_options(**{WRITES: True})
-        with connection, Session(connection, expire_on_commit=False) as session:
+        with connection, self._queue, Session(connection, expire_on_commit=False) as session:
             yield session
             session.commit()
 

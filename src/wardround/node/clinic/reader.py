@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
 
-from wardround.dicom.segmentation import write_segmentation
 from wardround.dicom.volume import VolumeRefused, read_volume
 from wardround.learning.arrays import Arrays
 from wardround.learning.bundle import load_bundle
 from wardround.learning.case import CaseRefused
-from wardround.learning.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from wardround.learning.segmenter import Segmenter
 
 BANNER = {"shadow": "SHADOW: not for diagnostic use"}
 MODALITY = "MR"
@@ -50,6 +52,9 @@ class Reading:
 
 @lru_cache(maxsize=2)
 def _model(package: Path, threads: int) -> tuple[Segmenter, Arrays]:
+    # The node's own process imports this module too, for its functions' names; torch is for the worker alone.
+    from wardround.learning.segmenter import Segmenter
+
     bundle, arrays = load_bundle(package)
     return Segmenter(bundle, threads=threads), arrays
 
@@ -65,6 +70,8 @@ def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: 
     Raises:
         StudyUnreadable: no such series, or the model can't take it.
     """
+    from wardround.dicom.segmentation import write_segmentation
+
     segmenter, arrays = _model(package, threads)
     series: dict[str, list[pydicom.Dataset]] = defaultdict(list)
     for file in files:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.errors import WardroundError
@@ -18,9 +19,11 @@ from wardround.learning.arrays import ArraysRefused, from_bytes, to_bytes
 from wardround.learning.bundle import BundleRefused, packaged
 from wardround.learning.case import Case, CaseRefused
 from wardround.learning.metrics import mean_over_patients
-from wardround.learning.segmenter import Segmenter, site_seed
 from wardround.learning.split import Split, split
 from wardround.node.training.assignment import Assignment
+
+if TYPE_CHECKING:
+    from wardround.learning.segmenter import Segmenter
 
 
 class LessonRefused(WardroundError):
@@ -63,6 +66,9 @@ class Judged:
 
 @lru_cache(maxsize=2)
 def _classroom(assignment: Assignment) -> tuple[Segmenter, Split, dict[str, Case]]:
+    # The node's own process imports this module too, for its functions' names; torch is for the worker alone.
+    from wardround.learning.segmenter import Segmenter
+
     cases = {case.name: case for case in assignment.cohort.read()[0]}
     if len(cases) < 2:
         raise LessonRefused(
@@ -77,6 +83,12 @@ def _classroom(assignment: Assignment) -> tuple[Segmenter, Split, dict[str, Case
 
 def _steps(segmenter: Segmenter, parts: Split, plan: RunPlan) -> int:
     return segmenter.setting.steps(len(parts.training), plan.local_steps)
+
+
+def _seed(assignment: Assignment) -> int:
+    from wardround.learning.segmenter import site_seed
+
+    return site_seed(assignment.plan.seed, assignment.site)
 
 
 def _pick(cases: dict[str, Case], names: Sequence[str]) -> list[Case]:
@@ -95,7 +107,7 @@ def learn(assignment: Assignment, arrays: bytes, round_number: int, total_rounds
         steps=_steps(segmenter, parts, assignment.plan),
         round_number=round_number,
         total_rounds=total_rounds,
-        seed=site_seed(assignment.plan.seed, assignment.site),
+        seed=_seed(assignment),
     )
     update = to_bytes(trained.arrays)
     return Lesson(
@@ -122,7 +134,7 @@ def learn_alone(assignment: Assignment, rounds: int) -> Lesson:
             steps=_steps(segmenter, parts, assignment.plan),
             round_number=number,
             total_rounds=max(rounds, assignment.plan.rounds),
-            seed=site_seed(assignment.plan.seed, assignment.site),
+            seed=_seed(assignment),
         )
         weights, loss = trained.arrays, trained.loss
         steps += trained.steps
