@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,16 @@ def build(network: Mapping[str, Any], seed: int = 0) -> torch.nn.Module:
             return _NETWORKS[target](**arguments)
         except (TypeError, ValueError) as error:
             raise BundleRefused("wrong-network", f"{target} can't be built from its arguments: {error}") from error
+
+
+def expect_rarely(module: torch.nn.Module, share: float) -> None:
+    """Set the bias of the last layer so that an untrained network gives every pixel the probability `share`.
+
+    A network that starts at one half spends its first hundreds of steps learning that tumour is rare.
+    """
+    biases = [tensor for name, tensor in module.named_parameters() if name.endswith("bias")]
+    with torch.no_grad():
+        biases[-1].fill_(math.log(share / (1 - share)))
 
 
 def weights(module: torch.nn.Module) -> Arrays:

@@ -20,12 +20,15 @@ from wardround.learning.arrays import Arrays, ArraysRefused
 from wardround.learning.augmentation import augment
 from wardround.learning.bundle import Bundle, read_bundle
 from wardround.learning.case import Case, CaseRefused
+from wardround.learning.components import without_small
 from wardround.learning.metrics import dice
 
 Progress = Callable[[int, int, float], None]
 """Called after each step with the steps done, the steps asked for, and the mean loss so far."""
 
 _SLICES_AT_ONCE = 32
+_TUMOUR_SHARE = 0.02
+"""Of the pixels in a batch, about."""
 
 
 class Stopped(RuntimeError):
@@ -66,7 +69,9 @@ class Segmenter:
 
     def initial(self, seed: int) -> Arrays:
         """Fresh weights, the same for the same seed."""
-        return network.weights(network.build(self.bundle.network, seed))
+        module = network.build(self.bundle.network, seed)
+        network.expect_rarely(module, _TUMOUR_SHARE)
+        return network.weights(module)
 
     def train(
         self,
@@ -144,9 +149,7 @@ class Segmenter:
             found[case.name] = dice(self._segment(case.image, case.spacing), case.label)
         return found
 
-    def predict(
-        self, arrays: Arrays, image: NDArray[Any], spacing: tuple[float, float, float]
-    ) -> NDArray[np.bool_]:
+    def predict(self, arrays: Arrays, image: NDArray[Any], spacing: tuple[float, float, float]) -> NDArray[np.bool_]:
         """The tumour in `image` (Z, Y, X) with `spacing` (z, y, x) in mm, as a mask on the image's own grid.
 
         Raises:
@@ -171,6 +174,8 @@ class Segmenter:
                     probability += torch.sigmoid(self._logits(batch.flip(-1))).flip(-1)
                     probability /= 2
                 found[indices] = probability[:, 0].numpy()
+        if post.smallest_part > 0:
+            found *= without_small(found >= post.threshold, post.smallest_part)
         return np.asarray(placement.from_grid(found) >= post.threshold)
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
@@ -191,9 +196,7 @@ class Segmenter:
             )
         return self._prepared[case]
 
-    def _batch(
-        self, prepared: Sequence[_Prepared], draws: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _batch(self, prepared: Sequence[_Prepared], draws: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw a patient, each alike, then one of its slices."""
         size = self.setting.batch_size
         images, labels = [], []

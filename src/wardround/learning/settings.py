@@ -60,10 +60,12 @@ class Postprocessing(_FromMapping):
 
     threshold: a voxel is tumour from this probability on.
     flip: average over the image and its mirror image, left to right.
+    smallest_part: connected parts smaller than this share of the largest are dropped.
     """
 
     threshold: float = 0.5
     flip: bool = False
+    smallest_part: float = 0.0
 
 
 @dataclass(frozen=True)
