@@ -36,7 +36,7 @@ def free_ports(count: int) -> list[int]:
 class HubLab:
     """One hub; `start` and `stop` may be called again and again."""
 
-    def __init__(self, folder: Path, *, clock: Clock = now, certificate_hours: float = 24) -> None:
+    def __init__(self, folder: Path, *, clock: Clock = now, certificate_hours: float = 24, database: str = "") -> None:
         api, enrol, engine = free_ports(3)
         self.folder = folder
         self.clock = clock
@@ -48,6 +48,7 @@ class HubLab:
             enrol_port=enrol,
             engine_port=engine,
             certificate_hours=certificate_hours,
+            database=database,
         )
         self.home: HubHome = make_hub_home(folder / "hub", settings)
         self._thread: threading.Thread | None = None
@@ -87,6 +88,6 @@ class HubLab:
         with self.home.database.writing() as session:
             return tasks.enqueue(session, site, task)
 
-    def node(self, site: str) -> NodeHome:
+    def node(self, site: str, *, database: str = "") -> NodeHome:
         """A node that has joined."""
-        return join(self.invite(site), self.folder / site, actor="operator:test")
+        return join(self.invite(site), self.folder / site, actor="operator:test", database=database)
