@@ -12,9 +12,20 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from tests.integration.engine_lab import PATIENCE, FakeRun, FlareFederation, InProcessFederation, small_model
+from tests.integration.engine_lab import (
+    PATIENCE,
+    Authority,
+    FakeHub,
+    FakeRun,
+    FlareFederation,
+    InProcessFederation,
+    free_port,
+    small_model,
+)
 
-from wardround.federation.engine import LegState, Next, RoundResult, RoundTask, RoundUpdate
+from wardround.federation.engine import EngineError, LegState, Next, RoundResult, RoundTask, RoundUpdate
+from wardround.federation.flare.hub import FlareEngine
+from wardround.federation.flare.site import FlareSite
 
 SITES = ("alpha", "beta", "gamma")
 WITHOUT_GAMMA = (1 * 1 + 2 * 2) / (1 + 2)
@@ -133,6 +144,46 @@ def test_a_killed_job_process_at_one_site_does_not_end_the_leg_of_the_others(fed
     assert federation.clients["gamma"].status().connected
 
 
+def test_a_restarted_engine_takes_its_sites_back(federation: FlareFederation) -> None:
+    """What the hub does to take up a renewed certificate."""
+    before = federation.flare.pid
+
+    federation.flare.restart()
+
+    run = federation.hub.add(small_model(), sites=SITES, quorum=3, rounds=1)
+    assert federation.run_leg(run).state is LegState.FINISHED
+    assert federation.flare.pid != before
+
+
+def test_sites_that_start_before_the_hub_wait_for_it(tmp_path: Path) -> None:
+    authority, port = Authority(tmp_path / "pki"), free_port()
+    site = FlareSite(
+        tmp_path / "alpha/flare",
+        authority.issue("alpha"),
+        host="127.0.0.1",
+        port=port,
+        hub_name="hub",
+        participant_port=tmp_path / "alpha/participant",
+    )
+    engine = FlareEngine(tmp_path / "hub/flare", authority.issue("hub"), FakeHub(), port=port)
+    try:
+        site.start()
+        engine.start()
+        assert site.wait_connected(PATIENCE)
+    finally:
+        engine.close()
+        site.stop()
+
+
+def test_a_taken_port_is_said_at_once(federation: FlareFederation, tmp_path: Path) -> None:
+    second = FlareEngine(
+        tmp_path / "hub/flare", federation.authority.issue("hub2"), FakeHub(), port=federation.flare.port
+    )
+
+    with pytest.raises(EngineError, match=str(federation.flare.port)):
+        second.start()
+
+
 def test_a_killed_program_leaves_no_process_of_the_engine(tmp_path: Path) -> None:
     """A program with a hub and a site of its own is killed with -9 while a round runs."""
     program = """
@@ -166,20 +217,25 @@ federation.run_leg(run)
 
 def test_the_engine_processes_load_no_deep_learning_and_write_only_where_they_may(federation: FlareFederation) -> None:
     run = federation.hub.add(small_model(), sites=SITES, quorum=3, rounds=1)
-    seen: dict[str, tuple[str, set[str]]] = {}
+    seen: dict[str, tuple[str, set[str], int]] = {}
 
     def look(task: RoundTask) -> RoundUpdate:
         for pid in (federation.flare.pid, federation.clients["alpha"].pid):
             parent = psutil.Process(pid)
             for process in (parent, *parent.children()):
                 maps = Path(f"/proc/{process.pid}/maps").read_text()
-                seen[process.cmdline()[3]] = (maps, {file.path for file in process.open_files()})
+                seen[process.cmdline()[3]] = (
+                    maps,
+                    {file.path for file in process.open_files()},
+                    process.memory_info().rss,
+                )
         return federation.sites["alpha"].add_step(task)
 
     federation.sites["alpha"].behaviours[run.run_id] = look
     assert federation.run_leg(run).state is LegState.FINISHED
 
     assert set(seen) == {"server", "server-job", "client", "client-job"}
-    for role, (maps, files) in seen.items():
+    for role, (maps, files, resident) in seen.items():
         assert "libtorch" not in maps, role
         assert all(Path(file).is_relative_to(federation.home) for file in files), role
+        assert resident < 200e6, role

@@ -6,8 +6,10 @@ import io
 import json
 import socket
 import ssl
+import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.integration.engine_lab import PATIENCE, Authority, FlareFederation, s
 
 from wardround.federation.engine import LegState
 from wardround.federation.flare import hub
+from wardround.federation.flare.site import FlareSite
 from wardround.federation.provisioning import EXECUTOR, Identity, leg_job, write_hub_kit
 
 SITES = ("alpha", "beta")
@@ -89,6 +92,56 @@ def test_refusals_leave_the_site_ready_for_an_honest_leg(federation: FlareFedera
     run = federation.hub.add(small_model(), sites=SITES, quorum=2, rounds=1)
 
     assert federation.run_leg(run).state is LegState.FINISHED
+
+
+def test_a_site_cannot_pass_for_another(federation: FlareFederation, tmp_path: Path) -> None:
+    """Mallory has a good certificate of the federation and calls itself beta, then waits to be let in."""
+    mallory = replace(federation.authority.issue("mallory"), name="beta")
+    honest = federation.clients["beta"]
+    honest.stop()
+    impostor = FlareSite(
+        tmp_path / "flare",
+        mallory,
+        host="127.0.0.1",
+        port=federation.flare.port,
+        hub_name="hub",
+        participant_port=tmp_path / "participant",
+    )
+    impostor.start()
+    try:
+        wait_for_line(federation.flare.workspace / "log.txt", "authenticated as 'mallory' but claimed endpoint 'beta'")
+        assert federation.engine.connected() == {"alpha"}
+        assert not impostor.status().connected
+    finally:
+        impostor.stop()
+        honest.start()
+    assert honest.wait_connected(PATIENCE)
+
+
+def test_a_site_joins_only_the_hub_that_it_was_told(federation: FlareFederation, tmp_path: Path) -> None:
+    other = FlareSite(
+        tmp_path / "flare",
+        federation.authority.issue("delta"),
+        host="127.0.0.1",
+        port=federation.flare.port,
+        hub_name="another-hub",
+        participant_port=tmp_path / "participant",
+    )
+    other.start()
+    try:
+        wait_for_line(tmp_path / "flare/log.txt", "another-hub")
+        assert not other.status().connected
+        assert "delta" not in federation.engine.connected()
+    finally:
+        other.stop()
+
+
+def wait_for_line(file: Path, text: str) -> None:
+    """Wait until a process has written ``text`` into its log."""
+    until = time.monotonic() + PATIENCE
+    while not (file.exists() and text in file.read_text()):
+        assert time.monotonic() < until, f"{text!r} never came"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("wanted", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

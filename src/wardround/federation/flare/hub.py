@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import socket
 import threading
 import uuid
 import zipfile
@@ -86,6 +87,7 @@ class FlareEngine:
         with self._changed:
             if self._port is not None:
                 return
+            self._check_address()
             self.workspace.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._port = PortServer(self._answer, self.workspace.parent / f"{self.workspace.name}.port", self._hung_up)
         threading.Thread(target=self._supervise, name="flare-server", daemon=True).start()
@@ -95,16 +97,29 @@ class FlareEngine:
                 return
         self.close()
         raise EngineError(
-            f"the federated engine's server didn't start at {self.host}:{self.port}: is the port free, and are the "
-            f"hub's key and certificate good? {self.workspace.name}/server.log says more"
+            "the federated engine's server didn't start: are the hub's key and certificate good? "
+            f"{self.workspace.name}/server.log says more"
         )
+
+    def _check_address(self) -> None:
+        """FLARE goes on without a listener when it can't have its port, so ask first."""
+        try:
+            socket.create_server((self.host, self.port)).close()
+        except OSError as error:
+            raise EngineError(
+                f"the federated engine can't listen at {self.host}:{self.port} ({error.strerror}): choose another port "
+                "or stop the program that has it"
+            ) from error
 
     def restart(self) -> None:
         """Take up a renewed certificate. Legs that run have failed then, so call it between legs."""
         with self._changed:
-            process = self._process
+            process, server = self._process, self._server
         if process is not None:
             process.stop()
+        if server is not None:
+            with self._changed:
+                self._server_gone(server)
 
     def _supervise(self) -> None:
         while not self._closing.is_set():
