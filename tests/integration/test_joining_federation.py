@@ -15,7 +15,7 @@ from sqlalchemy import select
 from tests.federation_lab import HubLab
 
 from wardround.contracts.outbound import CertificateRenewal, JoinRequest, TaskBatch, TaskPoll
-from wardround.foundation.certificates import common_name, make_key, read_certificate, read_key
+from wardround.foundation.certificates import common_name, make_key, pem, read_certificate, read_key
 from wardround.foundation.clock import now
 from wardround.foundation.errors import Conflict, NotAllowed
 from wardround.foundation.token import Token, TokenRefused, new_secret
@@ -353,5 +353,19 @@ def test_a_connection_doesnt_outlive_its_certificate(tmp_path: Path) -> None:
             gateway.send(POLL)
         assert refused.value.code == "certificate-expired"
         gateway.close()
+    finally:
+        lab.stop()
+
+
+def test_a_certificate_of_the_root_for_another_host_isnt_taken_for_the_hub(tmp_path: Path) -> None:
+    lab = HubLab(tmp_path)
+    key = read_key(lab.home.server_key).public_key()
+    elsewhere = lab.home.root.issue_server(key, "hub", ["hub.example"], now(), timedelta(days=90))
+    lab.home.server_certificate.write_text(pem(elsewhere))
+    lab.start()
+    try:
+        with pytest.raises(HubUntrusted) as untrusted:
+            lab.node("misled")
+        assert untrusted.value.code == "wrong-root"
     finally:
         lab.stop()
