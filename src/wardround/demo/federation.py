@@ -138,6 +138,10 @@ class DemoFederation:
             found[f"PACS {site}"] = f"DICOM {LOOPBACK}:{self._pacs_ports[site]}, {PACS_TITLE}"
         return found
 
+    def process_ids(self) -> dict[str, int]:
+        """The programs that were started and not yet stopped."""
+        return {name: program.pid for name, program in list(self.programs.items())}
+
     def check_alive(self) -> None:
         """Raises `DemoFailed` if a program ended by itself."""
         for name, program in self.programs.items():

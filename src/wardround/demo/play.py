@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from wardround.demo.federation import DemoFailed, DemoFederation
 from wardround.demo.journey import Journey
+from wardround.demo.memory import MemoryWatch
 from wardround.demo.report import report
 from wardround.demo.screen import TerminalScreen, print_summary
 from wardround.demo.wishes import Wishes
@@ -45,8 +46,10 @@ def play(
         began = time.monotonic()
         with _interruptible():
             try:
-                story = Journey(wishes, federation, hospitals, screen).play()
+                with MemoryWatch(federation.process_ids) as memory:
+                    story = Journey(wishes, federation, hospitals, screen).play()
                 found = report(federation, story, seconds=time.monotonic() - began)
+                found["peak_memory_mb"] = {name: round(peak / 1e6) for name, peak in sorted(memory.peaks.items())}
                 if report_file is not None:
                     write_whole(report_file, (json.dumps(found, indent=2) + "\n").encode(), mode=0o644)
                 if export_model is not None:

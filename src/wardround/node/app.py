@@ -31,6 +31,7 @@ from wardround.node.projects.questions import Questions
 from wardround.node.projects.telling import Telling
 from wardround.node.receive.clinical import clinical_studies
 from wardround.node.record.witness import Witness
+from wardround.node.training import learner as functions
 from wardround.node.training.assignment import Assignments
 from wardround.node.training.comparison import Comparison
 from wardround.node.training.legs import Legs
@@ -66,7 +67,13 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
     reader = Worker("reading", threads=threads)
     assignments = Assignments(home.site, home.database, desk.place, desk.mirror, clock, threads=threads)
     participant = NodeParticipant(assignments, learner, desk.entries, desk.gateway, home.database, clock)
-    legs = Legs(home, desk.gateway, assignments, participant)
+    legs = Legs(
+        home,
+        desk.gateway,
+        assignments,
+        participant,
+        on_join=lambda assignment: learner.submit(functions.prepare, assignment),
+    )
     weights = ObjectStore(home.path / "weights")
     comparison = Comparison(assignments, learner, desk.entries, desk.gateway, home.database, weights, clock)
     handlers = TaskHandlers()

@@ -85,10 +85,16 @@ def totals(session: Session) -> list[EgressTotal]:
 
 
 def bytes_out(session: Session, *, project: str | None = None) -> int:
-    """All bytes that left or may have left this node, or those of one project."""
+    """All bytes that left or may have left this node, or those of one project.
+
+    An update is carried within the engine's traffic, whose bytes are counted at the relay: for the whole node it
+    isn't counted a second time; of a project it is all that tells of the engine.
+    """
     asked = select(func.coalesce(func.sum(Egress.size), 0)).where(Egress.outcome.not_in(("unreachable", "untrusted")))
     if project is not None:
         asked = asked.where(Egress.project == project)
+    else:
+        asked = asked.where(Egress.kind != "run-update")
     return int(session.execute(asked).scalar_one())
 
 

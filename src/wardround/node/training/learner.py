@@ -96,6 +96,12 @@ def _pick(cases: dict[str, Case], names: Sequence[str]) -> list[Case]:
 
 
 @_refusals()
+def prepare(assignment: Assignment) -> int:
+    """Load the cohort before the first round; returns how many patients can be learned from."""
+    return len(_classroom(assignment)[2])
+
+
+@_refusals()
 def learn(assignment: Assignment, arrays: bytes, round_number: int, total_rounds: int) -> Lesson:
     """Judge the aggregate on the held-out patients, then train from it."""
     segmenter, parts, cases = _classroom(assignment)

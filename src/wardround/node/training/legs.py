@@ -6,6 +6,7 @@ import contextlib
 import logging
 import shutil
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from wardround.node.gateway.gateway import Gateway
 from wardround.node.gateway.relay import Relay, engine_relay
 from wardround.node.home import NodeHome
 from wardround.node.link import outbox
-from wardround.node.training.assignment import Assignments
+from wardround.node.training.assignment import Assignment, Assignments
 
 _log = logging.getLogger(__name__)
 
@@ -38,13 +39,26 @@ class _Seat:
 
 
 class Legs:
-    """Does the tasks `JoinLeg` and `EndRun`. A run that was joined is joined again when the node restarts."""
+    """Does the tasks `JoinLeg` and `EndRun`. A run that was joined is joined again when the node restarts.
 
-    def __init__(self, home: NodeHome, gateway: Gateway, assignments: Assignments, participant: Participant) -> None:
+    Args:
+        on_join: called with what is to be learned once the engine's client has been told to connect, so that the
+            cohort can be loaded meanwhile.
+    """
+
+    def __init__(
+        self,
+        home: NodeHome,
+        gateway: Gateway,
+        assignments: Assignments,
+        participant: Participant,
+        on_join: Callable[[Assignment], object],
+    ) -> None:
         self._home = home
         self._gateway = gateway
         self._assignments = assignments
         self._participant = participant
+        self._on_join = on_join
         self._port: ParticipantPort | None = None
         self._seats: dict[str, _Seat] = {}
         self._lock = threading.Lock()
@@ -76,7 +90,7 @@ class Legs:
         Raises:
             NotAllowed: this hospital hasn't approved exactly that project.
         """
-        self._assignments.check(task.project, task.project_digest)
+        assignment = self._assignments.check(task.project, task.project_digest)
         with self._lock:
             seat = self._seats.get(task.run)
             if seat is not None and _address(seat.task) == _address(task):
@@ -105,6 +119,7 @@ class Legs:
         with self._lock:
             self._seats[task.run] = _Seat(task, relay, site)
         site.start()
+        self._on_join(assignment)
         with self._home.database.writing() as session:
             audit.record(session, "program", "join-leg", task.run, f"leg {task.leg}")
 
