@@ -175,6 +175,12 @@ class Leg:
                 now_open.missing[site] = reason
                 self._changed.notify_all()
 
+    def reject(self, site: str, number: int, reason: str) -> UpdateRefused:
+        """The engine itself refuses the site's update of this round; count it. Returns the refusal, to be raised."""
+        self.decline(site, number, f"refused: {reason}")
+        with self._changed:
+            return self._refuse(site, number, reason)
+
     def deliver(self, site: str, number: int, update: RoundUpdate) -> None:
         """Check an update, have the hub admit it, and add it to the mean.
 
@@ -187,8 +193,10 @@ class Leg:
                 raise self._refuse(site, number, "wrong-round")
             if site in now_open.done or site in now_open.counting:
                 raise self._refuse(site, number, "duplicate")
-            if site not in now_open.waiting:
+            if site not in now_open.offered or site in now_open.out:
                 raise self._refuse(site, number, "not-in-round")
+            # A site that was given up for lost and delivers in time is back.
+            now_open.waiting.add(site)
             now_open.counting.add(site)
         with self._one_at_a_time:
             try:

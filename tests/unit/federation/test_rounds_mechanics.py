@@ -170,6 +170,34 @@ def test_a_lost_site_is_not_waited_for_until_it_is_heard_again(begin: Callable[.
     ]
 
 
+def test_a_site_given_up_for_lost_that_delivers_in_time_is_counted(begin: Callable[..., Running]) -> None:
+    running = begin(replace(START, total_rounds=1))
+    running.task("alpha")
+    running.task("beta")
+    running.leg.lose("beta", "disconnected")
+
+    running.leg.deliver("beta", 1, update(3))
+    running.leg.deliver("alpha", 1, update(1))
+
+    assert running.end().state is LegState.FINISHED
+    assert dict(running.hub.results[0].missing) == {}
+    assert from_bytes(running.hub.results[0].arrays)["w"].tolist() == [2, 2]
+
+
+def test_a_site_that_declined_a_round_has_no_second_turn_in_it(begin: Callable[..., Running]) -> None:
+    running = begin(replace(START, total_rounds=1))
+    running.task("alpha")
+    running.task("beta")
+    running.leg.decline("beta", 1, "declined: paused")
+
+    assert running.leg.offer("beta", 0, 0) is None
+    assert refused(lambda: running.leg.deliver("beta", 1, update(9))) == "not-in-round"
+    running.leg.deliver("alpha", 1, update(1))
+
+    assert running.end().state is LegState.FINISHED
+    assert from_bytes(running.hub.results[0].arrays)["w"].tolist() == [1, 1]
+
+
 def test_a_silent_site_is_lost_and_one_that_still_starts_is_given_longer(begin: Callable[..., Running]) -> None:
     clock = Clock()
     running = begin(

@@ -29,6 +29,7 @@ TOPIC = "leg"
 PIECE = 4 * 1024 * 1024
 PULL_SECONDS = 20.0
 REPLY_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
 SLACK = 64 * 1024
 
 
@@ -48,6 +49,8 @@ def decode(payload: Any) -> tuple[dict[str, Any], memoryview]:
         raise MessageInvalid("not a message of this channel")
     view = memoryview(payload)
     size = int.from_bytes(view[:4], "big")
+    if size > len(view) - 4:
+        raise MessageInvalid("the message is cut short")
     try:
         head = json.loads(bytes(view[4 : 4 + size]))
     except ValueError as error:
@@ -69,6 +72,19 @@ class _Incoming:
     pieces: list[bytes] = field(default_factory=list)
     size: int = 0
 
+    def take(self, index: Any, body: memoryview) -> bool:
+        """Whether this piece is the next one, or the last one again."""
+        if index == len(self.pieces):
+            self.pieces.append(bytes(body))
+            self.size += len(body)
+            return True
+        return bool(self.pieces) and index == len(self.pieces) - 1 and self.pieces[-1] == body
+
+    def whole(self) -> bytes:
+        joined = b"".join(self.pieces)
+        self.pieces.clear()
+        return joined
+
 
 class HubDesk:
     """Answers the sites of one leg, in the leg's process at the hub."""
@@ -78,6 +94,7 @@ class HubDesk:
         self._job_id = job_id
         self._incoming: dict[str, _Incoming] = {}
         self._offered: dict[str, RoundTask] = {}
+        self._counted: dict[str, int] = {}
         self._lock = threading.Lock()
         cell.register_request_cb(CHANNEL, TOPIC, self._answer)
 
@@ -130,35 +147,38 @@ class HubDesk:
         return encode({}, memoryview(offered.arrays)[index * PIECE : (index + 1) * PIECE])
 
     def _push(self, site: str, number: int, head: dict[str, Any], body: memoryview) -> bytes:
+        """Take one piece of an update. A piece whose answer was lost comes again and is taken once."""
+        index, last = head.get("index"), "update" in head
         with self._lock:
+            if last and self._counted.get(site) == number:
+                return encode({"counted": True})
             offered = self._offered.get(site)
-            incoming = self._incoming.setdefault(site, _Incoming(number))
-            if head.get("index") == 0 or incoming.number != number:
-                incoming = self._incoming[site] = _Incoming(number)
             if offered is None:
                 raise UpdateRefused("not-in-round")
-            if head.get("index") != len(incoming.pieces):
+            if index == 0:
+                self._incoming[site] = _Incoming(number)
+            incoming = self._incoming.get(site)
+            if incoming is None or incoming.number != number or not incoming.take(index, body):
                 raise UpdateRefused("unreadable")
-            incoming.size += len(body)
             if incoming.size > len(offered.arrays) + SLACK:
                 self._incoming.pop(site)
-                self._leg.decline(site, number, "refused: too-large")
-                raise UpdateRefused("too-large")
-            incoming.pieces.append(bytes(body))
-            if "update" not in head:
+                raise self._leg.reject(site, number, "too-large")
+            if not last:
                 return encode({})
             self._incoming.pop(site)
-        whole = b"".join(incoming.pieces)
-        incoming.pieces.clear()
-        update = unpack(RoundUpdate, head["update"], whole)
+        update = unpack(RoundUpdate, head["update"], incoming.whole())
         self._leg.deliver(site, number, update)
+        with self._lock:
+            self._counted[site] = number
         return encode({"counted": True})
 
 
 class SiteLine:
     """A site's side: asks the leg's process at the hub. Safe for use from several threads."""
 
-    def __init__(self, cell: CoreCell, job_id: str, gave_up: Callable[[], bool], patience: float = 20.0) -> None:
+    def __init__(
+        self, cell: CoreCell, job_id: str, gave_up: Callable[[], bool], patience: float = PATIENCE_SECONDS
+    ) -> None:
         self._cell = cell
         self._target = FQCN.join([FQCN.ROOT_SERVER, job_id])
         self._gave_up = gave_up

@@ -1,0 +1,206 @@
+"""Rounds over a messaging that loses answers, without FLARE's processes around it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, ReturnCode
+from nvflare.fuel.f3.message import Message
+
+from wardround.federation.engine import (
+    LegStart,
+    LegState,
+    LegStatus,
+    Next,
+    RoundResult,
+    RoundTask,
+    RoundUpdate,
+    UpdateHeader,
+    UpdateRefused,
+)
+from wardround.federation.flare.transport import PIECE, HubDesk, HubLost, SiteLine, decode, encode
+from wardround.federation.rounds import Leg
+from wardround.learning.arrays import to_bytes
+
+JOB = "job-1"
+MODEL = {"w": np.arange(3 * PIECE // 4 + 17, dtype=np.float32)}
+
+
+class Hub:
+    def __init__(self) -> None:
+        self.results: list[RoundResult] = []
+
+    def begin(self, leg_id: str) -> LegStart:
+        raise NotImplementedError
+
+    def admit(self, header: UpdateHeader) -> None:
+        """Admit everything."""
+
+    def commit(self, result: RoundResult) -> Next:
+        self.results.append(result)
+        return Next(True)
+
+
+class Cell:
+    """A site's way to the hub. ``lose(n)`` says whether the answer to the n-th request is lost on the way."""
+
+    def __init__(self, origin: str, lose: Callable[[int], bool] = lambda n: False) -> None:
+        self.origin, self.lose, self.sent = origin, lose, 0
+        self.answer: Callable[[Message], Message]
+
+    def register_request_cb(self, channel: str, topic: str, cb: Callable[[Message], Message]) -> None:
+        self.answer = cb
+
+    def send_request(self, channel: str, topic: str, target: str, request: Message, timeout: float) -> Message:
+        self.sent += 1
+        request.set_header(MessageHeaderKey.ORIGIN, self.origin)
+        reply = self.answer(request)
+        if self.lose(self.sent):
+            reply = Message()
+            reply.set_header(MessageHeaderKey.RETURN_CODE, ReturnCode.TIMEOUT)
+        return reply
+
+
+class Table:
+    """A leg with its desk, and cells to reach it."""
+
+    def __init__(self, sites: tuple[str, ...], rounds: int = 1) -> None:
+        self.hub = Hub()
+        start = LegStart("run", "leg", 1, rounds, sites, 1, 60.0, {"k": 1}, to_bytes(MODEL))
+        self.leg = Leg(start, self.hub, sites)
+        self._registry = Cell("hub")
+        HubDesk(self._registry, self.leg, JOB)
+        self.status: LegStatus | None = None
+        self.driver = threading.Thread(target=self._run, daemon=True)
+        self.driver.start()
+
+    def _run(self) -> None:
+        self.status = self.leg.run()
+
+    def line(self, site: str, **settings: Any) -> SiteLine:
+        cell = Cell(f"{site}.{JOB}", **settings)
+        cell.answer = self._registry.answer
+        return SiteLine(cell, JOB, lambda: False)
+
+
+@pytest.fixture
+def table() -> Iterator[Callable[..., Table]]:
+    tables: list[Table] = []
+
+    def build(*args: Any, **settings: Any) -> Table:
+        tables.append(Table(*args, **settings))
+        return tables[-1]
+
+    yield build
+    for each in tables:
+        each.leg.stop(LegState.ABORTED, "test over")
+
+
+def pulled(line: SiteLine, done: int = 0) -> RoundTask:
+    task = line.pull(done)
+    assert isinstance(task, RoundTask)
+    return task
+
+
+def doubled(task: RoundTask) -> RoundUpdate:
+    return RoundUpdate(1.0, {}, 1, None, to_bytes({"w": MODEL["w"] * 2}))
+
+
+def test_a_model_of_several_pieces_arrives_whole_both_ways(table: Callable[..., Table]) -> None:
+    laid = table(("alpha",))
+    line = laid.line("alpha")
+
+    task = pulled(line)
+    line.push(1, doubled(task))
+
+    laid.driver.join(30)
+    assert task.arrays == to_bytes(MODEL)
+    assert len(task.arrays) > 3 * PIECE
+    assert laid.hub.results[0].arrays == to_bytes({"w": MODEL["w"] * 2})
+
+
+def test_lost_answers_are_asked_for_again_and_nothing_counts_twice(table: Callable[..., Table]) -> None:
+    laid = table(("alpha",))
+    line = laid.line("alpha", lose=lambda n: n % 2 == 1)
+
+    line.push(1, doubled(pulled(line)))
+
+    laid.driver.join(30)
+    (result,) = laid.hub.results
+    assert (len(result.sites), result.refused) == (1, ())
+    assert result.arrays == to_bytes({"w": MODEL["w"] * 2})
+
+
+def test_a_hub_that_never_answers_is_given_up(table: Callable[..., Table]) -> None:
+    laid = table(("alpha",))
+    cell = Cell(f"alpha.{JOB}", lose=lambda n: True)
+    cell.answer = laid._registry.answer
+
+    with pytest.raises(HubLost):
+        SiteLine(cell, JOB, lambda: cell.sent >= 3).pull(0)
+
+
+def test_a_process_of_another_job_or_the_site_itself_is_a_stranger(table: Callable[..., Table]) -> None:
+    laid = table(("alpha",))
+    for origin in ("alpha", "alpha.job-2", "mallory.job-1", f"relay.alpha.{JOB}"):
+        cell = Cell(origin)
+        cell.answer = laid._registry.answer
+        with pytest.raises(UpdateRefused, match="unknown-site"):
+            SiteLine(cell, JOB, lambda: True).alive()
+
+
+def test_more_bytes_than_the_model_has_are_refused_before_they_are_all_here(table: Callable[..., Table]) -> None:
+    laid = table(("alpha", "beta"), rounds=1)
+    line = laid.line("alpha")
+    pulled(line)
+
+    with pytest.raises(UpdateRefused, match="too-large"):
+        line.push(1, RoundUpdate(1.0, {}, 1, None, b"\0" * (len(to_bytes(MODEL)) * 4)))
+
+    other = laid.line("beta")
+    other.push(1, doubled(pulled(other)))
+    laid.driver.join(30)
+    (result,) = laid.hub.results
+    assert dict(result.missing) == {"alpha": "refused: too-large"}
+    assert [(refusal.site, refusal.reason) for refusal in result.refused] == [("alpha", "too-large")]
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\0\0\0\1", b"\xff\xff\xff\xff{}", encode({})[:-1], b"\0\0\0\2[]", None, {"kind": "pull"}]
+)
+def test_what_is_no_message_is_refused_and_harms_nothing(table: Callable[..., Table], payload: Any) -> None:
+    laid = table(("alpha",))
+    request = Message(payload=payload)
+    request.set_header(MessageHeaderKey.ORIGIN, f"alpha.{JOB}")
+
+    head, _ = decode(laid._registry.answer(request).payload)
+
+    assert head == {"refused": "unreadable"}
+    assert pulled(laid.line("alpha")).round == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"kind": "push", "round": 1, "index": 1},
+        {"kind": "push", "round": 1, "index": -1},
+        {"kind": "push", "round": 1, "index": "0"},
+        {"kind": "push", "round": "1", "index": 0},
+        {"kind": "piece", "round": 1, "index": -1},
+        {"kind": "push", "round": 1, "index": 0, "update": {"weight": "much"}},
+    ],
+)
+def test_requests_that_make_no_sense_are_refused(table: Callable[..., Table], head: dict[str, Any]) -> None:
+    laid = table(("alpha",))
+    pulled(laid.line("alpha"))
+    request = Message(payload=encode(head, b"xx"))
+    request.set_header(MessageHeaderKey.ORIGIN, f"alpha.{JOB}")
+
+    answer, _ = decode(laid._registry.answer(request).payload)
+
+    assert "refused" in answer
+    assert laid.hub.results == []
