@@ -84,9 +84,7 @@ def packaged(name: str = "brain-mri-glioma") -> Path:
         BundleRefused: `unknown-package`.
     """
     home = Path(__file__).parent.parent / "bundles"
-    known = {
-        entry.name.replace("_", "-"): entry for entry in sorted(home.iterdir()) if (entry / "configs").is_dir()
-    }
+    known = {entry.name.replace("_", "-"): entry for entry in sorted(home.iterdir()) if (entry / "configs").is_dir()}
     if name not in known:
         raise BundleRefused("unknown-package", f"no model package {name!r}; installed are {', '.join(known)}")
     return known[name]
@@ -235,9 +233,7 @@ def _check_data(value: object, where: str) -> None:
             if key == "imports" or (key.startswith("_") and key not in _SPECIAL):
                 raise BundleRefused("code", f"{where}: the key {key!r} would make MONAI act on it")
             if key == "_target_" and inner not in TARGETS:
-                raise BundleRefused(
-                    "unknown-target", f"{where}: _target_ {inner!r} is not one of {sorted(TARGETS)}"
-                )
+                raise BundleRefused("unknown-target", f"{where}: _target_ {inner!r} is not one of {sorted(TARGETS)}")
             _check_data(inner, f"{where}: {key}")
     elif isinstance(value, list | tuple):
         for inner in value:
@@ -261,9 +257,7 @@ def _check_network(network: Mapping[str, Any], preparation: Preparation) -> None
     for numbers, most in ((widths, 1024), (depths, 16)):
         listed = numbers if isinstance(numbers, list) else [numbers]
         if len(listed) > 8 or not all(isinstance(n, int) and 0 < n <= most for n in listed):
-            raise BundleRefused(
-                "wrong-network", f"network_def: a size is not up to 8 whole numbers from 1 to {most}"
-            )
+            raise BundleRefused("wrong-network", f"network_def: a size is not up to 8 whole numbers from 1 to {most}")
     levels = len(widths) if isinstance(widths, list) else len(depths)
     factor = preparation.fold * 2 ** max(levels - 1, 0)
     if any(extent % factor or not 0 < extent <= 1024 for extent in preparation.grid):

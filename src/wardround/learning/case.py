@@ -52,9 +52,7 @@ class Case:
     def __post_init__(self) -> None:
         _check_image(self.image, self.spacing)
         if self.label is not None and self.label.shape != self.image.shape:
-            raise CaseRefused(
-                "shapes-differ", f"the mask is {self.label.shape} voxels, the image {self.image.shape}"
-            )
+            raise CaseRefused("shapes-differ", f"the mask is {self.label.shape} voxels, the image {self.image.shape}")
         if self.label is not None and self.label.dtype != np.bool_:
             raise CaseRefused("wrong-type", f"the mask holds {self.label.dtype}, not booleans")
 
