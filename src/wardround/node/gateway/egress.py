@@ -91,10 +91,7 @@ def bytes_out(session: Session, *, project: str | None = None) -> int:
     isn't counted a second time; of a project it is all that tells of the engine.
     """
     asked = select(func.coalesce(func.sum(Egress.size), 0)).where(Egress.outcome.not_in(("unreachable", "untrusted")))
-    if project is not None:
-        asked = asked.where(Egress.project == project)
-    else:
-        asked = asked.where(Egress.kind != "run-update")
+    asked = asked.where(Egress.kind != "run-update" if project is None else Egress.project == project)
     return int(session.execute(asked).scalar_one())
 
 
