@@ -20,7 +20,7 @@ from wardround.federation.engine import (
     Participant,
     UpdateRefused,
 )
-from wardround.federation.rounds import Leg, LegEnd
+from wardround.federation.leg import Leg, LegEnd
 
 log = logging.getLogger(__name__)
 

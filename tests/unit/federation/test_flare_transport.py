@@ -23,7 +23,7 @@ from wardround.federation.engine import (
     UpdateRefused,
 )
 from wardround.federation.flare.transport import PIECE, HubDesk, HubLost, SiteLine, decode, encode
-from wardround.federation.rounds import Leg
+from wardround.federation.leg import Leg
 from wardround.learning.arrays import to_bytes
 
 JOB = "job-1"

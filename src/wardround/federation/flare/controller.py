@@ -1,4 +1,4 @@
-"""The leg's process at the hub: FLARE's side of :class:`wardround.federation.rounds.Leg`."""
+"""The leg's process at the hub: FLARE's side of :class:`wardround.federation.leg.Leg`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from nvflare.apis.signal import Signal
 from wardround.federation.children import HUB_PORT
 from wardround.federation.engine import EngineError, LegState
 from wardround.federation.flare.transport import HubDesk
+from wardround.federation.leg import Leg
 from wardround.federation.port import PortClient, PortClosed
 from wardround.federation.remote import RemoteCoordinator
-from wardround.federation.rounds import Leg
 
 SILENCE_SECONDS = 15.0
 START_SILENCE_SECONDS = 60.0

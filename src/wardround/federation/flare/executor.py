@@ -19,10 +19,10 @@ from nvflare.apis.signal import Signal
 from wardround.federation.children import PARTICIPANT_PORT
 from wardround.federation.engine import Declined, EngineError, LegState, RoundTask, UpdateRefused
 from wardround.federation.flare.transport import HubLost, SiteLine
+from wardround.federation.leg import LegEnd
 from wardround.federation.messages import MessageInvalid
 from wardround.federation.port import PortClosed
 from wardround.federation.remote import RemoteParticipant
-from wardround.federation.rounds import LegEnd
 
 ALIVE_SECONDS = 2.0
 _ENDINGS = (EventType.ABOUT_TO_END_RUN, EventType.END_RUN, EventType.ABORT_TASK, EventType.FATAL_SYSTEM_ERROR)

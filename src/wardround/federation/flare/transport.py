@@ -21,8 +21,8 @@ from nvflare.fuel.f3.cellnet.fqcn import FQCN
 from nvflare.fuel.f3.message import Message
 
 from wardround.federation.engine import EngineError, RoundTask, RoundUpdate, UpdateRefused
+from wardround.federation.leg import Leg, LegEnd
 from wardround.federation.messages import MessageInvalid, pack, unpack
-from wardround.federation.rounds import Leg, LegEnd
 
 CHANNEL = "wardround"
 TOPIC = "leg"

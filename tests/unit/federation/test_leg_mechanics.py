@@ -20,7 +20,7 @@ from wardround.federation.engine import (
     UpdateHeader,
     UpdateRefused,
 )
-from wardround.federation.rounds import Leg, LegEnd
+from wardround.federation.leg import Leg, LegEnd
 from wardround.learning.arrays import from_bytes, to_bytes
 
 PATIENCE = 30.0

@@ -1,0 +1,317 @@
+"""The mechanics of a leg, the same for every engine: which rounds, who is waited for, when a round closes.
+
+A :class:`Leg` is driven by one thread in :meth:`Leg.run` and fed by the engine's own threads, one call per event of a
+site. What one round counts is in :mod:`wardround.federation.rounds`.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from wardround.federation.engine import (
+    Coordinator,
+    LegStart,
+    LegState,
+    LegStatus,
+    Refusal,
+    RoundTask,
+    RoundUpdate,
+    UpdateRefused,
+)
+from wardround.federation.rounds import OpenRound
+from wardround.learning.arrays import Arrays, ArraysRefused, check, from_bytes
+
+NO_CONTACT = "no-contact"
+DEADLINE = "deadline"
+
+
+@dataclass(frozen=True)
+class LegEnd:
+    """What a site is told when there is no further round."""
+
+    state: LegState
+    reason: str
+
+
+@dataclass
+class _Site:
+    """What a leg knows of one site. ``waited_for`` is False once it missed a deadline or was lost, until it is
+    back.
+    """
+
+    last_seen: float
+    heard: bool = False
+    waited_for: bool = True
+    away: str = ""
+    told_end: bool = False
+
+
+class Leg:
+    """One leg of a run.
+
+    ``present`` are the sites that the engine brought to the start, ``absent`` the wanted ones that it could
+    not, with the reason. A site that says nothing for ``silence`` seconds is lost until it is heard again;
+    before it was heard at all it has ``start_silence`` seconds. ``None`` switches that off, for engines that
+    know their sites otherwise.
+    """
+
+    def __init__(
+        self,
+        start: LegStart,
+        coordinator: Coordinator,
+        present: tuple[str, ...],
+        absent: Mapping[str, str] | None = None,
+        *,
+        silence: float | None = None,
+        start_silence: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._start = start
+        self._coordinator = coordinator
+        self._silence = silence
+        self._start_silence = start_silence if start_silence is not None else silence
+        self._clock = clock
+        self._changed = threading.Condition()
+        # Updates are decoded one after the other, so that memory doesn't grow with the number of sites.
+        self._one_at_a_time = threading.Lock()
+        self._sites = {site: _Site(clock()) for site in present}
+        self._absent = dict(absent or {})
+        self._round: OpenRound | None = None
+        self._end: LegEnd | None = None
+        self._last_round = 0
+        self._arrays = start.arrays
+        self._refused: list[Refusal] = []
+
+    # What the engine tells of the sites
+
+    def offer(self, site: str, after_round: int, timeout: float) -> RoundTask | LegEnd | None:
+        """The next round after ``after_round`` for this site, the leg's end, or None if neither came within
+        ``timeout``.
+
+        Raises :class:`UpdateRefused` (``unknown-site``) for a site that isn't in the leg.
+        """
+        until = self._clock() + timeout
+        with self._changed:
+            self._touch(site)
+            while True:
+                if self._end is not None:
+                    self._sites[site].told_end = True
+                    self._changed.notify_all()
+                    return self._end
+                now_open = self._round
+                if now_open and now_open.number > after_round and now_open.offer(site, self._clock()):
+                    self._sites[site].waited_for, self._sites[site].away = True, ""
+                    self._changed.notify_all()
+                    return now_open.task
+                remaining = until - self._clock()
+                if remaining <= 0:
+                    return None
+                self._changed.wait(remaining)
+                self._touch(site)
+
+    def alive(self, site: str) -> LegEnd | None:
+        """The site was heard, whatever it said; tell it if the leg is over.
+
+        Raises :class:`UpdateRefused` for a site that isn't in the leg.
+        """
+        with self._changed:
+            self._touch(site)
+            return self._end
+
+    def lose(self, site: str, reason: str) -> None:
+        """The site is gone for now; an open round stops waiting for it."""
+        with self._changed:
+            if site in self._sites:
+                self._lose(site, reason)
+
+    def decline(self, site: str, number: int, reason: str) -> None:
+        """The site takes no part in this round, or failed in it; it is asked again at the next."""
+        with self._changed:
+            self._touch(site)
+            now_open = self._round
+            if now_open is not None and now_open.number == number and site in now_open.waiting:
+                now_open.pass_over(site, reason)
+                self._changed.notify_all()
+
+    def reject(self, site: str, number: int, reason: str) -> UpdateRefused:
+        """The engine itself refuses the site's update of this round; count it. Returns the refusal, to be raised."""
+        self.decline(site, number, f"refused: {reason}")
+        with self._changed:
+            return self._refuse(site, number, reason)
+
+    def deliver(self, site: str, number: int, update: RoundUpdate) -> None:
+        """Check an update, have the hub admit it, and add it to the mean.
+
+        Raises :class:`UpdateRefused`; the site is then missing from the round, and the refusal is counted.
+        """
+        with self._changed:
+            self._touch(site)
+            now_open = self._round
+            if now_open is None or now_open.closed or now_open.number != number:
+                raise self._refuse(site, number, "wrong-round")
+            if site in now_open.done or site in now_open.counting:
+                raise self._refuse(site, number, "duplicate")
+            if site not in now_open.offered or site in now_open.out:
+                raise self._refuse(site, number, "not-in-round")
+            # A site that was given up for lost and delivers in time is back.
+            now_open.waiting.add(site)
+            now_open.counting.add(site)
+        with self._one_at_a_time:
+            try:
+                header = now_open.header(site, update)
+                arrays = now_open.sound_arrays(update)
+                self._coordinator.admit(header)
+            except BaseException as error:
+                reason = error.reason if isinstance(error, UpdateRefused) else "internal-error"
+                with self._changed:
+                    now_open.pass_over(site, f"refused: {reason}")
+                    self._refuse(site, number, reason)
+                    self._changed.notify_all()
+                raise
+            with self._changed:
+                self._changed.notify_all()
+                if now_open.closed:
+                    raise self._refuse(site, number, "wrong-round")
+                now_open.count(header, arrays, self._clock())
+
+    def _refuse(self, site: str, number: int, reason: str) -> UpdateRefused:
+        self._refused.append(Refusal(site, number, reason))
+        return UpdateRefused(reason)
+
+    def _touch(self, site: str) -> None:
+        known = self._sites.get(site)
+        if known is None:
+            raise UpdateRefused("unknown-site")
+        known.last_seen, known.heard = self._clock(), True
+
+    def _lose(self, site: str, reason: str) -> None:
+        known = self._sites[site]
+        known.waited_for, known.away = False, reason
+        if self._round is not None:
+            self._round.give_up(site, reason)
+        self._changed.notify_all()
+
+    # The leg itself
+
+    def run(self) -> LegStatus:
+        """Run rounds until the hub says stop, the last round is done, the quorum is lost, or the leg is stopped."""
+        try:
+            model = from_bytes(self._start.arrays)
+            check(model)
+        except ArraysRefused as error:
+            return self._finish(LegState.FAILED, f"the run's starting weights were refused: {error.reason}")
+        for number in range(self._start.first_round, self._start.total_rounds + 1):
+            now_open = self._open(model, number)
+            failure = self._wait_for_answers(now_open)
+            if self._end is not None:
+                return self.status()
+            if failure:
+                return self._finish(LegState.FAILED, failure)
+            try:
+                model = now_open.aggregate()
+            except ArraysRefused as error:
+                return self._finish(LegState.FAILED, f"the aggregate of round {number} was refused: {error.reason}")
+            with self._changed:
+                refused, self._refused = self._refused, []
+                result = now_open.result(model, refused, self._clock())
+            wanted = self._coordinator.commit(result)
+            self._last_round, self._arrays = number, result.arrays
+            if not wanted.go_on:
+                return self._finish(LegState.FINISHED, wanted.reason or "stopped by the hub")
+        return self._finish(LegState.FINISHED, "last round done")
+
+    def _task(self, number: int) -> RoundTask:
+        return RoundTask(
+            run_id=self._start.run_id,
+            leg_id=self._start.leg_id,
+            round=number,
+            total_rounds=self._start.total_rounds,
+            plan=self._start.plan,
+            arrays=self._arrays,
+            update_kind=self._start.update_kind,
+        )
+
+    def _open(self, model: Arrays, number: int) -> OpenRound:
+        with self._changed:
+            waiting = {name for name, site in self._sites.items() if site.waited_for}
+            missing = {name: site.away for name, site in self._sites.items() if not site.waited_for} | self._absent
+            self._round = OpenRound(self._task(number), model, self._clock(), waiting, missing)
+            self._changed.notify_all()
+            return self._round
+
+    def _wait_for_answers(self, now_open: OpenRound) -> str:
+        """Wait until the round can close. Returns why it can't be whole, or nothing."""
+        with self._changed:
+            while self._end is None:
+                now, deadline = self._clock(), self._deadline(now_open)
+                if now >= deadline:
+                    for site in now_open.waiting - now_open.counting:
+                        self._lose(site, DEADLINE)
+                pause = min(deadline - now if now < deadline else math.inf, self._lose_the_silent(now_open, now))
+                if not now_open.waiting:
+                    break
+                self._changed.wait(pause if math.isfinite(pause) else None)
+            now_open.closed = True
+            if len(now_open.done) >= self._start.quorum:
+                return ""
+            missing = ", ".join(f"{site} ({reason})" for site, reason in sorted(now_open.missing.items()))
+            return (
+                f"round {now_open.number} has {len(now_open.done)} of the {self._start.quorum} sites it needs; "
+                f"missing: {missing or 'none'}"
+            )
+
+    def _deadline(self, now_open: OpenRound) -> float:
+        """When the round closes whoever is missing: counted from the moment when all that are waited for have it.
+
+        Sites that are still starting don't use up the others' time, but they have ``start_silence`` for it at most.
+        """
+        latest = now_open.opened + (self._start_silence or 0.0)
+        if now_open.waiting <= now_open.offered.keys():
+            latest = min(latest, max(now_open.offered.values(), default=now_open.opened))
+        return latest + self._start.deadline_seconds
+
+    def _lose_the_silent(self, now_open: OpenRound, now: float) -> float:
+        """Stop waiting for sites that went silent. Returns how long until the next could be."""
+        soonest = math.inf
+        for name in now_open.waiting - now_open.counting:
+            site = self._sites[name]
+            patience = self._silence if site.heard else self._start_silence
+            if patience is None:
+                continue
+            remaining = site.last_seen + patience - now
+            if remaining <= 0:
+                self._lose(name, NO_CONTACT)
+            else:
+                soonest = min(soonest, remaining)
+        return soonest
+
+    def _finish(self, state: LegState, reason: str) -> LegStatus:
+        with self._changed:
+            if self._end is None:
+                self._end = LegEnd(state, reason)
+            self._changed.notify_all()
+        return self.status()
+
+    def stop(self, state: LegState, reason: str) -> None:
+        """End the leg now, from any thread; sites hear of it at their next question."""
+        self._finish(state, reason)
+
+    def wait_told(self, timeout: float) -> None:
+        """Wait until every site that is not away has been told of the end, at most ``timeout`` seconds."""
+        until = self._clock() + timeout
+        with self._changed:
+            while any(site.waited_for and not site.told_end for site in self._sites.values()):
+                remaining = until - self._clock()
+                if remaining <= 0:
+                    return
+                self._changed.wait(remaining)
+
+    def status(self) -> LegStatus:
+        with self._changed:
+            end = self._end or LegEnd(LegState.RUNNING, "")
+            away = {name: site.away for name, site in self._sites.items() if site.away}
+            return LegStatus(self._start.leg_id, end.state, end.reason, self._last_round, self._absent | away)
