@@ -97,7 +97,7 @@ def stop(
     reason: str = typer.Option("stopped by a person", "--reason", help="Why; kept in the audit."),
     home: Path = HOME,
 ) -> None:
-    """Stop a run for good after its present round; what was whole is kept."""
+    """Stop a run for good; whole rounds are kept, the round under way is given up."""
     from wardround.foundation.audit import operator
     from wardround.foundation.clock import now
     from wardround.hub.home import HubHome
@@ -107,6 +107,8 @@ def stop(
     opened = HubHome(home)
     with opened.database.writing() as session:
         row = queries.row_of(session, run)
-        actions.move(session, row, RunState.STOPPED, reason=reason, actor=operator(), at=now())
+        actions.end(session, row, RunState.STOPPED, reason=reason, actor=operator(), at=now())
     opened.close()
-    typer.echo(f"Run {run} is stopped at round {row.round}.")
+    typer.echo(
+        f"Run {run} is stopped after round {row.round}; the serving hub gives up its leg and tells the sites."
+    )

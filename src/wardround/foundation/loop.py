@@ -6,9 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from wardround.foundation.errors import Unreachable, WardroundError
+from wardround.foundation.errors import Unreachable
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +44,7 @@ class Loop:
                     tick()
                 except Unreachable:
                     pause = PAUSE_AFTER_FAILURE
-                except (WardroundError, SQLAlchemyError, OSError):
+                except Exception:
+                    # Whatever a tick raised, the loop's thread must not end unseen: nothing would start it again.
                     _log.exception("a step of the loop failed; it is tried again")
                     pause = PAUSE_AFTER_FAILURE

@@ -86,9 +86,7 @@ def take_decision(session: Session, site: str, decision: ProjectDecision, *, at:
     row = queries.row_of(session, decision.project)
     if row.digest != decision.project_digest:
         raise Conflict("the decision is on another edition of this project; consider it again")
-    kept = session.scalar(
-        select(DecisionRow).where(DecisionRow.project == decision.project, DecisionRow.site == site)
-    )
+    kept = session.scalar(select(DecisionRow).where(DecisionRow.project == decision.project, DecisionRow.site == site))
     if kept is None:
         kept = DecisionRow(project=decision.project, site=site)
         session.add(kept)

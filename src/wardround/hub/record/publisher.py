@@ -29,9 +29,7 @@ class Publisher:
         """
         with self._database.reading() as session:
             size = self._log.size(session)
-            if size == 0 or session.scalar(
-                select(tables.checkpoints.c.size).where(tables.checkpoints.c.size == size)
-            ):
+            if size == 0 or session.scalar(select(tables.checkpoints.c.size).where(tables.checkpoints.c.size == size)):
                 return None
         with self._database.writing() as session:
             at = self._clock()
@@ -39,9 +37,7 @@ class Publisher:
             self._log.checkpoint(session, at)
             busy = set(
                 session.scalars(
-                    select(QueuedTask.site).where(
-                        QueuedTask.kind == "witness-checkpoint", QueuedTask.state == "queued"
-                    )
+                    select(QueuedTask.site).where(QueuedTask.kind == "witness-checkpoint", QueuedTask.state == "queued")
                 )
             )
             for site in members(session):

@@ -9,13 +9,17 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.run_plan import RunPlan
+from wardround.contracts.task import EndRun
 from wardround.federation.engine import RoundResult
 from wardround.foundation.errors import Conflict, NotAllowed
 from wardround.hub import audit
 from wardround.hub.projects import queries as projects
 from wardround.hub.projects.states import ProjectState
+from wardround.hub.runs import queries
 from wardround.hub.runs.states import RunState, check_transition
 from wardround.hub.runs.tables import LegRow, RoundRow, RoundSiteRow, RunRow
+from wardround.hub.sites.queries import members
+from wardround.hub.tasks.actions import enqueue
 
 
 def check_may_start(session: Session, project: str) -> list[str]:
@@ -28,7 +32,8 @@ def check_may_start(session: Session, project: str) -> list[str]:
     state = projects.state_of(session, project)
     if state is not ProjectState.SUBMITTED:
         raise NotAllowed(f"project {project} is {state}; submit it first with `wardround project submit {project}`")
-    sites = projects.approving_sites(session, project)
+    joined = set(members(session))
+    sites = [site for site in projects.approving_sites(session, project) if site in joined]
     if len(sites) < plan.quorum:
         raise NotAllowed(
             f"project {project} needs {plan.quorum} approving sites and has {len(sites)} "
@@ -46,9 +51,8 @@ def start(
     open_runs = session.scalars(select(RunRow).where(RunRow.project == project, RunRow.ended_at.is_(None))).all()
     if open_runs:
         raise Conflict(f"run {open_runs[0].id} of project {project} is not over; stop it or wait for it")
-    number = 1 + (session.scalar(select(func.count()).select_from(RunRow).where(RunRow.project == project)) or 0)
     run = RunRow(
-        id=f"{project[:32].rstrip('-')}-{number}",
+        id=_new_id(session, project),
         project=project,
         project_digest=row.digest,
         plan=projects.project_of(session, project).plan.canonical(),
@@ -67,6 +71,17 @@ def start(
     return run
 
 
+def _new_id(session: Session, project: str) -> str:
+    """The project's name and a number; projects whose long names begin alike share the numbers.
+
+    At most 34 characters, so that what is named after the run (`intake.alone_run`) is a name of its own too.
+    """
+    number = 1
+    while session.get(RunRow, f"{project[:30].rstrip('-')}-{number}") is not None:
+        number += 1
+    return f"{project[:30].rstrip('-')}-{number}"
+
+
 def plan_of(run: RunRow) -> RunPlan:
     return RunPlan.model_validate_json(run.plan)
 
@@ -80,6 +95,17 @@ def move(session: Session, run: RunRow, new: RunState, *, reason: str, actor: st
     if new.over:
         run.ended_at = at
     audit.record(session, actor, "move-run", run.id, f"{new}: {reason}"[:200])
+
+
+def end(session: Session, run: RunRow, new: RunState, *, reason: str, actor: str, at: datetime) -> None:
+    """Bring a run to one of its ends, and have its sites free what it held. An open leg is the driver's to give up.
+
+    Raises:
+        NotAllowed: it is over already.
+    """
+    move(session, run, new, reason=reason, actor=actor, at=at)
+    for site in queries.sites_to_ask(session, run):
+        enqueue(session, site, EndRun(project=run.project, run=run.id))
 
 
 def open_leg(session: Session, run: RunRow, *, at: datetime) -> LegRow:

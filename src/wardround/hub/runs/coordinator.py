@@ -7,13 +7,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wardround.contracts.ledger_entry import Aggregate, Update
+from wardround.contracts.ledger_entry import Aggregate, Approval, Manifest, Update
 from wardround.federation.engine import EngineError, LegStart, Next, RoundResult, UpdateHeader, UpdateRefused
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.foundation.files import ObjectStore
-from wardround.hub.projects import queries as projects
-from wardround.hub.runs import actions
+from wardround.hub.runs import actions, queries
 from wardround.hub.runs.states import RunState
 from wardround.hub.runs.tables import LegRow, RunRow
 from wardround.ledger import store
@@ -50,7 +49,7 @@ class RunCoordinator:
                 leg_id=leg_id,
                 first_round=run.round + 1,
                 total_rounds=plan.rounds,
-                sites=tuple(projects.approving_sites(session, run.project)),
+                sites=tuple(queries.sites_to_ask(session, run)),
                 quorum=plan.quorum,
                 deadline_seconds=plan.deadline_seconds,
                 plan=told,
@@ -66,7 +65,7 @@ class RunCoordinator:
                 raise UpdateRefused("not-current") from None
             if header.run_id != run.id or header.round != run.round + 1:
                 raise UpdateRefused("wrong-round")
-            if header.site not in projects.approving_sites(session, run.project):
+            if header.site not in queries.sites_to_ask(session, run):
                 raise UpdateRefused("not-approved")
             if header.ledger_index is None:
                 raise UpdateRefused("no-entry")
@@ -80,6 +79,14 @@ class RunCoordinator:
                 header.digest,
             ):
                 raise UpdateRefused("entry-differs")
+            # The ledger has checked that these are the site's own; not that they are of this run's project.
+            manifest = store.entry(session, entry.manifest)
+            approval = store.entry(session, manifest.approval) if isinstance(manifest, Manifest) else None
+            if not isinstance(approval, Approval) or (approval.project, approval.project_digest) != (
+                run.project,
+                run.project_digest,
+            ):
+                raise UpdateRefused("other-cohort")
 
     def commit(self, result: RoundResult) -> Next:
         aggregate = self._objects.put(result.arrays)

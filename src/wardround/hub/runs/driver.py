@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from wardround.contracts.task import EndRun, EvaluateModel, JoinLeg, TrainAlone
-from wardround.federation.engine import EngineError, FederationEngine, LegRequest, LegState
+from wardround.contracts.task import EvaluateModel, JoinLeg, TrainAlone
+from wardround.federation.engine import FederationEngine, LegRequest, LegState
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.hub.registry.registration import Registration
@@ -56,13 +57,20 @@ class RunDriver:
         self._clock = clock
 
     def tick(self) -> None:
+        """One step of every run under way. A run whose step fails holds up no other; the last failure is raised."""
         with self._database.reading() as session:
-            under_way = session.scalars(select(RunRow.id).where(RunRow.ended_at.is_(None))).all()
-        for run in under_way:
+            due = set(session.scalars(select(RunRow.id).where(RunRow.ended_at.is_(None))))
+            due |= set(session.scalars(select(LegRow.run).where(LegRow.state == "open")))
+        failure: Exception | None = None
+        for run in sorted(due):
             try:
                 self.step(run)
-            except EngineError:
-                _log.exception("run %s: the engine can't do its next step; it is tried again", run)
+            except Exception as error:
+                # A step touches the engine, the disk and the ledger: whatever it raised, the other runs go on.
+                _log.error("run %s: its next step failed; it is tried again", run)
+                failure = error
+        if failure is not None:
+            raise failure
 
     def step(self, run_id: str) -> None:
         """Take the step that is due in one run, if any."""
@@ -77,6 +85,8 @@ class RunDriver:
             self._compare(run_id)
         elif state is RunState.EVALUATING:
             self._evaluate(run_id)
+        else:
+            self._give_up(run_id)
 
     def _gather(self, run_id: str) -> None:
         self._engine.start()
@@ -147,12 +157,26 @@ class RunDriver:
             run = session.get_one(RunRow, run_id)
             if leg is not None:
                 actions.close_leg(session, session.get_one(LegRow, leg.id), state="failed", reason=reason, at=at)
-            if run.round >= actions.plan_of(run).rounds:
+            plan = actions.plan_of(run)
+            if run.round >= plan.rounds or _reached(run, plan.target_dice):
                 # The last round was whole before the leg died: nothing is left for another leg to do.
-                self._begin_comparison(session, run, "last-round")
+                self._begin_comparison(session, run, "last-round" if run.round >= plan.rounds else "target-reached")
                 return
             actions.move(session, run, RunState.GATHERING, reason=reason, actor=HUB, at=at)
         _log.warning("run %s: leg ended early (%s); another begins after round %s", run_id, reason, run.round)
+
+    def _give_up(self, run_id: str) -> None:
+        """Abort what the engine still does for a run that is over, as when a person stopped it."""
+        with self._database.reading() as session:
+            legs = queries.open_legs(session, run_id)
+            reason = session.get_one(RunRow, run_id).reason
+        for leg in legs:
+            with suppress(KeyError):  # a leg of an engine that ended with an earlier hub
+                self._engine.abort(leg_name(run_id, leg.number), reason)
+            with self._database.writing() as session:
+                actions.close_leg(
+                    session, session.get_one(LegRow, leg.id), state="stopped", reason=reason, at=self._clock()
+                )
 
     def _begin_comparison(self, session: Session, run: RunRow, reason: str) -> None:
         actions.move(session, run, RunState.COMPARING, reason=reason, actor=HUB, at=self._clock())
@@ -183,9 +207,7 @@ class RunDriver:
                     )
                     number = enqueue(session, site, task)
                     session.add(RunTaskRow(run=run_id, site=site, number=number, purpose="evaluate"))
-            actions.move(
-                session, run, RunState.EVALUATING, reason=f"{len(models)} models", actor=HUB, at=self._clock()
-            )
+            actions.move(session, run, RunState.EVALUATING, reason=f"{len(models)} models", actor=HUB, at=self._clock())
 
     def _evaluate(self, run_id: str) -> None:
         with self._database.reading() as session:
@@ -211,6 +233,8 @@ class RunDriver:
             self._end(session, run, RunState.FINISHED, "model registered")
 
     def _end(self, session: Session, run: RunRow, state: RunState, reason: str) -> None:
-        actions.move(session, run, state, reason=reason, actor=HUB, at=self._clock())
-        for site in queries.sites_to_ask(session, run):
-            enqueue(session, site, EndRun(project=run.project, run=run.id))
+        actions.end(session, run, state, reason=reason, actor=HUB, at=self._clock())
+
+
+def _reached(run: RunRow, target: float | None) -> bool:
+    return target is not None and run.best_dice is not None and run.best_dice >= target

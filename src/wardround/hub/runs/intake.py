@@ -27,7 +27,7 @@ def take_local_model(session: Session, site: str, message: LocalModel, weights: 
 
     Raises:
         Conflict: the bytes aren't those of the digest, or it is no model of that run.
-        NotAllowed: no ledger entry of the site covers them.
+        NotAllowed: no ledger entry of the site covers them, or the site wasn't asked for them.
     """
     if not isinstance(entry, Update) or entry.origin != site:
         raise NotAllowed(NO_ENTRY)
@@ -35,7 +35,7 @@ def take_local_model(session: Session, site: str, message: LocalModel, weights: 
         raise Conflict("the attachment's digest isn't the one that the message names; send it again")
     if (entry.digest, entry.run) != (message.digest, alone_run(message.run)):
         raise NotAllowed("the ledger entry speaks of another model")
-    queries.row_of(session, message.run)
+    _check_asked(session, site, message.run, message.project, "alone")
     row = session.scalar(select(LocalModelRow).where(LocalModelRow.run == message.run, LocalModelRow.site == site))
     if row is None:
         row = LocalModelRow(run=message.run, site=site)
@@ -45,10 +45,14 @@ def take_local_model(session: Session, site: str, message: LocalModel, weights: 
 
 
 def take_evaluation(session: Session, site: str, message: EvaluationResult, entry: Entry | None) -> None:
-    """Keep a site's judgement of a model. Raises `NotAllowed` where no ledger entry of the site covers it."""
+    """Keep a site's judgement of a model.
+
+    Raises:
+        NotAllowed: no ledger entry of the site covers it, or the site wasn't asked to judge for that run.
+    """
     if not isinstance(entry, Evidence) or entry.origin != site or entry.model != message.model:
         raise NotAllowed(NO_ENTRY)
-    queries.row_of(session, message.run)
+    _check_asked(session, site, message.run, message.project, "evaluate")
     row = session.scalar(
         select(EvaluationRow).where(
             EvaluationRow.run == message.run,
@@ -62,3 +66,8 @@ def take_evaluation(session: Session, site: str, message: EvaluationResult, entr
         session.add(row)
     row.mean_dice, row.patients, row.entry = message.mean_dice, message.patients.about, message.entry
     audit.record(session, f"site:{site}", "judge-model", message.run, message.label)
+
+
+def _check_asked(session: Session, site: str, run: str, project: str, purpose: str) -> None:
+    if queries.row_of(session, run).project != project or not queries.was_asked(session, run, site, purpose):
+        raise NotAllowed("the run didn't ask this site for it", code="not-asked")

@@ -79,13 +79,21 @@ def sites_to_compare(session: Session, run: RunRow) -> list[str]:
 
 
 def tasks_waiting(session: Session, run: str, purpose: str) -> list[str]:
-    """The sites whose task of that purpose has no report yet."""
+    """The sites whose task of that purpose has no report yet; one that was shut out since isn't waited for."""
     statement = (
         select(RunTaskRow.site)
         .join(QueuedTask, QueuedTask.number == RunTaskRow.number)
         .where(RunTaskRow.run == run, RunTaskRow.purpose == purpose, QueuedTask.state == "queued")
     )
-    return sorted(session.scalars(statement))
+    return sorted(set(session.scalars(statement)) & set(members(session)))
+
+
+def was_asked(session: Session, run: str, site: str, purpose: str) -> bool:
+    """Did the run ask this site for something of that purpose?"""
+    statement = select(RunTaskRow.id).where(
+        RunTaskRow.run == run, RunTaskRow.site == site, RunTaskRow.purpose == purpose
+    )
+    return session.scalar(statement.limit(1)) is not None
 
 
 def candidates(session: Session, run: RunRow) -> set[str]:
@@ -116,8 +124,9 @@ def mean_dice(rows: Sequence[EvaluationRow]) -> float | None:
 def best_candidate(session: Session, run: RunRow) -> tuple[str, float | None]:
     """The aggregate with the highest mean Dice over the sites, and that mean; the last where nobody judged."""
     judged: dict[str, list[EvaluationRow]] = {}
+    asked = candidates(session, run)
     for row in evaluations(session, run.id):
-        if row.label == "federated":
+        if row.label == "federated" and row.model in asked:
             judged.setdefault(row.model, []).append(row)
     if not judged:
         return run.current, None
