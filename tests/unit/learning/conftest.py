@@ -2,8 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from wardround.learning.case import Case
+
+# A busy machine is no reason to fail: hypothesis would time each example.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def ball_head(
