@@ -107,7 +107,7 @@ class Segmenter:
         )
         draws = np.random.default_rng([seed, round_number])
         generator = torch.Generator().manual_seed(int(draws.integers(2**62)))
-        amounts = self.bundle.augmentation.moved_by(setting.movement)
+        amounts = self.bundle.augmentation.times(setting.augmentation)
         self._module.train()
         losses = 0.0
         for step in range(steps):

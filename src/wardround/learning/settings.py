@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 
@@ -36,7 +36,7 @@ class TrainingSetting(_FromMapping):
     warmup_steps: at the start of each round, while the fresh optimiser's moments settle.
     weight_decay: of AdamW (Loshchilov and Hutter, Decoupled Weight Decay Regularization, ICLR 2019).
     tumour_share: share of a batch drawn from slices with tumour; the rest is drawn from all slices.
-    movement: multiplies the package's rotation, scale and shift of slices; less suits short runs.
+    augmentation: multiplies every amount of the package's augmentation; less suits short runs.
     """
 
     rounds: int = 20
@@ -48,7 +48,7 @@ class TrainingSetting(_FromMapping):
     warmup_steps: int = 0
     weight_decay: float = 1e-2
     tumour_share: float = 0.5
-    movement: float = 1.0
+    augmentation: float = 1.0
 
     def steps(self, cases: int, local_steps: int | None = None) -> int:
         """Optimiser steps per round at a site with this many training cases; `local_steps` overrides the field."""
@@ -87,6 +87,6 @@ class Augmentation(_FromMapping):
     noise: float = 0.06
     upside_down: float = 0.0
 
-    def moved_by(self, factor: float) -> Augmentation:
-        """The same with rotation, scale and shift multiplied by `factor`."""
-        return replace(self, rotation=self.rotation * factor, scale=self.scale * factor, shift=self.shift * factor)
+    def times(self, factor: float) -> Augmentation:
+        """The same with every amount, the share upside down too, multiplied by `factor`."""
+        return Augmentation(**{field.name: getattr(self, field.name) * factor for field in fields(self)})
