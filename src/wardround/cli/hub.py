@@ -97,7 +97,9 @@ def invite(site: str = typer.Argument(..., help="The site's short name, as in `n
     opened = HubHome(home)
     with opened.database.writing() as session:
         token = invite_site(session, opened, site, actor=operator(), now=now())
-    typer.echo(f"For {site}, once, until {token.expires:%Y-%m-%d %H:%M}Z:  wardround node join TOKEN", err=True)
+    typer.echo(
+        f"For {site}, once, until {token.expires:%Y-%m-%d %H:%M}Z:  wardround node join TOKEN --home DIR", err=True
+    )
     typer.echo(str(token))
     opened.close()
 

@@ -8,7 +8,7 @@ import typer
 
 app = typer.Typer(help="The ledger: verify, show.", no_args_is_help=True, rich_markup_mode=None)
 
-HOME = typer.Option(..., "--home", help="A hub's or a node's home.")
+HOME = typer.Option(..., "--home", help="A hub's or a node's home.", envvar="WARDROUND_HOME")
 
 
 @app.command()
@@ -22,7 +22,6 @@ def verify(home: Path = HOME, as_json: bool = typer.Option(False, "--json", help
 
     with ledger_at(home) as (session, hub):
         found = verify_ledger(session, hub)
-    good = not found.problems and found.quorum_met
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2))
     else:
@@ -33,8 +32,13 @@ def verify(home: Path = HOME, as_json: bool = typer.Option(False, "--json", help
         )
         for problem in found.problems:
             typer.echo(f"  at {problem.index}: {problem.message} [{problem.reason}]. {problem.mend}")
-        typer.echo("Everything holds." if good else "NOT everything holds.")
-    if not good:
+        if found.problems:
+            typer.echo("NOT everything holds.")
+        elif found.settled < found.entries:
+            typer.echo(f"Everything holds; settled up to size {found.settled}, newer entries wait for cosignatures.")
+        else:
+            typer.echo("Everything holds.")
+    if found.problems:
         raise typer.Exit(1)
 
 

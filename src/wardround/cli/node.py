@@ -22,6 +22,9 @@ def join(
     dicom_host: str = typer.Option("127.0.0.1", "--dicom-host", help="Address that the PACS sends to."),
     dicom_port: int = typer.Option(11112, "--dicom-port", help="Port that the PACS sends to."),
     ae_title: str = typer.Option("WARDROUND", "--ae-title", help="This node's application entity title."),
+    clinic_ae_title: str = typer.Option("WARDCLINIC", "--clinic-ae-title", help="The title of the clinical path."),
+    quiet_seconds: float = typer.Option(60, "--quiet-seconds", help="A study is complete when this long nothing came."),
+    pacs: str = typer.Option("", "--pacs", help="Where results go, as HOST:PORT:AE_TITLE."),
     database: str = typer.Option("", "--database", help="SQLAlchemy URL; SQLite in the home if not given."),
 ) -> None:
     """Join a federation: make this node's keys here and have the hub sign its certificate."""
@@ -30,14 +33,25 @@ def join(
     from wardround.foundation.audit import operator
     from wardround.foundation.token import Token
     from wardround.node.membership.actions import join as join_federation
-    from wardround.node.settings import DicomSettings
+    from wardround.node.settings import DicomSettings, PacsSettings
 
+    results: PacsSettings | None = None
     try:
-        dicom = DicomSettings(host=dicom_host, port=dicom_port, ae_title=ae_title)
+        dicom = DicomSettings(
+            host=dicom_host,
+            port=dicom_port,
+            ae_title=ae_title,
+            clinic_ae_title=clinic_ae_title,
+            quiet_seconds=quiet_seconds,
+        )
+        if pacs:
+            host, _, rest = pacs.partition(":")
+            port, _, title = rest.partition(":")
+            results = PacsSettings.model_validate({"host": host, "port": port, "ae_title": title})
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         raise typer.BadParameter(f"{fault['loc'][0]}: {fault['msg']}") from None
-    joined = join_federation(Token.parse(token), home, actor=operator(), dicom=dicom, database=database)
+    joined = join_federation(Token.parse(token), home, actor=operator(), dicom=dicom, pacs=results, database=database)
     typer.echo(
         f"Joined federation {joined.federation!r} as site {joined.site!r}; settings are in {joined.settings_file}. "
         f"Next: wardround node serve --home {home}"

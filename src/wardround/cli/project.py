@@ -47,7 +47,7 @@ def create(file: Path = typer.Argument(..., help="The project as JSON or TOML.")
     opened.close()
     typer.echo(
         f"Drafted {project.id}: {project.cohort.in_words()}.\n"
-        f"Next: wardround project count {project.id}, then wardround project submit {project.id}"
+        f"Next: wardround project count {project.id} --home {home}, then project submit"
     )
 
 
@@ -55,6 +55,8 @@ def create(file: Path = typer.Argument(..., help="The project as JSON or TOML.")
 def template(
     name: str = typer.Argument("my-project", help="The project's short name."),
     package: str = typer.Option("brain-mri-glioma", "--package", help="The model package to train."),
+    setting: str = typer.Option("default", "--setting", help="The package's training setting."),
+    rounds: int | None = typer.Option(None, "--rounds", min=1, help="Rounds at most; the setting's own if not given."),
     sites: int = typer.Option(3, "--sites", min=1, help="How many hospitals you expect; sets the quorum."),
 ) -> None:
     """Print a project to start from, as JSON."""
@@ -67,8 +69,13 @@ def template(
     from wardround.learning.bundle import bundle_digest, packaged, read_bundle
 
     directory = packaged(package)
-    rounds = read_bundle(directory).setting("default").rounds
-    plan = RunPlan(package=package, package_digest=bundle_digest(directory), rounds=rounds, quorum=sites // 2 + 1)
+    plan = RunPlan(
+        package=package,
+        package_digest=bundle_digest(directory),
+        setting=setting,
+        rounds=rounds or read_bundle(directory).setting(setting).rounds,
+        quorum=sites // 2 + 1,
+    )
     project = Project(
         id=name,
         title="What the model shall do, in one line",
@@ -129,7 +136,9 @@ def submit(project: str = PROJECT, home: Path = HOME) -> None:
     with opened.database.writing() as session:
         sites = submit_project(session, project, actor=operator())
     opened.close()
-    typer.echo(f"Submitted to {', '.join(sites)}. Each decides with: wardround node approve {project}")
+    typer.echo(
+        f"Submitted to {', '.join(sites)}. Each decides on its own node: wardround node approve {project} --home NODE"
+    )
 
 
 @app.command()

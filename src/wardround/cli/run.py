@@ -39,7 +39,7 @@ def start(project: str = typer.Argument(..., help="An approved project."), home:
             at=now(),
         )
     opened.close()
-    typer.echo(f"Run {run.id} begins as soon as a quorum connects. Watch it: wardround run show {run.id}")
+    typer.echo(f"Run {run.id} begins as soon as a quorum connects. Watch it: wardround run show {run.id} --home {home}")
 
 
 @app.command()
@@ -109,6 +109,4 @@ def stop(
         row = queries.row_of(session, run)
         actions.end(session, row, RunState.STOPPED, reason=reason, actor=operator(), at=now())
     opened.close()
-    typer.echo(
-        f"Run {run} is stopped after round {row.round}; the serving hub gives up its leg and tells the sites."
-    )
+    typer.echo(f"Run {run} is stopped after round {row.round}; the serving hub gives up its leg and tells the sites.")

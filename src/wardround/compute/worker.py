@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, TypeVar
 
@@ -47,26 +47,30 @@ class Worker:
         """Nothing to do: the process starts with its first work."""
 
     def submit(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Begin the work and return at once. A process that died since the last work is replaced by a new one."""
         with self._lock:
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(
-                    max_workers=1,
-                    mp_context=multiprocessing.get_context("spawn"),
-                    initializer=_prepare,
-                    initargs=(self._threads, self._nice),
-                )
+            if self._pool is not None:
+                try:
+                    return self._pool.submit(function, *args, **kwargs)
+                except BrokenProcessPool:
+                    self._pool.shutdown(wait=False)
+            self._pool = ProcessPoolExecutor(
+                max_workers=1,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_prepare,
+                initargs=(self._threads, self._nice),
+            )
             return self._pool.submit(function, *args, **kwargs)
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Do `function(*args, **kwargs)` in the process and return its result, or raise its exception.
 
         Raises:
-            WorkerDied: the process ended before it answered; the next call starts a new one.
+            WorkerDied: the process ended, or was stopped, before it answered; the next call starts a new one.
         """
         try:
             return self.submit(function, *args, **kwargs).result()
-        except BrokenProcessPool as error:
-            self.stop()
+        except (BrokenProcessPool, CancelledError) as error:
             raise WorkerDied(f"the process for {self.name} died in the middle of its work") from error
 
     def process_ids(self) -> list[int]:

@@ -51,11 +51,11 @@ class CohortQuestion(Frozen):
         elif self.max_age is not None:
             parts.append(f"aged {self.max_age} or less at the study")
         if self.modality is not None or self.body_part is not None:
-            kind = "imaging" if self.modality is None else self.modality
+            kind = "an imaging series" if self.modality is None else f"imaging of modality {self.modality}"
             where = "" if self.body_part is None else f" of the {self.body_part.lower()}"
             parts.append(f"with {kind}{where}")
         if self.has_label is not None:
-            parts.append("that has a reference label" if self.has_label else "that has no reference label")
+            parts.append("with a reference label" if self.has_label else "without a reference label")
         return " ".join(parts)
 
 

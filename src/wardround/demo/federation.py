@@ -12,9 +12,7 @@ from pathlib import Path
 from wardround.dicom.network import Peer
 from wardround.foundation.clock import now
 from wardround.foundation.errors import WardroundError
-from wardround.foundation.files import write_whole
 from wardround.foundation.processes import Program
-from wardround.foundation.settings import write_toml
 from wardround.hub.home import HubHome, make_hub_home
 from wardround.hub.settings import HubSettings
 from wardround.hub.sites.actions import invite
@@ -96,13 +94,8 @@ class DemoFederation:
             token = invite(session, self.hub, site, actor=OPERATOR, now=now())
         path = self.home / f"node-{site}"
         dicom = DicomSettings(host=LOOPBACK, port=free_ports(1)[0], quiet_seconds=QUIET_SECONDS)
-        home = join(token, path, actor=OPERATOR, dicom=dicom)
-        settings = home.settings.model_copy(
-            update={"pacs": PacsSettings(host=LOOPBACK, port=self._pacs_ports[site], ae_title=PACS_TITLE)}
-        )
-        home.close()
-        document = settings.model_dump(mode="json", exclude_none=True)
-        write_whole(path / "node.toml", write_toml(document).encode())
+        pacs = PacsSettings(host=LOOPBACK, port=self._pacs_ports[site], ae_title=PACS_TITLE)
+        join(token, path, actor=OPERATOR, dicom=dicom, pacs=pacs).close()
         self.desks[site] = Desk(NodeHome(path))
         return self.desks[site]
 

@@ -212,7 +212,7 @@ class Journey:
                 size = log.size(session)
                 if len(log.cosigned(session, size)) < len(self.hospitals):
                     return False
-            return all(desk.mirror.state().verified == size for desk in self.federation.desks.values())
+            return all(desk.mirror.settled() == size for desk in self.federation.desks.values())
 
         self.federation.wait_for("cosigning the last checkpoint", settled, within=60)
         with hub.database.reading() as session:

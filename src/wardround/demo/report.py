@@ -148,7 +148,7 @@ def _mean(values: Iterable[float]) -> float | None:
 def _ledger(story: Story) -> dict[str, Any]:
     hub = story.verified["hub"]
     sites = {site: found for site, found in story.verified.items() if site != "hub"}
-    agree = all(found.root == hub.root and not found.problems for found in sites.values())
+    agree = all(found.root == hub.root and not found.problems and found.quorum_met for found in sites.values())
     return {
         "entries": hub.entries,
         "root": hub.root,

@@ -7,6 +7,8 @@ import secrets
 from hashlib import sha256
 from pathlib import Path
 
+from wardround.foundation.errors import NotFound, WardroundError
+
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Write `data` so that after a crash at any moment `path` holds all of it or what it held before.
@@ -37,12 +39,14 @@ def flush_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-class ObjectMissing(LookupError):
+class ObjectMissing(NotFound, LookupError):
     """No object of this digest is here."""
 
 
-class ObjectDamaged(RuntimeError):
+class ObjectDamaged(WardroundError):
     """An object's bytes no longer match its name."""
+
+    code = "object-damaged"
 
 
 class ObjectStore:

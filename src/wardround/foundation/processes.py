@@ -29,6 +29,13 @@ def stop_tree(pid: int, *, patience: float = 10.0) -> None:
     psutil.wait_procs(alive, timeout=patience)
 
 
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
 class Program:
     """A program of ours as a child process, its output in a file.
 
@@ -36,9 +43,7 @@ class Program:
     its children in order.
     """
 
-    def __init__(
-        self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> None:
         self.name = name
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
@@ -67,14 +72,21 @@ class Program:
 
     def stop(self, *, patience: float = 15.0) -> None:
         """End the program and all that it started; nothing is left when this returns."""
+        # Looked up while the program is there: its orphans can't be told from anyone else's afterwards.
+        family = _descendants(self._process.pid)
         self.ask_to_stop()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             self._process.wait(timeout=patience)
+        except subprocess.TimeoutExpired:
+            family += _descendants(self._process.pid)
+            self._process.kill()
+            self._process.wait()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        stop_tree(self._process.pid, patience=1.0)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=patience)
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family, timeout=patience)
 
     def kill(self) -> None:
         """End it as a crash would: SIGKILL to the program alone."""

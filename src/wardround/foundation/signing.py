@@ -17,9 +17,7 @@ class KeyUnreadable(RuntimeError):
 def make_signing_key(path: Path) -> Ed25519PrivateKey:
     """A new Ed25519 key (RFC 8032), written to `path` as PKCS #8 PEM that its owner alone can read."""
     key = Ed25519PrivateKey.generate()
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     write_whole(path, pem, mode=0o600)
     return key
 

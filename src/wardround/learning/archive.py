@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from wardround.foundation.files import write_whole
@@ -13,6 +15,8 @@ LARGEST_PACKAGE = 2 * 1024**3
 MOST_FILES = 1000
 # The earliest moment that ZIP can hold: a real one would make two archives of one package differ.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
+# Damaged, encrypted, or compressed by a method that isn't here; and headers that contradict themselves.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, struct.error, ValueError, OSError)
 
 
 def pack(directory: Path) -> bytes:
@@ -37,14 +41,22 @@ def unpack(data: bytes, target: Path) -> None:
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
         members = [info for info in archive.infolist() if not info.is_dir()]
-    except zipfile.BadZipFile as error:
+    except _UNREADABLE as error:
         raise BundleRefused("unreadable", "the model package is not a ZIP archive") from error
     if len(members) > MOST_FILES or sum(info.file_size for info in members) > LARGEST_PACKAGE:
         raise BundleRefused("too-large", f"the model package is over {MOST_FILES} files or {LARGEST_PACKAGE} bytes")
     for info in members:
         name = PurePosixPath(info.filename)
-        if name.is_absolute() or ".." in name.parts or "\\" in info.filename or ":" in info.filename:
+        if not name.parts or name.is_absolute() or ".." in name.parts or "\\" in info.filename or ":" in info.filename:
             raise BundleRefused("unsafe-name", "a name in the model package leads out of it")
+    names = [PurePosixPath(info.filename) for info in members]
+    if len(set(names)) < len(names) or any(parent in set(names) for name in names for parent in name.parents):
+        raise BundleRefused("unsafe-name", "two files in the model package have one name")
+    try:
+        if archive.testzip() is not None:
+            raise zipfile.BadZipFile
+    except (*_UNREADABLE, EOFError) as error:
+        raise BundleRefused("unreadable", "a file in the model package is damaged or packed in another way") from error
     target.mkdir(parents=True)
-    for info in members:
-        write_whole(target / PurePosixPath(info.filename), archive.read(info), mode=0o644)
+    for name, info in zip(names, members, strict=True):
+        write_whole(target / name, archive.read(info), mode=0o644)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Protocol
 
 from wardround.compute.worker import Worker
@@ -21,6 +22,7 @@ from wardround.foundation.clock import Clock, now
 from wardround.foundation.files import ObjectStore
 from wardround.foundation.loop import Loop
 from wardround.node.clinic.pathway import Pathway
+from wardround.node.clinic.retention import Retention
 from wardround.node.desk import Desk
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.home import NodeHome
@@ -92,7 +94,7 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             reader,
             intake,
             Loop("intake", [intake.tick]),
-            Loop("clinic", [_pathway(desk, reader).tick]),
+            Loop("clinic", [_pathway(desk, reader).tick, _retention(desk).tick]),
             Loop("telling", [telling.tick]),
             legs,
         ],
@@ -123,6 +125,12 @@ def _train(handlers: TaskHandlers, legs: Legs, comparison: Comparison, learner: 
     handlers.register(EndRun)(end)
     handlers.register(TrainAlone)(comparison.train_alone)
     handlers.register(EvaluateModel)(comparison.evaluate)
+
+
+def _retention(desk: Desk) -> Retention:
+    home = desk.home
+    keep = timedelta(days=home.settings.clinic.keep_days)
+    return Retention(home.database, home.clinical, home.path / "results", keep, desk.clock)
 
 
 def _pathway(desk: Desk, reader: Worker) -> Pathway:

@@ -42,6 +42,12 @@ class PacsSettings(Settings):
     ae_title: str = Field(pattern=AE_TITLE)
 
 
+class ClinicSettings(Settings):
+    """`keep_days`: how long a study on the clinical path is kept after its last image came, results included."""
+
+    keep_days: float = Field(default=14, gt=0, le=3650)
+
+
 class LearningSettings(Settings):
     """`threads`: how many processor cores training and reading take each."""
 
@@ -58,4 +64,5 @@ class NodeSettings(Settings):
     hub: HubAddress
     dicom: DicomSettings = DicomSettings()
     pacs: PacsSettings | None = None
+    clinic: ClinicSettings = ClinicSettings()
     learning: LearningSettings = LearningSettings()

@@ -34,7 +34,7 @@ from wardround.node.gateway.errors import HubRefused
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.home import NodeHome, NodePaths
 from wardround.node.membership.tables import Membership
-from wardround.node.settings import DicomSettings
+from wardround.node.settings import DicomSettings, PacsSettings
 
 
 def join(
@@ -43,6 +43,7 @@ def join(
     *,
     actor: str,
     dicom: DicomSettings | None = None,
+    pacs: PacsSettings | None = None,
     database: str = "",
     clock: Clock = now,
 ) -> NodeHome:
@@ -85,7 +86,7 @@ def join(
     finally:
         opened.close()
     if joined_before is None:
-        _write_settings(home, joined, dicom or DicomSettings(), database)
+        _write_settings(home, joined, dicom or DicomSettings(), pacs, database)
     return NodeHome(path)
 
 
@@ -190,7 +191,9 @@ def _remember(
         audit.record(session, actor, "join", joined.federation, f"as site {joined.site}", clock=clock)
 
 
-def _write_settings(home: NodePaths, joined: Joined, dicom: DicomSettings, database: str) -> None:
+def _write_settings(
+    home: NodePaths, joined: Joined, dicom: DicomSettings, pacs: PacsSettings | None, database: str
+) -> None:
     for folder in (home.quarantine, home.enclave, home.clinical, home.ledger, home.runs, home.log):
         folder.mkdir(exist_ok=True)
     document: dict[str, object] = {
@@ -200,4 +203,6 @@ def _write_settings(home: NodePaths, joined: Joined, dicom: DicomSettings, datab
         "hub": {"host": joined.api_host, "api_port": joined.api_port},
         "dicom": dicom.model_dump(mode="json"),
     }
+    if pacs is not None:
+        document["pacs"] = pacs.model_dump(mode="json")
     write_whole(home.settings_file, write_toml(document).encode())

@@ -36,6 +36,7 @@ class _Seat:
     task: JoinLeg
     relay: Relay
     site: FlareSite
+    certificate: int
 
 
 class Legs:
@@ -93,7 +94,9 @@ class Legs:
         assignment = self._assignments.check(task.project, task.project_digest)
         with self._lock:
             seat = self._seats.get(task.run)
-            if seat is not None and _address(seat.task) == _address(task):
+            # The engine's client reads its certificate when it starts: a renewed one needs a new start.
+            certificate = self._home.certificate.stat().st_mtime_ns
+            if seat is not None and _address(seat.task) == _address(task) and seat.certificate == certificate:
                 seat.task = task
                 return
         if seat is not None:
@@ -117,7 +120,7 @@ class Legs:
             on_refusal=lambda refusal: self._refused(task.run, refusal),
         )
         with self._lock:
-            self._seats[task.run] = _Seat(task, relay, site)
+            self._seats[task.run] = _Seat(task, relay, site, certificate)
         site.start()
         self._on_join(assignment)
         with self._home.database.writing() as session:
