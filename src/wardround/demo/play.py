@@ -55,8 +55,7 @@ def play(
                 if export_model is not None:
                     export(federation, story.model, export_model)
                 screen.__exit__()
-                names = {hospital.code: hospital.name for hospital in hospitals}
-                print_summary(screen.console, found, names, home)
+                print_summary(screen.console, found, home)
                 if serve:
                     _serve(federation, screen)
             finally:

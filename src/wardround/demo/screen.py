@@ -84,16 +84,16 @@ class SilentScreen:
         return
 
 
-def print_summary(console: Console, report: dict[str, Any], names: dict[str, str], home: Path | None) -> None:
-    """The closing summary, on one screen."""
-    table = Table(title="Dice over all held-out patients: alone, and together", title_justify="left")
+def print_summary(console: Console, report: dict[str, Any], home: Path | None) -> None:
+    """The closing summary, on one screen of 80 columns."""
+    table = Table(title="Mean Dice over held-out patients", title_justify="left", pad_edge=False)
     table.add_column("hospital", overflow="fold")
-    for heading in ("studies", "alone, at home", "alone, everywhere", "together, here", "MB that left"):
+    for heading in ("studies", "alone,\nat home", "alone,\neverywhere", "together,\nat home", "MB\nthat left"):
         table.add_column(heading, justify="right")
     found = report["models"]
     for site, told in report["sites"].items():
         table.add_row(
-            names.get(site, site),
+            site,
             str(told["training_studies"] + told["validation_studies"]),
             _dice(found["local_at_home"].get(site)),
             _dice(found["local"].get(site)),
@@ -101,20 +101,31 @@ def print_summary(console: Console, report: dict[str, Any], names: dict[str, str
             f"{told['bytes_out'] / 1e6:.1f}",
         )
     table.add_section()
-    table.add_row("all", "", "", "", f"[bold]{found['federated']['mean']:.3f}[/bold]", "")
+    table.add_row("together, everywhere", "", "", "", f"[bold]{found['federated']['mean']:.3f}[/bold]", "")
     console.print(table)
-    run, ledger, clinic = report["run"], report["ledger"], report["clinic"]
+    run, ledger, clinic, memory = report["run"], report["ledger"], report["clinic"], report["peak_memory_mb"]
     verified = "verified" if ledger["verified"] else "[bold red]NOT verified[/bold red]"
-    console.print(
-        f"Run      {len(run['rounds'])} rounds of {run['algorithm']} over {run['engine']} {run['engine_version']}; "
-        f"no image, record or identifier left a hospital\n"
-        f"Ledger   {ledger['entries']} entries, root {ledger['root'][:16]}…, {verified} by the hub and "
-        f"{', '.join(ledger['witnesses'])}\n"
-        f"Clinic   {clinic['seconds']:.1f} s from the last image to the result in the PACS; Dice {clinic['dice']:.3f}",
-        highlight=False,
-    )
-    if home is not None:
-        console.print(f"Kept     everything is in {home}", highlight=False)
+    nodes = max((peak for name, peak in memory.items() if name.startswith("node-")), default=0)
+    for title, text in (
+        (
+            "Run",
+            f"{len(run['rounds'])} rounds of {run['algorithm']} over {run['engine']} {run['engine_version']}; "
+            "no image, record or identifier left a hospital",
+        ),
+        (
+            "Ledger",
+            f"{ledger['entries']} entries, root {ledger['root'][:16]}…, {verified} by hub, "
+            f"{', '.join(ledger['witnesses'])}",
+        ),
+        (
+            "Clinic",
+            f"a new study's result was in the PACS {clinic['seconds']:.1f} s after its last image; "
+            f"Dice {clinic['dice']:.3f}",
+        ),
+        ("Machine", f"{report['seconds']:.0f} s; at most {memory.get('hub', 0)} MB for the hub, {nodes} MB for a node"),
+        ("Kept", "nothing (name a folder with --home to look around)" if home is None else str(home)),
+    ):
+        console.print(f"[bold]{title:<8}[/bold] {text}", highlight=False)
 
 
 def _dice(found: dict[str, Any] | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
-from wardround.foundation.errors import NotAllowed
+from wardround.foundation.errors import NotAllowed, Unreachable
 from wardround.ledger.mirror import Mirror
 from wardround.node.projects import queries
 from wardround.node.training.cohort import Cohort, EnclavePlace
@@ -25,6 +25,12 @@ class Assignment:
     plan: RunPlan
     manifest: int
     threads: int = 1
+
+
+class ManifestNotSettled(Unreachable):
+    """A quorum of sites hasn't cosigned the manifest yet, as far as this site knows; trying again soon may work."""
+
+    code = "manifest-not-settled"
 
 
 class Assignments:
@@ -45,6 +51,7 @@ class Assignments:
 
         Raises:
             NotAllowed: `not-approved`, `expired`, `no-manifest`; `ledger-forked`, the hub's ledger contradicts itself.
+            ManifestNotSettled: the hub could still take the manifest back unseen.
         """
         if self._mirror.state().forked is not None:
             raise NotAllowed("the ledger forked; nothing is used until a person has looked", code="ledger-forked")
@@ -54,6 +61,8 @@ class Assignments:
             cases = tuple(study.case for study in queries.manifest(session, project))
         if row.manifest_index is None:
             raise NotAllowed("the manifest isn't on the ledger yet", code="no-manifest")
+        if self._mirror.settled() <= row.manifest_index:
+            raise ManifestNotSettled(f"a quorum hasn't cosigned the manifest of {project} yet")
         return Assignment(
             site=self._site,
             cohort=Cohort(self._place, cases),

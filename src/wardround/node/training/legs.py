@@ -23,7 +23,7 @@ from wardround.node.gateway.gateway import Gateway
 from wardround.node.gateway.relay import Relay, engine_relay
 from wardround.node.home import NodeHome
 from wardround.node.link import outbox
-from wardround.node.training.assignment import Assignment, Assignments
+from wardround.node.training.assignment import Assignment, Assignments, ManifestNotSettled
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Legs:
             task = JoinLeg.model_validate_json(file.read_bytes())
             try:
                 self.join(task)
-            except NotAllowed as error:
+            except (NotAllowed, ManifestNotSettled) as error:
                 _log.warning("run %s is not joined again: %s", task.run, error.code)
 
     def stop(self) -> None:

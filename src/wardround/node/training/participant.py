@@ -16,7 +16,7 @@ from wardround.node import audit
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.record.entries import SiteEntries
 from wardround.node.training import learner
-from wardround.node.training.assignment import Assignments
+from wardround.node.training.assignment import Assignments, ManifestNotSettled
 from wardround.node.training.tables import RoundDone
 
 _log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class NodeParticipant:
         project, edition = str(task.plan.get("project")), str(task.plan.get("project_digest"))
         try:
             assignment = self._assignments.check(project, edition)
-        except NotAllowed as error:
+        except (NotAllowed, ManifestNotSettled) as error:
             raise Declined(error.code) from error
         if task.round > assignment.plan.rounds or task.total_rounds != assignment.plan.rounds:
             raise Declined("not-the-approved-plan")
