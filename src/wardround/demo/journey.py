@@ -24,6 +24,7 @@ from wardround.dicom.network import send
 from wardround.dicom.segmentation_reading import read_segmentation
 from wardround.dicom.volume import read_volume
 from wardround.foundation.clock import now
+from wardround.foundation.errors import NotAllowed
 from wardround.hub.home import HubHome
 from wardround.hub.projects import actions as projects
 from wardround.hub.projects import queries as project_queries
@@ -39,7 +40,7 @@ from wardround.ledger.log import Log
 from wardround.ledger.verification import verify
 from wardround.node.clinic.states import ReadingState
 from wardround.node.clinic.tables import WorklistLine
-from wardround.node.projects.approval import approve
+from wardround.node.projects.approval import approve, refuse
 from wardround.node.projects.queries import projects as projects_at_node
 from wardround.node.receive.summary import intake_summary
 
@@ -57,6 +58,8 @@ class Journey:
         self.hospitals = hospitals
         self.screen = screen
         self.story = Story()
+        # Where most patients are, the one kept for the clinic is missed least.
+        self.clinic = max(hospitals, key=lambda hospital: len(hospital.keys))
 
     def play(self) -> Story:
         self.begin()
@@ -131,9 +134,13 @@ class Journey:
                     return any(row.id == project.id for row in projects_at_node(session))
 
             federation.wait_for("putting the project before the hospitals", arrived, within=60)
-            approve(desk, project.id, actor=CONTROLLER)
-        federation.wait_for("hearing the decisions", lambda: self._approvals() == len(self.hospitals), within=60)
-        self.screen.progress(1, 1, f"approved by {len(self.hospitals)} hospitals, signed on their own nodes")
+            try:
+                approve(desk, project.id, actor=CONTROLLER)
+            except NotAllowed as error:
+                self.screen.say(f"{hospital.name} refuses: {error}")
+                refuse(desk, project.id, "cohort-too-small", actor=CONTROLLER)
+        federation.wait_for("hearing the decisions", lambda: self._decisions() == len(self.hospitals), within=60)
+        self.screen.progress(1, 1, f"approved by {self._approvals()} hospitals, signed on their own nodes")
 
     def train(self) -> None:
         """The federated run, then each site alone for the same steps, then every model judged everywhere."""
@@ -176,19 +183,19 @@ class Journey:
     def deploy(self) -> None:
         """The model registered, then in shadow use at the first hospital."""
         self.screen.step(5, "The model is registered, and goes into shadow use at one hospital")
-        site = self.hospitals[0].code
+        site = self.clinic.code
         self.story.clinic_site = site
         desk = self.federation.desks[site]
         with self._hub.database.reading() as session:
             entry = next(row.entry for row in models(session) if row.digest == self.story.model)
         self.federation.wait_for("mirroring the ledger", lambda: desk.mirror.state().verified > entry, within=60)
         desk.deployments.deploy(self.story.model, PACKAGE, actor=SAFETY_OFFICER)
-        self.screen.progress(1, 1, f"model {self.story.model[:12]} in shadow use at {self.hospitals[0].name}")
+        self.screen.progress(1, 1, f"model {self.story.model[:12]} in shadow use at {self.clinic.name}")
 
     def read_a_new_study(self) -> None:
         """A study that took no part in training arrives; the result goes back to the PACS."""
         self.screen.step(6, "A new study arrives; the model reads it; the result goes back to the PACS")
-        site, patient = self.story.clinic_site, clinic_patient(self.hospitals[0])
+        site, patient = self.story.clinic_site, clinic_patient(self.clinic)
         report = send(mr_slices(patient), self.federation.clinic_peer(site), PACS_TITLE)
         if not report.complete:
             raise DemoFailed("the node didn't take the new study")
@@ -263,8 +270,8 @@ class Journey:
         return self.federation.hub
 
     def research_keys(self, hospital: DemoHospital) -> list[str]:
-        """The hospital's patients, but for the one at the first hospital that is kept for the clinic."""
-        kept = hospital.clinic_key if hospital is self.hospitals[0] else None
+        """The hospital's patients, but for the one that is kept for the clinic at one hospital."""
+        kept = hospital.clinic_key if hospital is self.clinic else None
         return [key for key in hospital.keys if key != kept]
 
     def _studies(self, hospital: DemoHospital) -> Iterator[StudyInstances]:
@@ -283,6 +290,10 @@ class Journey:
     def _counts(self, project: Project) -> dict[str, Count]:
         with self._hub.database.reading() as session:
             return project_queries.counts(session, project)
+
+    def _decisions(self) -> int:
+        with self._hub.database.reading() as session:
+            return len(project_queries.decisions(session, PROJECT))
 
     def _approvals(self) -> int:
         with self._hub.database.reading() as session:

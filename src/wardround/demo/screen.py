@@ -110,7 +110,7 @@ def print_summary(console: Console, report: dict[str, Any], home: Path | None) -
         (
             "Run",
             f"{len(run['rounds'])} rounds of {run['algorithm']} over {run['engine']} {run['engine_version']}; "
-            "no image, record or identifier left a hospital",
+            "no image or identifier left",
         ),
         (
             "Ledger",
@@ -119,8 +119,7 @@ def print_summary(console: Console, report: dict[str, Any], home: Path | None) -
         ),
         (
             "Clinic",
-            f"a new study's result was in the PACS {clinic['seconds']:.1f} s after its last image; "
-            f"Dice {clinic['dice']:.3f}",
+            f"result in the PACS {clinic['seconds']:.1f} s after a new study's last image, Dice {clinic['dice']:.3f}",
         ),
         ("Machine", f"{report['seconds']:.0f} s; at most {memory.get('hub', 0)} MB for the hub, {nodes} MB for a node"),
         ("Kept", "nothing (name a folder with --home to look around)" if home is None else str(home)),
