@@ -76,3 +76,8 @@ def disclosed(people: int) -> Count:
     if people < SMALLEST_TOLD:
         return Count(about=None)
     return Count(about=max(SMALLEST_TOLD, ROUNDED_TO * round(people / ROUNDED_TO)))
+
+
+def told_size(people: int) -> int:
+    """What stands for a cohort's size in all that leaves a node and would show it: the told number, at least 10."""
+    return disclosed(people).about or SMALLEST_TOLD

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wardround.compute.worker import Worker, WorkerDied
-from wardround.dicom.errors import AssociationRefused, PeerUnreachable
+from wardround.dicom.errors import AssociationRefused, PeerUnreachable, Refused
 from wardround.dicom.network import Peer, send
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
@@ -61,6 +60,7 @@ class Pathway:
         self._clock = clock
         self._threads = threads
         self._warmed: set[str] = set()
+        self._pacs_away = False
 
     def tick(self) -> int:
         """Enlist new studies, read those that wait, deliver what was read; returns how many steps were taken."""
@@ -71,15 +71,20 @@ class Pathway:
         self._warm(in_use)
         studies = list(self._studies())
         steps = self._enlist(studies, in_use)
-        by_key = {(study.key, study.version): study for study in studies}
+        by_key = {study.key: study for study in studies}
         for line in self._lines(ReadingState.WAITING):
-            study = by_key.get((line.study, line.version))
-            if study is not None:
+            study = by_key.get(line.study)
+            if study is None:
+                continue
+            if study.version > line.version:
+                self._settle(line, ReadingState.FAILED, reason="newer-version")
+            else:
                 self._read(line, study)
-                steps += 1
+            steps += 1
         if self._pacs is not None:
             for line in self._lines(ReadingState.READ):
-                self._deliver(line, self._pacs)
+                if not self._deliver(line, self._pacs):
+                    break
                 steps += 1
         return steps
 
@@ -92,9 +97,8 @@ class Pathway:
     def _enlist(self, studies: Sequence[ClinicalStudy], in_use: Sequence[Deployment]) -> int:
         new = 0
         with self._database.reading() as session:
-            known = set(
-                session.execute(select(WorklistLine.study, WorklistLine.version, WorklistLine.deployment)).tuples()
-            )
+            asked = select(WorklistLine.study, WorklistLine.version, WorklistLine.deployment)
+            known = {(study, version, deployment) for study, version, deployment in session.execute(asked)}
         wanted = [
             (study, deployment)
             for study in studies
@@ -135,8 +139,13 @@ class Pathway:
         except reader.StudyUnreadable as error:
             self._settle(line, ReadingState.FAILED, reason=error.code)
             return
-        except (WorkerDied, BrokenProcessPool):
+        except WorkerDied:
             self._retry(line, "reading-process-died")
+            return
+        except Exception as error:
+            # Whatever a study's files made the reading process raise, it holds up no other study.
+            _log.error("a study could not be read: %s", type(error).__name__)
+            self._retry(line, "reading-failed")
             return
         result = Path(f"{line.study}-{line.version}-{line.deployment}.dcm")
         write_whole(self._results / result, reading.segmentation)
@@ -147,20 +156,29 @@ class Pathway:
             row.attempts = 0
             audit.record(session, "program", "read-study", line.study, f"deployment {line.deployment}")
 
-    def _deliver(self, line: WorklistLine, pacs: Peer) -> None:
+    def _deliver(self, line: WorklistLine, pacs: Peer) -> bool:
+        """Send a result; False where the PACS doesn't answer now, so that nothing else needs trying."""
         assert line.result is not None  # noqa: S101 - a line that was read has its result
         try:
             report = send([self._results / line.result], pacs, self._calling_ae)
         except (PeerUnreachable, AssociationRefused):
-            _log.warning("a result waits: the PACS doesn't take it now")
-            return
+            if not self._pacs_away:
+                _log.warning("results wait: the PACS doesn't take them now")
+            self._pacs_away = True
+            return False
+        except (Refused, OSError) as error:
+            _log.error("a result could not be sent: %s", type(error).__name__)
+            self._settle(line, ReadingState.FAILED, reason="result-lost")
+            return True
+        self._pacs_away = False
         if not report.complete:
             self._retry(line, "pacs-refused")
-            return
+            return True
         with self._database.writing() as session:
             row = _step(session, line, ReadingState.DELIVERED)
             row.delivered_at = self._clock()
             audit.record(session, "program", "deliver-result", line.study, f"deployment {line.deployment}")
+        return True
 
     def _retry(self, line: WorklistLine, reason: str) -> None:
         if line.attempts + 1 >= ATTEMPTS:

@@ -91,6 +91,7 @@ def approve(
             )
         )
     row.state = DecisionState.APPROVED
+    row.approval_index = row.manifest = row.manifest_index = None
     row.decided_by, row.decided_at = actor, at
     row.approval = entries.sign(
         Approval(
@@ -109,6 +110,7 @@ def refuse(session: Session, project_id: str, reason: str, entries: SiteEntries,
     """Refuse a project. `reason` is a code that the researcher will see, for example `not-lawful-here`."""
     row = queries.row_of(session, project_id)
     check_transition(project_id, DecisionState(row.state), DecisionState.REFUSED)
+    row.approval_index = None
     entry = Refusal(origin=entries.site, at=at, project=project_id, project_digest=row.digest, reason=reason)
     row.state = DecisionState.REFUSED
     row.decided_by, row.decided_at, row.reason = actor, at, reason

@@ -6,6 +6,7 @@ from wardround.contracts.cohort_query import Count, disclosed
 from wardround.contracts.outbound import ProjectDecision
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
+from wardround.foundation.errors import Unreachable, WardroundError
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.projects import actions, queries
 from wardround.node.projects.states import DecisionState
@@ -22,11 +23,25 @@ class Telling:
         self._clock = clock
 
     def tick(self) -> int:
-        """Tell all that is untold; returns how many decisions were. Raises `HubUnreachable`: try again later."""
+        """Tell all that is untold; returns how many decisions were.
+
+        Raises:
+            HubUnreachable: try again later.
+            HubRefused: the hub wouldn't take one of them; the others were told.
+        """
         with self._database.reading() as session:
             waiting = queries.untold(session)
+        refusal: WardroundError | None = None
         for project in waiting:
-            self._tell(project)
+            try:
+                self._tell(project)
+            except Unreachable:
+                raise
+            except WardroundError as error:
+                # What the hub won't take of one project holds up no other.
+                refusal = error
+        if refusal is not None:
+            raise refusal
         return len(waiting)
 
     def _tell(self, project: str) -> None:
@@ -37,20 +52,29 @@ class Telling:
                 return
             index = self._entries.submit(row.approval)
             with self._database.writing() as session:
-                queries.row_of(session, project).approval_index = index
+                kept = queries.row_of(session, project)
+                if kept.approval != row.approval:
+                    return  # another edition came meanwhile, and nothing was decided on it yet
+                kept.approval_index = index
         people = Count(about=None)
         if row.state == DecisionState.APPROVED:
             with self._database.writing() as session:
                 row = queries.row_of(session, project)
+                if row.state != DecisionState.APPROVED:
+                    return
                 signed = actions.sign_manifest(session, row, self._entries, at=self._clock())
                 people = disclosed(len({study.patient for study in queries.manifest(session, project)}))
             if row.manifest_index is None:
                 index = self._entries.submit(signed)
                 with self._database.writing() as session:
-                    queries.row_of(session, project).manifest_index = index
+                    kept = queries.row_of(session, project)
+                    if kept.manifest != signed:
+                        return
+                    kept.manifest_index = index
         with self._database.reading() as session:
             row = queries.row_of(session, project)
-        assert row.approval_index is not None  # noqa: S101 - set above
+        if row.state == DecisionState.WAITING or row.approval_index is None:
+            return
         self._gateway.send(
             ProjectDecision(
                 project=project,
@@ -61,4 +85,6 @@ class Telling:
             )
         )
         with self._database.writing() as session:
-            queries.row_of(session, project).told_at = self._clock()
+            kept = queries.row_of(session, project)
+            if kept.approval == row.approval:
+                kept.told_at = self._clock()

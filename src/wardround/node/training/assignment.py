@@ -59,14 +59,16 @@ class Assignments:
             row = queries.check_may_work(session, project, digest, today=self._clock().date())
             plan = queries.project_of(row).plan
             cases = tuple(study.case for study in queries.manifest(session, project))
-        if row.manifest_index is None:
+        if row.manifest is None:
             raise NotAllowed("the manifest isn't on the ledger yet", code="no-manifest")
-        if self._mirror.settled() <= row.manifest_index:
+        # Where this site's own copy has it; the place that the hub told counts for nothing.
+        manifest = self._mirror.index_of(row.manifest)
+        if manifest is None or self._mirror.settled() <= manifest:
             raise ManifestNotSettled(f"a quorum hasn't cosigned the manifest of {project} yet")
         return Assignment(
             site=self._site,
             cohort=Cohort(self._place, cases),
             plan=plan,
-            manifest=row.manifest_index,
+            manifest=manifest,
             threads=self._threads,
         )

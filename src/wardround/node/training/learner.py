@@ -13,6 +13,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from wardround.contracts.cohort_query import told_size
 from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.errors import WardroundError
 from wardround.learning.arrays import ArraysRefused, from_bytes, to_bytes
@@ -82,7 +83,8 @@ def _classroom(assignment: Assignment) -> tuple[Segmenter, Split, dict[str, Case
 
 
 def _steps(segmenter: Segmenter, parts: Split, plan: RunPlan) -> int:
-    return segmenter.setting.steps(len(parts.training), plan.local_steps)
+    # How many steps were taken goes on the ledger, so it must not tell more of the cohort's size than a count does.
+    return segmenter.setting.steps(told_size(len(parts.training)), plan.local_steps)
 
 
 def _seed(assignment: Assignment) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from sqlalchemy import select
+
 from wardround.compute.worker import Worker, WorkerDied
-from wardround.contracts.cohort_query import SMALLEST_TOLD, disclosed
+from wardround.contracts.cohort_query import told_size
 from wardround.contracts.ledger_entry import Update
 from wardround.contracts.outbound import RunUpdate
 from wardround.federation.engine import Declined, RoundTask, RoundUpdate
@@ -53,6 +55,8 @@ class NodeParticipant:
             lesson = self._worker.call(learner.learn, assignment, task.arrays, task.round, task.total_rounds)
         except WorkerDied as error:
             raise Declined("learning-process-died") from error
+        except learner.LessonRefused as error:
+            raise Declined(error.code) from error
         try:
             return self._release(project, assignment.manifest, task, lesson)
         except WardroundError as error:
@@ -71,8 +75,7 @@ class NodeParticipant:
             steps=lesson.steps,
         )
         index = self._entries.put(entry)
-        # How many patients there are is told as any count is: never below ten, and rounded.
-        weight = float(disclosed(lesson.training).about or SMALLEST_TOLD)
+        weight = float(told_size(lesson.training))
         metrics = {"dice": lesson.dice}
         message = RunUpdate(
             project=project,
@@ -85,18 +88,17 @@ class NodeParticipant:
         )
         self._gateway.record(message, len(lesson.update))
         with self._database.writing() as session:
-            session.add(
-                RoundDone(
-                    run=task.run_id,
-                    round=task.round,
-                    digest=lesson.digest,
-                    entry=index,
-                    steps=lesson.steps,
-                    loss=lesson.loss,
-                    dice=lesson.dice,
-                    done_at=self._clock(),
+            # A leg that died may have the round done again from the same weights, which gives the same bytes.
+            done = session.scalar(
+                select(RoundDone).where(
+                    RoundDone.run == task.run_id, RoundDone.round == task.round, RoundDone.digest == lesson.digest
                 )
             )
+            if done is None:
+                done = RoundDone(run=task.run_id, round=task.round, digest=lesson.digest)
+                session.add(done)
+            done.entry, done.steps, done.loss, done.dice = index, lesson.steps, lesson.loss, lesson.dice
+            done.done_at = self._clock()
             audit.record(session, "program", "release-update", task.run_id, f"round {task.round} entry {index}")
         return RoundUpdate(weight=weight, metrics=metrics, steps=lesson.steps, ledger_index=index, update=lesson.update)
 

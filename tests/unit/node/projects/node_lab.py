@@ -1,0 +1,171 @@
+"""One hospital's decisions and work over a real hub's handlers, ledger and database; only the network is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from tests.front_door import FrontDoor, studies
+from tests.unit.hub.runs.run_lab import ORIGIN, RunLab
+
+from wardround.contracts.ledger_entry import Entry
+from wardround.contracts.outbound import Message, Reply
+from wardround.contracts.project import Project
+from wardround.federation.engine import RoundTask
+from wardround.foundation.errors import NotAllowed
+from wardround.hub.api.exchange import Exchange
+from wardround.hub.projects import handlers as project_handlers
+from wardround.hub.record.handlers import LedgerDesk
+from wardround.hub.runs import handlers as run_handlers
+from wardround.ledger import store
+from wardround.ledger.mirror import Mirror
+from wardround.node.desk import Desk
+from wardround.node.gateway.errors import HubRefused, HubUnreachable
+from wardround.node.gateway.gateway import checked
+from wardround.node.projects import approval, queries
+from wardround.node.projects.tables import ProjectRow
+from wardround.node.projects.telling import Telling
+from wardround.node.record.entries import SiteEntries
+from wardround.node.record.witness import Witness
+from wardround.node.training.assignment import Assignments
+from wardround.node.training.cohort import EnclavePlace
+from wardround.node.training.learner import Lesson
+from wardround.node.training.participant import NodeParticipant
+
+SITE = "north"
+
+
+class Wire:
+    """The gateway's place: every message goes through its contract to the hub's own handler.
+
+    `cut(message)` may say that the connection broke "before" or "after" the hub did what was asked.
+    """
+
+    def __init__(self, hub: RunLab, site: str) -> None:
+        self.sent: list[Message] = []
+        self.recorded: list[Message] = []
+        self.cut: Callable[[Message], str | None] = lambda _: None
+        self._exchange = Exchange()
+        project_handlers.register(self._exchange)
+        run_handlers.register(self._exchange)
+        LedgerDesk(hub.log).register(self._exchange)
+        self._caller = SimpleNamespace(
+            site=site, actor=f"site:{site}", database=hub.database, objects=hub.objects, now=hub.clock
+        )
+
+    def send(self, message: Message, attachment: bytes = b"", *, patience: float = 0) -> tuple[Reply, bytes]:
+        checked(message, len(attachment), 2**31)
+        when = self.cut(message)
+        if when == "before":
+            raise HubUnreachable("a test")
+        self.sent.append(message)
+        try:
+            answer = cast(Any, self._exchange)._handlers[type(message)](self._caller, message, attachment)
+        except NotAllowed as error:
+            raise HubRefused(str(error), code=error.code) from None
+        if when == "after":
+            raise HubUnreachable("a test")
+        return answer if isinstance(answer, tuple) else (answer, b"")
+
+    def record(self, message: Message, size: int, *, answer_bytes: int | None = None) -> None:
+        checked(message, size, 2**31)
+        self.recorded.append(message)
+
+
+class ToyWorker:
+    """The learning process's place: counts its calls and gives the same lesson each time."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.raises: Exception | None = None
+        self.lesson = Lesson(b"new weights", sha256(b"new weights").hexdigest(), 30, 0.5, 0.25, 13, 4)
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        self.calls.append((function, *arguments))
+        if self.raises is not None:
+            raise self.raises
+        return self.lesson
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
+class NodeLab:
+    def __init__(self, folder: Path, hub: RunLab) -> None:
+        self.hub = hub
+        hub.join(SITE)
+        self.door = FrontDoor(folder)
+        self.clock = self.door.clock
+        self.database = self.door.database
+        self.key = hub.hospitals[SITE].key
+        self.wire = Wire(hub, SITE)
+        gateway = cast(Any, self.wire)
+        self.entries = SiteEntries(SITE, self.key, ORIGIN, gateway)
+        self.mirror = Mirror(self.database, SITE, hub.log.verifier, self.key)
+        self.witness = Witness(self.mirror, hub.log.verifier, gateway, self.clock)
+        self.telling = Telling(self.database, self.entries, gateway, self.clock)
+        self.worker = ToyWorker()
+        place = EnclavePlace("", self.door.objects.root, folder / "volumes")
+        self.assignments = Assignments(SITE, self.database, place, self.mirror, self.clock, threads=1)
+        self.participant = NodeParticipant(
+            self.assignments, cast(Any, self.worker), self.entries, gateway, self.database, self.clock
+        )
+
+    @property
+    def desk(self) -> Desk:
+        home = SimpleNamespace(database=self.database)
+        made = SimpleNamespace(home=home, enclave=self.door.enclave, entries=self.entries, clock=self.clock)
+        return cast(Desk, made)
+
+    def fill(self, patients: int = 2) -> None:
+        for study in studies(patients):
+            self.door.give_study(study)
+        self.door.tick()
+
+    def consider(self, project: Project) -> None:
+        from wardround.node.projects import actions
+
+        with self.database.writing() as session:
+            actions.consider(session, project, at=self.clock())
+
+    def approve(self, project: str) -> int:
+        return approval.approve(self.desk, project, actor="person:controller")
+
+    def catch_up(self) -> None:
+        """The hub publishes a checkpoint; this site mirrors, cosigns and hears of the quorum."""
+        with self.hub.database.writing() as session:
+            self.hub.log.checkpoint(session, self.hub.clock())
+        self.witness.catch_up()
+        with self.hub.database.reading() as session:
+            note = self.hub.log.published(session)
+        assert note is not None
+        self.mirror.observe(note, self.clock())
+
+    def agree(self, project: Project) -> None:
+        """From the hub's submission to a manifest that a quorum cosigned."""
+        self.hub.submit(project)
+        self.consider(project)
+        self.approve(project.id)
+        self.telling.tick()
+        self.catch_up()
+
+    def row(self, project: str) -> ProjectRow:
+        with self.database.reading() as session:
+            return queries.row_of(session, project)
+
+    def ledger(self) -> list[Entry]:
+        """The entries by this site."""
+        with self.hub.database.reading() as session:
+            found = [store.entry(session, index) for index in range(self.hub.log.size(session))]
+        return [entry for entry in found if entry is not None and entry.origin == SITE]
+
+    def close(self) -> None:
+        self.door.close()
+
+
+def task(project: Project, *, round_number: int = 1, digest: str | None = None, total: int | None = None) -> RoundTask:
+    plan = {"project": project.id, "project_digest": digest or project.content_digest()}
+    return RoundTask("glioma-1", "glioma-1.1", round_number, total or project.plan.rounds, plan, b"weights")
