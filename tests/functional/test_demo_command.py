@@ -1,4 +1,4 @@
-"""`wardround demo` as a person meets it: stops cleanly, leaves nothing, and says what is wrong with what it is given."""
+"""`wardround demo` as a person meets it: it stops cleanly, leaves nothing, and names what is wrong with its input."""
 
 from __future__ import annotations
 

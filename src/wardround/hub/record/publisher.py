@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,8 +17,8 @@ from wardround.ledger import tables
 from wardround.ledger.log import Log
 from wardround.ledger.quorum import is_quorum
 
-SHARED_AFTER = timedelta(seconds=2)
-"""How long a quorum's cosignatures wait for those of the other sites before they are shared with all."""
+ASKED_AGAIN_AFTER = timedelta(seconds=2)
+"""How long a site that lacks something isn't reminded, once it has nothing of the kind in its queue."""
 
 
 class Publisher:
@@ -28,49 +28,49 @@ class Publisher:
         self._database = database
         self._log = log
         self._clock = clock
-        self._seen: tuple[int, int] = (0, 0)
-        self._seen_at = clock()
-        self._shared: tuple[int, int] = (0, 0)
+        self._asked: dict[str, tuple[tuple[int, int], datetime]] = {}
 
     def tick(self) -> int | None:
-        """Sign a checkpoint if there is something new, else share what cosignatures came; returns its size, or None.
+        """Sign a checkpoint if there is something new, and ask the sites that lack something of the newest one.
 
-        A site that hasn't reported on an earlier request isn't asked again: it will mirror up to the newest anyway.
+        A site lacks something while it hasn't cosigned the newest checkpoint, and then until it was asked once more
+        with the cosignatures of all who signed, so that it knows a quorum too. Returns the size that sites were
+        asked about, or None if none was.
         """
         with self._database.reading() as session:
             size = self._log.size(session)
             if size == 0:
                 return None
             signed = session.scalar(select(tables.checkpoints.c.size).where(tables.checkpoints.c.size == size))
-            cosigned = (size, len(self._log.cosigned(session, size)))
-            wanted = len(members(session))
-        if signed is None:
-            with self._database.writing() as session:
-                size = self._log.size(session)
-                self._log.checkpoint(session, self._clock())
-                self._ask(session, size)
-            return size
-        if self._is_due(cosigned, wanted):
-            with self._database.writing() as session:
-                self._ask(session, size)
-            self._shared = cosigned
-            return size
-        return None
+            lacking = self._lacking(session, size)
+        if signed is not None and not lacking:
+            return None
+        with self._database.writing() as session:
+            size = self._log.size(session)
+            self._log.checkpoint(session, self._clock())
+            state = (size, len(self._log.cosigned(session, size)))
+            lacking = self._lacking(session, size)
+            for site in lacking:
+                enqueue(session, site, WitnessCheckpoint(size=size), now=self._clock())
+        self._asked |= dict.fromkeys(lacking, (state, self._clock()))
+        return size
 
-    def _is_due(self, cosigned: tuple[int, int], wanted: int) -> bool:
-        """Whether the sites should fetch the checkpoint again to see each other's cosignatures on it."""
-        if cosigned != self._seen:
-            self._seen, self._seen_at = cosigned, self._clock()
-        if cosigned == self._shared or not is_quorum(cosigned[1], wanted):
-            return False
-        return cosigned[1] >= wanted or self._clock() - self._seen_at >= SHARED_AFTER
-
-    def _ask(self, session: Session, size: int) -> None:
+    def _lacking(self, session: Session, size: int) -> list[str]:
+        wanted = members(session)
+        cosigned = self._log.cosigned(session, size)
         busy = set(
             session.scalars(
                 select(QueuedTask.site).where(QueuedTask.kind == "witness-checkpoint", QueuedTask.state == "queued")
             )
         )
-        for site in members(session):
-            if site not in busy:
-                enqueue(session, site, WitnessCheckpoint(size=size), now=self._clock())
+        return [site for site in wanted if site not in busy and self._is_due(site, size, cosigned, len(wanted))]
+
+    def _is_due(self, site: str, size: int, cosigned: frozenset[str], wanted: int) -> bool:
+        (asked_size, known), at = self._asked.get(site, ((0, 0), self._clock() - ASKED_AGAIN_AFTER))
+        if asked_size != size:
+            return True
+        rested = self._clock() - at >= ASKED_AGAIN_AFTER
+        if site not in cosigned:
+            return rested
+        everyone = len(cosigned) >= wanted
+        return known < len(cosigned) and is_quorum(len(cosigned), wanted) and (everyone or rested)
