@@ -15,6 +15,10 @@ PROGRAMS = (ROOT / "src/wardround/hub", ROOT / "src/wardround/node")
 NOT_WORDS = {"migrations"}
 """Folders whose name is the tool's, not ours."""
 
+CODE = ("src/wardround", ".")
+"""Where a page's paths begin."""
+DECISIONS = [page.relative_to(ROOT) for page in (ROOT / "docs/explanation/adr").glob("*.md")]
+
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
@@ -113,6 +117,13 @@ def test_folders_of_the_programs_are_words_of_the_glossary() -> None:
     }
     unknown = {name for name in folders - NOT_WORDS if not words & {name, name.removesuffix("s")}}
     assert unknown == set()
+
+
+@pytest.mark.parametrize("page", ["SECURITY.md", "CONTRIBUTING.md", *sorted(str(p) for p in DECISIONS)])
+def test_code_that_a_page_names_is_there(page: str) -> None:
+    text = FENCE.sub("", (ROOT / page).read_text(encoding="utf-8"))
+    named = set(re.findall(r"`([a-z_]+(?:/[a-z_]+)+\.py)`", text))
+    assert {name for name in named if not any((ROOT / base / name).is_file() for base in CODE)} == set()
 
 
 def test_the_decisions_are_numbered_and_listed() -> None:
