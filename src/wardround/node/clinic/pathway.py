@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import select
@@ -25,6 +26,8 @@ from wardround.node.receive.clinical import ClinicalStudy
 _log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
+PACS_PAUSE = timedelta(seconds=5)
+"""How long a PACS that didn't answer is left alone."""
 Studies = Callable[[], Sequence[ClinicalStudy]]
 
 
@@ -60,7 +63,7 @@ class Pathway:
         self._clock = clock
         self._threads = threads
         self._warmed: set[str] = set()
-        self._pacs_away = False
+        self._pacs_away_until: datetime | None = None
 
     def tick(self) -> int:
         """Enlist new studies, read those that wait, deliver what was read; returns how many steps were taken."""
@@ -81,7 +84,7 @@ class Pathway:
             else:
                 self._read(line, study)
             steps += 1
-        if self._pacs is not None:
+        if self._pacs is not None and (self._pacs_away_until is None or self._clock() >= self._pacs_away_until):
             for line in self._lines(ReadingState.READ):
                 if not self._deliver(line, self._pacs):
                     break
@@ -162,15 +165,15 @@ class Pathway:
         try:
             report = send([self._results / line.result], pacs, self._calling_ae)
         except (PeerUnreachable, AssociationRefused):
-            if not self._pacs_away:
+            if self._pacs_away_until is None:
                 _log.warning("results wait: the PACS doesn't take them now")
-            self._pacs_away = True
+            self._pacs_away_until = self._clock() + PACS_PAUSE
             return False
         except (Refused, OSError) as error:
             _log.error("a result could not be sent: %s", type(error).__name__)
             self._settle(line, ReadingState.FAILED, reason="result-lost")
             return True
-        self._pacs_away = False
+        self._pacs_away_until = None
         if not report.complete:
             self._retry(line, "pacs-refused")
             return True
