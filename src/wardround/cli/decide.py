@@ -107,11 +107,16 @@ def deploy(
 ) -> None:
     """Take a registered model into shadow use here; needs the hub for its package."""
     from wardround.foundation.audit import operator
+    from wardround.foundation.errors import NotAllowed
+    from wardround.learning.bundle import BundleRefused
     from wardround.node.desk import Desk
     from wardround.node.home import NodeHome
 
     desk = Desk(NodeHome(home))
-    desk.deployments.deploy(model, pathway, actor=operator())
+    try:
+        desk.deployments.deploy(model, pathway, actor=operator())
+    except BundleRefused as error:
+        raise NotAllowed(f"the hub's package of {model[:12]} can't be used here: {error}") from None
     desk.close()
     typer.echo(f"Model {model[:12]} is in shadow use on {pathway}: results are marked as not for diagnostic use.")
 

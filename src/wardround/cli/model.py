@@ -39,19 +39,24 @@ def export(
     home: Path = HOME,
 ) -> None:
     """Write a registered model to a folder as a MONAI Bundle."""
-    from wardround.foundation.errors import Conflict
+    from wardround.foundation.errors import Conflict, WardroundError
     from wardround.hub.home import HubHome
     from wardround.hub.registry.queries import model_of
     from wardround.learning.archive import unpack
+    from wardround.learning.bundle import BundleRefused
 
     if target.exists():
         raise Conflict(f"{target} is there already; name a new folder")
     opened = HubHome(home)
     with opened.database.reading() as session:
         row = model_of(session, model)
-    unpack(opened.objects.get(row.archive), target)
+    archive = opened.objects.get(row.archive)
     opened.close()
-    typer.echo(f"Wrote {row.package} {row.digest[:12]} to {target}")
+    try:
+        unpack(archive, target)
+    except BundleRefused as error:
+        raise WardroundError(f"the hub's package can't be written: {error}") from None
+    typer.echo(f"Wrote {row.package} {row.digest[:12]} to {target}. Next: wardround model score {target} --data FOLDER")
 
 
 @app.command()

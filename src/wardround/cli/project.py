@@ -62,18 +62,31 @@ def template(
     """Print a project to start from, as JSON."""
     from datetime import timedelta
 
+    from pydantic import TypeAdapter, ValidationError
+
+    from wardround.contracts.base import ProjectId
     from wardround.contracts.cohort_query import CohortQuestion
     from wardround.contracts.project import Leaving, Project
     from wardround.contracts.run_plan import RunPlan
     from wardround.foundation.clock import now
-    from wardround.learning.bundle import bundle_digest, packaged, read_bundle
+    from wardround.foundation.errors import NotFound
+    from wardround.learning.bundle import BundleRefused, bundle_digest, packaged, read_bundle
 
-    directory = packaged(package)
+    try:
+        TypeAdapter(ProjectId).validate_python(name)
+        directory = packaged(package)
+        tuned = read_bundle(directory).setting(setting)
+    except ValidationError:
+        raise typer.BadParameter(
+            f"{name!r} can't be a project's name: 2 to 40 lower-case letters, digits and hyphens, a letter first"
+        ) from None
+    except BundleRefused as error:
+        raise NotFound(str(error)) from None
     plan = RunPlan(
         package=package,
         package_digest=bundle_digest(directory),
         setting=setting,
-        rounds=rounds or read_bundle(directory).setting(setting).rounds,
+        rounds=rounds or tuned.rounds,
         quorum=sites // 2 + 1,
     )
     project = Project(

@@ -18,16 +18,21 @@ def start(project: str = typer.Argument(..., help="An approved project."), home:
 
     from wardround.foundation.audit import operator
     from wardround.foundation.clock import now
+    from wardround.foundation.errors import NotFound
     from wardround.hub.home import HubHome
     from wardround.hub.projects import queries
     from wardround.hub.runs import actions
+    from wardround.learning.bundle import BundleRefused
     from wardround.learning.initial import initial_weights
 
     opened = HubHome(home)
     with opened.database.reading() as session:
         actions.check_may_start(session, project)
         plan = queries.project_of(session, project).plan
-    initial = opened.objects.put(initial_weights(plan.package, plan.setting, plan.seed))
+    try:
+        initial = opened.objects.put(initial_weights(plan.package, plan.setting, plan.seed))
+    except BundleRefused as error:
+        raise NotFound(f"this hub can't begin {project}: {error}") from None
     with opened.database.writing() as session:
         run = actions.start(
             session,

@@ -1,0 +1,289 @@
+"""Each command says what it did and what comes next; what can't be done is one line with its mend."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from tests.federation_lab import HubLab
+from typer.main import get_command
+
+from wardround.cli.main import build, run
+from wardround.contracts.cohort_query import Count
+from wardround.contracts.ledger_entry import Approval
+from wardround.contracts.outbound import ProjectDecision
+from wardround.contracts.project import Project
+from wardround.foundation.clock import now
+from wardround.hub.projects import actions as hub_projects
+from wardround.hub.tasks.tables import QueuedTask
+from wardround.ledger.envelope import sign_entry
+from wardround.ledger.log import Log
+from wardround.node.home import NodeHome
+from wardround.node.projects import actions as node_projects
+
+
+class Ended:
+    """What a command came to."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def wardround(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Run a command in this process."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def command(*arguments: object, code: int = 0) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["wardround", *map(str, arguments)])
+        ended: object = 0
+        try:
+            run()
+        except SystemExit as end:
+            ended = end.code or 0
+        told = capsys.readouterr()
+        assert ended == code, told.out + told.err
+        if code == 1 and told.err:
+            assert told.err.startswith("wardround: ") and told.err.count("\n") == 1, told.err
+        return Ended(int(str(ended)), told.out, told.err)
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubLab]:
+    made = HubLab(tmp_path_factory.mktemp("federation"))
+    made.start()
+    made.node("north").close()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def hub(lab: HubLab) -> Path:
+    return lab.home.path
+
+
+@pytest.fixture(scope="module")
+def node(lab: HubLab) -> Path:
+    return lab.folder / "north"
+
+
+def created(wardround, hub: Path, folder: Path, name: str) -> Project:  # type: ignore[no-untyped-def]
+    told = wardround("project", "template", name, "--sites", 1)
+    (folder / "project.json").write_text(told.out)
+    wardround("project", "create", folder / "project.json", "--home", hub)
+    return Project.model_validate_json(told.out)
+
+
+def approved(lab: HubLab, project: Project) -> None:
+    """The node's answer, put where it would have come in."""
+    home = NodeHome(lab.folder / "north")
+    log = Log(lab.home.ledger_origin, lab.home.ledger_key)
+    digest = project.content_digest()
+    entry = Approval(origin="north", at=now(), project=project.id, project_digest=digest)
+    with lab.home.database.writing() as session:
+        index = log.append(session, sign_entry(entry, home.ledger_key, lab.home.ledger_origin))
+        told = ProjectDecision(
+            project=project.id, project_digest=digest, approved=True, entry=index, people=Count(about=None)
+        )
+        hub_projects.take_decision(session, "north", told, at=now())
+
+
+def test_a_researchers_project(wardround, hub: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    project = created(wardround, hub, tmp_path, "reading-aid")
+    again = wardround("project", "create", tmp_path / "project.json", "--home", hub)
+    assert f"Drafted reading-aid: {project.cohort.in_words()}." in again.out
+    assert "project count reading-aid" in again.out and "project submit" in again.out
+    counted = wardround("project", "count", "reading-aid", "--home", hub, "--wait", 0)
+    assert "north" in counted.out and "no answer yet" in counted.out
+    submitted = wardround("project", "submit", "reading-aid", "--home", hub)
+    assert "Submitted to north" in submitted.out and "node approve reading-aid" in submitted.out
+    assert "is submitted" in wardround("project", "submit", "reading-aid", "--home", hub, code=1).err
+    assert "can't be edited" in wardround("project", "create", tmp_path / "project.json", "--home", hub, code=1).err
+    shown = wardround("project", "show", "reading-aid", "--home", hub)
+    assert f"{project.title} (submitted)" in shown.out
+
+
+def test_what_a_project_file_cant_be(wardround, hub: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "p.json"
+    assert "can't be read" in wardround("project", "create", file, "--home", hub, code=1).err
+    file.write_text("{not json")
+    assert "neither JSON nor TOML" in wardround("project", "create", file, "--home", hub, code=1).err
+    document = json.loads(wardround("project", "template", "good-name").out)
+    document["plan"]["rounds"] = 0
+    file.write_text(json.dumps(document))
+    assert "plan.rounds: Input should be greater" in wardround("project", "create", file, "--home", hub, code=1).err
+    assert "2 to 40 lower-case" in wardround("project", "template", "Bad Name", code=2).err
+    for option, value in (("--package", "nope"), ("--setting", "nope")):
+        assert "nope" in wardround("project", "template", option, value, code=1).err
+
+
+def test_a_run_from_start_to_stop(wardround, lab: HubLab, hub: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert "there is no run" in wardround("run", "show", "nothing", "--home", hub, code=1).err
+    assert "wardround run start PROJECT" in wardround("run", "list", "--home", hub).out
+    project = created(wardround, hub, tmp_path, "to-run")
+    assert "submit it first" in wardround("run", "start", "to-run", "--home", hub, code=1).err
+    wardround("project", "submit", "to-run", "--home", hub)
+    assert "needs 1 approving sites and has 0 (none)" in wardround("run", "start", "to-run", "--home", hub, code=1).err
+    approved(lab, project)
+    assert "north: approved, ledger entry" in wardround("project", "show", "to-run", "--home", hub).out
+    assert "wardround run show to-run-1" in wardround("run", "start", "to-run", "--home", hub).out
+    assert (
+        "run to-run-1 of project to-run is not over" in wardround("run", "start", "to-run", "--home", hub, code=1).err
+    )
+    shown = wardround("run", "show", "to-run-1", "--home", hub).out
+    assert "gathering" in shown and "waits for a quorum of sites" in shown
+    stopped = wardround("run", "stop", "to-run-1", "--reason", "wrong plan", "--home", hub)
+    assert "Run to-run-1 is stopped after round 0" in stopped.out
+    assert "to-run-1  stopped  round 0  wrong plan" in wardround("run", "list", "--home", hub).out
+    assert "can't become stopped" in wardround("run", "stop", "to-run-1", "--home", hub, code=1).err
+    with lab.home.database.reading() as session:
+        kinds = [task.kind for task in session.query(QueuedTask).filter(QueuedTask.site == "north")]
+    assert "end-run" in kinds, "the sites are told"
+
+
+def test_a_data_controllers_decisions(wardround, lab: HubLab, hub: Path, node: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert "No project was put before this hospital" in wardround("node", "projects", "--home", node).out
+    assert "no project to-decide" in wardround("node", "approve", "to-decide", "--home", node, code=1).err
+    project = created(wardround, hub, tmp_path, "to-decide")
+    home = NodeHome(node)
+    with home.database.writing() as session:
+        node_projects.consider(session, project, at=now())
+    home.close()
+    shown = wardround("node", "projects", "--home", node).out
+    assert "to-decide: waiting, with this hospital's data controller" in shown
+    for leaving in project.leaves:
+        assert f"Leaves:  {leaving.kind}, at most {leaving.largest_bytes:,} bytes" in shown
+    assert "has 0 patients here" in wardround("node", "approve", "to-decide", "--home", node, code=1).err
+    free_text = ("node", "refuse", "to-decide", "--reason", "Mr Doe said no", "--home", node)
+    assert "no free text leaves" in wardround(*free_text, code=2).err
+    refused = wardround("node", "refuse", "to-decide", "--reason", "not-lawful-here", "--home", node)
+    assert "Refused to-decide: not-lawful-here" in refused.out
+    assert "was refused here already" in wardround("node", "approve", "to-decide", "--home", node, code=1).err
+
+
+def test_an_engineers_and_a_wards_commands(wardround, node: Path) -> None:  # type: ignore[no-untyped-def]
+    assert "enclave: 0 patients" in wardround("node", "intake", "--home", node).out
+    assert "arrived" in wardround("node", "worklist", "--home", node).out
+    refused = wardround("node", "deploy", "f" * 64, "--home", node, code=1)
+    assert "wardround model list" in refused.err and "wardround ledger verify" in refused.err
+
+
+def test_models_and_what_they_cant_be(wardround, hub: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert "wardround run start PROJECT" in wardround("model", "list", "--home", hub).out
+    unknown = wardround("model", "export", "0" * 64, tmp_path / "new", "--home", hub, code=1)
+    assert "wardround model list" in unknown.err
+    there = wardround("model", "export", "0" * 64, tmp_path, "--home", hub, code=1)
+    assert "name a new folder" in there.err
+    wardround("model", "score", tmp_path / "none", "--data", tmp_path, code=1)
+
+
+def test_the_ledger_on_either_side(wardround, hub: Path, node: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    shown = wardround("ledger", "show", "--home", hub).out
+    assert "member" in shown and "north" in shown
+    assert "neither a hub's nor a node's home" in wardround("ledger", "show", "--home", tmp_path, code=1).err
+    for home in (hub, node):
+        told = wardround("ledger", "verify", "--home", home)
+        assert "Everything holds" in told.out and "not yet a quorum" in told.out
+        found = json.loads(wardround("ledger", "verify", "--home", home, "--json").out)
+        assert found["problems"] == [] and found["quorum_met"] is False
+
+
+HUB_COMMANDS = [
+    ("project", "count", "p"),
+    ("project", "submit", "p"),
+    ("project", "show", "p"),
+    ("run", "start", "p"),
+    ("run", "show", "r"),
+    ("run", "stop", "r"),
+    ("run", "list"),
+    ("model", "list"),
+    ("model", "export", "0" * 64, "new"),
+]
+NODE_COMMANDS = [
+    ("node", "projects"),
+    ("node", "approve", "p"),
+    ("node", "refuse", "p", "--reason", "no-reason"),
+    ("node", "intake"),
+    ("node", "deploy", "0" * 64),
+    ("node", "worklist"),
+    ("node", "egress"),
+]
+
+
+@pytest.mark.parametrize("arguments", HUB_COMMANDS + NODE_COMMANDS, ids=lambda arguments: " ".join(arguments[:2]))
+def test_a_wrong_home_is_one_line_with_the_mend(wardround, tmp_path: Path, arguments: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+    told = wardround(*arguments, "--home", tmp_path / "nowhere", code=1)
+    assert "isn't a" in told.err and "`wardround" in told.err
+
+
+@pytest.mark.parametrize("arguments", HUB_COMMANDS[:6], ids=lambda arguments: " ".join(arguments[:2]))
+def test_an_unknown_name_is_one_line_that_says_what_there_is(wardround, hub: Path, arguments: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+    told = wardround(*arguments, "--home", hub, code=1)
+    assert "known: " in told.err
+
+
+def commands(group: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    if hasattr(group, "commands"):
+        for name, command in group.commands.items():
+            yield from commands(command, (*path, name))
+
+
+@pytest.mark.parametrize("path", list(commands(get_command(build([])))), ids=lambda path: " ".join(path) or "wardround")
+def test_every_command_has_help(wardround, path: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+    told = wardround(*path, "--help")
+    assert told.out.strip().startswith("Usage: wardround")
+    assert len(told.out.splitlines()) > 4
+
+
+LIGHT = """
+import sys
+from wardround.cli.main import run
+hub, node = sys.argv[1:]
+for line in (
+    "project count light --wait 0", "project show light", "project submit light", "run list", "run show light-1",
+    "run stop light-1", "model list", "model export 00000000 new", "ledger show", "ledger verify",
+):
+    sys.argv = ["wardround", *line.split(), "--home", hub]
+    try:
+        run()
+    except SystemExit:
+        pass
+for line in (
+    "projects", "approve light", "refuse light --reason no-reason", "intake", "worklist", "egress", "deploy 00000000",
+):
+    sys.argv = ["wardround", "node", *line.split(), "--home", node]
+    try:
+        run()
+    except SystemExit:
+        pass
+sys.argv = ["wardround", "project", "template"]
+try:
+    run()
+except SystemExit:
+    pass
+heavy = {"torch", "monai", "nvflare"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+
+
+def test_only_what_needs_it_loads_torch(hub: Path, node: Path) -> None:
+    environment = {**os.environ, "COLUMNS": "100"}
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT, hub, node],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
