@@ -55,6 +55,7 @@ class RunDriver:
         self._address = address
         self._registration = registration
         self._clock = clock
+        self._asked: dict[str, frozenset[str]] = {}
 
     def tick(self) -> None:
         """One step of every run under way. A run whose step fails holds up no other; the last failure is raised."""
@@ -126,6 +127,7 @@ class RunDriver:
                 quorum=plan.quorum,
                 gather_seconds=GATHER_SECONDS,
             )
+        self._asked[request.leg_id] = frozenset(sites)
         self._engine.start_leg(request)
 
     def _watch(self, run_id: str) -> None:
@@ -140,6 +142,7 @@ class RunDriver:
             self._interrupt(run_id, legs[-1], "the hub was restarted")
             return
         if not status.state.over:
+            self._part_from_revoked(run_id, status.leg_id)
             return
         if status.state is not LegState.FINISHED:
             self._interrupt(run_id, legs[-1], status.reason or str(status.state))
@@ -150,6 +153,16 @@ class RunDriver:
             leg = session.get_one(LegRow, legs[-1].id)
             actions.close_leg(session, leg, state="finished", reason=status.reason, at=at)
             self._begin_comparison(session, run, status.reason)
+
+    def _part_from_revoked(self, run_id: str, leg_id: str) -> None:
+        """Give a leg up that a site was asked into which may no longer take part; the next one does without it.
+
+        The engine knows no revocation: within a leg it would go on offering the site each aggregate.
+        """
+        with self._database.reading() as session:
+            allowed = queries.sites_to_ask(session, session.get_one(RunRow, run_id))
+        if self._asked.get(leg_id, frozenset()) - set(allowed):
+            self._engine.abort(leg_id, "a site was revoked")
 
     def _interrupt(self, run_id: str, leg: LegRow | None, reason: str) -> None:
         at = self._clock()

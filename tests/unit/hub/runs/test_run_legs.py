@@ -169,6 +169,33 @@ def test_a_site_that_is_shut_out_costs_the_run_its_quorum(lab: RunLab) -> None:
     assert lab.hospitals["south"].rounds == []
 
 
+def test_a_site_that_is_shut_out_in_a_leg_is_left_out_of_the_next(lab: RunLab) -> None:
+    run = lab.ready("north", "south", "west")
+    given_up = threading.Event()
+    north, west = lab.hospitals["north"], lab.hospitals["west"]
+
+    def shut_west_out(_hospital: Hospital, _task: RoundTask) -> None:
+        north.before = None
+        lab.revoke("west")
+        assert given_up.wait(30), "the leg that west was asked into goes on"
+
+    north.before = shut_west_out
+    north.abort = lambda _leg, _reason: given_up.set()  # type: ignore[method-assign]
+    for _ in range(600):
+        lab.driver.tick()
+        if lab.state(run) is not RunState.RUNNING and lab.state(run) is not RunState.GATHERING:
+            break
+        if (leg := lab.leg(run)) is not None:
+            lab.engine.wait(leg, 0.05)
+    with lab.database.reading() as session:
+        found_legs = queries.legs(session, run)
+        rounds = [queries.round_sites(session, run, number) for number in (1, 2)]
+    assert [leg.state for leg in found_legs] == ["failed", "finished"]
+    assert "revoked" in found_legs[0].reason
+    assert [{site.site for site in found if site.state == "taken"} for found in rounds] == [{"north", "south"}] * 2
+    assert all(number == 1 for number in west.rounds)
+
+
 def test_a_run_needs_its_quorum_of_members_that_approved(lab: RunLab) -> None:
     asked = project()
     lab.join("north", "south")
