@@ -21,17 +21,18 @@ test: check system ## Static checks, then all tests (PYTEST_ARGS="-k ledger" pic
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/.wardround-dev ## Format, lint, types, import directions
-	@$(BIN)/ruff format --check src tests benchmarks
-	@$(BIN)/ruff check src tests benchmarks
+	@$(BIN)/ruff format --check src tests docs benchmarks
+	@$(BIN)/ruff check src tests docs benchmarks
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
 fix: $(VENV)/.wardround-dev ## Mend format and what lint can mend
-	@$(BIN)/ruff format src tests benchmarks
-	@$(BIN)/ruff check --fix src tests benchmarks
+	@$(BIN)/ruff format src tests docs benchmarks
+	@$(BIN)/ruff check --fix src tests docs benchmarks
 
 bench: $(VENV)/.wardround-dev ## Every benchmark, the quick way (ARGS="--json out.json")
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script --quick $(ARGS) || exit 1; done
+	@shopt -s nullglob; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script --quick $(ARGS) || exit 1; done; \
+	echo "Done. What each measures stands in benchmarks/README.md"
 
 docs: $(VENV)/.wardround-dev ## Write the reference pages (commands, settings, states) from the code
 	@$(BIN)/python -m docs.reference

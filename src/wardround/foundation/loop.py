@@ -15,10 +15,23 @@ PAUSE_AFTER_FAILURE = 2.0
 
 
 class Loop:
-    """Calls each tick in turn until stopped; a tick that fails is logged and called again later."""
+    """Calls each tick in turn until stopped; a tick that fails is logged and called again later.
 
-    def __init__(self, name: str, ticks: Sequence[Callable[[], object]], *, close: Callable[[], None] | None = None):
+    Args:
+        pause: seconds between two rounds of ticks.
+        close: called once after the last tick.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ticks: Sequence[Callable[[], object]],
+        *,
+        pause: float = PAUSE,
+        close: Callable[[], None] | None = None,
+    ) -> None:
         self._name = name
+        self._pause = pause
         self._ticks = ticks
         self._close = close
         self._stopping = threading.Event()
@@ -36,9 +49,9 @@ class Loop:
             self._close()
 
     def _run(self) -> None:
-        pause = PAUSE
+        pause = self._pause
         while not self._stopping.wait(pause):
-            pause = PAUSE
+            pause = self._pause
             for tick in self._ticks:
                 try:
                     tick()

@@ -26,7 +26,7 @@ from wardround.node.membership.actions import renew, renewal_is_due
 
 LOG = logging.getLogger(__name__)
 POLL_SECONDS = 25.0
-OUTBOX_LOOKED_AT_EVERY = 0.05
+OUTBOX_LOOKED_AT_EVERY = 0.1
 RENEWAL_TRIED_EVERY = timedelta(minutes=1)
 TASKS_AT_ONCE = 8
 LAST_TASKS_GET = 2.0
