@@ -87,8 +87,11 @@ class Deployments:
             return row.id
 
     def _check_registered(self, digest: str) -> None:
+        state = self._mirror.state()
+        if state.forked is not None:
+            raise NotAllowed("the ledger forked; no model is taken into use until a person has looked")
         with self._database.reading() as session:
-            verified = self._mirror.state().verified
+            verified = state.verified
             for index in range(verified - 1, -1, -1):
                 entry = store.entry(session, index)
                 if isinstance(entry, Model) and entry.digest == digest:

@@ -117,7 +117,7 @@ class Legs:
             port=port,
             hub_name=HUB_NAME,
             participant_port=self._port_file,
-            on_refusal=lambda refusal: self._refused(task.run, refusal),
+            on_refusal=lambda refusal: self.record_refusal(task.run, refusal),
         )
         with self._lock:
             self._seats[task.run] = _Seat(task, relay, site, certificate)
@@ -146,7 +146,7 @@ class Legs:
             seat.site.stop()
             seat.relay.stop()
 
-    def _refused(self, run: str, refusal: JobRefusal) -> None:
+    def record_refusal(self, run: str, refusal: JobRefusal) -> None:
         """A job that this site's policy forbids: on the record here, and told to the hub."""
         with self._home.database.writing() as session:
             audit.record(session, "program", "refuse-job", run, refusal.reason)
