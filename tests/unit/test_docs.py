@@ -19,9 +19,6 @@ CODE = ("src/wardround", ".")
 """Where a page's paths begin."""
 DECISIONS = [page.relative_to(ROOT) for page in (ROOT / "docs/explanation/adr").glob("*.md")]
 
-SELF_EXPLAINING = {("project count", "--wait")}
-"""Options that may do without a text."""
-
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
@@ -57,8 +54,7 @@ def test_every_command_and_option_says_what_it_is_for(generated: dict[str, str])
         assert command.help, f"wardround {words} has no docstring"
         section = page.split(f"### wardround {words}\n", 1)[1].split("\n### ", 1)[0]
         for parameter in command.params:
-            told = parameter.help or (words, parameter.opts[0]) in SELF_EXPLAINING
-            assert told, f"wardround {words}: {parameter.opts[0]} has no help"
+            assert parameter.help, f"wardround {words}: {parameter.opts[0]} has no help"
             assert any(f"`{name}`" in section for name in (*parameter.opts, str(parameter.name).upper()))
 
 

@@ -133,6 +133,10 @@ def egress(
     table.add_section()
     table.add_row("all", f"{sum(line.messages for line in by_kind)}", f"{everything:,}", "", "")
     console.print(table)
+    if any(line.kind == "run-update" for line in by_kind):
+        console.print(
+            "An update travels within the engine's traffic; its bytes are in the total once.", highlight=False
+        )
     if rows:
         table = Table("at (UTC)", "kind", "project", "bytes", "outcome", "SHA-256 of the body")
         for row in rows:

@@ -108,7 +108,11 @@ def template(
 
 
 @app.command()
-def count(project: str = PROJECT, home: Path = HOME, wait: float = typer.Option(30, "--wait", min=0)) -> None:
+def count(
+    project: str = PROJECT,
+    home: Path = HOME,
+    wait: float = typer.Option(30, "--wait", min=0, help="Seconds to wait for the answers."),
+) -> None:
     """Ask every site how many people the project's question finds; below 10 is never told."""
     import time
 
