@@ -56,7 +56,7 @@ def run() -> None:
     from wardround.foundation.errors import WardroundError
 
     try:
-        build(sys.argv[1:])()
+        build(sys.argv[1:])(prog_name="wardround")
     except WardroundError as error:
         sys.stderr.write(f"wardround: {error}\n")
         raise SystemExit(1) from None
