@@ -8,6 +8,7 @@ from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotAllowed, Unreachable
+from wardround.learning.bundle import BundleRefused, bundle_digest, packaged
 from wardround.ledger.mirror import Mirror
 from wardround.node.projects import queries
 from wardround.node.training.cohort import Cohort, EnclavePlace
@@ -50,7 +51,8 @@ class Assignments:
         """What may be learned from for that edition of a project.
 
         Raises:
-            NotAllowed: `not-approved`, `expired`, `no-manifest`; `ledger-forked`, the hub's ledger contradicts itself.
+            NotAllowed: `not-approved`, `expired`, `no-manifest`; `package-differs`, the model package that is installed
+                here isn't the one that was approved; `ledger-forked`, the hub's ledger contradicts itself.
             ManifestNotSettled: the hub could still take the manifest back unseen.
         """
         if self._mirror.state().forked is not None:
@@ -59,6 +61,7 @@ class Assignments:
             row = queries.check_may_work(session, project, digest, today=self._clock().date())
             plan = queries.project_of(row).plan
             cases = tuple(study.case for study in queries.manifest(session, project))
+        self._check_package(plan)
         if row.manifest is None:
             raise NotAllowed("the manifest isn't on the ledger yet", code="no-manifest")
         # Where this site's own copy has it; the place that the hub told counts for nothing.
@@ -72,3 +75,17 @@ class Assignments:
             manifest=manifest,
             threads=self._threads,
         )
+
+    @staticmethod
+    def _check_package(plan: RunPlan) -> None:
+        """What runs here is this installation's own package: it has to be the one whose digest was approved."""
+        try:
+            installed = bundle_digest(packaged(plan.package))
+        except BundleRefused as error:
+            raise NotAllowed(f"no model package {plan.package} is installed here", code="no-package") from error
+        if installed != plan.package_digest:
+            raise NotAllowed(
+                f"{plan.package} as installed here isn't the package that was approved; install the same version of "
+                "Wardround at the hub and here, and submit the project anew",
+                code="package-differs",
+            )

@@ -36,6 +36,7 @@ from wardround.hub.sites.tables import Site
 from wardround.hub.tasks.actions import report
 from wardround.hub.tasks.tables import QueuedTask
 from wardround.learning.arrays import from_bytes, to_bytes
+from wardround.learning.bundle import bundle_digest, packaged
 from wardround.ledger import store
 from wardround.ledger.envelope import sign_entry
 from wardround.ledger.log import Log
@@ -43,6 +44,7 @@ from wardround.ledger.note import SignatureType, Verifier
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ORIGIN = "wardround/testing"
+PACKAGE = "brain-mri-glioma"
 START = to_bytes({"w": np.zeros(2, dtype=np.float32)})
 Step = Callable[["Hospital", RoundTask], None]
 
@@ -52,14 +54,15 @@ def weights(value: float) -> bytes:
 
 
 def project(name: str = "glioma", **plan: object) -> Project:
-    asked: dict[str, object] = {"rounds": 2, "quorum": 2, "deadline_seconds": 30, **plan}
+    package = {"package": PACKAGE, "package_digest": bundle_digest(packaged(PACKAGE))}
+    asked: dict[str, object] = {**package, "rounds": 2, "quorum": 2, "deadline_seconds": 30, **plan}
     return Project(
         id=name,
         title="Find gliomas",
         purpose="To find them sooner",
         researcher="R. Searcher",
         cohort=CohortQuestion(modality="MR"),
-        plan=RunPlan.model_validate({"package": "brain-mri-glioma", "package_digest": "a" * 64, **asked}),
+        plan=RunPlan.model_validate(asked),
         leaves=(),
         ends=date(2030, 1, 1),
     )

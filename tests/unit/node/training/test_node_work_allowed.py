@@ -85,6 +85,22 @@ def test_work_on_another_edition_is_refused(lab: NodeLab) -> None:
     assert refusals(lab, project(rounds=500).content_digest()) == {"not-approved"}
 
 
+@pytest.mark.parametrize(
+    ("package", "code"),
+    [
+        ({"package_digest": "a" * 64}, "package-differs"),
+        ({"package": "of-another-installation", "package_digest": "a" * 64}, "no-package"),
+    ],
+)
+def test_work_with_another_package_than_was_approved_is_refused(
+    lab: NodeLab, package: dict[str, object], code: str
+) -> None:
+    asked = project(**package)
+    lab.fill()
+    lab.agree(asked)
+    assert refusals(lab, asked.content_digest()) == {code}
+
+
 def test_work_after_the_projects_end_is_refused(lab: NodeLab) -> None:
     lab.fill()
     lab.agree(ASKED)
