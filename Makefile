@@ -6,7 +6,7 @@ BIN := $(abspath $(VENV))/bin
 TORCH := torch==2.13.0
 ARGS ?=
 PYTEST_ARGS ?=
-DEBIAN := dcmtk dicom3tools orthanc postgresql
+DEBIAN := dcmtk dicom3tools postgresql
 
 .PHONY: help demo test check fix bench docs system clean
 .DEFAULT_GOAL := help
