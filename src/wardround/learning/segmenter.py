@@ -64,6 +64,7 @@ class Segmenter:
         self.setting = self.bundle.setting(setting)
         torch.set_num_threads(threads)
         self._module = network.build(self.bundle.network)
+        self._kept: tuple[int, int, torch.optim.Optimizer] | None = None
         self._fast_bfloat16 = network.has_fast_bfloat16()
         self._prepared: WeakKeyDictionary[Case, _Prepared] = WeakKeyDictionary()
 
@@ -87,8 +88,9 @@ class Segmenter:
     ) -> Trained:
         """Train from `arrays` for `steps` steps as round `round_number` (from 1) of `total_rounds`.
 
-        The optimiser starts afresh; the learning rate follows one cosine over all rounds. The same arguments
-        give the same weights on the same machine.
+        The learning rate follows one cosine over all rounds. The optimiser's moments go on from the round before
+        where this object trained that one with the same seed, and begin afresh otherwise. So the same calls give
+        the same weights on the same machine.
 
         Raises:
             Stopped: `stop` answered true between two steps.
@@ -102,9 +104,7 @@ class Segmenter:
             raise CaseRefused("no-labels", "none of the cases has a label to train on")
         network.load_weights(self._module, arrays)
         setting = self.setting
-        optimiser = torch.optim.AdamW(
-            self._module.parameters(), lr=setting.learning_rate, weight_decay=setting.weight_decay
-        )
+        optimiser = self._optimiser(seed, round_number)
         draws = np.random.default_rng([seed, round_number])
         generator = torch.Generator().manual_seed(int(draws.integers(2**62)))
         amounts = self.bundle.augmentation.times(setting.augmentation)
@@ -128,7 +128,18 @@ class Segmenter:
                 raise ArraysRefused("not-finite", "training diverged: the loss is no longer finite")
             if progress is not None:
                 progress(step + 1, steps, losses / (step + 1))
+        self._kept = (seed, round_number, optimiser)
         return Trained(network.weights(self._module), losses / steps, steps)
+
+    def _optimiser(self, seed: int, round_number: int) -> torch.optim.Optimizer:
+        """The last round's optimiser with its moments, if this process trained that one too; else a fresh one.
+
+        Moments that begin anew with every round cost a federated model the first steps of each.
+        """
+        if self._kept is not None and self._kept[:2] == (seed, round_number - 1):
+            return self._kept[2]
+        setting = self.setting
+        return torch.optim.AdamW(self._module.parameters(), lr=setting.learning_rate, weight_decay=setting.weight_decay)
 
     def evaluate(
         self, arrays: Arrays, cases: Sequence[Case], *, stop: Callable[[], bool] | None = None

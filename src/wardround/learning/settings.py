@@ -33,7 +33,7 @@ class TrainingSetting(_FromMapping):
         takes n / reference_cases times as many, so that over the federation every case is seen alike.
     batch_size: slices a step.
     learning_rate, final_learning_rate: of AdamW, falling along a cosine over the whole run.
-    warmup_steps: at the start of each round, while the fresh optimiser's moments settle.
+    warmup_steps: at the start of each round, for the moments of an optimiser that begins afresh to settle.
     weight_decay: of AdamW (Loshchilov and Hutter, Decoupled Weight Decay Regularization, ICLR 2019).
     tumour_share: share of a batch drawn from slices with tumour; the rest is drawn from all slices.
     augmentation: multiplies every amount of the package's augmentation; less suits short runs.
