@@ -56,6 +56,23 @@ def test_the_same_arguments_give_the_same_weights_and_other_seeds_and_rounds_do_
     assert digest(segmenter.initial(0)) == digest(fresh.initial(0)) != digest(segmenter.initial(1))
 
 
+def test_the_optimisers_moments_go_on_from_the_round_before_and_from_no_other(segmenter, cases):
+    def rounds(own: Segmenter, *numbers: int, seeds: tuple[int, ...] = (5, 5)) -> str:
+        trained = None
+        for number, seed in zip(numbers, seeds, strict=True):
+            trained = short(own, cases, round_number=number, seed=seed, total_rounds=3)
+        return digest(trained.arrays)
+
+    def alone(number: int) -> str:
+        return digest(short(Segmenter(segmenter.bundle), cases, round_number=number, total_rounds=3).arrays)
+
+    followed = rounds(Segmenter(segmenter.bundle), 1, 2)
+    assert followed != alone(2), "round 2 goes on from the moments of round 1"
+    assert followed == rounds(Segmenter(segmenter.bundle), 1, 2), "the same calls give the same weights"
+    assert rounds(Segmenter(segmenter.bundle), 1, 3) == alone(3), "a round was missed: fresh moments"
+    assert rounds(Segmenter(segmenter.bundle), 1, 2, seeds=(6, 5)) == alone(2), "another run: fresh moments"
+
+
 def test_neither_weights_handed_in_nor_the_global_random_state_is_changed(segmenter, cases):
     import torch
 
