@@ -16,7 +16,6 @@ from wardround.demo.story import Story
 from wardround.foundation.database import Database
 from wardround.hub.runs import actions as runs
 from wardround.hub.runs import queries
-from wardround.hub.runs.tables import RunRow
 from wardround.node.gateway.egress import bytes_out
 from wardround.node.receive.summary import intake_summary
 from wardround.node.training.tables import Judgement
@@ -95,14 +94,14 @@ def _run(database: Database, run_id: str) -> dict[str, Any]:
             "engine_version": run.engine_version,
             "algorithm": plan.algorithm,
             "state": run.state,
-            "ended_by": _ended_by(session.get_one(RunRow, run_id), len(rounds), plan.rounds),
+            "ended_by": _ended_by(len(rounds), plan.rounds),
             "best_round": run.best_round,
             "legs": legs,
             "rounds": rounds,
         }
 
 
-def _ended_by(run: RunRow, rounds: int, planned: int) -> str:
+def _ended_by(rounds: int, planned: int) -> str:
     return "last-round" if rounds >= planned else "target-reached"
 
 
