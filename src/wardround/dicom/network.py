@@ -8,6 +8,9 @@ from wardround.dicom.network_messages import (
     CANNOT_UNDERSTAND,
     OUT_OF_RESOURCES,
     Accepted,
+    CommitmentRequest,
+    Incoming,
+    Landing,
     Peer,
     Received,
     Receiver,
@@ -15,16 +18,21 @@ from wardround.dicom.network_messages import (
     RefusedStorage,
     SendReport,
     Sink,
+    StoreHeader,
     write_part10,
 )
 from wardround.dicom.network_receive import StorageReceiver
 from wardround.dicom.network_send import echo, send
+from wardround.dicom.network_whole import WholeObjects
 
 __all__ = [
     "CANNOT_UNDERSTAND",
     "OUT_OF_RESOURCES",
     "Accepted",
     "AssociationRefused",
+    "CommitmentRequest",
+    "Incoming",
+    "Landing",
     "Peer",
     "PeerUnreachable",
     "Received",
@@ -34,6 +42,8 @@ __all__ = [
     "SendReport",
     "Sink",
     "StorageReceiver",
+    "StoreHeader",
+    "WholeObjects",
     "echo",
     "send",
     "write_part10",

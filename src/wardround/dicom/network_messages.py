@@ -14,6 +14,23 @@ CANNOT_UNDERSTAND = 0xC000
 
 
 @dataclass(frozen=True, slots=True)
+class StoreHeader:
+    """What is known of an object before its data set comes: the association's and the C-STORE request's word for it.
+
+    The UIDs are as the sender wrote them, so they may hold anything that fits into 64 bytes of text, ``../`` as well;
+    whoever makes a name of one has to check it. ``association`` is a number that is unique in this process.
+    """
+
+    called_ae: str
+    calling_ae: str
+    sop_class_uid: str
+    sop_instance_uid: str = field(repr=False)
+    transfer_syntax_uid: str
+    peer: str = field(repr=False)
+    association: int
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """One object as it came: ``dataset_bytes`` is the data set in its transfer syntax, untouched."""
 
@@ -38,6 +55,47 @@ class RefusedStorage:
 
 
 Sink = Callable[[Received], Accepted | RefusedStorage]
+
+
+class Incoming(Protocol):
+    """An object on its way in. One thread uses it, and it ends with exactly one `commit` or `abandon`."""
+
+    def write(self, piece: memoryview | bytes) -> None:
+        """Take the next piece of the data set, as it came. The piece is valid during this call only.
+
+        If this raises OSError, the rest of the object is read and dropped, `abandon` follows, and the sender is told
+        0xA700 (out of resources).
+        """
+
+    def commit(self) -> Accepted | RefusedStorage:
+        """The last byte is in. Returns `Accepted` only once the object is durable, by whatever the setting says.
+
+        If this raises OSError, the sender is told 0xA700; `abandon` isn't called after it.
+        """
+
+    def abandon(self) -> None:
+        """The object won't be whole: the connection was lost, or a piece couldn't be written. Leave nothing of it."""
+
+
+class Landing(Protocol):
+    """Where objects stream to. `open` is called from many threads at once."""
+
+    def open(self, header: StoreHeader) -> Incoming | RefusedStorage:
+        """Begin an object; a refusal is sent once its data set has been read and dropped. OSError means 0xA700."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentRequest:
+    """A request that we take responsibility for instances (N-ACTION of Storage Commitment Push, PS3.4 Annex J.3.2).
+
+    ``instances`` are pairs of SOP Class UID and SOP Instance UID.
+    """
+
+    calling_ae: str
+    called_ae: str
+    transaction_uid: str
+    instances: tuple[tuple[str, str], ...] = field(repr=False)
+    peer: str = field(repr=False)
 
 
 class Receiver(Protocol):
