@@ -61,3 +61,23 @@ def test_patients_move_by_different_days() -> None:
 def test_a_short_secret_is_refused_with_the_mend() -> None:
     with pytest.raises(ValueError, match="16 bytes"):
         PseudonymKeys(b"short")
+
+
+@given(texts, texts)
+def test_each_project_sees_other_pseudonyms_and_each_sees_its_own_again(one: str, other: str) -> None:
+    pseudonym, uid = HERE.patient("4711"), HERE.uid("1.2.3")
+    first, second = HERE.for_project(one), HERE.for_project(other)
+    assert re.fullmatch(r"WP-[A-Z2-7]{16}", first.patient(pseudonym))
+    assert first.patient(pseudonym) == HERE.for_project(one).patient(pseudonym)
+    assert (first.patient(pseudonym) == second.patient(pseudonym)) == (one == other)
+    assert (first.uid(uid) == second.uid(uid)) == (one == other)
+    assert first.uid(uid) not in (uid, HERE.uid(uid))
+    assert THERE.for_project(one).patient(pseudonym) != first.patient(pseudonym)
+
+
+def test_a_project_keeps_the_uids_of_the_standard_and_has_to_be_named() -> None:
+    project = HERE.for_project("glioma")
+    assert project.uid("1.2.840.10008.5.1.4.1.1.4") == "1.2.840.10008.5.1.4.1.1.4"
+    assert re.fullmatch(r"2\.25\.[1-9][0-9]{0,38}", project.uid("2.25.1"))
+    with pytest.raises(ValueError, match="name"):
+        HERE.for_project("")
