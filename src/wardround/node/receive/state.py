@@ -2,6 +2,7 @@
 
 ```
 arrives ─┬─ research ─ received ─┬─ deidentified   the de-identified copy is in the enclave, the original is gone
+         │                       ├─ review         a person looks at its pixels: then received again, or refused
          │                       └─ refused        stays in quarantine with its reason
          ├─ clinic ─── clinical ─── purged         and clinical again when it is sent again
          └──────────── refused                     at the door, with its reason
@@ -17,6 +18,7 @@ from enum import StrEnum
 
 class State(StrEnum):
     RECEIVED = "received"
+    REVIEW = "review"
     DEIDENTIFIED = "deidentified"
     REFUSED = "refused"
     CLINICAL = "clinical"
@@ -25,7 +27,8 @@ class State(StrEnum):
 
 FIRST = frozenset({State.RECEIVED, State.CLINICAL, State.REFUSED})
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.RECEIVED: frozenset({State.DEIDENTIFIED, State.REFUSED, State.RECEIVED}),
+    State.RECEIVED: frozenset({State.DEIDENTIFIED, State.REVIEW, State.REFUSED, State.RECEIVED}),
+    State.REVIEW: frozenset({State.RECEIVED, State.REFUSED}),
     State.CLINICAL: frozenset({State.PURGED, State.CLINICAL}),
     State.PURGED: frozenset({State.CLINICAL}),
     State.DEIDENTIFIED: frozenset(),
