@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import wardround.node.audit
 import wardround.node.clinic.tables
+import wardround.node.deidentify.tables
 import wardround.node.enclave.tables
 import wardround.node.gateway.tables
 import wardround.node.link.tables
 import wardround.node.membership.tables
+import wardround.node.optout.tables
 import wardround.node.projects.tables
 import wardround.node.receive.tables
 import wardround.node.training.tables  # noqa: F401 - a module of tables registers them

@@ -1,0 +1,27 @@
+"""Reads: whom the research side must leave out."""
+
+from __future__ import annotations
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from wardround.node.optout.tables import OptOut, PatientKey
+
+
+def excluded() -> Select[tuple[str]]:
+    """The pseudonyms of those in the enclave who opted out, for `column.not_in(excluded())`.
+
+    It joins what is on the list now with who is there now: a new opt-out counts in the very next query, and one that
+    was taken back no longer does.
+    """
+    return select(PatientKey.pseudonym).join(OptOut, OptOut.key == PatientKey.key).distinct()
+
+
+def counts(session: Session) -> dict[str, int]:
+    """How many identifiers opted out, by kind."""
+    return dict(session.execute(select(OptOut.kind, func.count()).group_by(OptOut.kind).order_by(OptOut.kind)).all())
+
+
+def excluded_count(session: Session) -> int:
+    """How many patients in the enclave are left out for an opt-out."""
+    return session.scalar(select(func.count()).select_from(excluded().subquery())) or 0
