@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wardround.foundation.errors import WardroundError
 from wardround.foundation import files
+from wardround.foundation.errors import WardroundError
 from wardround.foundation.files import ASIDE, Flush, ObjectDamaged, ObjectMissing, ObjectStore, write_whole
 
 
