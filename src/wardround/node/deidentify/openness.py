@@ -11,6 +11,6 @@ from sqlalchemy import Select, select
 from wardround.node.deidentify.tables import OpenStudy
 
 
-def unready() -> Select[tuple[str]]:
+def unready() -> Select[str]:
     """The (new) Study Instance UIDs that cohorts leave out, for `column.not_in(unready())`."""
     return select(OpenStudy.study_uid)

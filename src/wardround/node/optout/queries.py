@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from wardround.node.optout.tables import OptOut, PatientKey
 
 
-def excluded() -> Select[tuple[str]]:
+def excluded() -> Select[str]:
     """The pseudonyms of those in the enclave who opted out, for `column.not_in(excluded())`.
 
     It joins what is on the list now with who is there now: a new opt-out counts in the very next query, and one that
