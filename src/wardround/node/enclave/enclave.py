@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session, aliased
 from wardround.contracts.cohort_query import CohortQuestion
 from wardround.foundation.database import Database
 from wardround.foundation.files import ObjectStore
+from wardround.node.deidentify.openness import unready
 from wardround.node.enclave.case import Case, CaseRef, CaseUnusable, Manifest, Volumes, case_digest
 from wardround.node.enclave.tables import EnclaveInstance, EnclaveLabel, EnclavePatient, EnclaveSeries, EnclaveStudy
+from wardround.node.optout.queries import excluded
 
 LABEL_MODALITY = "SEG"
 _Query = Select[*tuple[Any, ...]]
@@ -123,8 +125,15 @@ class Enclave:
 
 
 def _asked(query: _Query, question: CohortQuestion) -> _Query:
-    """`query` over the series that meet all conditions of `question` together."""
-    conditions: list[ColumnElement[bool]] = [_is_image()]
+    """`query` over the series that meet all conditions of `question` together.
+
+    Who opted out isn't there for any question, nor is a study that is still coming in.
+    """
+    conditions: list[ColumnElement[bool]] = [
+        _is_image(),
+        EnclaveSeries.pseudonym.not_in(excluded()),
+        EnclaveSeries.study_uid.not_in(unready()),
+    ]
     query = query.select_from(EnclaveSeries)
     if question.sex is not None:
         query = query.join(EnclavePatient, EnclavePatient.pseudonym == EnclaveSeries.pseudonym)

@@ -63,7 +63,14 @@ class Index:
         if one.study_uid not in self._studies:
             self._studies[one.study_uid] = one.pseudonym
             self._statements[one.study_uid] = []
-            self._insert(EnclaveStudy, uid=one.study_uid, pseudonym=one.pseudonym, statements=[])
+            self._insert(
+                EnclaveStudy,
+                uid=one.study_uid,
+                pseudonym=one.pseudonym,
+                statements=[],
+                date=description.study_date,
+                description=description.study_description,
+            )
         self._statements[one.study_uid] = _stated(self._statements[one.study_uid], one.statement)
         self._stated.add(one.study_uid)
         if one.series_uid not in self._series:
@@ -79,6 +86,12 @@ class Index:
             size=size,
             position=description.position,
             indexed_at=at,
+            number=description.number,
+            frames=description.frames,
+            rows=description.rows,
+            columns=description.columns,
+            bits=description.bits,
+            transfer_syntax=description.transfer_syntax,
         )
         if description.labelled_series_uid is not None:
             self._insert(
@@ -132,6 +145,18 @@ def _series(one: Deidentified, description: Description) -> dict[str, Any]:
         "row_spacing": description.row_spacing,
         "column_spacing": description.column_spacing,
         "thickness": description.thickness,
+        "number": description.series_number,
+        "description": description.series_description,
+        "model": description.model,
+        "date": description.series_date or description.study_date,
+        "field_strength": description.field_strength,
+        "contrast": description.contrast,
+        "image_type": description.image_type,
+        "laterality": description.laterality,
+        "view_position": description.view_position,
+        "sop_class": one.sop_class_uid[:64],
+        "photometric": description.photometric,
+        "transfer_syntax": description.transfer_syntax,
     }
 
 
