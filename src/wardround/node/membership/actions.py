@@ -201,7 +201,7 @@ def _write_settings(
         "federation": joined.federation,
         "database": database,
         "hub": {"host": joined.api_host, "api_port": joined.api_port},
-        "dicom": dicom.model_dump(mode="json"),
+        "dicom": dicom.model_dump(mode="json", exclude={"peers"}),
     }
     if pacs is not None:
         document["pacs"] = pacs.model_dump(mode="json")

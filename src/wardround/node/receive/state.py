@@ -5,7 +5,8 @@ arrives ─┬─ research ─ received ─┬─ deidentified   the de-identifi
          │                       ├─ review         a person looks at its pixels: then received again, or refused
          │                       └─ refused        stays in quarantine with its reason
          ├─ clinic ─── clinical ─── purged         and clinical again when it is sent again
-         └──────────── refused                     at the door, with its reason
+         ├──────────── refused                     at the door, with its reason
+         └──────────── discarded                   by a rule of routing, with its reason; nothing is kept of it
 ```
 
 An instance whose file was lost from the disk begins anew when it is sent again.
@@ -23,15 +24,17 @@ class State(StrEnum):
     REFUSED = "refused"
     CLINICAL = "clinical"
     PURGED = "purged"
+    DISCARDED = "discarded"
 
 
-FIRST = frozenset({State.RECEIVED, State.CLINICAL, State.REFUSED})
+FIRST = frozenset({State.RECEIVED, State.CLINICAL, State.REFUSED, State.DISCARDED})
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.RECEIVED: frozenset({State.DEIDENTIFIED, State.REVIEW, State.REFUSED, State.RECEIVED}),
     State.REVIEW: frozenset({State.RECEIVED, State.REFUSED}),
     State.CLINICAL: frozenset({State.PURGED, State.CLINICAL}),
     State.PURGED: frozenset({State.CLINICAL}),
     State.DEIDENTIFIED: frozenset(),
+    State.DISCARDED: frozenset(),
     State.REFUSED: frozenset({State.RECEIVED, State.CLINICAL}),
 }
 
