@@ -12,6 +12,20 @@ class Reason(StrEnum):
     MALFORMED = "malformed"
     TRANSFER_SYNTAX = "transfer-syntax"
     SOP_CLASS = "sop-class"
+    SOP_CLASS_UNKNOWN = "sop-class-unknown"
+    STRUCTURED_REPORT = "structured-report"
+    PRESENTATION_STATE = "presentation-state"
+    ENCAPSULATED_DOCUMENT = "encapsulated-document"
+    WAVEFORM = "waveform"
+    SPECTROSCOPY = "spectroscopy"
+    MEASUREMENT = "measurement"
+    RADIOTHERAPY_RECORD = "radiotherapy-record"
+    PHOTOGRAPH = "photograph"
+    AUDIO = "audio"
+    VIDEO = "video"
+    SURFACE_SCAN = "surface-scan"
+    RAW_DATA = "raw-data"
+    PIXELS_NOT_SCREENED = "pixels-not-screened"
     BURNED_IN = "burned-in-annotation"
     SCREEN_CAPTURE = "screen-capture"
     OVERLAY_IN_PIXELS = "overlay-in-pixels"
@@ -42,6 +56,10 @@ class Refused(DicomError):
     def reason_code(self) -> str:
         """The code as a plain string, e.g. ``burned-in-annotation``."""
         return self.reason.value
+
+
+class ProfileInvalid(DicomError):
+    """A confidentiality profile that isn't known, isn't readable or contradicts itself; one line with the mend."""
 
 
 class PeerUnreachable(DicomError):

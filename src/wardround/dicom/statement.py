@@ -10,8 +10,12 @@ from dataclasses import dataclass, field
 class Statement:
     """How one object was de-identified: safe to keep beside it and to send.
 
+    ``profile`` and ``options`` are the standard's names (PS3.16 CID 7050) of what was applied to this object;
+    ``profile_name`` and ``profile_digest`` say which profile file or built-in name chose them.
+
     ``counts`` has the number of elements per action: ``removed``, ``emptied``, ``replaced``, ``remapped`` (UIDs),
-    ``shifted`` (dates), ``kept`` and ``private`` (removed private elements, counted apart).
+    ``shifted`` (dates), ``cleaned`` (text, of which only known words stay), ``capped`` (ages), ``kept``, ``private``
+    (removed private elements) and ``private_kept``.
     """
 
     profile: str
@@ -19,6 +23,25 @@ class Statement:
     edition: str
     software: str
     counts: Mapping[str, int]
+    profile_name: str = ""
+    profile_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelWork:
+    """What was done about the pixels of an object before its header is cleaned, told by whoever did it.
+
+    Args:
+        screened: they were looked at, and nothing that identifies is left in them.
+        cleaned: something was blackened (Clean Pixel Data Option, PS3.15 E.3.1).
+        defaced: features of a face were removed (Clean Recognizable Visual Features Option, E.3.2).
+        approved: a person looked, and let the object pass whatever its header says of its pixels.
+    """
+
+    screened: bool = False
+    cleaned: bool = False
+    defaced: bool = False
+    approved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
