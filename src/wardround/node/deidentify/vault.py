@@ -11,13 +11,15 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.sqlite import insert
 
 from wardround.dicom.statement import Deidentified
 from wardround.foundation.clock import Clock, now
@@ -26,11 +28,16 @@ from wardround.foundation.errors import NotFound, WardroundError
 from wardround.foundation.files import write_whole
 from wardround.node.audit import record
 from wardround.node.deidentify.vault_tables import VaultEntry, VaultKey
+from wardround.node.enclave.tables import EnclavePatient
+from wardround.node.optout.identifier import PatientIds
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+_Fact = dict[str, Any]
 _Name = tuple[str, str, str]
 """Kind, name and pseudonym: what a sealed fact is about."""
+_VAULT, _PSEUDONYMS = 1, 2
+"""The rows of `vault_key`: which secret each answers for."""
 
 
 class VaultLocked(WardroundError):
@@ -43,13 +50,14 @@ class VaultLocked(WardroundError):
 class Revealed:
     """Who is behind a pseudonym; `repr` shows nothing of it.
 
-    `studies`, `series` and `instances` map each new UID to the original; `accession_numbers` maps a new Study
-    Instance UID to the accession number.
+    `other_ids` are the further ids that objects gave, each with its issuer. `studies`, `series` and `instances` map
+    each new UID to the original; `accession_numbers` maps a new Study Instance UID to the accession number.
     """
 
     pseudonym: str
     patient_id: str = field(repr=False)
     issuer: str = field(repr=False)
+    other_ids: tuple[tuple[str, str], ...] = field(repr=False)
     name: str = field(repr=False)
     birth_date: str = field(repr=False)
     accession_numbers: Mapping[str, str] = field(repr=False)
@@ -79,24 +87,53 @@ class Vault:
         self._clock = clock
         self._cipher = AESGCM(self._key(key_path))
 
-    def remember(self, objects: Iterable[Deidentified]) -> None:
+    def bind(self, secret: bytes) -> None:
+        """Tie the vault to the site's pseudonym secret, the first time; check it from then on.
+
+        Raises:
+            VaultLocked: the vault's pseudonyms were made with another secret.
+        """
+        with self._database.writing() as session:
+            known = session.get(VaultKey, _PSEUDONYMS)
+            if known is None:
+                session.add(VaultKey(id=_PSEUDONYMS, check=_check(secret)))
+            elif not hmac.compare_digest(known.check, _check(secret)):
+                raise VaultLocked(
+                    "identity/pseudonyms.key isn't the secret that this site's pseudonyms were made with; restore that "
+                    "file from a backup"
+                )
+
+    def remember(self, objects: Iterable[Deidentified], patients: Iterable[PatientIds] = ()) -> None:
         """Seal who the objects were, durably. What was known stays, unless the objects say otherwise now: the
-        newest name, birth date and accession number that isn't empty is kept."""
-        facts: dict[_Name, dict[str, str]] = {}
+        newest name, birth date and accession number that isn't empty is kept, and every id.
+
+        Args:
+            patients: of each object whom it names, where more is known than `Deidentified.identity` has.
+        """
+        facts: dict[_Name, _Fact] = {}
+        instances: dict[_Name, _Fact] = {}
+        named = iter(patients)
         for one in objects:
             who = one.identity
+            others = [list(pair) for pair in next(named, PatientIds(())).ids[1:]]
             for kind, name, fact in (
                 (
                     "patient",
                     one.pseudonym,
-                    {"id": who.patient_id, "issuer": who.issuer, "name": who.name, "birth_date": who.birth_date},
+                    {
+                        "id": who.patient_id,
+                        "issuer": who.issuer,
+                        "name": who.name,
+                        "birth_date": who.birth_date,
+                        "others": others,
+                    },
                 ),
                 ("study", one.study_uid, {"uid": who.study_uid, "accession_number": who.accession_number}),
                 ("series", one.series_uid, {"uid": who.series_uid}),
-                ("instance", one.sop_uid, {"uid": who.sop_uid}),
             ):
                 key = (kind, name, one.pseudonym)
                 facts[key] = _newer(facts.get(key, {}), fact)
+            instances["instance", one.sop_uid, one.pseudonym] = {"uid": who.sop_uid}
         if not facts:
             return
         with self._database.writing() as session:
@@ -106,9 +143,61 @@ class Vault:
                 before = self._open(entry)
                 if (after := _newer(before, fact)) != before:
                     entry.nonce, entry.sealed = self._seal((entry.kind, entry.name, entry.pseudonym), after)
-            for key, fact in facts.items():
-                nonce, sealed = self._seal(key, fact)
-                session.add(VaultEntry(kind=key[0], name=key[1], pseudonym=key[2], nonce=nonce, sealed=sealed))
+            # A new UID is made of the old one: what is known of an instance is the same for ever.
+            rows = [self._row(key, fact) for key, fact in (facts | instances).items()]
+            session.execute(insert(VaultEntry).on_conflict_do_nothing(), rows)
+
+    def pseudonyms(self) -> frozenset[str]:
+        """Every pseudonym that the vault knows. Nothing is opened for it."""
+        with self._database.reading() as session:
+            return frozenset(session.scalars(select(VaultEntry.name).where(VaultEntry.kind == "patient")))
+
+    def counted(self, pseudonym: str) -> int:
+        """How many sealed facts there are of a pseudonym. Nothing is opened for it."""
+        with self._database.reading() as session:
+            return session.scalar(select(func.count()).where(VaultEntry.pseudonym == pseudonym)) or 0
+
+    def patients(self, *, actor: str, reason: str) -> Iterator[tuple[str, PatientIds]]:
+        """Open the vault for the ids of every patient, to match them with a list; one row in the audit, before.
+
+        Raises:
+            ValueError: no reason is given.
+            VaultLocked: a row was changed, or moved from another.
+        """
+        self._say(actor, "every patient's ids", reason)
+        with self._database.reading() as session:
+            for entry in session.scalars(select(VaultEntry).where(VaultEntry.kind == "patient")):
+                fact = self._open(entry)
+                ids = [(fact["id"], fact["issuer"]), *((first, second) for first, second in fact.get("others", []))]
+                yield entry.pseudonym, PatientIds(tuple(ids))
+
+    def forget(self, pseudonym: str) -> int:
+        """Remove everything about a pseudonym, from the write-ahead log too; returns how many facts went."""
+        with self._database.writing() as session:
+            gone = list(
+                session.scalars(delete(VaultEntry).where(VaultEntry.pseudonym == pseudonym).returning(VaultEntry.kind))
+            )
+        with self._database.engine.connect() as connection:
+            connection.rollback()
+            connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return len(gone)
+
+    def seal(self, purpose: str, text: str) -> bytes:
+        """`text` sealed under the vault's key, for `purpose` alone."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, text.encode(), f"wardround {purpose} v1".encode())
+
+    def unseal(self, purpose: str, sealed: bytes) -> str:
+        """The text that was sealed for `purpose`.
+
+        Raises:
+            VaultLocked: it was changed, or sealed for something else.
+        """
+        try:
+            text = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], f"wardround {purpose} v1".encode())
+        except InvalidTag:
+            raise VaultLocked("what was sealed under the vault's key was changed; restore it from a backup") from None
+        return text.decode()
 
     def reveal(self, pseudonym: str, *, actor: str, reason: str) -> Revealed:
         """Open the vault for one pseudonym. The audit has its row before anything is opened.
@@ -122,11 +211,8 @@ class Vault:
             NotFound: the vault knows no such pseudonym; the attempt is in the audit all the same.
             VaultLocked: a row was changed, or moved from another.
         """
-        if not reason.strip():
-            raise ValueError("say why the vault is to be opened; the reason goes into the audit")
-        with self._audit.writing() as session:
-            record(session, actor, "open-vault", pseudonym, reason.strip(), clock=self._clock)
-        opened: dict[str, dict[str, dict[str, str]]] = {"patient": {}, "study": {}, "series": {}, "instance": {}}
+        self._say(actor, pseudonym, reason)
+        opened: dict[str, dict[str, _Fact]] = {"patient": {}, "study": {}, "series": {}, "instance": {}}
         with self._database.reading() as session:
             for entry in session.scalars(select(VaultEntry).where(VaultEntry.pseudonym == pseudonym)):
                 opened[entry.kind][entry.name] = self._open(entry)
@@ -137,6 +223,7 @@ class Vault:
             pseudonym=pseudonym,
             patient_id=patient["id"],
             issuer=patient["issuer"],
+            other_ids=tuple((first, second) for first, second in patient.get("others", [])),
             name=patient["name"],
             birth_date=patient["birth_date"],
             accession_numbers={new: study["accession_number"] for new, study in opened["study"].items()},
@@ -148,31 +235,51 @@ class Vault:
     def close(self) -> None:
         self._database.close()
 
-    def _seal(self, key: _Name, fact: dict[str, str]) -> tuple[bytes, bytes]:
+    def _say(self, actor: str, subject: str, reason: str) -> None:
+        if not reason.strip():
+            raise ValueError("say why the vault is to be opened; the reason goes into the audit")
+        with self._audit.writing() as session:
+            record(session, actor, "open-vault", subject, reason.strip(), clock=self._clock)
+
+    def _row(self, key: _Name, fact: _Fact) -> dict[str, object]:
+        nonce, sealed = self._seal(key, fact)
+        return {"kind": key[0], "name": key[1], "pseudonym": key[2], "nonce": nonce, "sealed": sealed}
+
+    def _seal(self, key: _Name, fact: _Fact) -> tuple[bytes, bytes]:
         nonce = secrets.token_bytes(NONCE_BYTES)
         return nonce, self._cipher.encrypt(nonce, json.dumps(fact).encode(), _bound(key))
 
-    def _open(self, entry: VaultEntry) -> dict[str, str]:
+    def _open(self, entry: VaultEntry) -> _Fact:
         bound = _bound((entry.kind, entry.name, entry.pseudonym))
         try:
-            fact: dict[str, str] = json.loads(self._cipher.decrypt(entry.nonce, entry.sealed, bound))
+            fact: _Fact = json.loads(self._cipher.decrypt(entry.nonce, entry.sealed, bound))
         except InvalidTag:
             raise VaultLocked("a row of the vault was changed; restore the vault from a backup") from None
         return fact
 
     def _key(self, key_path: Path) -> bytes:
         with self._database.writing() as session:
-            known = session.get(VaultKey, 1)
+            known = session.get(VaultKey, _VAULT)
             if known is None:
+                self._check_new()
                 if not key_path.exists():
                     write_whole(key_path, secrets.token_bytes(KEY_BYTES), mode=0o600)
                 key = _read_key(key_path)
-                session.add(VaultKey(id=1, check=_check(key)))
+                session.add(VaultKey(id=_VAULT, check=_check(key)))
                 return key
         key = _read_key(key_path)
         if not hmac.compare_digest(known.check, _check(key)):
             raise VaultLocked("the key file is not this vault's; put the vault's own key back")
         return key
+
+    def _check_new(self) -> None:
+        """An empty vault beside an enclave with patients is one that was lost."""
+        with self._audit.reading() as session:
+            if session.scalar(select(EnclavePatient.pseudonym).limit(1)) is not None:
+                raise VaultLocked(
+                    "the enclave has patients, but the vault that knows them is gone; restore vault/vault.db and "
+                    "identity/vault.key from the same backup"
+                )
 
 
 def _read_key(key_path: Path) -> bytes:
@@ -196,6 +303,10 @@ def _bound(key: _Name) -> bytes:
     return json.dumps(key).encode()
 
 
-def _newer(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
-    """What is known now: a value that was left empty doesn't undo what was said before."""
-    return before | {field: value for field, value in after.items() if value or field not in before}
+def _newer(before: _Fact, after: _Fact) -> _Fact:
+    """What is known now: a value that was left empty doesn't undo what was said before, and ids are added."""
+    known = before | {field: value for field, value in after.items() if value or field not in before}
+    if "others" in known:
+        merged = [*before.get("others", []), *after.get("others", [])]
+        known["others"] = [pair for number, pair in enumerate(merged) if pair not in merged[:number]]
+    return known

@@ -1,0 +1,48 @@
+"""Whom an original names, by every identifier that it gives: what opt-outs are matched with."""
+
+from __future__ import annotations
+
+from wardround.dicom.deidentify_elements import Element, ElementReader, Encoding
+from wardround.dicom.pixels_facts import BIG_ENDIAN, IMPLICIT, data_set_bytes
+from wardround.dicom.statement import Identity
+from wardround.node.optout.identifier import PatientIds
+
+_PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
+_OTHER_IDS, _OTHER_IDS_SEQUENCE = 0x00101000, 0x00101002
+_MARKS = (b"\x10\0\0\x10", b"\x10\0\x02\x10", b"\0\x10\x10\0", b"\0\x10\x10\x02")
+"""The tags of other patient ids as they stand in a file, in either byte order."""
+_LONGEST = 64
+_MOST = 32
+
+
+def patient_ids(part10: bytes, identity: Identity) -> PatientIds:
+    """Patient ID (0010,0020) with its issuer, Other Patient IDs (0010,1000) and those of the Other Patient IDs
+    Sequence (0010,1002) (PS3.3 C.2.2 and C.2.3).
+
+    Args:
+        part10: the original, which the de-identifier has accepted.
+        identity: what it read of it.
+
+    Raises:
+        Refused: the original can't be read.
+    """
+    found = [(identity.patient_id, identity.issuer)]
+    data, syntax = data_set_bytes(part10)
+    # Few objects have other ids, and reading all elements takes long: the tag's own bytes must be there.
+    if any(mark in data for mark in _MARKS):
+        encoding = Encoding(syntax == IMPLICIT, syntax == BIG_ENDIAN)
+        elements = {element.tag: element for element in ElementReader(data, encoding).data_set(0, len(data))}
+        found += [(text, "") for text in _text(elements.get(_OTHER_IDS)).split("\\")]
+        sequence = elements.get(_OTHER_IDS_SEQUENCE)
+        if sequence is not None and not isinstance(sequence.value, bytes):
+            for item in sequence.value:
+                of = {element.tag: element for element in item}
+                found.append((_text(of.get(_PATIENT_ID)), _text(of.get(_ISSUER))))
+    ids = dict.fromkeys((text[:_LONGEST], issuer[:_LONGEST]) for text, issuer in found if text)
+    return PatientIds(tuple(ids)[:_MOST])
+
+
+def _text(element: Element | None) -> str:
+    if element is None or not isinstance(element.value, bytes):
+        return ""
+    return element.value.decode("utf-8", "replace").strip(" \0")
