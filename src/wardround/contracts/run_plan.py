@@ -16,10 +16,9 @@ class RunPlan(Frozen):
 
     `target_dice` ends the run early once the aggregate's mean Dice over the sites' held-out patients reaches it.
     `quorum` is how many sites a round needs; `deadline_seconds` is how long a round waits for the others.
-    `local_steps` is the number of optimiser steps per round at a site with the setting's `reference_cases` training
-    cases, other sites in proportion; `None` takes the setting's own. With `compare_alone`, each site also trains the
-    same model on its own patients alone, for as many steps as the run took there, and every model is judged at every
-    site.
+    `local_steps` is the number of optimiser steps per round, the same at every site; `None` takes the setting's own.
+    With `compare_alone`, each site also trains the same model on its own patients alone, for as many steps as the run
+    took there, and every model is judged at every site.
     """
 
     package: PackageName

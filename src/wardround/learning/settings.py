@@ -29,8 +29,8 @@ class TrainingSetting(_FromMapping):
     """How a site trains between two aggregations, and for how many rounds this was tuned.
 
     rounds: of a run, where the plan doesn't say otherwise.
-    local_steps: optimiser steps per round at a site with `reference_cases` training cases. A site with n cases
-        takes n / reference_cases times as many, so that over the federation every case is seen alike.
+    local_steps: optimiser steps per round, the same at every site, so that nobody waits for the largest and the
+        number tells nothing of a cohort's size. What a site's update weighs is a matter of its cases.
     batch_size: slices a step.
     learning_rate, final_learning_rate: of AdamW, falling along a cosine over the whole run.
     warmup_steps: at the start of each round, for the moments of an optimiser that begins afresh to settle.
@@ -41,7 +41,6 @@ class TrainingSetting(_FromMapping):
 
     rounds: int = 20
     local_steps: int = 30
-    reference_cases: int = 16
     batch_size: int = 16
     learning_rate: float = 1e-3
     final_learning_rate: float = 2e-5
@@ -49,11 +48,6 @@ class TrainingSetting(_FromMapping):
     weight_decay: float = 1e-2
     tumour_share: float = 0.5
     augmentation: float = 1.0
-
-    def steps(self, cases: int, local_steps: int | None = None) -> int:
-        """Optimiser steps per round at a site with this many training cases; `local_steps` overrides the field."""
-        reference = self.local_steps if local_steps is None else local_steps
-        return max(1, round(reference * cases / self.reference_cases))
 
 
 @dataclass(frozen=True)

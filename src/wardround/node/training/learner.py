@@ -13,7 +13,6 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from wardround.contracts.cohort_query import told_size
 from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.errors import WardroundError
 from wardround.learning.arrays import ArraysRefused, from_bytes, to_bytes
@@ -82,9 +81,9 @@ def _classroom(assignment: Assignment) -> tuple[Segmenter, Split, dict[str, Case
     return segmenter, parts, cases
 
 
-def _steps(segmenter: Segmenter, parts: Split, plan: RunPlan) -> int:
-    # How many steps were taken goes on the ledger, so it must not tell more of the cohort's size than a count does.
-    return segmenter.setting.steps(told_size(len(parts.training)), plan.local_steps)
+def _steps(segmenter: Segmenter, plan: RunPlan) -> int:
+    # The same at every site: what is on the ledger for all to read tells nothing of a cohort's size.
+    return segmenter.setting.local_steps if plan.local_steps is None else plan.local_steps
 
 
 def _seed(assignment: Assignment) -> int:
@@ -112,7 +111,7 @@ def learn(assignment: Assignment, arrays: bytes, round_number: int, total_rounds
     trained = segmenter.train(
         weights,
         _pick(cases, parts.training),
-        steps=_steps(segmenter, parts, assignment.plan),
+        steps=_steps(segmenter, assignment.plan),
         round_number=round_number,
         total_rounds=total_rounds,
         seed=_seed(assignment),
@@ -139,7 +138,7 @@ def learn_alone(assignment: Assignment, rounds: int) -> Lesson:
         trained = segmenter.train(
             weights,
             _pick(cases, parts.training),
-            steps=_steps(segmenter, parts, assignment.plan),
+            steps=_steps(segmenter, assignment.plan),
             round_number=number,
             total_rounds=max(rounds, assignment.plan.rounds),
             seed=_seed(assignment),

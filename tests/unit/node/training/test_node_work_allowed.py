@@ -7,25 +7,20 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy import select
 from tests.unit.hub.runs.run_lab import NOON, project
 from tests.unit.node.projects.node_lab import NodeLab, task
 
 from wardround.compute.worker import WorkerDied
-from wardround.contracts.cohort_query import Count, told_size
+from wardround.contracts.cohort_query import Count
 from wardround.contracts.ledger_entry import Approval, Update
 from wardround.contracts.outbound import RunUpdate
 from wardround.contracts.task import EvaluateModel, JoinLeg, TrainAlone
 from wardround.federation.engine import Declined
 from wardround.foundation.errors import NotAllowed, WardroundError
 from wardround.foundation.files import ObjectStore
-from wardround.learning.settings import TrainingSetting
-from wardround.learning.split import Split
 from wardround.node.gateway.errors import HubUnreachable
 from wardround.node.projects import actions
-from wardround.node.training import learner
 from wardround.node.training.comparison import Comparison
 from wardround.node.training.learner import Judged, LessonRefused
 from wardround.node.training.legs import Legs
@@ -274,19 +269,6 @@ def test_a_model_that_isnt_what_its_digest_says_is_not_used(lab: NodeLab) -> Non
         work.fetch(model)
     assert refused.value.code == "model-differs"
     assert lab.worker.calls == []
-
-
-@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 1000))
-def test_steps_tell_no_more_of_a_cohorts_size_than_a_count_does(one: int, other: int, local_steps: int) -> None:
-    """Steps are on the ledger for all to read: two cohorts that are told alike must take the same number."""
-    segmenter = cast(Any, SimpleNamespace(setting=TrainingSetting()))
-    plan = ASKED.plan.model_copy(update={"local_steps": local_steps})
-
-    def steps(patients: int) -> int:
-        return learner._steps(segmenter, Split(tuple(map(str, range(patients))), ()), plan)
-
-    if told_size(one) == told_size(other):
-        assert steps(one) == steps(other)
 
 
 def test_an_approval_in_anothers_name_isnt_one(lab: NodeLab) -> None:
