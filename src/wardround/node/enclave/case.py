@@ -71,6 +71,11 @@ def case_digest(instances: Sequence[str], label: str | None) -> str:
     return sha256("\n".join([*sorted(instances), "label", label or "none"]).encode()).hexdigest()
 
 
+def volumes_folder(series: str) -> str:
+    """The folder in which the volumes of a series are kept: no identifier, and as short as a name may be."""
+    return sha256(series.encode()).hexdigest()[:32]
+
+
 class Volumes:
     """Volumes made once, kept by the digest of what they were made of. Losing the folder costs time only."""
 
@@ -117,4 +122,4 @@ class Volumes:
 
     def _path(self, ref: CaseRef) -> Path:
         name = sha256(CACHE_VERSION + ref.digest.encode()).hexdigest()
-        return self._root / name[:2] / f"{name}.npz"
+        return self._root / volumes_folder(ref.series) / f"{name}.npz"

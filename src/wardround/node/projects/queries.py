@@ -32,8 +32,8 @@ def project_of(row: ProjectRow) -> Project:
 
 
 def manifest(session: Session, project: str) -> Sequence[ManifestRow]:
-    """The frozen cohort, in the order of its studies."""
-    statement = select(ManifestRow).where(ManifestRow.project == project)
+    """The frozen cohort, in the order of its studies, without those that were purged since."""
+    statement = select(ManifestRow).where(ManifestRow.project == project, ManifestRow.removed_at.is_(None))
     return session.scalars(statement.order_by(ManifestRow.study)).all()
 
 

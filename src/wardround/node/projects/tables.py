@@ -36,7 +36,10 @@ class ProjectRow(NodeTable):
 
 
 class ManifestRow(NodeTable):
-    """One study of a frozen cohort, with the salt of its commitment; the salt never leaves."""
+    """One study of a frozen cohort, with the salt of its commitment; the salt never leaves.
+
+    Of a study that was purged since (`removed_at`) the commitment alone is left: salt and names are empty.
+    """
 
     __tablename__ = "manifest_studies"
 
@@ -47,3 +50,5 @@ class ManifestRow(NodeTable):
     study: Mapped[str] = mapped_column(String(64))
     case: Mapped[str] = mapped_column(Text)
     salt: Mapped[bytes] = mapped_column(LargeBinary(32))
+    commitment: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    removed_at: Mapped[datetime | None] = mapped_column(UtcTime)

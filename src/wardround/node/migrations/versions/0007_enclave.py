@@ -41,6 +41,9 @@ def upgrade() -> None:
     # What is there gets one frame; from here on the program says how many.
     with op.batch_alter_table("enclave_instances") as table:
         table.alter_column("frames", server_default=None)
+    with op.batch_alter_table("manifest_studies") as table:
+        table.add_column(sa.Column("commitment", sa.LargeBinary(32), nullable=True))
+        table.add_column(sa.Column("removed_at", _TIME, nullable=True))
     op.create_table(
         "enclave_unusable",
         sa.Column(
@@ -82,6 +85,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     for name in ("enclave_removals", "enclave_purges", "enclave_unusable"):
         op.drop_table(name)
+    with op.batch_alter_table("manifest_studies") as table:
+        table.drop_column("removed_at")
+        table.drop_column("commitment")
     with op.batch_alter_table("enclave_instances") as table:
         for name in ("number", "frames", "rows", "columns", "bits", "transfer_syntax"):
             table.drop_column(name)
