@@ -8,13 +8,14 @@ question is dropped, since it may be another patient's.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import build_context
 from pynetdicom.dimse_primitives import C_FIND
@@ -24,7 +25,7 @@ from pynetdicom.sop_class import (
 )
 
 from wardround.dicom.network_messages import Peer
-from wardround.dicom.network_query_association import Cancelled, conversation, read_identifier
+from wardround.dicom.network_query_association import Stop, conversation, read_identifier
 from wardround.dicom.network_query_status import PENDING, SUCCESS, KeyRefused, TooManyAnswers, failure
 from wardround.dicom.volume_geometry import DAMAGE
 
@@ -117,14 +118,14 @@ def studies_at(
     root: QueryRoot = QueryRoot.ANY,
     tls: ssl.SSLContext | None = None,
     charset: str = UNICODE,
-    cancelled: Cancelled = lambda: False,
+    cancelled: Stop = lambda: False,
 ) -> list[FoundStudy]:
     """The studies at `peer` that meet all the keys given, in its order.
 
     Args:
         calling_ae: the AE title to call from.
         charset: Specific Character Set (0008,0005) of keys that aren't plain ASCII.
-        cancelled: see `Cancelled`.
+        cancelled: see `Stop`.
 
     Raises:
         KeyRefused: no key is given, or one can't be asked for.
@@ -170,7 +171,7 @@ def series_at(
     patient_id: str = "",
     root: QueryRoot = QueryRoot.ANY,
     tls: ssl.SSLContext | None = None,
-    cancelled: Cancelled = lambda: False,
+    cancelled: Stop = lambda: False,
 ) -> list[FoundSeries]:
     """The series of one study. `patient_id` is what a strict Patient Root PACS wants to know as well.
 
@@ -202,7 +203,7 @@ def instances_at(
     patient_id: str = "",
     root: QueryRoot = QueryRoot.ANY,
     tls: ssl.SSLContext | None = None,
-    cancelled: Cancelled = lambda: False,
+    cancelled: Stop = lambda: False,
 ) -> list[FoundInstance]:
     """The instances of one series.
 
@@ -263,7 +264,7 @@ def _answers(
     query: Dataset,
     root: QueryRoot,
     tls: ssl.SSLContext | None,
-    cancelled: Cancelled,
+    cancelled: Stop,
 ) -> Iterator[Dataset]:
     models = models_of(root, StudyRootQueryRetrieveInformationModelFind, PatientRootQueryRetrieveInformationModelFind)
     contexts = [build_context(model, _SYNTAXES) for model in models]
@@ -320,19 +321,18 @@ def _within(day: date, dates: Dates) -> bool:
     return (first is None or day >= first) and (last is None or day <= last)
 
 
-def _safely(read: Callable[[], Iterable[object]]) -> tuple[str, ...]:
+def _texts(answer: Dataset, keyword: str) -> tuple[str, ...]:
+    """The values as text. pydicom's own conversion would warn of a malformed one by quoting it."""
     try:
-        return tuple(text for text in (str(value).strip(" \0") for value in read() if value is not None) if text)
+        element = answer.get_item(keyword)
+        value = element.value if isinstance(element, RawDataElement) else None
+        if not isinstance(value, bytes):
+            return ()
+        charset = answer.get("SpecificCharacterSet")
+        text = decode_bytes(value, convert_encodings(charset), {"\\"})
     except DAMAGE:
         return ()
-
-
-def _texts(answer: Dataset, keyword: str) -> tuple[str, ...]:
-    def values() -> Iterable[object]:
-        value = answer.get(keyword)
-        return value if isinstance(value, (MultiValue, list)) else [value]
-
-    return _safely(values)
+    return tuple(part for part in (part.strip(" \0") for part in text.split("\\")) if part)
 
 
 def _text(answer: Dataset, keyword: str) -> str:

@@ -18,16 +18,18 @@ from pynetdicom.presentation import PresentationContext, build_role
 from wardround.dicom.errors import AssociationRefused, PeerUnreachable
 from wardround.dicom.header_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from wardround.dicom.network_messages import Peer
-from wardround.dicom.network_query_status import ConnectionLost, NotServed
+from wardround.dicom.network_query_status import Cancelled, ConnectionLost, NotServed
 from wardround.dicom.network_receive import MAXIMUM_PDU, quieten, send_at_once
 
 CONNECT_SECONDS = 15.0
 ANSWER_SECONDS = 300.0
 """How long a PACS may be silent within a request: it may be fetching from tape."""
 _LOOKED_AT_EVERY = 0.2
+_CANCEL_EVERY = 2.0
+_MOST_CANCELS = 5
 _RESPONSE = 0x8000
 
-Cancelled = Callable[[], bool]
+Stop = Callable[[], bool]
 """Asked now and then while a request is under way; True ends it by a C-CANCEL (PS3.7 9.3.2.3)."""
 
 
@@ -61,7 +63,7 @@ class Conversation:
         return ""
 
     def ask(
-        self, request: Any, context: PresentationContext, identifier: Dataset, *, cancelled: Cancelled
+        self, request: Any, context: PresentationContext, identifier: Dataset, *, cancelled: Stop
     ) -> Iterator[tuple[Any, int]]:
         """Send a request and yield every message that follows, with its context, until the caller stops.
 
@@ -76,13 +78,16 @@ class Conversation:
         encoded = encode(identifier, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated)
         request.Identifier = BytesIO(encoded or b"")
         self._association.dimse.send_msg(request, context.context_id)
-        told = False
         quiet_since = time.monotonic()
+        cancels = 0
         while True:
-            if not told and cancelled():
-                told = True
-                if self._association.is_established:
-                    self._association.send_c_cancel(self._number, context.context_id)
+            # A C-CANCEL that overtakes its request is dropped by some; it is said more than once, then hung up.
+            if cancelled() and time.monotonic() - quiet_since >= cancels * _CANCEL_EVERY:
+                if cancels == _MOST_CANCELS or not self._association.is_established:
+                    self._association.abort()
+                    raise Cancelled("the request was cancelled before its end")
+                self._association.send_c_cancel(self._number, context.context_id)
+                cancels += 1
             try:
                 message, context_id = self._messages.get(timeout=_LOOKED_AT_EVERY)
             except queue.Empty:
