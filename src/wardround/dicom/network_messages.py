@@ -11,6 +11,7 @@ from wardround.dicom.header_meta import file_meta
 
 OUT_OF_RESOURCES = 0xA700
 CANNOT_UNDERSTAND = 0xC000
+NO_SUCH_OBJECT = 0x0112
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,32 @@ class CommitmentRequest:
     transaction_uid: str
     instances: tuple[tuple[str, str], ...] = field(repr=False)
     peer: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentReport:
+    """What we take responsibility for and what not (N-EVENT-REPORT of Storage Commitment Push, PS3.4 Annex J.3.3).
+
+    ``done`` are pairs of SOP Class UID and SOP Instance UID, ``failed`` have a reason of PS3.4 J.3.3.1.1 in addition,
+    such as `NO_SUCH_OBJECT`.
+    """
+
+    transaction_uid: str
+    done: tuple[tuple[str, str], ...] = field(repr=False)
+    failed: tuple[tuple[str, str, int], ...] = field(repr=False)
+
+
+class Commitments(Protocol):
+    """Who answers storage commitment. Called from many threads at once."""
+
+    def request(self, request: CommitmentRequest) -> CommitmentReport | RefusedStorage | None:
+        """Answer a request. A report goes out at once, over the same association; None: it follows over another one.
+
+        OSError means status 0x0213 (resource limitation).
+        """
+
+    def delivered(self, request: CommitmentRequest, *, taken: bool) -> None:
+        """Whether the requestor took the report that `request` returned. If not, send it over another association."""
 
 
 class Receiver(Protocol):

@@ -1,106 +1,139 @@
-"""A Storage SCP over pynetdicom."""
+"""A Storage SCP of our own: listens, and serves each association in a thread."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
+import selectors
 import socket
+import ssl
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config, evt
-from pynetdicom.sop_class import Verification
+from wardround.dicom.network_association import Association
+from wardround.dicom.network_classes import StorageClasses
+from wardround.dicom.network_exchange import Services
+from wardround.dicom.network_limits import MAXIMUM_PDU, Limits
+from wardround.dicom.network_messages import Commitments, Landing, Sink
+from wardround.dicom.network_negotiation import Offer
+from wardround.dicom.network_peer import quieten, send_at_once
+from wardround.dicom.network_tally import Tally
+from wardround.dicom.network_tls import TlsSettings
+from wardround.dicom.network_whole import WholeObjects
+from wardround.dicom.network_wire import Wire, patient
 
-from wardround.dicom.header_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
-from wardround.dicom.network_messages import OUT_OF_RESOURCES, Accepted, Received, Sink
+__all__ = ["MAXIMUM_PDU", "StorageReceiver", "quieten", "send_at_once"]
 
-MAXIMUM_PDU = 131072
-_SUCCESS = 0x0000
-# A-ASSOCIATE-RJ: permanent, by the service user, AE title not recognised (PS3.8 9.3.4).
-_CALLED_AE_UNKNOWN = (0x01, 0x01, 0x07)
-_CALLING_AE_UNKNOWN = (0x01, 0x01, 0x03)
+log = logging.getLogger(__name__)
+
+SPARE_CONNECTIONS = 64
+"""Connections beyond the associations: those that are being refused, or haven't asked for anything yet."""
+BACKLOG = 128
+_LOOKS_EVERY = 5.0
+_STOPS_WITHIN = 10.0
+_numbers = itertools.count(1)
 
 
 class StorageReceiver:
-    """Answers C-STORE and C-ECHO; a :class:`~wardround.dicom.network_messages.Receiver`.
+    """Answers C-STORE, C-ECHO and storage commitment; a :class:`~wardround.dicom.network_messages.Receiver`.
 
-    Takes every storage SOP class in whatever transfer syntax the sender offers. An object is answered with success
-    only after ``sink`` has returned :class:`Accepted`; ``sink`` runs in a thread per association.
+    Takes every storage SOP class in whatever transfer syntax the sender offers, and hands data sets on as they
+    come. An object is answered with success only after the landing's `commit`, or the sink, has returned
+    :class:`~wardround.dicom.network_messages.Accepted`. Both run in a thread per association.
 
     Args:
         ae_titles: the titles that it answers to; an association to another one is refused.
-        sink: stores an object. If it raises OSError, the sender is told 0xA700 (out of resources).
+        sink: stores whole objects. If it raises OSError, the sender is told 0xA700 (out of resources).
+        landing: in place of ``sink``, where objects stream to.
         host: the address to listen on.
         port: the port to listen on, 0 for a free one.
         calling_ae_titles: who may send; None for anyone.
-        associations: how many may be open at once.
+        associations: how many may be open at once; one more is refused for the moment (PS3.8 Table 9-21).
+        extra_sop_classes: private or newer SOP classes to store.
+        accept_unknown: whether to store any SOP class that PS3.6 doesn't name.
+        commitments: answers storage commitment; None: not offered.
+        tls: speak TLS only; None: no encryption.
+        limits: times and sizes.
 
     Raises:
-        ValueError: an AE title is empty or longer than 16 characters, or there is none.
+        ValueError: an AE title is empty or longer than 16 characters, or there is none; or not exactly one of
+            ``sink`` and ``landing`` is given.
+        TlsRefused: the files of ``tls`` can't be used.
     """
 
     def __init__(
         self,
         ae_titles: Collection[str],
-        sink: Sink,
+        sink: Sink | None = None,
         *,
+        landing: Landing | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         calling_ae_titles: Collection[str] | None = None,
-        associations: int = 16,
+        associations: int = 64,
+        extra_sop_classes: Collection[str] = (),
+        accept_unknown: bool = False,
+        commitments: Commitments | None = None,
+        tls: TlsSettings | None = None,
+        limits: Limits | None = None,
     ) -> None:
         if not ae_titles:
             raise ValueError("a receiver needs at least one AE title to answer to")
         for title in (*ae_titles, *(calling_ae_titles or ())):
             if not title.strip() or len(title) > 16:
                 raise ValueError("an AE title has 1 to 16 characters")
-        self._ae_titles = frozenset(title.strip() for title in ae_titles)
-        self._calling = None if calling_ae_titles is None else frozenset(t.strip() for t in calling_ae_titles)
-        self._sink = sink
-        self._host = host
-        self._wanted_port = port
+        if sink is not None and landing is None:
+            landing = WholeObjects(sink)
+        elif landing is None or sink is not None:
+            raise ValueError("a receiver needs a sink or a landing, one of them")
+        if associations < 1:
+            raise ValueError("a receiver needs room for at least one association")
+        self._limits = limits or Limits()
+        self._offer = Offer(
+            ae_titles=frozenset(title.strip() for title in ae_titles),
+            calling_titles=None if calling_ae_titles is None else frozenset(t.strip() for t in calling_ae_titles),
+            storage=StorageClasses(extra_sop_classes, accept_unknown=accept_unknown),
+            commitment=commitments is not None,
+            maximum_pdu=self._limits.maximum_pdu,
+        )
+        self._tally = Tally()
+        self._services = Services(landing, commitments, self._tally)
+        self._address = (host, port)
         self._associations = associations
-        self._stopping = threading.Lock()
-        self._server: Any = None
-        self._entity: Any = None
+        self._tls = tls.server() if tls is not None else None
+        self._changing = threading.Lock()
+        self._listener: _Listener | None = None
 
     @property
     def port(self) -> int:
         """The TCP port that it listens on; 0 as long as a free one was asked for and it isn't running."""
-        return int(self._server.server_address[1]) if self._server else self._wanted_port
+        listener = self._listener
+        return listener.port if listener else self._address[1]
+
+    def counts(self) -> Mapping[str, int]:
+        """What happened since it was made, by code: ``associations``, ``stored``, ``refused-full``, ``stalled``, ..."""
+        return self._tally.counts()
 
     def start(self) -> None:
         """Listen. Raises OSError if the address is taken."""
-        if self._server:
-            return
-        quieten()
-        entity = AE(ae_title=sorted(self._ae_titles)[0])
-        entity.maximum_pdu_size = MAXIMUM_PDU
-        entity.maximum_associations = self._associations
-        entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        entity.implementation_version_name = IMPLEMENTATION_VERSION
-        for context in AllStoragePresentationContexts:
-            entity.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
-        entity.add_supported_context(Verification)
-        self._entity = entity
-        self._server = entity.start_server(
-            (self._host, self._wanted_port),
-            block=False,
-            evt_handlers=[
-                (evt.EVT_CONN_OPEN, send_at_once),
-                (evt.EVT_REQUESTED, self._check_titles),
-                (evt.EVT_C_STORE, self._store),
-                (evt.EVT_C_ECHO, _echo),
-            ],
-        )
+        with self._changing:
+            if self._listener is None:
+                self._listener = _Listener(
+                    self._address, self._associations, self._offer, self._services, self._limits, self._tls
+                )
 
     def stop(self) -> None:
-        """Stop listening and abort what is going on, from any thread but the sink's. Harmless if it isn't running."""
-        with self._stopping:
-            if self._entity:
-                self._entity.shutdown()
-            self._server = self._entity = None
+        """Stop listening and abort what is going on; an object that is being committed is answered first.
+
+        May come from any thread; what runs in the calling one ends when it returns. Harmless if it isn't running.
+        """
+        with self._changing:
+            listener, self._listener = self._listener, None
+        if listener:
+            listener.stop()
 
     def __enter__(self) -> Self:
         self.start()
@@ -111,48 +144,165 @@ class StorageReceiver:
     ) -> None:
         self.stop()
 
-    def _check_titles(self, event: Any) -> None:
-        request = event.assoc.requestor.primitive
-        if request.called_ae_title.strip() not in self._ae_titles:
-            _reject(event.assoc, _CALLED_AE_UNKNOWN)
-        elif self._calling is not None and request.calling_ae_title.strip() not in self._calling:
-            _reject(event.assoc, _CALLING_AE_UNKNOWN)
 
-    def _store(self, event: Any) -> int:
-        request = event.assoc.requestor.primitive
-        received = Received(
-            called_ae=request.called_ae_title.strip(),
-            calling_ae=request.calling_ae_title.strip(),
-            sop_class_uid=str(event.request.AffectedSOPClassUID),
-            sop_instance_uid=str(event.request.AffectedSOPInstanceUID),
-            transfer_syntax_uid=str(event.context.transfer_syntax),
-            dataset_bytes=event.encoded_dataset(include_meta=False),
-        )
+class _Seats:
+    """Counts the associations that are open."""
+
+    def __init__(self, seats: int) -> None:
+        self._free = threading.Semaphore(seats)
+
+    def take(self) -> bool:
+        return self._free.acquire(blocking=False)
+
+    def free(self) -> None:
+        self._free.release()
+
+
+class _Listener:
+    """A listening socket with its threads."""
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        associations: int,
+        offer: Offer,
+        services: Services,
+        limits: Limits,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self._offer = offer
+        self._services = services
+        self._limits = limits
+        self._tls = tls
+        self._seats = _Seats(associations)
+        self._room = threading.Semaphore(associations + SPARE_CONNECTIONS)
+        self._open: dict[threading.Thread, _Connection] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
+        self._socket = socket.create_server(address, family=family, backlog=BACKLOG)
+        self._socket.setblocking(False)
+        self.port = int(self._socket.getsockname()[1])
+        self._wake, self._woken = socket.socketpair()
+        self._thread = threading.Thread(target=self._listen, name="dicom-listener", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._wake.send(b"\0")
+        # First the listener, so that nothing new comes while the rest is ended.
+        self._thread.join()
+        with self._lock:
+            going = dict(self._open)
+        for connection in going.values():
+            connection.stop()
+        for thread in going:
+            if thread is not threading.current_thread():
+                thread.join(_STOPS_WITHIN)
+        for connection in going.values():
+            connection.cut()
+        self._socket.close()
+        self._wake.close()
+        self._woken.close()
+
+    def _listen(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            selector.register(self._woken, selectors.EVENT_READ)
+            while not self._stopping.is_set():
+                selector.select()
+                # Without room, callers wait in the backlog until a connection ends.
+                while not self._stopping.is_set() and self._room.acquire(timeout=0.5):
+                    if not self._accept():
+                        self._room.release()
+                        break
+
+    def _accept(self) -> bool:
+        """Take one connection in; False if none waits."""
         try:
-            answer = self._sink(received)
-        except OSError:
-            return OUT_OF_RESOURCES
-        return _SUCCESS if isinstance(answer, Accepted) else answer.status
+            made, address = self._socket.accept()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            # The caller went away again, or no file descriptors are left: the others wait a moment.
+            log.warning("a connection couldn't be accepted: %s", type(error).__name__)
+            self._stopping.wait(0.1)
+            return False
+        connection = _Connection(made, str(address[0]))
+        thread = threading.Thread(target=self._serve, args=(connection,), name="dicom-association", daemon=True)
+        with self._lock:
+            self._open[thread] = connection
+        thread.start()
+        return True
+
+    def _serve(self, connection: _Connection) -> None:
+        try:
+            wire = connection.open(self._tls, self._limits)
+            if wire is None:
+                self._services.tally.count("tls-failed")
+                log.warning("a connection failed at its TLS handshake")
+                return
+            Association(
+                wire,
+                self._offer,
+                self._services,
+                self._limits,
+                self._seats,
+                number=next(_numbers),
+                peer=connection.peer,
+            ).run()
+        finally:
+            connection.cut()
+            with self._lock:
+                self._open.pop(threading.current_thread(), None)
+            self._room.release()
 
 
-def send_at_once(event: Any) -> None:
-    """Switch Nagle's algorithm off, which would hold each short answer back for tens of milliseconds."""
-    connection = event.assoc.dul.socket
-    if connection is not None and connection.socket is not None:
-        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+class _Connection:
+    """A connection from its acceptance on, also while TLS isn't settled."""
 
+    def __init__(self, made: socket.socket, peer: str) -> None:
+        self.peer = peer
+        self._socket = made
+        self._wire: Wire | None = None
+        self._stopping = False
+        self._lock = threading.Lock()
 
-def quieten() -> None:
-    """Keep pynetdicom from logging requests, which name instances and AE titles."""
-    _config.LOG_HANDLER_LEVEL = "none"
-    logging.getLogger("pynetdicom").setLevel(logging.WARNING)
+    def open(self, tls: ssl.SSLContext | None, limits: Limits) -> Wire | None:
+        """The connection as it is to be read; None if the TLS handshake failed or took too long."""
+        looks_every = min(limits.artim_seconds, limits.stall_seconds, limits.idle_seconds, _LOOKS_EVERY)
+        made = self._socket
+        made.setblocking(True)
+        try:
+            if tls is not None:
+                made.settimeout(limits.artim_seconds)
+                made = tls.wrap_socket(made, server_side=True, do_handshake_on_connect=False)
+                with self._lock:
+                    self._socket = made
+                    if self._stopping:
+                        return None
+                made.do_handshake()
+            patient(made, looks_every)
+        except (OSError, ValueError):
+            return None
+        with self._lock:
+            self._wire = Wire(made)
+            if self._stopping:
+                self._wire.stop()
+        return self._wire
 
+    def stop(self) -> None:
+        """Have whoever reads it end soon."""
+        with self._lock:
+            self._stopping = True
+            if self._wire is not None:
+                self._wire.stop()
+                return
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
-def _reject(association: Any, answer: tuple[int, int, int]) -> None:
-    association.acse.send_reject(*answer)
-    # Ends the association's threads once the answer is out; without it, the connection closes first.
-    association.kill()
-
-
-def _echo(event: Any) -> int:
-    return _SUCCESS
+    def cut(self) -> None:
+        """Close it now."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        self._socket.close()
