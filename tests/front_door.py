@@ -14,15 +14,20 @@ from wardround.demo.patients import StudyInstances, to_dicom
 from wardround.demo.phantoms import hospitals
 from wardround.dicom.confidentiality import Profile
 from wardround.dicom.deidentify import Deidentifier
+from wardround.dicom.pixels_screening import Screener
 from wardround.foundation.database import Database
-from wardround.foundation.files import ObjectStore
+from wardround.foundation.files import ASIDE, ObjectStore
+from wardround.node.deidentify.crew import Alone, Crew, Processes, Recipe
 from wardround.node.deidentify.intake import Deidentification, Progress
 from wardround.node.deidentify.vault import Vault
+from wardround.node.deidentify.work import Bench
 from wardround.node.enclave.enclave import Enclave
+from wardround.node.optout.register import Register
 from wardround.node.receive.arrival import Arrival
 from wardround.node.receive.completion import CompleteStudy, complete_studies
 from wardround.node.receive.reception import Answer, Reception
 from wardround.node.receive.route import by_called_title
+from wardround.node.review.gate import Gate
 
 SECRET = bytes(range(32))
 QUIET = timedelta(seconds=10)
@@ -62,6 +67,8 @@ class FrontDoor:
         clock: Clock | None = None,
         routes: Mapping[str, str] = ROUTES,
         reserve_bytes: int = 0,
+        workers: int = 0,
+        screener: Screener | None = None,
     ) -> None:
         self.home = home
         self.clock = clock or Clock()
@@ -81,12 +88,19 @@ class FrontDoor:
         self.objects = ObjectStore(home / "enclave" / "objects")
         self.enclave = Enclave(self.database, self.objects, volumes=home / "enclave" / "volumes")
         self.deidentify = Deidentifier(Profile.research(), SECRET).deidentify
+        self.register = Register(SECRET, self.vault)
+        aside = self.objects.root / ASIDE
+        self.crew: Crew = Alone(Bench(self.deidentify, screener, self.quarantine, aside))
+        if workers:
+            self.crew = Processes(Recipe(Profile.research(), SECRET, self.quarantine, aside, screener), workers)
         self.deidentification = Deidentification(
             self.database,
             quarantine=self.quarantine,
-            deidentify=self.deidentify,
+            crew=self.crew,
             vault=self.vault,
             objects=self.objects,
+            register=self.register,
+            gate=Gate(self.database, screener or Screener()),
             clock=self.clock,
         )
 
@@ -103,9 +117,9 @@ class FrontDoor:
         return complete_studies(self.database, quiet=QUIET, now=self.clock())
 
     def tick(self) -> Progress:
-        """Let the quiet time pass and de-identify all that is complete."""
+        """Let the quiet time pass and de-identify all that is there."""
         self.complete()
-        progress = self.deidentification.tick(batch=1000)
+        progress = self.deidentification.tick()
         assert progress.left == 0
         return progress
 
@@ -113,5 +127,6 @@ class FrontDoor:
         return [file for file in self.quarantine.rglob("*") if file.is_file()]
 
     def close(self) -> None:
+        self.deidentification.stop()
         self.database.close()
         self.vault.close()

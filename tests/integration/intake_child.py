@@ -21,8 +21,9 @@ from wardround.node.receive.tables import ReceivedInstance
 
 
 def main(home: Path) -> None:
-    door = FrontDoor(home)
+    door = FrontDoor(home, workers=1)
     door.reception.recover()
+    door.deidentification.start()
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     with StorageReceiver(["RESEARCH"], door.reception.sink) as receiver:
@@ -30,7 +31,7 @@ def main(home: Path) -> None:
         before = -1
         while not ended.wait(0.01):
             complete_studies(door.database, quiet=timedelta(0), now=now())
-            door.deidentification.tick(batch=3)
+            door.deidentification.tick(3)
             with door.database.reading() as session:
                 counts = dict(
                     session.execute(select(ReceivedInstance.state, func.count()).group_by(ReceivedInstance.state)).all()

@@ -93,7 +93,6 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             learner,
             reader,
             intake,
-            Loop("intake", [intake.tick], pause=0.4),
             Loop("clinic", [_pathway(desk, reader).tick, _retention(desk).tick], pause=0.4),
             Loop("telling", [telling.tick], pause=0.4),
             legs,

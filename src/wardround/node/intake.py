@@ -1,79 +1,138 @@
-"""The front door's loop: what was received becomes complete, de-identified, and part of the enclave."""
+"""The front door: receives for both paths, sees when a study is complete, and de-identifies what is for research."""
 
 from __future__ import annotations
 
-import secrets
+import logging
+import threading
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
-from wardround.dicom.confidentiality import Profile
-from wardround.dicom.deidentify import Deidentifier
-from wardround.dicom.network import StorageReceiver
+from sqlalchemy import func, select
+
+from wardround.dicom.network import Accepted, Received, RefusedStorage, StorageReceiver
 from wardround.foundation.clock import Clock
-from wardround.foundation.files import ObjectStore, write_whole
-from wardround.node.deidentify.intake import Deidentification
-from wardround.node.deidentify.vault import Vault
+from wardround.node.deidentify.department import Department
 from wardround.node.home import NodeHome
 from wardround.node.receive.completion import complete_studies
 from wardround.node.receive.reception import Reception
 from wardround.node.receive.route import Route, by_called_title
+from wardround.node.receive.tables import ReceivedStudy
+
+log = logging.getLogger(__name__)
+
+LOOKED_AT_EVERY = 2.0
+"""Seconds after which each thread looks for work that nobody in this process told it of: what a person decided about
+an image, or what a command brought in."""
 
 
 class Intake:
-    """Receives for both paths, and de-identifies on one. `tick` is one step of the loop."""
+    """Three threads: the receiver's, one that completes studies, and one that de-identifies as instances arrive."""
 
     def __init__(self, home: NodeHome, clock: Clock) -> None:
         settings = home.settings.dicom
-        secret = site_secret(home.identity / "pseudonyms.key")
         self._home = home
         self._clock = clock
         self._quiet = timedelta(seconds=settings.quiet_seconds)
+        self._department = Department(home, clock=clock)
+        self._deidentification = self._department.deidentification()
         self.reception = Reception(
             home.database,
             quarantine=home.quarantine,
             clinical=home.clinical,
-            secret=secret,
+            secret=self._department.secret,
             route=by_called_title({settings.ae_title: Route.RESEARCH, settings.clinic_ae_title: Route.CLINIC}),
-            clock=clock,
-        )
-        self._vault = Vault(home.vault / "vault.db", home.identity / "vault.key", audit=home.database, clock=clock)
-        self._deidentification = Deidentification(
-            home.database,
-            quarantine=home.quarantine,
-            deidentify=Deidentifier(Profile.research(), secret).deidentify,
-            vault=self._vault,
-            objects=ObjectStore(home.enclave / "objects"),
             clock=clock,
         )
         self._receiver = StorageReceiver(
             [settings.ae_title, settings.clinic_ae_title],
-            self.reception.sink,
+            self._sink,
             host=settings.host,
             port=settings.port,
         )
+        self._stopping = threading.Event()
+        self._completing = _Watch("completion", self._complete, self._until_complete)
+        self._deidentifying = _Watch("de-identification", self._deidentify, lambda: LOOKED_AT_EVERY)
 
     def start(self) -> None:
         """Tidy up after a crash, then listen. Raises `OSError` if the port is taken."""
         self.reception.recover()
+        self._deidentification.start()
         self._receiver.start()
+        self._deidentifying.start()
+        self._completing.start()
 
-    def tick(self) -> int:
-        """Complete what is quiet, then de-identify all of it; returns how many instances were done."""
-        complete_studies(self._home.database, quiet=self._quiet, now=self._clock())
-        done = 0
-        while True:
-            progress = self._deidentification.tick()
-            done += progress.done
-            if progress.left == 0 or progress.done == 0:
-                return done
+    def _sink(self, received: Received) -> Accepted | RefusedStorage:
+        answer = self.reception.sink(received)
+        self.arrived()
+        return answer
+
+    def arrived(self) -> None:
+        """Something was received: look now. Quick, and called from any thread."""
+        self._deidentifying.wake()
+        self._completing.wake()
 
     def stop(self) -> None:
         self._receiver.stop()
-        self._vault.close()
+        self._stopping.set()
+        self._completing.stop()
+        self._deidentifying.stop()
+        self._deidentification.stop()
+        self._department.close()
+
+    def _complete(self) -> None:
+        if complete_studies(self._home.database, quiet=self._quiet, now=self._clock()):
+            self._deidentification.close_studies()
+
+    def _until_complete(self) -> float:
+        """Seconds until the next study may be complete."""
+        with self._home.database.reading() as session:
+            oldest = session.scalar(select(func.min(ReceivedStudy.last_at)).where(ReceivedStudy.completed_at.is_(None)))
+        if oldest is None:
+            return LOOKED_AT_EVERY
+        due = (oldest + self._quiet - self._clock()).total_seconds()
+        return min(max(due, 0.01), LOOKED_AT_EVERY)
+
+    def _deidentify(self) -> None:
+        self._deidentification.tick(stopping=self._stopping.is_set)
+        self._deidentification.close_studies()
 
 
-def site_secret(path: Path) -> bytes:
-    """The site's secret for pseudonyms, 32 random bytes; made on first use, and never leaves the node."""
-    if not path.exists():
-        write_whole(path, secrets.token_bytes(32), mode=0o600)
-    return path.read_bytes()
+class _Watch:
+    """A thread that does `work` when it is woken, and after `pause()` seconds at the latest; however often it is
+    woken, it rests for a moment in between."""
+
+    AFTER_FAILURE = 2.0
+    REST = 0.05
+
+    def __init__(self, name: str, work: Callable[[], None], pause: Callable[[], float]) -> None:
+        self._work = work
+        self._pause = pause
+        self._woken = threading.Event()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def stop(self) -> None:
+        self._ending.set()
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            self._woken.clear()
+            try:
+                self._work()
+                pause = self._pause()
+            except Exception:
+                # Whatever it raised, the thread must not end unseen: nothing would start it again.
+                log.exception("a step of the intake failed; it is tried again")
+                self._ending.wait(self.AFTER_FAILURE)
+                continue
+            self._ending.wait(self.REST)
+            self._woken.wait(pause - self.REST)

@@ -68,6 +68,19 @@ class ClinicSettings(Settings):
     keep_days: float = Field(default=14, gt=0, le=3650)
 
 
+class DeidentificationSettings(Settings):
+    """The processes that de-identify what arrives for research.
+
+    workers: how many; 0 means half of the processor cores, at least one. seconds_per_object: after how long an object
+    is given up, and refused. home_issuer: the issuer of the hospital's own patient ids, which objects that name no
+    issuer mean.
+    """
+
+    workers: int = Field(default=0, ge=0, le=256)
+    seconds_per_object: float = Field(default=120, gt=0, le=86_400)
+    home_issuer: str = Field(default="", max_length=64)
+
+
 class LearningSettings(Settings):
     """`threads`: how many processor cores training and reading take each."""
 
@@ -85,4 +98,5 @@ class NodeSettings(Settings):
     dicom: DicomSettings = DicomSettings()
     pacs: PacsSettings | None = None
     clinic: ClinicSettings = ClinicSettings()
+    deidentification: DeidentificationSettings = DeidentificationSettings()
     learning: LearningSettings = LearningSettings()

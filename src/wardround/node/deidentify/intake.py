@@ -1,85 +1,95 @@
-"""The loop between quarantine and enclave.
+"""The way from quarantine into the enclave.
 
-For each instance of a complete research study, in this order, each step durable before the next:
+Instances are de-identified as they arrive, in processes of their own (`crew`), and stored in groups. For each group,
+each step durable before the next:
 
-1. the de-identified copy goes into the object store,
-2. the vault remembers who it was,
-3. one transaction indexes the copy and sets the instance's state,
-4. the original leaves quarantine.
+1. the de-identified copies go into the object store,
+2. the vault remembers who they were,
+3. one transaction indexes the copies and sets the instances' states,
+4. the originals leave quarantine.
 
 De-identification gives the same bytes for the same object, so that a crash between any two steps is mended by doing
-the instance again; an original whose state says that it is done is removed by `Reception.recover`.
+the instances again; an original whose state says that it is done is removed by `Reception.recover`. What a crash
+left aside of the object store is removed by `start`.
+
+A study of the enclave is open, and out of every cohort's sight, until its study at the front door is complete and
+nothing of it is left to do (`openness`). What waits for a person, or was refused, doesn't keep it open.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from wardround.dicom.errors import Refused
-from wardround.dicom.statement import Deidentified
-from wardround.dicom.volume_geometry import DAMAGE
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
 from wardround.foundation.files import ObjectStore, flush_directory
+from wardround.node.deidentify.crew import Crew
+from wardround.node.deidentify.openness import close_finished, keep_open, unready
+from wardround.node.deidentify.staging import Staging
 from wardround.node.deidentify.vault import Vault
-from wardround.node.enclave.description import Description, Undescribed, describe
+from wardround.node.deidentify.work import Clean, Job, Outcome, Unfit, Unsure
 from wardround.node.enclave.index import Index, IndexConflict
+from wardround.node.optout.register import REASON as OPTED_OUT
+from wardround.node.optout.register import Register
 from wardround.node.receive.route import StudyPath
 from wardround.node.receive.state import State, check_step
-from wardround.node.receive.tables import ReceivedInstance, ReceivedStudy
+from wardround.node.receive.tables import ReceivedInstance
+from wardround.node.review.gate import Gate, Wait, passage, unpacked
+from wardround.node.review.gate import Refuse as RefusedPixels
+from wardround.node.review.state import ReviewState
+from wardround.node.review.tables import PixelReview
 
 log = logging.getLogger(__name__)
 
-BATCH = 64
-FILE_MISSING = "file-missing"
-FAILED = "deidentification-failed"
+GROUP = 64
+"""How many outcomes are stored with one flush, at most."""
+PATIENCE = 0.25
+"""Seconds that an outcome waits for others to be stored with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What one call of `tick` did, and how many instances of complete studies are left to do."""
+    """What one call of `tick` did, and how many instances are left to do."""
 
     deidentified: int
     refused: Mapping[str, int]
     left: int
+    waiting: int = 0
+    """Instances that were put before a person."""
 
     @property
     def done(self) -> int:
-        return self.deidentified + sum(self.refused.values())
+        return self.deidentified + sum(self.refused.values()) + self.waiting
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
     id: int
+    study: int | None
     file: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Clean:
-    item: _Item
-    one: Deidentified
-    description: Description
-    digest: str
-    size: int
+    blackened: tuple[tuple[int | None, ...], ...] | None
 
 
 class Deidentification:
-    """Brings what was received for research into the enclave.
+    """Brings what was received for research into the enclave. For one thread.
 
     Args:
         database: the node's database, upgraded.
         quarantine: the directory given to the `Reception`.
-        deidentify: `wardround.dicom.deidentify.Deidentifier(…).deidentify`, which raises `Refused`.
+        crew: who de-identifies; its `Bench` writes to `Staging(objects).aside`.
         vault: where identities go.
         objects: the enclave's object store.
+        register: who opted out.
+        gate: puts objects before a person.
     """
 
     def __init__(
@@ -87,121 +97,203 @@ class Deidentification:
         database: Database,
         *,
         quarantine: Path,
-        deidentify: Callable[[bytes], Deidentified],
+        crew: Crew,
         vault: Vault,
         objects: ObjectStore,
+        register: Register,
+        gate: Gate | None = None,
         clock: Clock = now,
     ) -> None:
         self._database = database
         self._quarantine = quarantine
-        self._deidentify = deidentify
+        self._crew = crew
         self._vault = vault
-        self._objects = objects
+        self._staging = Staging(objects)
+        self._register = register
+        self._gate = gate
         self._clock = clock
+        self._items: dict[int, _Item] = {}
+        self._waiting: deque[_Item] = deque()
 
-    def tick(self, batch: int = BATCH) -> Progress:
-        """Do the next `batch` instances of complete studies; one caller at a time.
+    def start(self) -> None:
+        """Tidy up after a crash."""
+        self._staging.tidy()
+        self.close_studies()
+
+    def tick(self, most: int | None = None, *, stopping: Callable[[], bool] = lambda: False) -> Progress:
+        """Do what is there, and what comes while this runs, `most` instances at most.
 
         What can't be de-identified stays in quarantine, with its reason. An error of the disk or of a database
         is raised and leaves the rest for the next call.
         """
-        items = self._next(batch)
-        if not items:
-            return Progress(0, {}, 0)
-        clean: list[_Clean] = []
-        refused: dict[_Item, str] = {}
-        for item in items:
-            outcome = self._prepare(item)
-            if isinstance(outcome, _Clean):
-                clean.append(outcome)
-            else:
-                refused[item] = outcome
-        self._vault.remember(each.one for each in clean)
-        done: list[_Item] = []
+        counts: Counter[str] = Counter()
+        try:
+            self._run(counts, most, stopping)
+        finally:
+            if self._items:
+                # Stopped, or failed half-way: what has no end yet is fetched again by the next call.
+                self._crew.stop()
+                self._staging.tidy()
+            self._items.clear()
+            self._waiting.clear()
+        deidentified, waiting = counts.pop(State.DEIDENTIFIED.value, 0), counts.pop(State.REVIEW.value, 0)
+        for reason, number in sorted(counts.items()):
+            log.warning("%d instances were refused: %s", number, reason)
+        return Progress(deidentified, dict(counts), self._left(), waiting)
+
+    def close_studies(self) -> int:
+        """Let cohorts see the studies that are complete and done; returns how many became ready."""
+        with self._database.reading() as session:
+            if session.scalar(unready().limit(1)) is None:
+                return 0
+        with self._database.writing() as session:
+            return close_finished(session)
+
+    def stop(self) -> None:
+        self._crew.stop()
+        self._staging.close()
+
+    def _run(self, counts: Counter[str], most: int | None, stopping: Callable[[], bool]) -> None:
+        taken = last = 0
+        outcomes: list[Outcome] = []
+        since = 0.0
+        while not stopping():
+            room = self._crew.room
+            if not self._waiting and room and (most is None or taken < most):
+                fetched = self._next(last, GROUP * 2 if most is None else min(GROUP * 2, most - taken))
+                taken += len(fetched)
+                last = max([last, *(item.id for item in fetched)])
+                self._waiting.extend(fetched)
+            given = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
+            self._items |= {item.id: item for item in given}
+            self._crew.give([_job(item) for item in given])
+            new = self._crew.outcomes(PATIENCE)
+            if new and not outcomes:
+                since = time.monotonic()
+            outcomes += new
+            idle = not self._crew.busy and not self._waiting
+            if outcomes and (idle or len(outcomes) >= GROUP or time.monotonic() - since >= PATIENCE):
+                counts.update(self._store(outcomes))
+                outcomes = []
+            elif idle and not given:
+                return
+
+    def _store(self, outcomes: Sequence[Outcome]) -> Counter[str]:
+        """Store a group; returns how many came to which end."""
+        items = [self._items[outcome.job] for outcome in outcomes]
+        clean = {each.job: each for each in outcomes if isinstance(each, Clean)}
+        refused = {each.job: each.reason for each in outcomes if isinstance(each, Unfit)}
+        waits: dict[int, Wait] = {}
+        for each in outcomes:
+            if isinstance(each, Unsure):
+                pixels = passage(each.screening, each.facts)
+                if isinstance(pixels, Wait) and self._gate is not None:
+                    waits[each.job] = pixels
+                else:
+                    refused[each.job] = (
+                        pixels.reason if isinstance(pixels, RefusedPixels) else each.screening.reasons[0]
+                    )
+        with self._database.reading() as session:
+            keys = self._register.keys_of(session, {number: each.patient for number, each in clean.items()})
+            opted_out = self._register.opted_out(session, keys)
+        self._staging.drop(clean.pop(number).aside for number in opted_out)
+        self._staging.take((each.digest, each.aside) for each in clean.values())
+        self._staging.drop(each.aside for each in clean.values())
+        self._vault.remember([each.one for each in clean.values()], [each.patient for each in clean.values()])
+        done: list[int] = []
         with self._database.writing() as session:
             moment = self._clock()
-            index = Index(session, [each.one for each in clean])
-            for each in clean:
+            index = Index(session, [each.one for each in clean.values()])
+            for number, each in clean.items():
                 try:
                     index.add(each.one, each.description, digest=each.digest, size=each.size, at=moment)
                 except IndexConflict as conflict:
-                    refused[each.item] = conflict.reason_code
+                    refused[number] = conflict.reason_code
                 else:
-                    done.append(each.item)
+                    done.append(number)
             index.write()
-            _settle(session, done, refused, moment)
-        gone = [self._quarantine / item.file for item in done]
+            came = ((clean[number].one.study_uid, self._items[number].study) for number in done)
+            studies = {uid: study for uid, study in came if study is not None}
+            known: dict[str, frozenset[str]] = {}
+            for number in done:
+                pseudonym = clean[number].one.pseudonym
+                known[pseudonym] = known.get(pseudonym, frozenset()) | keys[number]
+            self._register.note(session, known)
+            keep_open(session, studies)
+            _settle(session, done, refused, opted_out, moment)
+            if waits and self._gate is not None:
+                self._gate.hold(session, waits, moment)
+            close_finished(session)
+        gone = [self._quarantine / self._items[number].file for number in (*done, *opted_out)]
         for file in gone:
             file.unlink(missing_ok=True)
         if gone:
             flush_directory(self._quarantine)
-        counted = Counter(refused.values())
-        for reason, number in sorted(counted.items()):
-            log.warning("%d instances were refused: %s", number, reason)
-        return Progress(len(gone), dict(counted), self._left())
-
-    def _prepare(self, item: _Item) -> _Clean | str:
-        """The de-identified instance, its bytes in the store; or the reason why not."""
-        try:
-            data = (self._quarantine / item.file).read_bytes()
-        except FileNotFoundError:
-            return FILE_MISSING
-        try:
-            one = self._deidentify(data)
-            description = describe(one)
-        except Refused as refused:
-            return refused.reason_code
-        except Undescribed as undescribed:
-            return undescribed.reason_code
-        except DAMAGE as damage:
-            # Fails closed: what breaks the de-identifier stays in quarantine and holds nothing else up.
-            log.error("an instance could not be de-identified: %s", type(damage).__name__)
-            return FAILED
-        digest = self._objects.put(one.data)
-        # The bytes are in the store; a batch of large objects must not fill the memory.
-        return _Clean(item, replace(one, data=b""), description, digest, len(one.data))
-
-    def _next(self, batch: int) -> list[_Item]:
-        query = (
-            select(ReceivedInstance.id, ReceivedInstance.file)
-            .join(ReceivedStudy, ReceivedInstance.study_id == ReceivedStudy.id)
-            .where(*_waiting())
-            .order_by(ReceivedStudy.completed_at, ReceivedStudy.id, ReceivedInstance.id)
-            .limit(batch)
+        for item in items:
+            del self._items[item.id]
+        ends = Counter(refused.values())
+        ends += Counter(
+            {State.DEIDENTIFIED.value: len(done), State.REVIEW.value: len(waits), OPTED_OUT: len(opted_out)}
         )
+        return ends
+
+    def _next(self, after: int, most: int) -> list[_Item]:
+        query = (
+            select(
+                ReceivedInstance.id,
+                ReceivedInstance.study_id,
+                ReceivedInstance.file,
+                PixelReview.state,
+                PixelReview.blackened,
+            )
+            .outerjoin(PixelReview, PixelReview.digest == ReceivedInstance.digest)
+            .where(*_to_do(), ReceivedInstance.id > after)
+            .order_by(ReceivedInstance.id)
+            .limit(most)
+        )
+        decided = (ReviewState.APPROVED.value, ReviewState.REDACTED.value)
         with self._database.reading() as session:
-            return [_Item(id_, file or "") for id_, file in session.execute(query)]
+            return [
+                _Item(id_, study, file or "", tuple(map(tuple, boxes)) if state in decided else None)
+                for id_, study, file, state, boxes in session.execute(query).tuples()
+            ]
 
     def _left(self) -> int:
-        query = (
-            select(func.count())
-            .select_from(ReceivedInstance)
-            .join(ReceivedStudy, ReceivedInstance.study_id == ReceivedStudy.id)
-            .where(*_waiting())
-        )
         with self._database.reading() as session:
-            return session.scalar(query) or 0
+            return session.scalar(select(func.count()).select_from(ReceivedInstance).where(*_to_do())) or 0
 
 
-def _settle(session: Session, done: Sequence[_Item], refused: Mapping[_Item, str], moment: datetime) -> None:
-    """Set the state of each item: `deidentified`, its file no longer named, or `refused` with its reason."""
+def _job(item: _Item) -> Job:
+    boxes = None if item.blackened is None else tuple(unpacked(list(box)) for box in item.blackened)
+    return Job(item.id, item.file, boxes)
+
+
+def _settle(
+    session: Session, done: Sequence[int], refused: Mapping[int, str], opted_out: Collection[int], moment: datetime
+) -> None:
+    """Set the state of each instance: `deidentified`, or `refused` with its reason. The file of what is done is no
+    longer named, nor that of a patient who opted out: the fact is kept, not the image."""
     check_step(State.RECEIVED, State.DEIDENTIFIED)
     check_step(State.RECEIVED, State.REFUSED)
-    rows: list[dict[str, object]] = [
-        {"id": item.id, "state": State.DEIDENTIFIED.value, "reason": None, "file": None, "changed_at": moment}
-        for item in done
-    ]
-    rows += [
-        {"id": item.id, "state": State.REFUSED.value, "reason": reason, "file": item.file, "changed_at": moment}
-        for item, reason in refused.items()
-    ]
-    if rows:
-        session.execute(update(ReceivedInstance), rows)
+    gone: list[tuple[int, str, str | None]] = [(number, State.DEIDENTIFIED.value, None) for number in done]
+    gone += [(number, State.REFUSED.value, OPTED_OUT) for number in opted_out]
+    if gone:
+        session.execute(
+            update(ReceivedInstance),
+            [
+                {"id": number, "state": state, "reason": reason, "file": None, "changed_at": moment}
+                for number, state, reason in gone
+            ],
+        )
+    if refused:
+        session.execute(
+            update(ReceivedInstance),
+            [
+                {"id": number, "state": State.REFUSED.value, "reason": reason, "changed_at": moment}
+                for number, reason in refused.items()
+            ],
+        )
 
 
-def _waiting() -> tuple[ColumnElement[bool], ...]:
-    return (
-        ReceivedStudy.path == StudyPath.RESEARCH.value,
-        ReceivedStudy.completed_at.is_not(None),
-        ReceivedInstance.state == State.RECEIVED.value,
-    )
+def _to_do() -> tuple[ColumnElement[bool], ...]:
+    return (ReceivedInstance.path == StudyPath.RESEARCH.value, ReceivedInstance.state == State.RECEIVED.value)

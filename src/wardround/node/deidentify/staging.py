@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
 from wardround.foundation.files import ASIDE, Flush, ObjectStore, flush_directory
+
+PREFIX = "intake-"
+"""How the names of files begin that are on their way; others may have theirs in the same folder."""
+
+
+def aside_name() -> str:
+    """A name that nobody has yet."""
+    return PREFIX + secrets.token_hex(12)
 
 
 class Staging:
@@ -53,8 +62,8 @@ class Staging:
             file.unlink(missing_ok=True)
 
     def tidy(self) -> None:
-        """Remove what a crash left aside. Only while nobody works on this store."""
-        self.drop(list(self.aside.iterdir()))
+        """Remove what a crash left aside. Only while no crew is at work."""
+        self.drop(list(self.aside.glob(f"{PREFIX}*")))
 
     def close(self) -> None:
         self._flush.__exit__(None, None, None)

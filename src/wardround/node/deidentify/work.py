@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -20,6 +19,7 @@ from wardround.dicom.pixels_facts import PixelFacts, read_facts
 from wardround.dicom.pixels_screening import Screener, Screening, Verdict
 from wardround.dicom.statement import Deidentified
 from wardround.dicom.volume_geometry import DAMAGE
+from wardround.node.deidentify.staging import aside_name
 from wardround.node.deidentify.subject import patient_ids
 from wardround.node.enclave.description import Description, Undescribed, describe
 from wardround.node.optout.identifier import PatientIds
@@ -122,7 +122,7 @@ class Bench:
             if screening.verdict not in _PASS:
                 return Unsure(job.id, screening, facts)
         description = describe(one)
-        aside = self.aside / secrets.token_hex(12)
+        aside = self.aside / aside_name()
         with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(one.data)
         return Clean(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from sqlalchemy import func, select
 from tests.front_door import EVERYONE, FrontDoor, studies
 
 from wardround.dicom.statement import Deidentified
-from wardround.node.deidentify import intake
+from wardround.node.deidentify import intake, staging
+from wardround.node.deidentify.crew import Alone
 from wardround.node.enclave.tables import EnclaveStudy
 from wardround.node.receive.reception import Answer
 from wardround.node.receive.summary import intake_summary
@@ -54,13 +56,13 @@ def test_what_is_in_the_enclave_is_gone_from_quarantine(door: FrontDoor) -> None
 def test_it_works_in_batches_and_says_what_is_left(door: FrontDoor) -> None:
     door.give_study(studies()[0])
     door.complete()
-    assert [door.deidentification.tick(batch=2).left for _ in range(3)] == [3, 1, 0]
+    assert [door.deidentification.tick(2).left for _ in range(3)] == [3, 1, 0]
 
 
 def test_each_study_says_how_it_was_deidentified(door: FrontDoor) -> None:
     door.give_study(studies()[0])
     door.complete()
-    while door.deidentification.tick(batch=2).left:
+    while door.deidentification.tick(2).left:
         pass
     with door.database.reading() as session:
         [statement] = session.scalar(select(EnclaveStudy.statements)) or []
@@ -94,7 +96,8 @@ def test_an_object_that_breaks_the_deidentifier_is_refused(
             raise KeyError("Somebody^Known")
         return deidentify(data)
 
-    monkeypatch.setattr(door.deidentification, "_deidentify", breaks)
+    assert isinstance(door.crew, Alone)
+    monkeypatch.setattr(door.crew, "bench", replace(door.crew.bench, deidentify=breaks))
     door.give(*studies()[0].slices)
     progress = door.tick()
     assert (progress.deidentified, progress.refused) == (3, {"deidentification-failed": 1})
@@ -127,8 +130,9 @@ def crash_on_call(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, nth: i
 
 
 STEPS = {
-    "before the first object": ("objects", "put", 1, False),
-    "between two objects": ("objects", "put", 3, True),
+    "between two objects": ("crew", "outcomes", 3, True),
+    "before the first object has its name": ("staging", "replace", 1, False),
+    "between the names of two objects": ("staging", "replace", 3, True),
     "before the vault": ("vault", "remember", 1, False),
     "after the vault": ("vault", "remember", 1, True),
     "in the transaction of the index": ("intake", "_settle", 1, False),
@@ -145,7 +149,7 @@ def test_a_crash_at_any_step_loses_nothing_and_doubles_nothing(tmp_path: Path, s
     door.give_study(study)
     door.complete()
     with pytest.MonkeyPatch.context() as patch:
-        owner = {"objects": door.objects, "vault": door.vault, "intake": intake}.get(str(place), place)
+        owner = {"crew": door.crew, "staging": staging.os, "vault": door.vault, "intake": intake}.get(str(place), place)
         crash_on_call(patch, owner, name, nth, after=after)
         with pytest.raises(Crash):
             door.deidentification.tick()
@@ -153,6 +157,7 @@ def test_a_crash_at_any_step_loses_nothing_and_doubles_nothing(tmp_path: Path, s
 
     again = FrontDoor(tmp_path, clock=door.clock)
     again.reception.recover()
+    again.deidentification.start()
     again.deidentification.tick()
     assert again.quarantined() == []
     assert intake_summary(again.database).states == {"research": {"deidentified": 5}}

@@ -1,0 +1,81 @@
+"""What a node de-identifies with, put together from its home: for the running node and for commands."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+
+from wardround.dicom.confidentiality import Profile
+from wardround.dicom.pixels_screening import Screener
+from wardround.dicom.pseudonym import PseudonymKeys
+from wardround.foundation.clock import Clock, now
+from wardround.foundation.files import ASIDE, ObjectStore
+from wardround.node.deidentify.crew import Processes, Recipe
+from wardround.node.deidentify.intake import Deidentification
+from wardround.node.deidentify.secret import site_secret
+from wardround.node.deidentify.vault import Vault
+from wardround.node.home import NodeHome
+from wardround.node.optout.register import Register
+from wardround.node.review.gate import Gate
+
+
+class Department:
+    """The de-identification of one home, each part made when it is first used.
+
+    Raises, from any part: `SecretLost`, `VaultLocked`.
+    """
+
+    def __init__(self, home: NodeHome, *, clock: Clock = now) -> None:
+        self._home = home
+        self._clock = clock
+
+    @cached_property
+    def secret(self) -> bytes:
+        return site_secret(self._home.identity / "pseudonyms.key", self._home.database)
+
+    @cached_property
+    def pseudonyms(self) -> PseudonymKeys:
+        return PseudonymKeys(self.secret)
+
+    @cached_property
+    def vault(self) -> Vault:
+        home = self._home
+        vault = Vault(home.vault / "vault.db", home.identity / "vault.key", audit=home.database, clock=self._clock)
+        vault.bind(self.secret)
+        return vault
+
+    @cached_property
+    def register(self) -> Register:
+        return Register(self.secret, self.vault)
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        return ObjectStore(self._home.enclave / "objects")
+
+    def deidentification(self) -> Deidentification:
+        """The way into the enclave, with processes of its own once there is something to do."""
+        home, settings = self._home, self._home.settings.deidentification
+        screener = Screener()
+        recipe = Recipe(
+            profile=Profile.research(),
+            secret=self.secret,
+            quarantine=home.quarantine,
+            aside=self.objects.root / ASIDE,
+            screener=screener,
+            home_issuer=settings.home_issuer,
+        )
+        workers = settings.workers or max(1, (os.cpu_count() or 1) // 2)
+        return Deidentification(
+            home.database,
+            quarantine=home.quarantine,
+            crew=Processes(recipe, workers, seconds=settings.seconds_per_object),
+            vault=self.vault,
+            objects=self.objects,
+            register=self.register,
+            gate=Gate(home.database, screener),
+            clock=self._clock,
+        )
+
+    def close(self) -> None:
+        if "vault" in self.__dict__:
+            self.vault.close()
