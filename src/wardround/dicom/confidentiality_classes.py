@@ -64,9 +64,7 @@ def class_decision(uid: str) -> ClassDecision:
     if known is not None:
         return known
     why = "Private, or unknown to this version"
-    return ClassDecision(
-        uid, "", UNKNOWN_KIND, Fate.REFUSE, Pixels.REFUSE, frozenset(), Reason.SOP_CLASS_UNKNOWN, why
-    )
+    return ClassDecision(uid, "", UNKNOWN_KIND, Fate.REFUSE, Pixels.REFUSE, frozenset(), Reason.SOP_CLASS_UNKNOWN, why)
 
 
 def class_decisions() -> Iterator[ClassDecision]:

@@ -10,15 +10,15 @@ before it is handed out.
 from __future__ import annotations
 
 import struct
-import warnings
 import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from pydicom.charset import convert_encodings, decode_bytes, python_encoding
-
 from wardround import __version__
-from wardround.dicom.confidentiality import Action, Option, Profile, rules
+from wardround.dicom.confidentiality import BASIC_CODE, Action, Option, Profile, rules
+from wardround.dicom.confidentiality_classes import Fate, Pixels, class_decision
+from wardround.dicom.confidentiality_profile import PIXEL_OPTIONS
+from wardround.dicom.deidentify_charset import decoded
 from wardround.dicom.deidentify_clean import Cleaner
 from wardround.dicom.deidentify_dates import age_between
 from wardround.dicom.deidentify_elements import (
@@ -32,7 +32,7 @@ from wardround.dicom.deidentify_elements import (
 from wardround.dicom.errors import Reason, Refused
 from wardround.dicom.header_meta import file_meta, read_file_meta
 from wardround.dicom.pseudonym import PseudonymKeys
-from wardround.dicom.statement import Deidentified, Identity, Statement
+from wardround.dicom.statement import Deidentified, Identity, PixelWork, Statement
 
 SOFTWARE = f"Wardround {__version__}"
 
@@ -57,7 +57,7 @@ _AGE = 0x00101010
 _STUDY = 0x0020000D
 _SERIES = 0x0020000E
 _SAMPLES, _FRAMES, _ROWS, _COLUMNS, _BITS = 0x00280002, 0x00280008, 0x00280010, 0x00280011, 0x00280100
-_BURNED_IN = 0x00280301
+_BURNED_IN, _RECOGNISABLE = 0x00280301, 0x00280302
 _PIXEL_BITS = {PIXEL_DATA: 0, 0x7FE00008: 32, 0x7FE00009: 64}
 
 
@@ -79,36 +79,50 @@ class Deidentifier:
         self.keys = PseudonymKeys(secret)
         self._rules = rules(profile)
 
-    def deidentify(self, source: Path | bytes | BinaryIO) -> Deidentified:
+    def identity(self, source: Path | bytes | BinaryIO) -> Identity:
+        """Who a Part 10 file is about, for whoever looks at its pixels before it is de-identified.
+
+        Raises:
+            Refused: it isn't readable, or in a transfer syntax that isn't taken.
+            OSError: ``source`` is a path or stream that can't be read.
+        """
+        elements, encoding, _ = self._elements(source)
+        return _Facts(elements, encoding).identity()
+
+    def deidentify(self, source: Path | bytes | BinaryIO, pixels: PixelWork | None = None) -> Deidentified:
         """The de-identified copy of a Part 10 file.
+
+        Args:
+            source: the object, its pixels changed already if they had to be.
+            pixels: what was done about its pixels. Without it, a class whose pixels must be looked at is refused.
 
         Raises:
             Refused: the object can't be made safe, or isn't readable; the reason says which.
             OSError: ``source`` is a path or stream that can't be read.
         """
-        data, transfer_syntax = _dataset_bytes(_read(source), self._rules.transfer_syntaxes)
-        encoding = Encoding(transfer_syntax == _IMPLICIT, transfer_syntax == _BIG_ENDIAN)
-        elements = ElementReader(data, encoding).data_set(0, len(data))
+        elements, encoding, transfer_syntax = self._elements(source)
         facts = _Facts(elements, encoding)
-        self._accept(facts, transfer_syntax)
+        work = pixels or PixelWork()
+        self._accept(facts, transfer_syntax, work)
 
         identity = facts.identity()
         issuer = "" if identity.issuer == self._home_issuer else identity.issuer
         pseudonym = self.keys.patient(identity.patient_id, issuer)
-        days = self.keys.days(identity.patient_id, issuer)
+        days = self.keys.days(identity.patient_id, issuer) if self._rules.shifts else 0
         cleaner = Cleaner(self._rules, self.keys, pseudonym, days, encoding.big_endian)
         cleaned = cleaner.clean(elements)
         header = [element for element in cleaned if element.tag not in _PIXEL_BITS]
-        pixels = [element for element in cleaned if element.tag in _PIXEL_BITS]
+        picture = [element for element in cleaned if element.tag in _PIXEL_BITS]
         writer = ElementWriter(encoding)
         cleaner.traces.verify(writer.data_set(header))
-        for element in pixels:
+        for element in picture:
             if element.encapsulated and isinstance(element.value, bytes):
                 cleaner.traces.verify_compressed(element.value)
 
-        header = self._marked(header, facts, pseudonym)
+        options = self._applied(work)
+        header = self._marked(header, facts, pseudonym, options, work)
         new_uids = {
-            tag: self.keys.uid(uid)
+            tag: uid if self._rules.retains_uids else self.keys.uid(uid)
             for tag, uid in (
                 (_STUDY, identity.study_uid),
                 (_SERIES, identity.series_uid),
@@ -117,7 +131,7 @@ class Deidentifier:
         }
         meta = file_meta(facts.text(_SOP_CLASS), new_uids[_SOP_INSTANCE], transfer_syntax)
         return Deidentified(
-            data=b"".join((meta, writer.data_set(header), writer.data_set(pixels))),
+            data=b"".join((meta, writer.data_set(header), writer.data_set(picture))),
             pseudonym=pseudonym,
             identity=identity,
             study_uid=new_uids[_STUDY],
@@ -126,22 +140,44 @@ class Deidentifier:
             sop_class_uid=facts.text(_SOP_CLASS),
             transfer_syntax_uid=transfer_syntax,
             statement=Statement(
-                profile=self.profile.name,
-                options=tuple(sorted(option.meaning for option in self.profile.options)),
+                profile=self.profile.title,
+                options=tuple(sorted(option.meaning for option in options)),
                 edition=self._rules.edition,
                 software=SOFTWARE,
                 counts=dict(sorted(cleaner.counts.items())),
+                profile_name=self.profile.name,
+                profile_digest=self.profile.digest,
             ),
         )
 
-    def _accept(self, facts: _Facts, transfer_syntax: str) -> None:
+    def _elements(self, source: Path | bytes | BinaryIO) -> tuple[list[Element], Encoding, str]:
+        data, transfer_syntax = _dataset_bytes(_read(source), self._rules.transfer_syntaxes)
+        encoding = Encoding(transfer_syntax == _IMPLICIT, transfer_syntax == _BIG_ENDIAN)
+        return ElementReader(data, encoding).data_set(0, len(data)), encoding, transfer_syntax
+
+    def _applied(self, work: PixelWork) -> frozenset[Option]:
+        """The options that hold for this object: those of the pixels only where something was done to them."""
+        done = {Option.CLEAN_PIXEL_DATA: work.cleaned, Option.CLEAN_VISUAL_FEATURES: work.defaced}
+        return (self.profile.options - PIXEL_OPTIONS) | {option for option, was_done in done.items() if was_done}
+
+    def _accept(self, facts: _Facts, transfer_syntax: str, work: PixelWork) -> None:
         """Refuse what no cleaning of attributes can make safe."""
-        if facts.text(_SOP_CLASS) not in self._rules.sop_classes:
-            raise Refused(Reason.SOP_CLASS, "research takes CT, MR, PET and segmentations; route it elsewhere")
-        if facts.text(_BURNED_IN).upper() == "YES":
+        decision = class_decision(facts.text(_SOP_CLASS))
+        if decision.fate is Fate.REFUSE:
+            raise Refused(
+                decision.reason, f"no profile takes this kind of object ({decision.kind}); route it elsewhere"
+            )
+        if decision.fate is Fate.ACCEPT and decision.kind not in self.profile.accept:
+            raise Refused(decision.reason, f"the profile doesn't accept {decision.kind}; route it elsewhere")
+        looked_at = work.screened or work.cleaned or work.approved
+        if decision.pixels is not Pixels.TRUSTED and not looked_at and facts.has_pixels():
+            raise Refused(
+                Reason.PIXELS_NOT_SCREENED, "pixels of this class must be looked at first; have them screened"
+            )
+        if facts.text(_BURNED_IN).upper() == "YES" and not (work.cleaned or work.approved):
             raise Refused(Reason.BURNED_IN, "Burned In Annotation is YES; have the modality store the clean image")
         kinds = {kind.strip().upper() for kind in facts.text(_IMAGE_TYPE).split("\\")}
-        if kinds & self._rules.refused_image_types:
+        if kinds & self._rules.refused_image_types and not (work.cleaned or work.approved):
             raise Refused(Reason.SCREEN_CAPTURE, "Image Type says that this is a capture of a screen or a form")
         if not facts.text(_PATIENT_ID):
             raise Refused(Reason.IDENTITY_MISSING, "Patient ID is empty; have the sender fill it in")
@@ -150,21 +186,29 @@ class Deidentifier:
         facts.check_overlays()
         facts.check_pixels(transfer_syntax in _NATIVE)
 
-    def _marked(self, header: list[Element], facts: _Facts, pseudonym: str) -> list[Element]:
-        """``header`` with the markers that PS3.15 E.2 asks for, in order of tag."""
-        dated = Option.MODIFIED_DATES in self.profile.options
+    def _marked(
+        self, header: list[Element], facts: _Facts, pseudonym: str, options: frozenset[Option], work: PixelWork
+    ) -> list[Element]:
+        """``header`` with the markers that PS3.15 E.2 and E.3 ask for, in order of tag."""
+        dates = b"MODIFIED" if self._rules.shifts else b"UNMODIFIED" if self._rules.dated else b"REMOVED"
+        codes = (BASIC_CODE, *sorted((option.code, option.meaning) for option in options))
         present = {element.tag: element for element in header}
         added = [
             Element(0x00120062, b"CS", b"YES"),
             Element(0x00120063, b"LO", b"\\".join((SOFTWARE.encode(), self._rules.edition.encode()))),
-            Element(0x00120064, b"SQ", [_code(value, meaning) for value, meaning in self.profile.codes]),
-            Element(0x00280303, b"CS", b"MODIFIED" if dated else b"REMOVED"),
+            Element(0x00120064, b"SQ", [_code(value, meaning) for value, meaning in codes]),
+            Element(0x00280303, b"CS", dates),
         ]
+        looked_at = work.screened or work.cleaned or work.approved
+        for tag, done in ((_BURNED_IN, looked_at), (_RECOGNISABLE, work.defaced)):
+            if done:
+                present.pop(tag, None)
+                added.append(Element(tag, b"CS", b"NO"))
         if _NAME not in present:
             added.append(Element(_NAME, b"PN", pseudonym.encode()))
         age = present.get(_AGE)
         if self._rules.action(_AGE) is Action.AGE and (age is None or not age.value):
-            derived = age_between(facts.raw(_BIRTH_DATE), facts.raw(_STUDY_DATE))
+            derived = age_between(facts.raw(_BIRTH_DATE), facts.raw(_STUDY_DATE), self._rules.cap_ages)
             if derived is not None:
                 present.pop(_AGE, None)
                 added.append(Element(_AGE, b"AS", derived))
@@ -183,19 +227,10 @@ class _Facts:
         return element.value if element is not None and isinstance(element.value, bytes) else b""
 
     def text(self, tag: int) -> str:
-        value = self.raw(tag).strip(b" \0")
-        if value.isascii() and b"\x1b" not in value:
-            return value.decode("ascii")
-        terms = self.raw(_CHARSET).strip(b" \0").decode("latin-1").split("\\")
-        # pydicom logs the name of a character set that it doesn't know, and nothing of an object may be logged.
-        if not all(term.strip() in python_encoding for term in terms):
-            return value.decode("latin-1")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                return decode_bytes(value, convert_encodings(terms), {0x5E, 0x3D}).strip()
-            except (LookupError, UnicodeError, ValueError):
-                return value.decode("latin-1")
+        return decoded(self.raw(tag).strip(b" \0"), self.raw(_CHARSET)).strip()
+
+    def has_pixels(self) -> bool:
+        return any(tag in self._elements for tag in _PIXEL_BITS)
 
     def number(self, tag: int) -> int | None:
         value = self.raw(tag)

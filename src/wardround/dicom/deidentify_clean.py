@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections import Counter
 
 from wardround.dicom.confidentiality import Action, Rules
 from wardround.dicom.deidentify_dates import capped_age, is_time, shifted
-from wardround.dicom.deidentify_elements import DICTIONARY_COUNT, DICTIONARY_VR, DICTIONARY_VRS, Element
+from wardround.dicom.deidentify_elements import DICTIONARY_VR, DICTIONARY_VRS, Element
+from wardround.dicom.deidentify_private import safe_elements
+from wardround.dicom.deidentify_text import cleaned_text
 from wardround.dicom.deidentify_traces import STANDARD_UIDS, Traces
+from wardround.dicom.deidentify_values import (
+    FORMS,
+    TAG_FORMS,
+    TEXT_VRS,
+    dummy,
+    roi_overlay_groups,
+    whole_bytes,
+    whole_numbers,
+)
 from wardround.dicom.pseudonym import PseudonymKeys
 
-_TEXT = frozenset(
-    {b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"LO", b"LT", b"PN", b"SH", b"ST", b"TM", b"UC", b"UI", b"UR"}
-    | {b"UT"}
-)
-_SIZES = {b"US": 2, b"SS": 2, b"OW": 2, b"AT": 4, b"UL": 4, b"SL": 4, b"FL": 4, b"FD": 8, b"UV": 8, b"SV": 8}
-_FORMS = {
-    b"CS": re.compile(rb"[A-Za-z0-9_ \\]*\0?$"),
-    b"DS": re.compile(rb"[0-9+\-.eE \\]*\0?$"),
-    b"IS": re.compile(rb"[0-9+\- \\]*\0?$"),
-}
-_DUMMIES = {
-    b"DA": b"19000101",
-    b"DT": b"19000101000000",
-    b"TM": b"000000",
-    b"DS": b"0",
-    b"IS": b"0",
-    b"AS": b"000Y",
-    b"UR": b"urn:removed",
-    b"OB": b"\0\0",
-    b"UN": b"\0\0",
-}
+_CHARACTER_SET = 0x00080005
 _PATIENT_ID = 0x00100020
 _SEGMENT_NUMBER = 0x00620004
 _SEGMENT_CODES = (0x0062000F, 0x00620003, 0x00082218)
 _CODE_MEANING = 0x00080104
 _SCHEME = 0x00080102
 _CODE_TAGS = frozenset({0x00080100, 0x00080104, 0x00080119, _SCHEME, 0x00080103})
+_CONTENT_SEQUENCES = frozenset({0x0040A730, 0x00400555, 0x00400612})
+_CONCEPT_NAME, _CODE_VALUE, _CONTENT_DATE, _MEASURED_VALUES = 0x0040A043, 0x00080100, 0x0040A121, 0x0040A300
+# Subject ID, birth date and age, and accession number, as content items (PS3.16 TID 1007, TID 1005).
+_CONCEPTS_ABOUT_A_PERSON = frozenset({b"121022", b"121029", b"121030", b"121031", b"121033"})
 
 
 class Cleaner:
@@ -62,23 +56,46 @@ class Cleaner:
         self._pseudonym = pseudonym.encode()
         self._days = days
         self._order = ">" if big_endian else "<"
+        self._gathered = False
 
-    def clean(self, elements: list[Element], top: bool = True) -> list[Element]:
-        """A new list of elements, each cleaned or left out; ``elements`` isn't changed."""
+    def clean(self, elements: list[Element], top: bool = True, character_set: bytes = b"") -> list[Element]:
+        """A new list of elements, each cleaned or left out; ``elements`` isn't changed.
+
+        Args:
+            top: whether they are the object's own, not those of an item.
+            character_set: the Specific Character Set that holds around them.
+        """
         kept = []
+        rules = self._rules
+        character_set = _character_set(elements, character_set)
+        if top and rules.cleans_text:
+            # Words are compared with every name of the object, those behind them too.
+            for element in elements:
+                self._remember(element, character_set)
+            self._gathered = True
         trusted = self._trusted_scheme(elements)
+        private, creators = safe_elements(elements, rules.safe_private) if rules.safe_private else ({}, frozenset())
+        regions = roi_overlay_groups(elements, self._order) if rules.overlays and top else frozenset()
         for element in elements:
             tag = element.tag
-            action = self._rules.action(tag)
-            self._remember(element)
+            action = rules.action(tag)
+            if not self._gathered:
+                self._remember(element, character_set)
+            if tag >> 24 == 0x60 and tag >> 16 not in regions:
+                action = Action.REMOVE
             if action is Action.REMOVE:
-                self.counts["private" if tag >> 16 & 1 else "removed"] += 1
+                safe = self._private(element, private, creators) if tag in private or tag in creators else None
+                if safe is not None:
+                    kept.append(safe)
+                    self.counts["private_kept"] += 1
+                else:
+                    self.counts["private" if tag >> 16 & 1 else "removed"] += 1
                 continue
             vr = self._settled_vr(element)
             if vr is None:
                 self.counts["removed"] += 1
                 continue
-            cleaned = self._treat(action, element, vr, elements, top, trusted)
+            cleaned = self._treat(action, element, vr, elements, top, trusted, character_set)
             if cleaned is None:
                 self.counts["removed"] += 1
             else:
@@ -86,7 +103,14 @@ class Cleaner:
         return kept
 
     def _treat(
-        self, action: Action, element: Element, vr: bytes, around: list[Element], top: bool, trusted: bool
+        self,
+        action: Action,
+        element: Element,
+        vr: bytes,
+        around: list[Element],
+        top: bool,
+        trusted: bool,
+        character_set: bytes,
     ) -> Element | None:
         tag, value = element.tag, element.value
         if action is Action.EMPTY:
@@ -95,7 +119,10 @@ class Cleaner:
         if not isinstance(value, bytes):
             if action is not Action.RECURSE:
                 return None
-            return Element(tag, vr, [self.clean(item, top=False) for item in value])
+            items = [self.clean(item, False, character_set) for item in value]
+            if tag in _CONTENT_SEQUENCES:
+                items = [_impersonal(item) for item in items]
+            return Element(tag, vr, items)
         if action is Action.RECURSE:
             return None
         if action is Action.KEEP_BYTES:
@@ -103,12 +130,31 @@ class Cleaner:
                 return None
             self.counts["kept"] += 1
             return Element(tag, vr, value, element.encapsulated)
-        new, count = self._value(action, tag, vr, value, around, top, trusted)
+        if action is Action.CLEAN_TEXT:
+            text = cleaned_text(value, self.traces.identifies)
+            if text or not value.strip(b" \0"):
+                self.traces.kept_text(text, character_set)
+                self.counts["kept" if text == value.strip(b" \0") else "cleaned"] += 1
+                return Element(tag, vr, text)
+            action = self._rules.fallbacks[tag]
+            if action is Action.REMOVE:
+                return None
+            self.counts["cleaned"] += 1
+            return Element(tag, vr, b"" if action is Action.EMPTY else dummy(vr))
+        new, count = self._value(action, tag, vr, value, around, top, trusted, character_set)
         self.counts[count] += 1
         return Element(tag, vr, new)
 
     def _value(
-        self, action: Action, tag: int, vr: bytes, value: bytes, around: list[Element], top: bool, trusted: bool
+        self,
+        action: Action,
+        tag: int,
+        vr: bytes,
+        value: bytes,
+        around: list[Element],
+        top: bool,
+        trusted: bool,
+        character_set: bytes,
     ) -> tuple[bytes, str]:
         if action is Action.KEEP:
             return self._kept(tag, vr, value)
@@ -116,7 +162,7 @@ class Cleaner:
             return b"\\".join(self._uid(part) for part in value.split(b"\\")), "remapped"
         if action is Action.SHIFT:
             moved = shifted(value, vr, self._days)
-            return (b"", "emptied") if moved is None else (moved, "shifted")
+            return (b"", "emptied") if moved is None else (moved, "shifted" if self._days else "kept")
         if action is Action.TIME:
             if not is_time(value):
                 return b"", "emptied"
@@ -125,32 +171,39 @@ class Cleaner:
         if action is Action.KEEP_TEXT:
             if tag in _CODE_TAGS and not trusted:
                 return (b"99WARDROUND" if tag == _SCHEME else b"REMOVED"), "replaced"
-            self.traces.kept_text(value)
+            if tag in TAG_FORMS and not TAG_FORMS[tag].match(value):
+                return b"", "emptied"
+            self.traces.kept_text(value, character_set)
+            return value, "kept"
+        if action is Action.KEEP_BYTES_ANYWHERE:
+            if not whole_bytes(vr, value):
+                return b"", "emptied"
+            self.traces.kept_binary(value)
             return value, "kept"
         if action is Action.AGE:
-            age = capped_age(value)
-            return (b"", "emptied") if age is None else (age, "kept")
+            age = capped_age(value, self._rules.cap_ages)
+            return (b"", "emptied") if age is None else (age, "kept" if age == value.strip(b" \0") else "capped")
         if action is Action.PATIENT_NAME:
             return (self._pseudonym, "replaced") if top else (b"", "emptied")
         if action is Action.PATIENT_ID:
             return (self._pseudonym if top else b"REMOVED"), "replaced"
         if action is Action.SEGMENT_LABEL:
             return self._segment_label(value, around)
-        return _DUMMIES.get(vr, b"REMOVED" if vr in _TEXT else b""), "replaced"
+        return dummy(vr), "replaced"
 
     def _kept(self, tag: int, vr: bytes, value: bytes) -> tuple[bytes, str]:
         """``value`` if it has the form of its VR and, where they are listed, is one of the attribute's terms."""
-        form, terms = _FORMS.get(vr), self._rules.terms.get(tag)
+        form, terms = FORMS.get(vr), self._rules.terms.get(tag)
         if terms is not None and value.strip(b" \0") not in terms:
             return b"", "emptied"
         if form is not None:
             if not form.match(value):
                 return b"", "emptied"
-            if vr == b"CS":
+            if vr in (b"CS", b"UI"):
                 self.traces.kept_text(value)
             else:
                 self.traces.kept_number(value)
-        elif not _whole_numbers(tag, vr, value):
+        elif not whole_numbers(tag, vr, value):
             return b"", "emptied"
         else:
             self.traces.kept_binary(value)
@@ -198,18 +251,30 @@ class Cleaner:
                 break
         return False
 
-    def _remember(self, element: Element) -> None:
+    def _private(self, element: Element, safe: dict[int, bytes], creators: frozenset[int]) -> Element | None:
+        """A private element that is listed as safe, or the creator of its block; None if its value is no such thing."""
+        value = element.value
+        if not isinstance(value, bytes):
+            return None
+        if element.tag in creators:
+            return Element(element.tag, b"LO", value)
+        vr = safe[element.tag]
+        new, count = self._kept(element.tag, vr, value)
+        return Element(element.tag, vr, new) if count == "kept" else None
+
+    def _remember(self, element: Element, character_set: bytes) -> None:
         """Note what identifies, at whatever depth and whatever becomes of it."""
         value = element.value
         if isinstance(value, bytes):
             if element.vr == b"PN" or DICTIONARY_VR.get(element.tag) == b"PN":
-                self.traces.name(value)
+                self.traces.name(value, character_set)
             elif element.tag in self._rules.identifying:
                 self.traces.identifier(value, patient=element.tag == _PATIENT_ID)
-        elif self._rules.action(element.tag) is not Action.RECURSE:
+        elif self._rules.cleans_text or self._rules.action(element.tag) is not Action.RECURSE:
             for item in value:
+                inside = _character_set(item, character_set)
                 for inner in item:
-                    self._remember(inner)
+                    self._remember(inner, inside)
 
     def _settled_vr(self, element: Element) -> bytes | None:
         """The VR to write, or None if what the file says can't be what the dictionary says."""
@@ -219,15 +284,40 @@ class Cleaner:
         expected = DICTIONARY_VR[element.tag]
         if expected == b"SQ" or element.vr == b"SQ":
             return None
-        if element.vr == b"UN" and (self._order == "<" or expected in _TEXT):
+        if element.vr == b"UN" and (self._order == "<" or expected in TEXT_VRS):
             return expected
-        return expected if element.vr in _TEXT and expected in _TEXT else None
+        return expected if element.vr in TEXT_VRS and expected in TEXT_VRS else None
 
 
-def _whole_numbers(tag: int, vr: bytes, value: bytes) -> bool:
-    """Whether ``value`` is as many binary numbers as the attribute takes, or none."""
-    size = _SIZES.get(vr)
-    if size is None or len(value) % size:
-        return False
-    count = DICTIONARY_COUNT.get(tag)
-    return not value or count is None or len(value) == count * size
+def _character_set(elements: list[Element], around: bytes) -> bytes:
+    """The Specific Character Set of a data set or item, or the one that holds around it (PS3.3 C.12.1.1.2)."""
+    for element in elements:
+        if element.tag >= _CHARACTER_SET:
+            if element.tag == _CHARACTER_SET and isinstance(element.value, bytes):
+                return element.value
+            break
+    return around
+
+
+def _impersonal(item: list[Element]) -> list[Element]:
+    """A content item as it is, or without its value if its concept is one about a person."""
+    for element in item:
+        if element.tag == _CONCEPT_NAME and not isinstance(element.value, bytes):
+            codes = {
+                part.value.strip(b" \0")
+                for code in element.value
+                for part in code
+                if part.tag == _CODE_VALUE and isinstance(part.value, bytes)
+            }
+            if codes & _CONCEPTS_ABOUT_A_PERSON:
+                break
+    else:
+        return item
+    return [
+        Element(part.tag, part.vr, dummy(part.vr))
+        if part.tag == _CONTENT_DATE
+        else Element(part.tag, part.vr, [])
+        if part.tag == _MEASURED_VALUES
+        else part
+        for part in item
+    ]

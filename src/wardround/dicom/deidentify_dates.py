@@ -40,8 +40,9 @@ def is_time(value: bytes) -> bool:
     return all(_TIME.match(part.strip(b" ")) for part in value.rstrip(b"\0").split(b"\\"))
 
 
-def capped_age(value: bytes) -> bytes | None:
-    """A value of AS; above 89 years it becomes ``090Y``, which stands for 90 or older. None if it is no age."""
+def capped_age(value: bytes, cap: bool = True) -> bytes | None:
+    """A value of AS; above 89 years it becomes ``090Y``, which stands for 90 or older, unless ``cap`` is false. None
+    if it is no age."""
     text = value.strip(b" \0")
     if not text:
         return b""
@@ -49,17 +50,17 @@ def capped_age(value: bytes) -> bytes | None:
     if not found:
         return None
     years = int(found[1]) / _PER_YEAR[found[2]]
-    return b"090Y" if years >= OLDEST_AGE + 1 else text
+    return b"090Y" if cap and years >= OLDEST_AGE + 1 else text
 
 
-def age_between(birth: bytes, day: bytes) -> bytes | None:
+def age_between(birth: bytes, day: bytes, cap: bool = True) -> bytes | None:
     """The age on ``day`` of someone born on ``birth`` (both DA), in years from two years on, else in months."""
     born, then = parsed(birth), parsed(day)
     if born is None or then is None or then < born:
         return None
     months = (then.year - born.year) * 12 + then.month - born.month - (then.day < born.day)
     if months >= 24:
-        return capped_age(b"%03dY" % min(months // 12, 999))
+        return capped_age(b"%03dY" % min(months // 12, 999), cap)
     return b"%03dM" % months
 
 

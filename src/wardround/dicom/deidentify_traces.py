@@ -7,6 +7,7 @@ import re
 from pydicom._uid_dict import UID_dictionary
 
 from wardround.dicom.confidentiality import Rules
+from wardround.dicom.deidentify_charset import decoded, folded, is_plain, spellings
 from wardround.dicom.deidentify_dates import parsed
 from wardround.dicom.errors import Reason, Refused
 
@@ -14,6 +15,7 @@ STANDARD_UIDS = frozenset(uid.encode() for uid in UID_dictionary)
 _SEPARATORS = re.compile(rb"[\^= ,\\\0]+")
 _JOINTS = re.compile(rb"[\-'.]")
 _PUNCTUATION = re.compile(rb"[ ./\-]")
+_WIDE_SEPARATORS = re.compile(r"[\^= ,\\\0\u3000]+")
 _DATE_FORMS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y")
 _SHORTEST_NAME = 3
 _SHORTEST_ID = 4
@@ -26,7 +28,8 @@ class Traces:
     Names are searched part by part; identifiers, addresses and dates whole and per value; UIDs whole. Parts
     of six characters and more may occur nowhere outside the pixel data, shorter ones and numbers nowhere as a
     word of their own in kept text. Parts shorter than three characters (names) or four (identifiers) can't be
-    told from chance.
+    told from chance. Text that is not ASCII is compared as Unicode too, so that a name is found in another character
+    set, in another width, or with its accents left out or spelt out.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -37,13 +40,25 @@ class Traces:
         self._words: list[bytes] = []
         self._numbers: list[bytes] = []
         self._binaries: list[bytes] = []
+        self._wide_names: set[str] = set()
+        self._wide_words: list[str] = []
 
-    def name(self, value: bytes) -> None:
+    def name(self, value: bytes, character_set: bytes = b"") -> None:
         """An original value of PN: all components of all representations (PS3.5 6.2.1)."""
         for part in _SEPARATORS.split(value.lower()):
             for piece in (part, *_JOINTS.split(part)):
                 if len(piece) >= _SHORTEST_NAME and piece not in self._vocabulary:
                     self._names.add(piece)
+        if not is_plain(value):
+            for wide in _WIDE_SEPARATORS.split(folded(decoded(value, character_set))):
+                if wide.isascii():
+                    continue
+                # Two ideographs are a name; two letters are chance.
+                if len(wide) >= _SHORTEST_NAME or (len(wide) == 2 and min(wide) >= "\u2e80"):
+                    self._wide_names.add(wide)
+                for spelling in spellings(wide):
+                    if len(spelling) >= _SHORTEST_NAME and spelling.encode() not in self._vocabulary:
+                        self._names.add(spelling.encode())
 
     def identifier(self, value: bytes, patient: bool = False) -> None:
         """An original identifying value that is no name, and its other spellings.
@@ -68,9 +83,18 @@ class Traces:
         """An original UID that was replaced."""
         self._uids.add(value)
 
-    def kept_text(self, value: bytes) -> None:
+    def identifies(self, word: bytes) -> bool:
+        """Whether a word in lower case is, or holds, one that was noted so far."""
+        noted = self._names | self._ids
+        return word in noted or any(len(each) >= _SUBSTRING_FROM and each in word for each in noted)
+
+    def kept_text(self, value: bytes, character_set: bytes = b"") -> None:
         """Text that the result will hold."""
         self._words.append(value)
+        if not is_plain(value):
+            text = folded(decoded(value, character_set))
+            self._wide_words.append(text)
+            self._words += [spelling.encode() for spelling in spellings(text)]
 
     def kept_number(self, value: bytes) -> None:
         """A number written as text that the result will hold."""
@@ -94,6 +118,9 @@ class Traces:
             for needle in needles:
                 if _remains(needle, lowered, words, numbers, binaries):
                     raise _remaining(kind)
+        wide = "\0".join(self._wide_words)
+        if any(name in wide for name in self._wide_names):
+            raise _remaining("a part of a person's name")
         for uid in self._uids:
             if uid in lowered and re.search(rb"(?<![\d.])" + re.escape(uid) + rb"(?![\d.])", lowered):
                 raise _remaining("an original UID")

@@ -163,7 +163,10 @@ def test_what_cannot_be_made_safe_is_refused_with_its_reason() -> None:
     cases = {
         Reason.BURNED_IN: changed(BurnedInAnnotation="YES"),
         Reason.SCREEN_CAPTURE: changed(ImageType=["DERIVED", "SECONDARY", "SCREEN SAVE"]),
-        Reason.SOP_CLASS: changed(SOPClassUID="1.2.840.10008.5.1.4.1.1.104.1"),
+        Reason.ENCAPSULATED_DOCUMENT: changed(SOPClassUID="1.2.840.10008.5.1.4.1.1.104.1"),
+        Reason.STRUCTURED_REPORT: changed(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.33"),
+        Reason.SOP_CLASS_UNKNOWN: changed(SOPClassUID="1.2.999.1"),
+        Reason.PIXELS_NOT_SCREENED: changed(SOPClassUID="1.2.840.10008.5.1.4.1.1.6.1"),
         Reason.IDENTITY_MISSING: changed(PatientID=""),
         Reason.PIXEL_LENGTH: changed(PixelData=pixels + b"Harrowgate, Edith "),
         Reason.NOT_PART10: b"no DICOM" * 40,
