@@ -255,7 +255,7 @@ class Deidentification:
         with self._database.reading() as session:
             return [
                 _Item(id_, study, file or "", tuple(map(tuple, boxes)) if state in decided else None)
-                for id_, study, file, state, boxes in session.execute(query).tuples()
+                for id_, study, file, state, boxes in session.execute(query)
             ]
 
     def _left(self) -> int:

@@ -71,7 +71,7 @@ class Register:
         if not keys:
             return
         here = select(PatientKey.pseudonym, PatientKey.key).where(PatientKey.pseudonym.in_(keys))
-        known = set(session.execute(here).tuples())
+        known = {(pseudonym, key) for pseudonym, key in session.execute(here)}
         wanted = {(pseudonym, key) for pseudonym, own in keys.items() for key in own}
         rows = [{"pseudonym": pseudonym, "key": key} for pseudonym, key in sorted(wanted - known)]
         if rows:
