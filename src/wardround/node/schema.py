@@ -5,6 +5,7 @@ from __future__ import annotations
 import wardround.node.audit
 import wardround.node.clinic.tables
 import wardround.node.deidentify.tables
+import wardround.node.dicomweb.tables
 import wardround.node.enclave.tables
 import wardround.node.gateway.tables
 import wardround.node.link.tables
@@ -12,6 +13,7 @@ import wardround.node.membership.tables
 import wardround.node.optout.tables
 import wardround.node.projects.tables
 import wardround.node.receive.tables
+import wardround.node.retrieve.tables
 import wardround.node.review.tables
 import wardround.node.training.tables  # noqa: F401 - a module of tables registers them
 from wardround.ledger.tables import metadata as ledger
