@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from tests.front_door import QUIET, FrontDoor, studies
+from tests.front_door import EVERYONE, QUIET, FrontDoor, studies
 
 from wardround.node.audit import Audit
 from wardround.node.receive.clinical import clinical_studies, purge_clinical
@@ -31,7 +31,8 @@ def test_a_study_is_complete_once_nothing_came_for_a_while(door: FrontDoor) -> N
     door.give(slices[2])
     door.clock.time += QUIET - timedelta(seconds=1)
     assert complete_studies(door.database, quiet=QUIET, now=door.clock()) == []
-    assert door.deidentification.tick().done == 0, "an open study waits"
+    assert door.deidentification.tick().done == 3
+    assert door.enclave.find(EVERYONE) == (), "no cohort sees an open study"
     [study] = door.complete()
     assert (study.instances, study.reopened) == (3, 0)
     assert door.complete() == [], "it is told once"
@@ -42,10 +43,12 @@ def test_a_late_instance_opens_its_study_again_and_is_told_apart(door: FrontDoor
     door.give(*slices[:3])
     assert door.tick().deidentified == 3
     door.give(slices[3])
-    assert door.deidentification.tick().done == 0
+    assert door.deidentification.tick().done == 1
+    assert door.enclave.find(EVERYONE) == (), "no cohort sees a study that was opened again"
     [study] = door.complete()
     assert (study.instances, study.reopened) == (4, 1)
-    assert door.tick().deidentified == 1
+    door.deidentification.close_studies()
+    assert len(door.enclave.find(EVERYONE)) == 1
     assert intake_summary(door.database).late == 1
 
 
