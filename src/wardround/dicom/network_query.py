@@ -22,6 +22,7 @@ from pynetdicom.dimse_primitives import C_FIND
 from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelFind,
+    Verification,
 )
 
 from wardround.dicom.network_messages import Peer
@@ -225,6 +226,16 @@ def instances_at(
         for answer in _answers(peer, calling_ae, query, root, tls, cancelled)
         if _text(answer, "SOPInstanceUID") and _text(answer, "SeriesInstanceUID") in ("", series_uid)
     ]
+
+
+def verify(peer: Peer, calling_ae: str, *, tls: ssl.SSLContext | None = None) -> None:
+    """Have `peer` take an association for verification (PS3.4 Annex A), and release it.
+
+    Raises:
+        PeerUnreachable, AssociationRefused: it doesn't.
+    """
+    with conversation(peer, calling_ae, [build_context(Verification, _SYNTAXES)], tls=tls):
+        pass
 
 
 def single_value(keyword: str, value: str) -> str:

@@ -17,9 +17,10 @@ from pynetdicom.presentation import PresentationContext, build_role
 
 from wardround.dicom.errors import AssociationRefused, PeerUnreachable
 from wardround.dicom.header_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from wardround.dicom.network_limits import MAXIMUM_PDU
 from wardround.dicom.network_messages import Peer
+from wardround.dicom.network_peer import quieten, send_at_once
 from wardround.dicom.network_query_status import Cancelled, ConnectionLost, NotServed
-from wardround.dicom.network_receive import MAXIMUM_PDU, quieten, send_at_once
 
 CONNECT_SECONDS = 15.0
 ANSWER_SECONDS = 300.0

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import re
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from wardround.contracts.base import SiteName
 from wardround.contracts.limits import LARGEST_ANSWER
 from wardround.foundation.settings import Settings
+from wardround.node.retrieve.hours import Hours
 
 
 class HubAddress(Settings):
@@ -81,6 +86,68 @@ class DeidentificationSettings(Settings):
     home_issuer: str = Field(default="", max_length=64)
 
 
+class RetrieveSettings(Settings):
+    """How studies are pulled from the PACS (`wardround node pull`).
+
+    `pacs` is whom to ask; without it, the `[pacs]` that results go to. `method`: `move` has the PACS send to this
+    node's own titles, `get` on the connection of the request. `root`: the query model, for a PACS that misleads
+    `any`. `hours`: when, as `20:00-06:00`, several with commas,
+    empty for any time, in `time_zone` (IANA name; empty for this machine's). `attempts` of a study, the second after
+    `backoff_seconds`, doubled each time. `wait_minutes`: for instances that the PACS says it sent. The three `tls_`
+    files (PEM) make it DICOM TLS.
+    """
+
+    pacs: PacsSettings | None = None
+    method: Literal["move", "get"] = "move"
+    root: Literal["any", "study", "patient"] = "any"
+    hours: str = ""
+    time_zone: str = ""
+    studies_per_hour: float = Field(default=60, gt=0, le=100_000)
+    concurrent: int = Field(default=1, ge=1, le=16)
+    attempts: int = Field(default=5, ge=1, le=100)
+    backoff_seconds: float = Field(default=60, gt=0, le=86_400)
+    wait_minutes: float = Field(default=10, gt=0, le=10_080)
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_trusted: Path | None = None
+
+    @model_validator(mode="after")
+    def _can_be_kept(self) -> Self:
+        Hours.parse(self.hours, self.time_zone)
+        if len({self.tls_certificate is None, self.tls_key is None, self.tls_trusted is None}) > 1:
+            raise ValueError("TLS needs all of tls_certificate, tls_key and tls_trusted")
+        return self
+
+
+class DicomwebSettings(Settings):
+    """The DICOMweb server, for viewers at this hospital. Every call needs a token (`wardround node dicomweb token`).
+
+    `origins`: web origins, exactly as a browser says them, whose pages may call it (CORS). `certificate` and `key`
+    (PEM) make it HTTPS, without which it listens on loopback alone. `largest_mb`: of one object that is stored.
+    """
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: int = Field(default=8043, ge=0, le=65535)
+    origins: tuple[str, ...] = ()
+    certificate: Path | None = None
+    key: Path | None = None
+    largest_mb: int = Field(default=1024, ge=1, le=16_384)
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("HTTPS needs both certificate and key")
+        if self.certificate is None and self.host not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError("without certificate and key it can listen on 127.0.0.1 alone")
+        for origin in self.origins:
+            if not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+", origin):
+                raise ValueError(
+                    f"{origin!r} is no origin; write scheme, host and port as in https://viewer.example:3000"
+                )
+        return self
+
+
 class LearningSettings(Settings):
     """`threads`: how many processor cores training and reading take each."""
 
@@ -99,4 +166,6 @@ class NodeSettings(Settings):
     pacs: PacsSettings | None = None
     clinic: ClinicSettings = ClinicSettings()
     deidentification: DeidentificationSettings = DeidentificationSettings()
+    retrieve: RetrieveSettings = RetrieveSettings()
+    dicomweb: DicomwebSettings = DicomwebSettings()
     learning: LearningSettings = LearningSettings()

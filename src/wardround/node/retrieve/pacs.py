@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from wardround.contracts.cohort_query import CohortQuestion
-from wardround.dicom.network import Landing, Peer, echo
+from wardround.dicom.network import Landing, Peer
 from wardround.dicom.network_query import (
     FoundInstance,
     FoundSeries,
@@ -17,6 +17,7 @@ from wardround.dicom.network_query import (
     instances_at,
     series_at,
     studies_at,
+    verify,
 )
 from wardround.dicom.network_query_association import Stop
 from wardround.dicom.network_retrieve import Retrieved, get, move
@@ -38,9 +39,8 @@ class Pacs:
     landing: Landing | None = None
 
     def answers(self) -> None:
-        """Raises `PeerUnreachable` or `AssociationRefused` unless the PACS answers a C-ECHO."""
-        if self.tls is None:
-            echo(self.peer, self.calling_ae)
+        """Raises `PeerUnreachable` or `AssociationRefused` unless the PACS takes an association to be verified."""
+        verify(self.peer, self.calling_ae, tls=self.tls)
 
     def find(self, ask: Ask, stop: Stop) -> list[FoundStudy]:
         """The studies that answer to `ask`; each once.
