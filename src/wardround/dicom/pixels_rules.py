@@ -27,6 +27,7 @@ class ScreeningReason(StrEnum):
     SCREEN_CAPTURE = "screen-capture"
     RECOGNISABLE = "recognizable-visual-features"
     TEXT_IN_PIXELS = "text-in-pixels"
+    ANNOTATION_AREA = "annotation-area"
     UNDECODABLE = "pixels-undecodable"
     READER_MISSING = "text-reader-missing"
     READER_FAILED = "text-reader-failed"

@@ -1,0 +1,80 @@
+"""A frame prepared in several ways, in each of which another kind of burned-in text stands out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+Grey = NDArray[np.uint8]
+
+_NOISY = 9.0
+_FEWEST_PRINTED, _COMMONER, _MOST_GREYS = 120, 4.0, 2
+_PLAIN = 0.0002
+_COLOURED = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame as grey pictures (rows, columns) of 0 to 255; all three are one for a grey image.
+
+    frame: its number from 1, or None for a picture made of all frames. brightest, darkest: of the colours, each pixel's
+    largest and smallest, from the smallest to the largest value. shown: as a viewer would show it, extremes cut off.
+    """
+
+    frame: int | None
+    brightest: Grey
+    darkest: Grey
+    shown: Grey
+
+
+def layers(picture: Picture) -> Iterator[Grey]:
+    """The picture as it is shown; what is bright, and what is dark, without what lies between; and what is of one grey
+    or of a colour. Softly, since a sharp threshold breaks small letters."""
+    yield _quiet(picture.shown)
+    yield from _telling(_ramp(picture.brightest, 128, 242))
+    # A single hot pixel may press all else down.
+    if float(np.percentile(picture.brightest, 99.8)) < 128:
+        yield from _telling(_ramp(picture.shown, 128, 242))
+    yield from _telling(_ramp(picture.darkest, 12, 128))
+    if picture.brightest is not picture.darkest:
+        colour = picture.brightest - np.minimum(picture.darkest, picture.brightest)
+        if int(colour.max()) > _COLOURED:
+            yield from _telling(_ramp(colour, _COLOURED, 200))
+    for grey in _printed_greys(picture.shown):
+        away = np.abs(picture.shown.astype(np.int16) - grey)
+        yield from _telling(np.asarray(255 - np.clip(away * 4, 0, 255), np.uint8))
+
+
+def _telling(layer: Grey) -> Iterator[Grey]:
+    """The layer, unless it is plain."""
+    share = float(np.count_nonzero(layer > 127)) / layer.size
+    if _PLAIN < share < 1 - _PLAIN:
+        yield layer
+
+
+def _ramp(image: Grey, low: int, high: int) -> Grey:
+    table = np.clip((np.arange(256) - low) * 255 / (high - low), 0, 255).astype(np.uint8)
+    return table[image]
+
+
+def _quiet(image: Grey) -> Grey:
+    """The picture, smoothed where it is so noisy that noise would be read as text."""
+    steps = np.abs(np.diff(image.astype(np.int16), axis=1))
+    if steps.size == 0 or float(np.median(steps)) < _NOISY:
+        return image
+    return np.asarray(Image.fromarray(image).filter(ImageFilter.MedianFilter(3)))
+
+
+def _printed_greys(image: Grey) -> list[int]:
+    """Greys far commoner than their neighbours: tissue has many greys, printing has one."""
+    counts = np.bincount(image.ravel(), minlength=256)
+    found: list[tuple[int, int]] = []
+    for grey in range(16, 240):
+        around = np.concatenate((counts[grey - 6 : grey], counts[grey + 1 : grey + 7]))
+        if counts[grey] > max(_FEWEST_PRINTED, _COMMONER * (float(np.median(around)) + 1)):
+            found.append((int(counts[grey]), grey))
+    return [grey for _, grey in sorted(found, reverse=True)[:_MOST_GREYS]]
