@@ -154,7 +154,10 @@ class _Placing:
     def __init__(self, ds: Dataset, shared: Dataset, volume: Volume) -> None:
         self._shared = shared
         self._volume = volume
-        self._by_uid = {uid: index for index, uid in enumerate(volume.sop_instance_uids)}
+        self._by_uid: dict[str, dict[int, int]] = {}
+        for index, uid in enumerate(volume.sop_instance_uids):
+            frame = volume.frame_numbers[index] if volume.frame_numbers else 1
+            self._by_uid.setdefault(uid, {})[frame] = index
         self._same_frame_of_reference = str(ds.get("FrameOfReferenceUID", "")) == volume.frame_of_reference_uid != ""
         along = [volume.affine[:3, axis] / volume.spacing[axis] for axis in range(3)]
         self._cosines = np.concatenate([along[2], along[1]])
@@ -162,10 +165,12 @@ class _Placing:
 
     def slice_of(self, groups: Dataset) -> int:
         self._check_plane(groups)
-        uids = _referenced_uids(_group(groups, self._shared, "DerivationImageSequence"))
+        sources = _sources(_group(groups, self._shared, "DerivationImageSequence"))
         position = _group(groups, self._shared, "PlanePositionSequence")
-        if uids:
-            slices = {self._by_uid[uid] for uid in uids if uid in self._by_uid}
+        if sources:
+            slices = self._named(sources)
+            if len(slices) > 1 and position is not None:
+                slices &= {self._at(position)}
             if len(slices) != 1:
                 raise SegmentationRefused(
                     SegmentationReason.OTHER_SERIES, "a frame references images that are not in the series"
@@ -182,6 +187,15 @@ class _Placing:
                 "a frame names no source image and cannot be placed by its position",
             )
         return self._at(position)
+
+    def _named(self, sources: list[tuple[str, tuple[int, ...]]]) -> set[int]:
+        """The slices that a frame says it was drawn on; of a multi-frame image without frame numbers, all of its."""
+        named: set[int] = set()
+        for uid, frames in sources:
+            slices = self._by_uid.get(uid, {})
+            told = {slices[frame] for frame in frames if frame in slices}
+            named |= told if told and len(slices) > 1 else set(slices.values())
+        return named
 
     def _at(self, position: Dataset) -> int:
         corner = np.asarray(position.ImagePositionPatient, dtype=np.float64)
@@ -209,7 +223,13 @@ class _Placing:
             )
 
 
-def _referenced_uids(derivation: Any) -> list[str]:
+def _sources(derivation: Any) -> list[tuple[str, tuple[int, ...]]]:
+    """The instances that a frame was derived from, each with its frame numbers where it is multi-frame."""
     if derivation is None:
         return []
-    return [str(item.ReferencedSOPInstanceUID) for item in derivation.get("SourceImageSequence") or ()]
+    found = []
+    for item in derivation.get("SourceImageSequence") or ():
+        frames = item.get("ReferencedFrameNumber")
+        numbers = () if frames in (None, "") else frames if hasattr(frames, "__iter__") else (frames,)
+        found.append((str(item.ReferencedSOPInstanceUID), tuple(int(number) for number in numbers)))
+    return found

@@ -1,7 +1,14 @@
-"""A series of single-frame slices as one float volume in the patient's frame."""
+"""A series as one float volume in the patient's frame.
 
+What is done with series that aren't one plain stack of slices is said by a `VolumePolicy`; docs/how-to/volumes.md
+has the whole table. Every refusal has a code of `VolumeReason`.
+"""
+
+from __future__ import annotations
+
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,21 +20,42 @@ from wardround.dicom.volume_geometry import (
     VolumeGeometry,
     VolumeReason,
     VolumeRefused,
+    open_instance,
     order_slices,
 )
+from wardround.dicom.volume_pixels import read_plane, same_pixels
+from wardround.dicom.volume_planes import planes_of
+from wardround.dicom.volume_stacks import LEARNING, MAX_VOXELS, STRICT, Stack, VolumePolicy, stacks_of
 
-__all__ = ["Volume", "VolumeGeometry", "VolumeReason", "VolumeRefused", "order_slices", "read_volume"]
+__all__ = [
+    "LEARNING",
+    "STRICT",
+    "Volume",
+    "VolumeGeometry",
+    "VolumePolicy",
+    "VolumeReason",
+    "VolumeRefused",
+    "order_slices",
+    "read_volume",
+    "read_volumes",
+    "straighten",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
     """One series on one regular grid.
 
-    array: float32 (Z, Y, X) = (slices, rows, columns), after rescale slope and intercept; the unit is the
-        modality's (arbitrary for MR).
-    affine: float64 (4, 4), maps the array index (z, y, x, 1) to millimetres in the DICOM patient frame (LPS).
-    spacing: millimetres along (z, y, x).
-    sop_instance_uids: one per slice, in the order of the first axis of `array`.
+    array: float32 (Z, Y, X) = (slices, rows, columns), after rescale slope and intercept; see `unit`.
+    affine: float64 (4, 4), maps the array index (z, y, x, 1) to millimetres in the DICOM patient frame (LPS). Its
+        first column isn't along the normal of the slices where the acquisition was tilted.
+    spacing: millimetres along (z, y, x), the first along the normal of the slices.
+    sop_instance_uids: one per slice, in the order of the first axis of `array`; empty for an interpolated slice.
+    frame_numbers: of each slice the frame within its instance, from 1.
+    unit: Units (0054,1001) of PET, `HU` for CT, else Rescale Type (0028,1054); empty where the values mean nothing
+        by themselves, as in MR. Nothing is converted to it.
+    filled: the slices that were interpolated between their neighbours.
+    tells: what sets this volume apart from others of its series (`wardround.dicom.volume_planes.KEYS`).
     """
 
     array: NDArray[np.float32]
@@ -37,6 +65,10 @@ class Volume:
     series_instance_uid: str
     study_instance_uid: str
     frame_of_reference_uid: str
+    frame_numbers: tuple[int, ...] = ()
+    unit: str = ""
+    filled: tuple[int, ...] = ()
+    tells: tuple[tuple[str, str], ...] = field(default=())
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -44,52 +76,145 @@ class Volume:
         slices, rows, columns = self.array.shape
         return slices, rows, columns
 
+    @property
+    def tilted(self) -> bool:
+        """Whether the grid is sheared, more than a tenth of a pixel over all slices."""
+        return max(map(abs, _slide(self))) * (self.shape[0] - 1) > 0.1
 
-def read_volume(instances: Sequence[Source]) -> Volume:
-    """Reads one series (DICOM PS3.3 sections C.7.6.2 Image Plane and C.7.6.3 Image Pixel).
 
-    instances: the slices as paths, Part 10 bytes or datasets, in any order; the instance numbers are ignored.
-    Raises VolumeRefused where they are not one regular stack of single-frame greyscale slices.
+def read_volume(instances: Sequence[Source], policy: VolumePolicy = STRICT) -> Volume:
+    """Reads one series (DICOM PS3.3 sections C.7.6.2 Image Plane, C.7.6.3 Image Pixel, C.7.6.16 multi-frame).
+
+    instances: paths, Part 10 bytes or datasets, in any order; the instance numbers are ignored.
+    Raises VolumeRefused where they are not one regular stack of slices that `policy` accepts.
     """
-    datasets, geometry = order_slices(instances)
-    array = np.empty(geometry.shape, dtype=np.float32)
-    for index, ds in enumerate(datasets):
-        _read_pixels(ds, array[index])
-    first = datasets[0]
-    return Volume(
-        array=array,
-        affine=geometry.affine,
-        spacing=geometry.spacing,
-        sop_instance_uids=tuple(str(ds.SOPInstanceUID) for ds in datasets),
-        series_instance_uid=str(first.get("SeriesInstanceUID", "")),
-        study_instance_uid=str(first.get("StudyInstanceUID", "")),
-        frame_of_reference_uid=str(first.get("FrameOfReferenceUID", "")),
+    datasets, stacks = _read(instances, policy)
+    if len(stacks) > 1 and policy.several == "refuse":
+        told = " and ".join(dict.fromkeys(name for stack in stacks for name, _ in stack.tells))
+        raise VolumeRefused(
+            VolumeReason.SEVERAL_VOLUMES, f"the series holds {len(stacks)} volumes at one place, which differ in {told}"
+        )
+    return _volume(datasets, stacks[0], policy)
+
+
+def read_volumes(instances: Sequence[Source], policy: VolumePolicy = LEARNING) -> list[Volume]:
+    """All volumes of one series: its time points, echoes or b-values, in the order of what tells them apart.
+
+    Raises VolumeRefused as `read_volume` does, but not for there being several.
+    """
+    datasets, stacks = _read(instances, policy)
+    return [_volume(datasets, stack, policy) for stack in stacks]
+
+
+def straighten(volume: Volume, mask: NDArray[np.bool_] | None = None) -> tuple[Volume, NDArray[np.bool_] | None]:
+    """The volume, and a mask on its grid, on an upright grid of the same slices.
+
+    Each slice of a tilted acquisition is moved within its plane: values by linear interpolation, the mask to the
+    nearest voxel. Rows and columns are added so that nothing is cut off; what no slice covers holds the lowest value
+    of the volume. Slices, spacing and the order of both stay.
+
+    Raises:
+        VolumeRefused: the upright grid would be too large.
+    """
+    if not volume.tilted:
+        return volume, mask
+    slices, rows, columns = volume.shape
+    slide = _slide(volume)
+    # To a thousandth of a pixel: headers hold no more, and noise below it must not add a row.
+    moves = np.round(np.outer(np.arange(slices), slide), 3)
+    start = np.floor(moves.min(axis=0))
+    extent = np.ceil(moves.max(axis=0)) - start
+    shape = (slices, rows + int(extent[0]), columns + int(extent[1]))
+    if math.prod(shape) > MAX_VOXELS:
+        raise VolumeRefused(VolumeReason.TOO_LARGE, "the tilted series would fill too large an upright grid")
+    outside = volume.array.min()
+    array = np.full(shape, outside, dtype=np.float32)
+    moved = None if mask is None else np.zeros(shape, dtype=np.bool_)
+    for index in range(slices):
+        offset = moves[index] - start
+        whole, part = np.floor(offset).astype(int), offset - np.floor(offset)
+        slice_ = _shifted(volume.array[index], float(part[0]), 0, outside)
+        slice_ = _shifted(slice_, float(part[1]), 1, outside)
+        # The shifted slice has a row and a column more, of which what is beyond the grid holds nothing.
+        y, x = int(whole[0]), int(whole[1])
+        here = array[index, y : y + rows + 1, x : x + columns + 1]
+        here[:] = slice_[: here.shape[0], : here.shape[1]]
+        if moved is not None and mask is not None:
+            y, x = (int(value) for value in np.rint(offset))
+            moved[index, y : y + rows, x : x + columns] = mask[index]
+    affine = volume.affine.copy()
+    affine[:3, 0] -= affine[:3, 1] * slide[0] + affine[:3, 2] * slide[1]
+    affine[:3, 3] += affine[:3, 1] * start[0] + affine[:3, 2] * start[1]
+    return replace(volume, array=array, affine=affine), moved
+
+
+def _slide(volume: Volume) -> tuple[float, float]:
+    """Rows and columns by which a slice lies beside the one before it."""
+    step, along_rows, along_columns = (volume.affine[:3, axis] for axis in range(3))
+    return (
+        float(step @ along_rows / (along_rows @ along_rows)),
+        float(step @ along_columns / (along_columns @ along_columns)),
     )
 
 
-def _read_pixels(ds: Dataset, into: NDArray[np.float32]) -> None:
-    if ds.get("PhotometricInterpretation") != "MONOCHROME2" or ds.get("SamplesPerPixel", 1) != 1:
-        raise VolumeRefused(
-            VolumeReason.UNSUPPORTED_PIXELS, "a slice is not greyscale with black at zero (MONOCHROME2)"
-        )
-    if "ModalityLUTSequence" in ds:
-        raise VolumeRefused(
-            VolumeReason.UNSUPPORTED_PIXELS, "a slice uses a modality look-up table, which is not supported"
-        )
+def _shifted(image: NDArray[np.float32], part: float, axis: int, outside: np.float32) -> NDArray[np.float32]:
+    """The image moved by a part of a pixel towards higher indices, one row or column larger."""
+    before, after = ((1, 0), (0, 0)), ((0, 1), (0, 0))
+    if axis:
+        before, after = (before[1], before[0]), (after[1], after[0])
+    moved: NDArray[np.float32] = np.float32(1 - part) * np.pad(image, after, constant_values=outside)
+    moved += np.float32(part) * np.pad(image, before, constant_values=outside)
+    return moved
+
+
+def _read(instances: Sequence[Source], policy: VolumePolicy) -> tuple[list[Dataset], list[Stack]]:
+    if not instances:
+        raise VolumeRefused(VolumeReason.NO_INSTANCES, "the series holds no instance")
+    datasets = [open_instance(source) for source in instances]
     try:
-        pixels = ds.pixel_array
-        slope, intercept = (
-            float(ds.get(keyword, neutral) if ds.get(keyword) is not None else neutral)
-            for keyword, neutral in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
-        )
+        series = {str(ds.get("SeriesInstanceUID", "")) for ds in datasets}
+        if len(series) != 1:
+            raise VolumeRefused(
+                VolumeReason.MIXED_SERIES, f"the instances belong to {len(series)} different values of series"
+            )
+        planes = planes_of(datasets)
+        return datasets, stacks_of(planes, policy, lambda one, other: same_pixels(datasets, one, other))
+    except VolumeRefused:
+        raise
     except DAMAGE as damage:
         raise VolumeRefused(
-            VolumeReason.UNREADABLE,
-            "the pixels of a slice are damaged or in an encoding that is not supported",
+            VolumeReason.UNREADABLE, "an instance holds an attribute value that cannot be read"
         ) from damage
-    if pixels.shape != into.shape:
-        raise VolumeRefused(VolumeReason.UNREADABLE, "the pixels of a slice do not fill its rows and columns")
-    np.multiply(pixels, np.float32(slope), out=into, casting="unsafe")
-    into += np.float32(intercept)
-    if not np.isfinite(into).all():
-        raise VolumeRefused(VolumeReason.UNSUPPORTED_PIXELS, "a slice holds values that are not finite")
+
+
+def _volume(datasets: Sequence[Dataset], stack: Stack, policy: VolumePolicy) -> Volume:
+    array = np.empty((len(stack.planes), *stack.first.shape), dtype=np.float32)
+    for index, plane in enumerate(stack.planes):
+        if plane is not None:
+            read_plane(datasets[plane.instance], plane, policy, array[index])
+    filled = tuple(index for index, plane in enumerate(stack.planes) if plane is None)
+    for index in filled:
+        np.add(array[index - 1], array[index + 1], out=array[index])
+        array[index] *= np.float32(0.5)
+    first = datasets[stack.first.instance]
+    return Volume(
+        array=array,
+        affine=stack.affine,
+        spacing=(stack.distance, *stack.first.spacing),
+        sop_instance_uids=tuple("" if plane is None else plane.uid for plane in stack.planes),
+        series_instance_uid=str(first.get("SeriesInstanceUID", "")),
+        study_instance_uid=str(first.get("StudyInstanceUID", "")),
+        frame_of_reference_uid=str(first.get("FrameOfReferenceUID", "")),
+        frame_numbers=tuple(0 if plane is None else plane.frame + 1 for plane in stack.planes),
+        unit=_unit(first),
+        filled=filled,
+        tells=stack.tells,
+    )
+
+
+def _unit(ds: Dataset) -> str:
+    if ds.get("Units"):
+        return str(ds.Units)
+    if ds.get("RescaleType"):
+        return str(ds.RescaleType)
+    return "HU" if ds.get("Modality") == "CT" else ""

@@ -62,7 +62,10 @@ class VolumeReason(StrEnum):
     DUPLICATE_INSTANCE = "duplicate_instance"
     DUPLICATE_POSITION = "duplicate_position"
     UNEVEN_SPACING = "uneven_spacing"
+    MISSING_SLICES = "missing_slices"
+    SEVERAL_VOLUMES = "several_volumes"
     SHEARED = "sheared"
+    COLOUR = "colour"
     UNSUPPORTED_PIXELS = "unsupported_pixels"
     TOO_LARGE = "too_large"
 

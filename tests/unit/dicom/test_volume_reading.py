@@ -1,5 +1,6 @@
 """A series becomes one volume in the patient's frame, or is refused with a code and without an identifier."""
 
+import copy
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,17 @@ def shear(series: list[Dataset]) -> None:
         move(ds, (0, 2.0 * index, 0))
 
 
+RGB = (("PhotometricInterpretation", "RGB"), ("SamplesPerPixel", 3))
+
+
+def several(series: list[Dataset]) -> None:
+    again = copy.deepcopy(series)
+    for ds in again:
+        ds.SOPInstanceUID, ds.EchoTime = f"{ds.SOPInstanceUID}.1", 99
+        ds.PixelData = bytes(len(ds.PixelData))
+    series.extend(again)
+
+
 BROKEN: dict[VolumeReason, Callable[[list[Dataset]], object]] = {
     VolumeReason.NO_INSTANCES: list.clear,
     VolumeReason.MULTI_FRAME: lambda s: setattr(s[0], "NumberOfFrames", 2),
@@ -111,17 +123,22 @@ BROKEN: dict[VolumeReason, Callable[[list[Dataset]], object]] = {
     VolumeReason.MIXED_ORIENTATION: lambda s: setattr(s[1], "ImageOrientationPatient", [0, 1, 0, 0, 0, 1]),
     VolumeReason.MIXED_SIZE: lambda s: setattr(s[1], "Rows", 12),
     VolumeReason.MIXED_SPACING: lambda s: setattr(s[1], "PixelSpacing", [9, 9]),
-    VolumeReason.DUPLICATE_INSTANCE: lambda s: s.append(s[0]),
     VolumeReason.DUPLICATE_POSITION: lambda s: setattr(s[1], "ImagePositionPatient", s[0].ImagePositionPatient),
-    VolumeReason.UNEVEN_SPACING: lambda s: s.pop(2),
+    VolumeReason.UNEVEN_SPACING: lambda s: move(s[2], (0, 0, 0.4 * float(s[2].SliceThickness))),
+    VolumeReason.MISSING_SLICES: lambda s: s.pop(2),
+    VolumeReason.SEVERAL_VOLUMES: several,
+    VolumeReason.COLOUR: lambda s: (
+        setattr(s[1], "PhotometricInterpretation", "RGB"),
+        setattr(s[1], "SamplesPerPixel", 3),
+    ),
     VolumeReason.SHEARED: shear,
-    VolumeReason.UNSUPPORTED_PIXELS: lambda s: setattr(s[1], "PhotometricInterpretation", "MONOCHROME1"),
+    VolumeReason.UNSUPPORTED_PIXELS: lambda s: setattr(s[1], "PhotometricInterpretation", "PALETTE COLOR"),
     VolumeReason.UNREADABLE: lambda s: setattr(s[1], "PixelData", b"\0\0"),
     VolumeReason.TOO_LARGE: lambda s: [(setattr(d, "Rows", 65535), setattr(d, "Columns", 65535)) for d in s],
 }
 
 
-@pytest.mark.parametrize("reason", list(VolumeReason))
+@pytest.mark.parametrize("reason", [reason for reason in VolumeReason if reason != VolumeReason.DUPLICATE_INSTANCE])
 def test_what_is_no_regular_volume_is_refused_by_code_and_names_nobody(
     reason: VolumeReason, series: list[Dataset], patient: DemoPatient
 ) -> None:

@@ -10,11 +10,14 @@ from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from wardround.contracts.cohort_query import CohortQuestion
+from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
 from wardround.foundation.files import ObjectStore
 from wardround.node.deidentify.openness import unready
-from wardround.node.enclave.case import Case, CaseRef, CaseUnusable, Manifest, Volumes, case_digest
+from wardround.node.enclave.case import Case, CaseRef, CaseUnusable, Manifest, case_digest
 from wardround.node.enclave.tables import EnclaveInstance, EnclaveLabel, EnclavePatient, EnclaveSeries, EnclaveStudy
+from wardround.node.enclave.unusable import note
+from wardround.node.enclave.volumes import Volumes
 from wardround.node.optout.queries import excluded
 
 LABEL_MODALITY = "SEG"
@@ -41,12 +44,22 @@ class Enclave:
         database: the node's database, upgraded.
         objects: the store of the de-identified objects.
         volumes: directory for the volumes made of them.
+        volumes_limit: bytes that all of these may take; those used longest ago go first.
     """
 
-    def __init__(self, database: Database, objects: ObjectStore, *, volumes: Path) -> None:
+    def __init__(
+        self,
+        database: Database,
+        objects: ObjectStore,
+        *,
+        volumes: Path,
+        volumes_limit: int | None = None,
+        clock: Clock = now,
+    ) -> None:
         self.database = database
         self.objects = objects
-        self._volumes = Volumes(volumes, objects)
+        self._volumes = Volumes(volumes, objects, limit=volumes_limit)
+        self._clock = clock
 
     def count(self, question: CohortQuestion) -> int:
         """The exact number of distinct patients; `contracts.cohort_query.disclosed` decides what of it is told."""
@@ -82,9 +95,10 @@ class Enclave:
         """The voxels of a case, as they were when `ref` was found.
 
         Raises:
-            CaseUnusable: it gives no regular volume; or its series or label has changed since, and no volume was
-                kept (code `case-changed`).
+            CaseUnusable: it gives no regular volume; its series or label has changed since, and no volume was kept
+                (code `case-changed`); it was purged (`case-gone`) or its patient opted out (`opted-out`).
         """
+        self._check_there(ref)
         kept = self._volumes.kept(ref)
         if kept is not None:
             return kept
@@ -98,7 +112,22 @@ class Enclave:
             raise CaseUnusable(
                 "a series or its label has changed since the cohort was frozen; freeze it anew", code="case-changed"
             )
-        return self._volumes.make(ref, digests, label)
+        try:
+            case = self._volumes.make(ref, digests, label)
+        except CaseUnusable as refused:
+            note(self.database, ref, refused.code, self._clock())
+            raise
+        note(self.database, ref, None, self._clock())
+        return case
+
+    def _check_there(self, ref: CaseRef) -> None:
+        """A volume that is still kept is no way round an opt-out or a purge."""
+        there = select(EnclaveSeries.pseudonym).where(EnclaveSeries.uid == ref.series)
+        with self.database.reading() as session:
+            if session.scalar(there) is None:
+                raise CaseUnusable("the series is no longer in the enclave", code="case-gone")
+            if session.scalar(there.where(EnclaveSeries.pseudonym.not_in(excluded()))) is None:
+                raise CaseUnusable("the patient has opted out since", code="opted-out")
 
     def totals(self) -> Totals:
         """What the enclave holds now."""

@@ -194,7 +194,7 @@ def test_a_series_that_is_no_volume_says_why_without_an_identifier(door: FrontDo
     [ref] = door.enclave.find(EVERYONE)
     with pytest.raises(CaseUnusable) as refused:
         door.enclave.case(ref)
-    assert refused.value.code == "uneven-spacing"
+    assert refused.value.code == "missing-slices"
     assert ref.series not in str(refused.value)
 
 

@@ -1,0 +1,101 @@
+"""The pixels of one plane as modality values: decoded, cleared of unused bits, rescaled, right way up in brightness.
+
+Implements the stored-value side of DICOM PS3.3 C.7.6.3 (Image Pixel) and C.11.1.1.2 (rescale), for native and
+compressed data; decoding is pydicom's with the codecs that it finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels import pixel_array
+
+from wardround.dicom.volume_geometry import DAMAGE, VolumeReason, VolumeRefused
+from wardround.dicom.volume_planes import Plane
+from wardround.dicom.volume_stacks import VolumePolicy
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""ITU-R BT.601, as PS3.3 C.7.6.3.1.2 has it for Y of YBR_FULL."""
+
+_PHYSICAL = frozenset({"CT", "PT", "NM"})
+"""Modalities whose values are a measurement, the same whichever way they are shown."""
+
+
+def read_plane(ds: Dataset, plane: Plane, policy: VolumePolicy, into: NDArray[np.float32]) -> None:
+    """Write the modality values of `plane`, float32 (rows, columns), into `into`.
+
+    Raises:
+        VolumeRefused: the pixels are damaged, of an encoding or colour model that isn't read, or not finite.
+    """
+    photometric = str(ds.get("PhotometricInterpretation") or "")
+    colour = int(ds.get("SamplesPerPixel") or 1) == 3 and photometric != "PALETTE COLOR"
+    if colour and policy.colour == "refuse":
+        raise VolumeRefused(VolumeReason.COLOUR, "a slice is in colour; nothing is learned from colour here")
+    if not colour and (photometric not in ("MONOCHROME1", "MONOCHROME2") or ds.get("SamplesPerPixel", 1) != 1):
+        raise VolumeRefused(VolumeReason.UNSUPPORTED_PIXELS, "a slice is neither greyscale nor in RGB or YBR")
+    if "ModalityLUTSequence" in ds:
+        raise VolumeRefused(
+            VolumeReason.UNSUPPORTED_PIXELS, "a slice uses a modality look-up table, which is not supported"
+        )
+    pixels = _decoded(ds, plane.frame)
+    if pixels.shape != (*into.shape, 3) if colour else pixels.shape != into.shape:
+        raise VolumeRefused(VolumeReason.UNREADABLE, "the pixels of a slice do not fill its rows and columns")
+    if colour:
+        np.matmul(pixels.astype(np.float32), _LUMINANCE, out=into)
+        return
+    lowest, highest = _range(ds, pixels)
+    np.multiply(_stored(ds, pixels), np.float32(plane.slope), out=into, casting="unsafe")
+    into += np.float32(plane.intercept)
+    if photometric == "MONOCHROME1" and str(ds.get("Modality")) not in _PHYSICAL:
+        # Low values are bright: turned round within the range that the stored bits allow, the same for every slice.
+        np.subtract(np.float32(plane.slope * (lowest + highest) + 2 * plane.intercept), into, out=into)
+    if not np.isfinite(into).all():
+        raise VolumeRefused(VolumeReason.UNSUPPORTED_PIXELS, "a slice holds values that are not finite")
+
+
+def same_pixels(datasets: Sequence[Dataset], one: Plane, other: Plane) -> bool:
+    """Whether two planes at one place are the same slice twice: the same numbers with the same meaning."""
+    if (one.slope, one.intercept, one.shape) != (other.slope, other.intercept, other.shape):
+        return False
+    if one.keys != other.keys:
+        return False
+    first, second = datasets[one.instance], datasets[other.instance]
+    if first is second:
+        return one.frame == other.frame
+    return bool(np.array_equal(_decoded(first, one.frame), _decoded(second, other.frame)))
+
+
+def _decoded(ds: Dataset, frame: int) -> NDArray[np.generic]:
+    try:
+        several = int(ds.get("NumberOfFrames") or 1) > 1
+        pixels: NDArray[np.generic] = pixel_array(ds, index=frame) if several else ds.pixel_array
+    except DAMAGE as damage:
+        raise VolumeRefused(
+            VolumeReason.UNREADABLE,
+            "the pixels of a slice are damaged or in an encoding that is not supported",
+        ) from damage
+    return pixels
+
+
+def _stored(ds: Dataset, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The stored values without what lies in the bits beside them, such as an old overlay (PS3.5 8.1.1)."""
+    bits = pixels.dtype.itemsize * 8
+    stored = int(ds.get("BitsStored") or bits)
+    high = int(ds.get("HighBit") if ds.get("HighBit") is not None else stored - 1)
+    if pixels.dtype.kind not in "iu" or not 0 < stored < bits or not stored - 1 <= high < bits:
+        return pixels
+    cleared: NDArray[np.generic] = np.right_shift(np.left_shift(pixels, bits - 1 - high), bits - stored)
+    return cleared
+
+
+def _range(ds: Dataset, pixels: NDArray[np.generic]) -> tuple[float, float]:
+    """The lowest and the highest value that a stored pixel may have; of floating point, those that are there."""
+    if pixels.dtype.kind not in "iu":
+        return float(np.min(pixels)), float(np.max(pixels))  # type: ignore[arg-type] # of a real kind here
+    stored = int(ds.get("BitsStored") or pixels.dtype.itemsize * 8)
+    if pixels.dtype.kind == "i":
+        return float(-(1 << (stored - 1))), float((1 << (stored - 1)) - 1)
+    return 0.0, float((1 << stored) - 1)
