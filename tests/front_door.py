@@ -14,6 +14,8 @@ from wardround.demo.patients import StudyInstances, to_dicom
 from wardround.demo.phantoms import hospitals
 from wardround.dicom.confidentiality import Profile
 from wardround.dicom.deidentify import Deidentifier
+from wardround.dicom.header_meta import read_file_meta
+from wardround.dicom.network_messages import Accepted, RefusedStorage, StoreHeader
 from wardround.dicom.pixels_screening import Screener
 from wardround.foundation.database import Database
 from wardround.foundation.files import ASIDE, ObjectStore
@@ -56,6 +58,11 @@ class Clock:
         self.time += QUIET
 
 
+def data_set(part10: bytes) -> bytes:
+    """What travels in a C-STORE; each side writes the file meta header anew."""
+    return part10[read_file_meta(part10)[1] :]
+
+
 class FrontDoor:
     """What a node has between its PACS and its cohorts. Making a second one on the same folder is a restart."""
 
@@ -67,6 +74,7 @@ class FrontDoor:
         clock: Clock | None = None,
         routes: Mapping[str, str] = ROUTES,
         reserve_bytes: int = 0,
+        patience: float = 10,
         workers: int = 0,
         screener: Screener | None = None,
     ) -> None:
@@ -80,17 +88,19 @@ class FrontDoor:
             quarantine=self.quarantine,
             clinical=self.clinical,
             secret=SECRET,
-            route=by_called_title(routes),
+            routes=by_called_title(routes),
             reserve_bytes=reserve_bytes,
+            patience=patience,
             clock=self.clock,
         )
         self.vault = Vault(home / "vault", home / "identity" / "vault.key", audit=self.database, clock=self.clock)
         self.objects = ObjectStore(home / "enclave" / "objects")
         self.enclave = Enclave(self.database, self.objects, volumes=home / "enclave" / "volumes")
-        self.deidentify = Deidentifier(Profile.research(), SECRET).deidentify
+        deidentifier = Deidentifier(Profile.research(), SECRET)
+        self.deidentify = deidentifier.deidentify
         self.register = Register(SECRET, self.vault)
         aside = self.objects.root / ASIDE
-        self.crew: Crew = Alone(Bench(self.deidentify, screener, self.quarantine, aside))
+        self.crew: Crew = Alone(Bench(self.deidentify, deidentifier.identity, screener, self.quarantine, aside))
         if workers:
             self.crew = Processes(Recipe(Profile.research(), SECRET, self.quarantine, aside, screener), workers)
         self.deidentification = Deidentification(
@@ -108,11 +118,32 @@ class FrontDoor:
         """What the sender hears for each of these Part 10 files."""
         return [self.reception.receive(Arrival(part10, called, "PACS", sop_uid)) for part10 in objects]
 
+    def stream(self, part10: bytes, called: str = "RESEARCH") -> Answer:
+        """What the sender hears of a file's data set that streams in; the index may not have it yet."""
+        meta, start = read_file_meta(part10)
+        header = StoreHeader(
+            called_ae=called,
+            calling_ae="PACS",
+            sop_class_uid=meta[0x00020002],
+            sop_instance_uid=meta[0x00020003],
+            transfer_syntax_uid=meta[0x00020010],
+            peer="127.0.0.1",
+            association=1,
+        )
+        incoming = self.reception.open(header)
+        if isinstance(incoming, RefusedStorage):
+            return Answer(incoming.status)
+        for piece in range(start, len(part10), 1000):
+            incoming.write(memoryview(part10)[piece : piece + 1000])
+        answer = incoming.commit()
+        return Answer.STORED if isinstance(answer, Accepted) else Answer(answer.status)
+
     def give_study(self, study: StudyInstances, called: str = "RESEARCH") -> None:
         assert set(self.give(*study.slices, study.segmentation, called=called)) == {Answer.STORED}
 
     def complete(self) -> list[CompleteStudy]:
-        """Let the quiet time pass."""
+        """Let the quiet time pass, once the index has all that came."""
+        assert self.reception.settle(60)
         self.clock.pass_quietly()
         return complete_studies(self.database, quiet=QUIET, now=self.clock())
 
@@ -124,9 +155,17 @@ class FrontDoor:
         return progress
 
     def quarantined(self) -> list[Path]:
-        return [file for file in self.quarantine.rglob("*") if file.is_file()]
+        """The objects in quarantine, without the empty files that wait for one."""
+        return [file for file in self.quarantine.rglob("*") if file.is_file() and file.stat().st_size]
+
+    def quarantined_data_sets(self) -> list[bytes]:
+        return sorted(data_set(file.read_bytes()) for file in self.quarantined())
 
     def close(self) -> None:
+        self.reception.close()
+        self.close_databases()
+
+    def close_databases(self) -> None:
         self.deidentification.stop()
         self.database.close()
         self.vault.close()

@@ -48,7 +48,7 @@ class Recipe:
 
     def bench(self) -> Bench:
         deidentifier = Deidentifier(self.profile, self.secret, self.home_issuer)
-        return Bench(deidentifier.deidentify, self.screener, self.quarantine, self.aside)
+        return Bench(deidentifier.deidentify, deidentifier.identity, self.screener, self.quarantine, self.aside)
 
 
 class Crew(Protocol):

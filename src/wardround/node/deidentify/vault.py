@@ -11,7 +11,7 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,16 @@ class Vault:
         """Every pseudonym that the vault knows. Nothing is opened for it."""
         with self._database.reading() as session:
             return frozenset(session.scalars(select(VaultEntry.name).where(VaultEntry.kind == "patient")))
+
+    def owners(self, names: Collection[str]) -> frozenset[str]:
+        """The pseudonyms to which these (new) UIDs belong. Nothing is opened for it."""
+        with self._database.reading() as session:
+            return frozenset(session.scalars(select(VaultEntry.pseudonym).where(VaultEntry.name.in_(names))))
+
+    def names(self) -> frozenset[str]:
+        """Every name that the vault knows: pseudonyms and (new) UIDs. Nothing is opened for it."""
+        with self._database.reading() as session:
+            return frozenset(session.scalars(select(VaultEntry.name)))
 
     def counted(self, pseudonym: str) -> int:
         """How many sealed facts there are of a pseudonym. Nothing is opened for it."""

@@ -16,8 +16,9 @@ from pathlib import Path
 from wardround.dicom.errors import Refused
 from wardround.dicom.pixels_boxes import Box
 from wardround.dicom.pixels_facts import PixelFacts, read_facts
+from wardround.dicom.pixels_redaction import redacted
 from wardround.dicom.pixels_screening import Screener, Screening, Verdict
-from wardround.dicom.statement import Deidentified
+from wardround.dicom.statement import Deidentified, Identity, PixelWork
 from wardround.dicom.volume_geometry import DAMAGE
 from wardround.node.deidentify.staging import aside_name
 from wardround.node.deidentify.subject import patient_ids
@@ -81,13 +82,14 @@ class Bench:
     """Does jobs, one after the other.
 
     Args:
-        deidentify: raises `Refused`.
+        deidentify, identity: those of a `Deidentifier`, which raise `Refused`.
         screener: looks at pixels first; None lets every picture pass that the de-identifier takes.
         quarantine: where the originals are.
         aside: where clean objects are put; on the file system of the object store.
     """
 
-    deidentify: Callable[[bytes], Deidentified]
+    deidentify: Callable[[bytes, PixelWork | None], Deidentified]
+    identity: Callable[[bytes], Identity]
     screener: Screener | None
     quarantine: Path
     aside: Path
@@ -109,18 +111,19 @@ class Bench:
             return Unfit(job.id, FAILED)
 
     def _clean(self, job: Job, data: bytes) -> Outcome:
-        screening, facts = None, PixelFacts()
-        asked = job.blackened is None and self.screener is not None
-        if self.screener is not None and asked:
+        boxes, work = job.blackened or (), None
+        if job.blackened is not None:
+            work = PixelWork(screened=True, cleaned=bool(boxes), approved=True)
+        elif self.screener is not None:
             facts = read_facts(data)
             screening = self.screener.by_header(facts)
-            if screening is not None and screening.verdict not in _PASS:
-                return Unsure(job.id, screening, facts)
-        one = self.deidentify(data)
-        if self.screener is not None and asked and screening is None:
-            screening = self.screener.by_reading(data, facts, one.identity)
+            if screening is None:
+                screening = self.screener.by_reading(data, facts, self.identity(data))
             if screening.verdict not in _PASS:
                 return Unsure(job.id, screening, facts)
+            boxes = screening.boxes if screening.verdict is Verdict.REDACT else ()
+            work = PixelWork(screened=True, cleaned=bool(boxes))
+        one = redacted(self.deidentify(data, work), boxes)
         description = describe(one)
         aside = self.aside / aside_name()
         with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

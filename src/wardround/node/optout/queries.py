@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from wardround.node.enclave.tables import EnclavePatient
 from wardround.node.optout.tables import OptOut, PatientKey
 
 
@@ -24,4 +25,5 @@ def counts(session: Session) -> dict[str, int]:
 
 def excluded_count(session: Session) -> int:
     """How many patients in the enclave are left out for an opt-out."""
-    return session.scalar(select(func.count()).select_from(excluded().subquery())) or 0
+    here = select(func.count()).select_from(EnclavePatient).where(EnclavePatient.pseudonym.in_(excluded()))
+    return session.scalar(here) or 0

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import func, select
 from tests.front_door import EVERYONE, FrontDoor, studies
 
-from wardround.dicom.statement import Deidentified
+from wardround.dicom.statement import Deidentified, PixelWork
 from wardround.node.deidentify import intake, staging
 from wardround.node.deidentify.crew import Alone
 from wardround.node.enclave.tables import EnclaveStudy
@@ -91,10 +91,10 @@ def test_an_object_that_breaks_the_deidentifier_is_refused(
     poison = studies()[0].slices[1]
     deidentify = door.deidentify
 
-    def breaks(data: bytes) -> Deidentified:
+    def breaks(data: bytes, pixels: PixelWork | None) -> Deidentified:
         if data == poison:
             raise KeyError("Somebody^Known")
-        return deidentify(data)
+        return deidentify(data, pixels)
 
     assert isinstance(door.crew, Alone)
     monkeypatch.setattr(door.crew, "bench", replace(door.crew.bench, deidentify=breaks))

@@ -1,0 +1,329 @@
+"""Takes one person out of a node for good, on both paths.
+
+What is to go is found first and told (`Erasure.find`). Ordering it writes the audit and a sealed note of it in one
+transaction; then each step removes what it finds, so that any of them can be done again: `finish` after a crash goes
+on where the note says. Last the vault forgets, and the note is destroyed. The ledger keeps its commitments, which say
+nothing without the salts that go with the frozen cohorts' rows.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from wardround.dicom.errors import Refused
+from wardround.foundation.clock import Clock, now
+from wardround.foundation.database import Database
+from wardround.foundation.errors import NotFound
+from wardround.foundation.files import ObjectStore, flush_directory
+from wardround.node import audit
+from wardround.node.clinic.tables import WorklistLine
+from wardround.node.deidentify.subject import read_patient_ids
+from wardround.node.deidentify.tables import Erasure as ErasureRow
+from wardround.node.deidentify.tables import OpenStudy
+from wardround.node.deidentify.vault import Vault
+from wardround.node.enclave.purge import Scope, finish_purges, preview, purge_patient
+from wardround.node.enclave.tables import EnclaveStudy
+from wardround.node.optout.identifier import OptOutKeys, PatientIds, canonical, nhs_number
+from wardround.node.optout.tables import PatientKey
+from wardround.node.receive.arrival import KeyMaker
+from wardround.node.receive.route import StudyPath
+from wardround.node.receive.tables import ReceivedInstance, ReceivedStudy
+from wardround.node.review.tables import PixelReview
+
+log = logging.getLogger(__name__)
+
+_SEALED_FOR = "erasure"
+_AT_ONCE = 400
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a node's data lie."""
+
+    quarantine: Path
+    clinical: Path
+    results: Path
+    objects: ObjectStore
+    volumes: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whom an erasure is about; what of it identifies is sealed wherever it is kept.
+
+    studies: the keys of their studies at the front door, on whatever path.
+    """
+
+    pseudonyms: tuple[str, ...]
+    studies: tuple[str, ...] = field(repr=False)
+    instances: tuple[int, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an erasure would take: counts by kind."""
+
+    person: Person
+    counts: dict[str, int]
+    research_only: bool = False
+
+    @property
+    def nothing(self) -> bool:
+        return not any(self.counts.values())
+
+
+@dataclass
+class _Wanted:
+    """Whose files are looked for: exactly by what is known of the person, and as loosely as a given id is."""
+
+    pairs: set[tuple[str, str]] = field(default_factory=set)
+    anybodys: set[str] = field(default_factory=set)
+    numbers: set[str] = field(default_factory=set)
+
+    def given(self, patient_id: str, issuer: str) -> None:
+        """An id that somebody gave; without an issuer it is the id of whatever issuer."""
+        number = nhs_number(patient_id)
+        if number is not None:
+            self.numbers.add(number)
+        if issuer:
+            self.pairs.add(_pair(patient_id, issuer))
+        else:
+            self.anybodys.add(canonical(patient_id))
+
+    def known(self, patient: PatientIds) -> None:
+        self.pairs |= {_pair(text, issuer) for text, issuer in patient.ids}
+
+    def has(self, patient: PatientIds) -> bool:
+        return any(
+            _pair(text, issuer) in self.pairs or canonical(text) in self.anybodys or nhs_number(text) in self.numbers
+            for text, issuer in patient.ids
+        )
+
+
+def _pair(text: str, issuer: str) -> tuple[str, str]:
+    return canonical(text), issuer.strip(" \0").upper()
+
+
+class Erasures:
+    """Finds, orders and finishes erasures.
+
+    Args:
+        secret: the site's secret, for the keys of the front door and of opt-outs.
+    """
+
+    def __init__(self, database: Database, vault: Vault, places: Places, secret: bytes, clock: Clock = now) -> None:
+        self._database = database
+        self._vault = vault
+        self._places = places
+        self._front_door = KeyMaker(secret)
+        self._keys = OptOutKeys(secret)
+        self._clock = clock
+
+    def find(
+        self,
+        pseudonyms: Sequence[str],
+        *,
+        patient_id: str = "",
+        issuer: str = "",
+        actor: str,
+        reason: str,
+        research_only: bool = False,
+    ) -> Found:
+        """What there is of a person. The vault is opened for each pseudonym, on the record; with a patient id the
+        files of both paths are read too, for what never reached the enclave.
+
+        Args:
+            research_only: leave the clinical path alone.
+
+        Raises:
+            ValueError: no reason is given.
+        """
+        wanted = _Wanted()
+        every = tuple(sorted({*pseudonyms, *(self._named(patient_id, issuer) if patient_id else ())}))
+        if patient_id:
+            wanted.given(patient_id, issuer)
+        uids: set[str] = set()
+        for pseudonym in every:
+            try:
+                who = self._vault.reveal(pseudonym, actor=actor, reason=reason)
+            except NotFound:
+                continue
+            uids |= set(who.studies.values())
+            wanted.known(PatientIds(((who.patient_id, who.issuer), *who.other_ids)))
+        studies = {self._front_door.key("study", uid) for uid in uids}
+        with self._database.reading() as session:
+            instances = set(self._instances(session, studies, research_only))
+            instances |= set(self._by_file(session, wanted, instances, research_only))
+            person = Person(every, tuple(sorted(studies)), tuple(sorted(instances)))
+            return Found(person, self._counted(session, person, research_only), research_only)
+
+    def order(self, found: Found, *, actor: str, reason: str) -> int:
+        """Order an erasure: from here on it will be finished, whatever happens. Returns its number.
+
+        Raises:
+            ValueError: no reason is given.
+        """
+        if not reason.strip():
+            raise ValueError("say why this person is erased; the reason goes into the audit")
+        person = found.person
+        note = {
+            "pseudonyms": person.pseudonyms,
+            "studies": person.studies,
+            "instances": person.instances,
+            "research_only": found.research_only,
+        }
+        moment = self._clock()
+        with self._database.writing() as session:
+            row = ErasureRow(
+                actor=actor,
+                reason=reason.strip(),
+                ordered_at=moment,
+                finished_at=None,
+                sealed=self._vault.seal(_SEALED_FOR, json.dumps(note)),
+                counts=found.counts,
+            )
+            session.add(row)
+            session.flush()
+            told = "; ".join(f"{number} {kind}" for kind, number in found.counts.items() if number)
+            audit.record(session, actor, "order-erasure", f"erasure {row.id}", f"{reason.strip()}; {told}")
+            return row.id
+
+    def finish(self) -> list[int]:
+        """Do every erasure that was ordered and isn't finished; returns their numbers."""
+        with self._database.reading() as session:
+            waiting = list(session.scalars(select(ErasureRow).where(ErasureRow.finished_at.is_(None))))
+        for row in waiting:
+            if row.sealed is None:
+                continue
+            note = json.loads(self._vault.unseal(_SEALED_FOR, row.sealed))
+            person = Person(tuple(note["pseudonyms"]), tuple(note["studies"]), tuple(note["instances"]))
+            self._erase(row, person, bool(note["research_only"]))
+        return [row.id for row in waiting]
+
+    def _erase(self, row: ErasureRow, person: Person, research_only: bool) -> None:
+        # The front door first: what the node is working on at this moment then has no row to come to an end in.
+        self._erase_received(person, research_only)
+        for pseudonym in person.pseudonyms:
+            with self._database.writing() as session:
+                if session.scalar(select(EnclaveStudy.uid).where(EnclaveStudy.pseudonym == pseudonym).limit(1)):
+                    here = select(EnclaveStudy.uid).where(EnclaveStudy.pseudonym == pseudonym)
+                    session.execute(delete(OpenStudy).where(OpenStudy.study_uid.in_(here)))
+                    purge_patient(session, pseudonym, actor=row.actor, reason=f"erasure {row.id}", at=self._clock())
+                session.execute(delete(PatientKey).where(PatientKey.pseudonym == pseudonym))
+        places = self._places
+        finish_purges(self._database, places.objects, places.volumes, at=self._clock(), settling=timedelta(0))
+        for pseudonym in person.pseudonyms:
+            self._vault.forget(pseudonym)
+        with self._database.writing() as session:
+            done = session.get_one(ErasureRow, row.id)
+            done.sealed, done.finished_at = None, self._clock()
+            audit.record(session, row.actor, "finish-erasure", f"erasure {row.id}", row.reason)
+
+    def _erase_received(self, person: Person, research_only: bool) -> None:
+        """Delete the files, then the rows: rows first would leave files that nothing names until a restart."""
+        studies = set(person.studies)
+        with self._database.reading() as session:
+            ids = sorted({*person.instances, *self._instances(session, studies, research_only)})
+            results = list(_results(session, studies)) if not research_only else []
+        touched: set[Path] = set()
+        for part in _parts(ids):
+            with self._database.writing() as session:
+                rows = list(session.scalars(select(ReceivedInstance).where(ReceivedInstance.id.in_(part))))
+                for instance in rows:
+                    if instance.file is not None:
+                        file = self._root(instance) / instance.file
+                        file.unlink(missing_ok=True)
+                        touched.add(file.parent)
+                session.execute(delete(PixelReview).where(PixelReview.instance_id.in_(part)))
+                session.execute(delete(ReceivedInstance).where(ReceivedInstance.id.in_(part)))
+        for name in results:
+            (self._places.results / name).unlink(missing_ok=True)
+            touched.add(self._places.results)
+        with self._database.writing() as session:
+            if not research_only:
+                session.execute(delete(WorklistLine).where(WorklistLine.study.in_(studies)))
+            left = select(ReceivedInstance.study_id).where(ReceivedInstance.study_id.is_not(None))
+            session.execute(
+                delete(ReceivedStudy).where(ReceivedStudy.study_key.in_(studies), ReceivedStudy.id.not_in(left))
+            )
+        for directory in touched:
+            if directory.is_dir():
+                flush_directory(directory)
+
+    def _named(self, patient_id: str, issuer: str) -> tuple[str, ...]:
+        """The pseudonyms under which the enclave has a patient by this id: a local id or an NHS number."""
+        number = nhs_number(patient_id)
+        keys = {self._keys.local(patient_id, issuer)} | ({self._keys.nhs(number)} if number is not None else set())
+        with self._database.reading() as session:
+            return tuple(session.scalars(select(PatientKey.pseudonym).where(PatientKey.key.in_(keys)).distinct()))
+
+    def _instances(self, session: Session, studies: set[str], research_only: bool) -> Iterator[int]:
+        for part in _parts(sorted(studies)):
+            query = select(ReceivedInstance.id).join(ReceivedStudy, ReceivedStudy.id == ReceivedInstance.study_id)
+            query = query.where(ReceivedStudy.study_key.in_(part))
+            if research_only:
+                query = query.where(ReceivedInstance.path != StudyPath.CLINIC.value)
+            yield from session.scalars(query)
+
+    def _by_file(self, session: Session, wanted: _Wanted, known: set[int], research_only: bool) -> Iterator[int]:
+        """Instances on the disk whose own header names the patient, by any of its ids."""
+        query = select(ReceivedInstance).where(ReceivedInstance.file.is_not(None))
+        for instance in session.scalars(query.execution_options(yield_per=_AT_ONCE)):
+            if instance.id in known or (research_only and instance.path == StudyPath.CLINIC.value):
+                continue
+            try:
+                patient = read_patient_ids((self._root(instance) / str(instance.file)).read_bytes())
+            except (OSError, Refused):
+                # Unreadable, or gone meanwhile: nothing says that it is this person's.
+                continue
+            if wanted.has(patient):
+                yield instance.id
+
+    def _counted(self, session: Session, person: Person, research_only: bool) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+        for pseudonym in person.pseudonyms:
+            try:
+                gone = preview(session, Scope("patient", pseudonym))
+            except NotFound:
+                pass
+            else:
+                counts["studies of the enclave"] += gone.studies
+                counts["objects of the enclave"] += gone.objects
+                counts["studies of frozen cohorts"] += sum(gone.manifests.values())
+            counts["facts of the vault"] += self._vault.counted(pseudonym)
+        for part in _parts(person.instances):
+            by_path = select(ReceivedInstance.path, func.count(), func.count(ReceivedInstance.file))
+            for path, rows, files in session.execute(
+                by_path.where(ReceivedInstance.id.in_(part)).group_by(ReceivedInstance.path)
+            ):
+                clinic = path == StudyPath.CLINIC.value
+                counts["clinical files" if clinic else "quarantined files"] += files
+                counts["received instances"] += rows
+        if not research_only:
+            counts["results"] = len(list(_results(session, set(person.studies))))
+        return dict(counts)
+
+    def _root(self, instance: ReceivedInstance) -> Path:
+        return self._places.clinical if instance.path == StudyPath.CLINIC.value else self._places.quarantine
+
+
+def _results(session: Session, studies: set[str]) -> Iterator[str]:
+    for part in _parts(sorted(studies)):
+        lines = select(WorklistLine.result).where(WorklistLine.study.in_(part), WorklistLine.result.is_not(None))
+        yield from (name for name in session.scalars(lines) if name is not None)
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), _AT_ONCE):
+        yield items[start : start + _AT_ONCE]
