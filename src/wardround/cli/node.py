@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from wardround.cli import decide
+from wardround.cli.pull import pull
 
 app = typer.Typer(
     help="One hospital's program: join, serve, see what left.", no_args_is_help=True, rich_markup_mode=None
@@ -146,5 +147,5 @@ def egress(
         console.print(table)
 
 
-for command in (decide.projects, decide.approve, decide.refuse, decide.intake, decide.deploy, decide.worklist):
+for command in (decide.projects, decide.approve, decide.refuse, decide.intake, decide.deploy, decide.worklist, pull):
     app.command()(command)

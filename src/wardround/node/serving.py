@@ -33,7 +33,7 @@ def run(node: Node, ready: Callable[[], None]) -> None:
         Conflict: another process serves this home.
         LinkEnded: the link died; better a node that stops, and says so, than one that is deaf.
     """
-    with _alone(node.home.path):
+    with alone(node.home.path):
         _run(node, ready)
 
 
@@ -64,8 +64,12 @@ def _run(node: Node, ready: Callable[[], None]) -> None:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Hold the home's lock; the system lets go of it when the process ends, however it ends."""
+def alone(home: Path) -> Iterator[None]:
+    """Hold the home's lock; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        Conflict: another process holds it.
+    """
     with (home / "serving.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
