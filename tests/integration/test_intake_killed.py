@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pydicom
 from sqlalchemy import select
-from tests.front_door import SECRET, FrontDoor, studies
+from tests.front_door import SECRET, FrontDoor, data_set, studies
 
-from wardround.dicom.header_meta import read_file_meta
 from wardround.dicom.network import Peer, send
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.node.enclave.tables import EnclaveInstance
@@ -57,14 +56,10 @@ def sop_uid(part10: bytes) -> str:
     return str(pydicom.dcmread(BytesIO(part10), specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
 
 
-def data_set(part10: bytes) -> bytes:
-    """What travels in a C-STORE; each side writes the file meta header anew."""
-    return part10[read_file_meta(part10)[1] :]
-
-
 def check(home: Path, sent: dict[str, bytes], acknowledged: set[str]) -> None:
     """Every acknowledged instance is in quarantine as it came, or whole in the enclave; never nowhere, never twice."""
     door = FrontDoor(home)
+    door.reception.recover()
     keys, pseudonyms = KeyMaker(SECRET), PseudonymKeys(SECRET)
     with door.database.reading() as session:
         columns = (ReceivedInstance.instance_key, ReceivedInstance.state, ReceivedInstance.file)

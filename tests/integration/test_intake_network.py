@@ -29,7 +29,9 @@ def door(tmp_path: Path, database_url: str) -> Iterator[FrontDoor]:
 
 def deliver(door: FrontDoor, *objects: bytes, called: str = "RESEARCH") -> SendReport:
     with StorageReceiver(["RESEARCH", "CLINIC", "BOTH", "NOWHERE"], door.reception.sink) as receiver:
-        return send(objects, Peer("127.0.0.1", receiver.port, called), "PACS")
+        report = send(objects, Peer("127.0.0.1", receiver.port, called), "PACS")
+    assert door.reception.settle(60)
+    return report
 
 
 def test_from_the_pacs_to_a_cohort(door: FrontDoor) -> None:

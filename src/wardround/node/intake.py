@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
-from wardround.dicom.network import Accepted, Received, RefusedStorage, StorageReceiver
+from wardround.dicom.network import StorageReceiver
 from wardround.foundation.clock import Clock
 from wardround.node.deidentify.department import Department
 from wardround.node.home import NodeHome
@@ -40,12 +40,16 @@ class Intake:
             quarantine=home.quarantine,
             clinical=home.clinical,
             secret=self._department.secret,
-            route=by_called_title({settings.ae_title: Route.RESEARCH, settings.clinic_ae_title: Route.CLINIC}),
+            routes=by_called_title({settings.ae_title: Route.RESEARCH, settings.clinic_ae_title: Route.CLINIC}),
+            durable=settings.durable,
+            reserve_bytes=settings.reserve_mb * 1_000_000,
+            patience=settings.patience_seconds,
             clock=clock,
+            arrived=self.arrived,
         )
         self._receiver = StorageReceiver(
             [settings.ae_title, settings.clinic_ae_title],
-            self._sink,
+            self.reception.sink,
             host=settings.host,
             port=settings.port,
         )
@@ -61,18 +65,14 @@ class Intake:
         self._deidentifying.start()
         self._completing.start()
 
-    def _sink(self, received: Received) -> Accepted | RefusedStorage:
-        answer = self.reception.sink(received)
-        self.arrived()
-        return answer
-
     def arrived(self) -> None:
-        """Something was received: look now. Quick, and called from any thread."""
+        """The index has learnt of something: look now. Quick, and called from any thread."""
         self._deidentifying.wake()
         self._completing.wake()
 
     def stop(self) -> None:
         self._receiver.stop()
+        self.reception.close()
         self._stopping.set()
         self._completing.stop()
         self._deidentifying.stop()

@@ -1,28 +1,25 @@
-"""One instance as it came over the network, and the little that the front door reads of it."""
+"""One instance on its way in: what the front door reads of it, and the keys that stand for its identifiers."""
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
-from io import BytesIO
-
-import pydicom
-from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset
+from datetime import datetime
+from pathlib import Path
 
 from wardround.dicom.errors import Refused
-from wardround.dicom.header_meta import read_file_meta
-from wardround.dicom.volume_geometry import DAMAGE
+from wardround.dicom.header_prefix import ReadAt, read_prefix
+from wardround.node.receive.route import Rule
 
-_TRANSFER_SYNTAX = 0x00020010
-_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+SOP_CLASS, SOP_INSTANCE, STUDY, SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
+UIDS = frozenset({SOP_CLASS, SOP_INSTANCE, STUDY, SERIES})
 _LONGEST_UID = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A DICOM Part 10 file (PS3.10 section 7) and who sent it to whom.
+    """A whole DICOM Part 10 file (PS3.10 section 7) and who sent it to whom.
 
     `sop_uid` is the Affected SOP Instance UID of the C-STORE request where there was one.
     """
@@ -42,6 +39,30 @@ class Unreadable(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """The four UIDs of an instance, and the attributes that rules look at, as `read_prefix` gives them."""
+
+    uids: Mapping[int, str] = field(repr=False)
+    values: Mapping[int, tuple[bytes, bytes]] = field(repr=False)
+
+
+def read_head(read_at: ReadAt, transfer_syntax: str, wanted: frozenset[int]) -> Head:
+    """Read the head of a data set.
+
+    Raises:
+        Unreadable: it isn't a data set, or lacks one of its four UIDs.
+    """
+    try:
+        values = read_prefix(read_at, transfer_syntax, wanted | UIDS)
+    except Refused as refused:
+        raise Unreadable(refused.reason_code) from None
+    uids = {tag: values.get(tag, (b"", b""))[1].decode("latin-1").strip(" \0") for tag in UIDS}
+    if not all(0 < len(uid) <= _LONGEST_UID for uid in uids.values()):
+        raise Unreadable("uid-missing")
+    return Head(uids, values)
+
+
+@dataclass(frozen=True, slots=True)
 class Keys:
     """An instance's place in the patient's records, as keyed digests: nobody without the site's secret can tell
     whose they are. `digest` is SHA-256 over transfer syntax and data set, so that the same object sent by another
@@ -54,7 +75,7 @@ class Keys:
 
 
 class KeyMaker:
-    """Turns the identifiers of an arrival into keys, by HMAC-SHA-256 (RFC 2104) under the site's secret.
+    """Turns identifiers into keys, by HMAC-SHA-256 (RFC 2104) under the site's secret.
 
     Args:
         secret: at least 16 bytes that never leave the site.
@@ -68,41 +89,33 @@ class KeyMaker:
     def key(self, kind: str, uid: str) -> str:
         return hmac.digest(self._secret, f"{kind}\0{uid}".encode(), "sha256")[:16].hex()
 
-    def unread(self, arrival: Arrival) -> Keys:
-        """The keys of something that can't be read: by what the sender called it, else by its bytes."""
-        digest = sha256(arrival.part10).hexdigest()
-        return Keys("", "", self.key("instance", arrival.sop_uid or digest), digest)
-
-    def keys(self, arrival: Arrival) -> Keys:
-        """The keys of `arrival`.
-
-        Raises:
-            Unreadable: it isn't Part 10, lacks one of its four UIDs, or isn't the instance that the sender named.
-        """
-        try:
-            meta, start = read_file_meta(arrival.part10)
-            ds = pydicom.dcmread(BytesIO(arrival.part10), stop_before_pixels=True, specific_tags=list(_UIDS))
-            uids = {name: _uid(ds, name) for name in _UIDS}
-        except Refused as refused:
-            raise Unreadable(refused.reason_code) from None
-        except DAMAGE:
-            raise Unreadable("malformed") from None
-        if not all(0 < len(uid) <= _LONGEST_UID for uid in uids.values()):
-            raise Unreadable("uid-missing")
-        if arrival.sop_uid is not None and arrival.sop_uid.strip(" \0") != uids["SOPInstanceUID"]:
-            raise Unreadable("uid-mismatch")
-        content = sha256(meta.get(_TRANSFER_SYNTAX, "").encode())
-        content.update(memoryview(arrival.part10)[start:])
+    def keys(self, head: Head, digest: str) -> Keys:
+        """The keys of an instance whose content has that digest."""
         return Keys(
-            study=self.key("study", uids["StudyInstanceUID"]),
-            series=self.key("series", uids["SeriesInstanceUID"]),
-            instance=self.key("instance", uids["SOPInstanceUID"]),
-            digest=content.hexdigest(),
+            study=self.key("study", head.uids[STUDY]),
+            series=self.key("series", head.uids[SERIES]),
+            instance=self.key("instance", head.uids[SOP_INSTANCE]),
+            digest=digest,
         )
 
+    def unread(self, sop_uid: str, digest: str) -> Keys:
+        """The keys of something that can't be read: by what the sender called it, else by its bytes."""
+        return Keys("", "", self.key("instance", sop_uid or digest), digest)
 
-def _uid(ds: Dataset, keyword: str) -> str:
-    """The value as it was sent. pydicom's own conversion would warn of a malformed one by quoting it."""
-    element = ds.get_item(keyword)
-    value = element.value if isinstance(element, RawDataElement) else None
-    return value.decode("latin-1").strip(" \0") if isinstance(value, bytes) else ""
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the index is to learn of one arrival.
+
+    file: where it landed; None where nothing is kept of it. refusal: why it is refused, None if it isn't.
+    """
+
+    keys: Keys
+    size: int
+    rule: Rule
+    called_title: str
+    calling_title: str
+    sop_class: str
+    at: datetime
+    file: Path | None
+    refusal: str | None = None

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 
 from wardround.foundation.database import Database
+from wardround.node.receive.register import NO_PATH
 from wardround.node.receive.route import StudyPath
 from wardround.node.receive.tables import ReceivedInstance, ReceivedStudy
 
@@ -24,7 +25,7 @@ class CompleteStudy:
 
 
 def complete_studies(database: Database, *, quiet: timedelta, now: datetime) -> list[CompleteStudy]:
-    """Mark the studies for which no instance came for `quiet`, and return those that became complete by it."""
+    """Mark the studies for which no instance came for `quiet`, and return those on a path that became complete."""
     with database.reading() as session:
         due = select(ReceivedStudy.id).where(ReceivedStudy.completed_at.is_(None), ReceivedStudy.last_at <= now - quiet)
         if session.scalar(due.limit(1)) is None:
@@ -40,4 +41,8 @@ def complete_studies(database: Database, *, quiet: timedelta, now: datetime) -> 
         )
         for study in studies:
             study.completed_at = now
-        return [CompleteStudy(s.id, StudyPath(s.path), s.study_key, s.reopened, counted.get(s.id, 0)) for s in studies]
+        return [
+            CompleteStudy(study.id, StudyPath(study.path), study.study_key, study.reopened, counted.get(study.id, 0))
+            for study in studies
+            if study.path != NO_PATH
+        ]

@@ -1,11 +1,13 @@
-"""Where an arrival goes: to research, to the clinic, to both, or nowhere."""
+"""Where an arrival goes: to research, to a pathway of the clinic, to both, or nowhere; and by which rule."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
-from wardround.node.receive.arrival import Arrival
+from wardround.node.receive.route_expression import Comparison, Expression, names
+from wardround.node.receive.route_facts import CALLED_TITLE, CHARACTER_SET, TITLES, Facts, attribute
 
 
 class StudyPath(StrEnum):
@@ -19,29 +21,68 @@ class Route(StrEnum):
     RESEARCH = "research"
     CLINIC = "clinic"
     BOTH = "both"
+    DISCARD = "discard"
     REFUSED = "refused"
 
     @property
     def paths(self) -> tuple[StudyPath, ...]:
-        """The paths that a copy goes down; none for a refused arrival."""
+        """The paths that a copy goes down; none for what is refused or discarded."""
         if self is Route.BOTH:
             return (StudyPath.RESEARCH, StudyPath.CLINIC)
-        return () if self is Route.REFUSED else (StudyPath(self.value),)
+        return (StudyPath(self.value),) if self in (Route.RESEARCH, Route.CLINIC) else ()
 
 
-Router = Callable[[Arrival], Route]
-"""Decides from an arrival alone; it is called once for each instance and must not block."""
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. `target` is as the file says it, `when` None for every arrival.
+
+    answer_stored: of a rule that discards: tell the sender that the object was stored.
+    """
+
+    name: str
+    when: Expression | None
+    route: Route
+    target: str
+    reason: str = ""
+    answer_stored: bool = False
+
+    def holds(self, facts: Facts) -> bool:
+        return self.when is None or self.when.holds(facts)
 
 
-def by_called_title(routes: Mapping[str, Route | str], *, otherwise: Route = Route.REFUSED) -> Router:
-    """Route by the AE title that the sender called (PS3.8 section 9.3.2).
+NO_RULE = Rule("no-rule", None, Route.REFUSED, "refused", "no rule takes it")
+"""What takes an arrival that no rule takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Rules in order; the first that holds takes the arrival. `source` says where they are from, for people."""
+
+    rules: tuple[Rule, ...]
+    source: str
+
+    @property
+    def tags(self) -> frozenset[int]:
+        """The attributes that the rules look at, with the character set that their texts are in."""
+        seen = {name for rule in self.rules if rule.when is not None for name in names(rule.when)}
+        return frozenset({attribute(name)[0] for name in seen - set(TITLES)} | {CHARACTER_SET})
+
+    def decide(self, facts: Facts) -> Rule:
+        """The rule that takes an object; `NO_RULE` where none does."""
+        return next((rule for rule in self.rules if rule.holds(facts)), NO_RULE)
+
+
+def by_called_title(routes: Mapping[str, Route | str]) -> Routes:
+    """The rules without a file: by the AE title that the sender called (PS3.8 section 9.3.2).
 
     Args:
-        routes: AE title to route, as in the node's settings.
-        otherwise: what becomes of arrivals under any other title.
+        routes: AE title to route. What is sent to any other title is refused.
 
     Raises:
         ValueError: a route is none of research, clinic, both, refused.
     """
-    table = {title.strip(): Route(route) for title, route in routes.items()}
-    return lambda arrival: table.get(arrival.called_title.strip(), otherwise)
+    rules = []
+    for title, value in routes.items():
+        route, name = Route(value), title.strip()
+        rules.append(Rule(f"title-{name}", Comparison(CALLED_TITLE, "==", (name,)), route, route.value))
+    return Routes(tuple(rules), "the built-in rules, by called title")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from tests.front_door import FrontDoor, studies
+from tests.front_door import FrontDoor, data_set, studies
 
 from wardround.foundation import database as database_module
-from wardround.node.receive.reception import Answer
+from wardround.node.receive.landing import Answer
+from wardround.node.receive.reception import Recovered
+from wardround.node.receive.register import Register
 from wardround.node.receive.state import State, WrongStep, check_step
 from wardround.node.receive.summary import intake_summary
 
@@ -43,7 +46,7 @@ def changed(part10: bytes, **values: object) -> bytes:
 def test_what_was_acknowledged_is_on_disk_as_it_came(door: FrontDoor) -> None:
     slices = studies()[0].slices
     assert door.give(*slices) == [Answer.STORED] * len(slices)
-    assert sorted(file.read_bytes() for file in door.quarantined()) == sorted(slices)
+    assert door.quarantined_data_sets() == sorted(map(data_set, slices))
     assert all(file.stat().st_mode & 0o077 == 0 for file in door.quarantined())
     assert door.quarantine.stat().st_mode & 0o077 == 0
 
@@ -74,10 +77,10 @@ def test_other_content_under_the_same_uid_is_kept_apart(door: FrontDoor) -> None
     first = studies()[0].slices[0]
     other = changed(first, InstanceNumber=77)
     assert door.give(first, other, other) == [Answer.STORED, Answer.OTHER_CONTENT, Answer.OTHER_CONTENT]
-    assert sorted(file.read_bytes() for file in door.quarantined()) == sorted([first, other])
+    assert door.quarantined_data_sets() == sorted(map(data_set, [first, other]))
     assert intake_summary(door.database).refused == {"conflicting-content": 1}
     assert door.tick().deidentified == 1
-    assert [file.read_bytes() for file in door.quarantined()] == [other]
+    assert door.quarantined_data_sets() == [data_set(other)]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +88,8 @@ def test_other_content_under_the_same_uid_is_kept_apart(door: FrontDoor) -> None
     [
         (b"", Answer.NOT_UNDERSTOOD, "not-part10"),
         (b"GIF89a" * 100, Answer.NOT_UNDERSTOOD, "not-part10"),
-        (bytes(128) + b"DICM" + b"\xff" * 400, Answer.NOT_UNDERSTOOD, "uid-missing"),
+        (bytes(128) + b"DICM" + b"\xff" * 400, Answer.NOT_UNDERSTOOD, "malformed"),
+        (bytes(128) + b"DICM", Answer.NOT_UNDERSTOOD, "uid-missing"),
     ],
 )
 def test_what_is_no_dicom_is_counted_not_kept(door: FrontDoor, data: bytes, answer: Answer, reason: str) -> None:
@@ -115,7 +119,8 @@ def test_no_uid_of_the_sender_becomes_a_path(tmp_path: Path, uid: str, called: s
     assert outside == []
     for root in (door.quarantine, door.clinical):
         for file in root.rglob("*"):
-            assert set(file.stem) <= set("0123456789abcdef"), "names are hexadecimal, never the sender's"
+            hexadecimal = set(file.stem) <= set("0123456789abcdef")
+            assert hexadecimal or file.name in ("incoming", ".lock"), "names are never the sender's"
 
 
 def test_routes_decide_and_what_they_refuse_is_counted(door: FrontDoor) -> None:
@@ -150,18 +155,78 @@ def test_a_disk_that_fails_leaves_nothing_half_written(door: FrontDoor, monkeypa
     assert door.give(first) == [Answer.STORED]
 
 
-def test_an_index_that_is_locked_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_that_is_locked_loses_nothing_and_stops_what_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database_module, "BUSY_SECONDS", 0)
-    door = FrontDoor(tmp_path)
-    first = studies()[0].slices[0]
+    door = FrontDoor(tmp_path, patience=0.2)
     other = sqlite3.connect(tmp_path / "node.db")
     other.execute("BEGIN IMMEDIATE")
-    assert door.give(first) == [Answer.NO_ROOM]
-    assert door.quarantined() == []
+    first, second, *_ = studies()[0].slices
+    assert door.stream(first) is Answer.STORED, "it is on the disk; the index may follow"
+    assert not door.reception.settle(0.3)
+    assert door.stream(second) is Answer.NO_ROOM
+    assert door.quarantined_data_sets() == [data_set(first)], "nothing of the other one is there"
     other.rollback()
     other.close()
-    assert door.give(first) == [Answer.STORED]
+    assert door.reception.settle(30)
+    summary = intake_summary(door.database)
+    assert (summary.states, summary.turned_away) == ({"research": {"received": 1}}, {"index-behind": 1})
+    assert door.stream(second) is Answer.STORED
     door.close()
+
+
+def test_what_had_landed_before_a_crash_is_registered_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_arguments: object) -> None:
+        raise OSError("the disk is away")
+
+    first, second, third, fourth = studies()[0].slices
+    crashed = FrontDoor(tmp_path)
+    assert crashed.give(first) == [Answer.STORED]
+    with monkeypatch.context() as patch:
+        patch.setattr(Register, "write", never)
+        assert [crashed.stream(part10) for part10 in (first, second, third)] == [Answer.STORED] * 3
+        crashed.reception._registrar.close(0)
+    half, truncated = sorted(file for file in crashed.quarantined() if "incoming" in file.parts)[:2]
+    bay = half.parent
+    (bay / "half").write_bytes(half.read_bytes()[:-1])
+    changed = bytearray(truncated.read_bytes())
+    changed[-1] ^= 1
+    (bay / "changed").write_bytes(changed)
+    (bay / "unsealed").write_bytes(bytes(128) + fourth[128:])
+    os.close(crashed.reception._bay._lock)
+    crashed.close_databases()
+
+    door = FrontDoor(tmp_path)
+    assert door.reception.recover() == Recovered(registered=3, removed=3)
+    assert door.quarantined_data_sets() == sorted(map(data_set, (first, second, third)))
+    assert intake_summary(door.database).states == {"research": {"received": 3}}
+    assert not bay.exists()
+    door.close()
+
+
+def test_recovery_beside_a_living_process_leaves_its_objects_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    living = FrontDoor(tmp_path)
+    written = Register.write
+    held = threading.Event()
+
+    def later(*arguments: object) -> None:
+        held.wait(30)
+        written(*arguments)  # type: ignore[arg-type]  # passed through
+
+    monkeypatch.setattr(Register, "write", later)
+    slices = studies()[0].slices
+    assert {living.stream(part10) for part10 in slices} == {Answer.STORED}
+    beside = FrontDoor(tmp_path)
+    assert beside.reception.recover() == Recovered(0, 0)
+    held.set()
+    assert living.reception.settle(30)
+    assert beside.reception.recover() == Recovered(0, 0)
+    assert beside.quarantined_data_sets() == sorted(map(data_set, slices))
+    beside.close()
+    living.close()
 
 
 def test_many_senders_of_the_same_instance_store_it_once(door: FrontDoor) -> None:
@@ -169,7 +234,7 @@ def test_many_senders_of_the_same_instance_store_it_once(door: FrontDoor) -> Non
     with ThreadPoolExecutor(8) as pool:
         answers = [answer for given in pool.map(lambda _: door.give(*slices), range(8)) for answer in given]
     assert set(answers) == {Answer.STORED}
-    assert sorted(file.read_bytes() for file in door.quarantined()) == sorted(slices)
+    assert door.quarantined_data_sets() == sorted(map(data_set, slices))
 
 
 def test_of_many_contents_under_one_uid_one_is_stored(door: FrontDoor) -> None:
@@ -187,8 +252,8 @@ def test_recovery_removes_what_was_never_acknowledged(door: FrontDoor) -> None:
     (door.quarantine / f"{'0' * 32}.dcm").write_bytes(slices[0])
     (door.clinical / ("1" * 32)).mkdir()
     (door.clinical / ("1" * 32) / f"{'0' * 32}.dcm").write_bytes(slices[0])
-    assert door.reception.recover() == 3
-    assert sorted(file.read_bytes() for file in door.quarantined()) == sorted(slices)
+    assert door.reception.recover() == Recovered(0, 3)
+    assert door.quarantined_data_sets() == sorted(map(data_set, slices))
     assert len([file for file in door.clinical.rglob("*") if file.is_file()]) == len(slices)
 
 
@@ -200,7 +265,7 @@ def test_a_lost_file_comes_back_when_it_is_sent_again(door: FrontDoor, noticed: 
     if noticed:
         assert door.tick().refused == {"file-missing": 1}
     assert door.give(first) == [Answer.STORED]
-    assert [file.read_bytes() for file in door.quarantined()] == [first]
+    assert door.quarantined_data_sets() == [data_set(first)]
     assert door.tick().deidentified == 1
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from tests.front_door import EVERYONE, QUIET, FrontDoor, studies
+from tests.front_door import EVERYONE, QUIET, FrontDoor, data_set, studies
 
 from wardround.node.audit import Audit
 from wardround.node.receive.clinical import clinical_studies, purge_clinical
@@ -59,7 +59,8 @@ def test_the_clinic_gets_studies_as_they_arrived(door: FrontDoor) -> None:
     assert len(clinical_studies(door.database, door.clinical, complete=None)) == 1
     assert door.tick().deidentified == 5, "the research path has its own copy"
     [clinical] = clinical_studies(door.database, door.clinical)
-    assert sorted(file.read_bytes() for file in clinical.files) == sorted([*study.slices, study.segmentation])
+    sent = sorted(data_set(part10) for part10 in (*study.slices, study.segmentation))
+    assert sorted(data_set(file.read_bytes()) for file in clinical.files) == sent
     assert sorted(len(files) for files in clinical.series.values()) == [1, 4]
     assert (clinical.version, clinical.calling_title) == (0, "PACS")
 
