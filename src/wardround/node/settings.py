@@ -154,6 +154,18 @@ class LearningSettings(Settings):
     threads: int = Field(default=1, ge=1, le=256)
 
 
+class EnclaveSettings(Settings):
+    """How much the enclave may hold. At `quota_gb` (none: no limit), or when less than `reserve_gb` are free on its
+    disk, nothing more is taken in for research; from `warn_at` of the quota on there is an alarm. `volumes_gb` bounds
+    the volumes kept for learning. Gigabytes are 10^9 bytes.
+    """
+
+    quota_gb: float | None = Field(default=None, gt=0, le=10_000_000)
+    warn_at: float = Field(default=0.85, gt=0, le=1)
+    reserve_gb: float = Field(default=2, ge=0, le=1_000_000)
+    volumes_gb: float = Field(default=100, gt=0, le=1_000_000)
+
+
 class NodeSettings(Settings):
     """`database` is an SQLAlchemy URL; empty means `node.db` in the home."""
 
@@ -169,3 +181,4 @@ class NodeSettings(Settings):
     retrieve: RetrieveSettings = RetrieveSettings()
     dicomweb: DicomwebSettings = DicomwebSettings()
     learning: LearningSettings = LearningSettings()
+    enclave: EnclaveSettings = EnclaveSettings()
