@@ -6,8 +6,9 @@ from pathlib import Path
 
 import typer
 
-from wardround.cli import decide
+from wardround.cli import decide, optout, vault
 from wardround.cli.pull import pull
+from wardround.cli.statement import statement
 
 app = typer.Typer(
     help="One hospital's program: join, serve, see what left.", no_args_is_help=True, rich_markup_mode=None
@@ -149,3 +150,7 @@ def egress(
 
 for command in (decide.projects, decide.approve, decide.refuse, decide.intake, decide.deploy, decide.worklist, pull):
     app.command()(command)
+app.command()(vault.relink)
+app.command()(vault.erase)
+app.command()(statement)
+app.add_typer(optout.app, name="optout")

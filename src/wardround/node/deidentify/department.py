@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from functools import cached_property
+
+from sqlalchemy import select
 
 from wardround.dicom.confidentiality import Profile
 from wardround.dicom.pixels_screening import Screener
@@ -11,12 +15,19 @@ from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.files import ASIDE, ObjectStore
 from wardround.node.deidentify.crew import Processes, Recipe
+from wardround.node.deidentify.erasure import Erasures, Places
 from wardround.node.deidentify.intake import Deidentification
 from wardround.node.deidentify.secret import site_secret
 from wardround.node.deidentify.vault import Vault
+from wardround.node.enclave.tables import EnclavePatient
 from wardround.node.home import NodeHome
+from wardround.node.optout.actions import match_missing
+from wardround.node.optout.queries import excluded
 from wardround.node.optout.register import Register
+from wardround.node.projects.queries import projects
 from wardround.node.review.gate import Gate
+
+log = logging.getLogger(__name__)
 
 
 class Department:
@@ -75,6 +86,33 @@ class Department:
             gate=Gate(home.database, screener),
             clock=self._clock,
         )
+
+    def mend(self) -> None:
+        """Go on with erasures that were cut off, and know every patient of the enclave by its ids."""
+        for number in self.erasures().finish():
+            log.warning("erasure %d, which had been cut off, is finished", number)
+        match_missing(self._home.database, self.register, self.vault, actor="program")
+
+    def projects(self) -> list[str]:
+        """The projects whose pseudonyms may be met here."""
+        with self._home.database.reading() as session:
+            return [row.id for row in projects(session)]
+
+    def erasures(self) -> Erasures:
+        home = self._home
+        places = Places(home.quarantine, home.clinical, home.path / "results", self.objects, home.enclave / "volumes")
+        return Erasures(home.database, self.vault, places, self.secret, self._clock)
+
+    def purge_opted_out(self, *, actor: str) -> Iterator[int]:
+        """Erase from the research side everybody who is left out now; yields the number of each erasure."""
+        with self._home.database.reading() as session:
+            here = select(EnclavePatient.pseudonym).where(EnclavePatient.pseudonym.in_(excluded()))
+            pseudonyms = list(session.scalars(here))
+        erasures, reason = self.erasures(), "opted out"
+        for pseudonym in pseudonyms:
+            found = erasures.find([pseudonym], actor=actor, reason=reason, research_only=True)
+            yield erasures.order(found, actor=actor, reason=reason)
+            erasures.finish()
 
     def close(self) -> None:
         if "vault" in self.__dict__:

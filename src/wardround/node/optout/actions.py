@@ -14,7 +14,7 @@ from wardround.foundation.errors import NotAllowed
 from wardround.node import audit
 from wardround.node.deidentify.vault import Vault
 from wardround.node.enclave.tables import EnclavePatient
-from wardround.node.optout.identifier import Kind, PatientIds, Scheme
+from wardround.node.optout.identifier import HASHED, Kind, PatientIds, Scheme
 from wardround.node.optout.listing import Entry
 from wardround.node.optout.queries import excluded_count
 from wardround.node.optout.register import Register
@@ -58,7 +58,7 @@ def add(
     number = None if scheme is None else _scheme(database, register, vault, scheme, actor=actor, at=at)
     rows: dict[str, dict[str, object]] = {}
     for each in entries:
-        hashed = each.kind in (Kind.SHA256, Kind.HMAC)
+        hashed = each.kind in HASHED
         key = _key(register, each, scheme)
         rows[key] = {
             "key": key,

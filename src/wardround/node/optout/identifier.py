@@ -26,6 +26,9 @@ class Kind(StrEnum):
     HMAC = "hmac-sha256"
 
 
+HASHED = frozenset({Kind.SHA256, Kind.HMAC})
+
+
 @dataclass(frozen=True, slots=True)
 class PatientIds:
     """Every identifier that an object gives for its patient, each with its issuer (empty where none is named)."""

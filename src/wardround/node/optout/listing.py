@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from wardround.foundation.errors import WardroundError
-from wardround.node.optout.identifier import Kind, canonical, nhs_number
+from wardround.node.optout.identifier import HASHED, Kind, canonical, nhs_number
 
 _LONGEST = 64
 _HEX = frozenset("0123456789abcdef")
 _TOLD = 5
-_HASHED = (Kind.SHA256, Kind.HMAC)
 
 
 class ListRefused(WardroundError):
@@ -45,7 +44,7 @@ def entry(kind: str, value: str, issuer: str = "") -> Entry:
         if digits is None:
             raise ValueError("not a valid NHS number: ten digits, of which the last checks the others")
         return Entry(known, digits)
-    if known in _HASHED:
+    if known in HASHED:
         value = value.lower()
         if len(value) != 64 or not set(value) <= _HEX:
             raise ValueError("not a digest: 64 hexadecimal digits")

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from wardround.node.enclave.tables import EnclavePatient
+from wardround.node.optout.register import REASON
 from wardround.node.optout.tables import OptOut, PatientKey
+from wardround.node.receive.tables import ReceivedInstance
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """How many identifiers of one kind somebody added at once."""
+
+    at: datetime
+    by: str
+    kind: str
+    count: int
 
 
 def excluded() -> Select[str]:
@@ -27,3 +42,17 @@ def excluded_count(session: Session) -> int:
     """How many patients in the enclave are left out for an opt-out."""
     here = select(func.count()).select_from(EnclavePatient).where(EnclavePatient.pseudonym.in_(excluded()))
     return session.scalar(here) or 0
+
+
+def refused_count(session: Session) -> int:
+    """How many instances were refused on arrival for an opt-out."""
+    return (
+        session.scalar(select(func.count()).select_from(ReceivedInstance).where(ReceivedInstance.reason == REASON)) or 0
+    )
+
+
+def additions(session: Session) -> list[Addition]:
+    """What was added, oldest first."""
+    columns = (OptOut.added_at, OptOut.added_by, OptOut.kind)
+    query = select(*columns, func.count()).group_by(*columns).order_by(*columns)
+    return [Addition(at, by, kind, number) for at, by, kind, number in session.execute(query)]
