@@ -26,7 +26,7 @@ def main(home: Path) -> None:
     door.deidentification.start()
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-    with StorageReceiver(["RESEARCH"], door.reception.sink) as receiver:
+    with StorageReceiver(["RESEARCH"], landing=door.reception) as receiver:
         print(receiver.port, flush=True)
         before = -1
         while not ended.wait(0.01):

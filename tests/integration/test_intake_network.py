@@ -28,7 +28,7 @@ def door(tmp_path: Path, database_url: str) -> Iterator[FrontDoor]:
 
 
 def deliver(door: FrontDoor, *objects: bytes, called: str = "RESEARCH") -> SendReport:
-    with StorageReceiver(["RESEARCH", "CLINIC", "BOTH", "NOWHERE"], door.reception.sink) as receiver:
+    with StorageReceiver(["RESEARCH", "CLINIC", "BOTH", "NOWHERE"], landing=door.reception) as receiver:
         report = send(objects, Peer("127.0.0.1", receiver.port, called), "PACS")
     assert door.reception.settle(60)
     return report

@@ -48,9 +48,10 @@ def patients() -> list[str]:
 
 def test_a_moved_study_is_behind_the_front_door_whole(door: FrontDoor, peer: Peer) -> None:
     [study] = studies_at(peer, "CLINIC", patient_id=patients()[0])
-    with StorageReceiver(["CLINIC"], door.reception.sink, port=RECEIVER):
+    with StorageReceiver(["CLINIC"], landing=door.reception, port=RECEIVER):
         moved = move(peer, "CLINIC", study.study_uid, "CLINIC")
     assert (moved.status, moved.failed) == (0, 0)
+    assert door.reception.settle(30)
     [here] = clinical_studies(door.database, door.clinical, complete=False)
     assert len(here.files) == study.instances == 5
 
@@ -62,9 +63,10 @@ def test_a_study_got_is_byte_for_byte_what_was_sent(door: FrontDoor, peer: Peer)
         for series in series_at(peer, "CLINIC", study.study_uid)
         for instance in instances_at(peer, "CLINIC", study.study_uid, series.series_uid)
     }
-    landing = WholeObjects(door.reception.sink)
+    landing = door.reception
     got = get(peer, "CLINIC", study.study_uid, landing, called_ae="CLINIC", sop_classes=sorted(classes))
     assert (got.status, got.completed, got.failed) == (0, 5, 0)
+    assert door.reception.settle(30)
     [here] = clinical_studies(door.database, door.clinical, complete=False)
     original = studies(2)[1]
     assert sorted(file.read_bytes()[-200:] for file in here.files) == sorted(

@@ -65,7 +65,7 @@ class Hospital:
         self.pacs = orthanc.Orthanc(folder / "pacs", {"RESEARCH": self.port, "CLINIC": self.port}, dict(settings))
         self.pacs.start()
         self.door = FrontDoor(folder)
-        self.receiver = StorageReceiver(["RESEARCH", "CLINIC"], self.door.reception.sink, port=self.port)
+        self.receiver = StorageReceiver(["RESEARCH", "CLINIC"], landing=self.door.reception, port=self.port)
         self.receiver.start()
         self.sealing = Sealing(folder / "identity" / "pulls.key")
 

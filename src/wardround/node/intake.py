@@ -15,7 +15,8 @@ from wardround.node.deidentify.department import Department
 from wardround.node.home import NodeHome
 from wardround.node.receive.completion import complete_studies
 from wardround.node.receive.reception import Reception
-from wardround.node.receive.route import Route, by_called_title
+from wardround.node.receive.route import Route, Routes, by_called_title
+from wardround.node.receive.route_file import FILE, read_routes
 from wardround.node.receive.tables import ReceivedStudy
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class Intake:
             quarantine=home.quarantine,
             clinical=home.clinical,
             secret=self._department.secret,
-            routes=by_called_title({settings.ae_title: Route.RESEARCH, settings.clinic_ae_title: Route.CLINIC}),
+            routes=routes_of(home),
             durable=settings.durable,
             reserve_bytes=settings.reserve_mb * 1_000_000,
             patience=settings.patience_seconds,
@@ -49,7 +50,7 @@ class Intake:
         )
         self._receiver = StorageReceiver(
             [settings.ae_title, settings.clinic_ae_title],
-            self.reception.sink,
+            landing=self.reception,
             host=settings.host,
             port=settings.port,
         )
@@ -60,6 +61,7 @@ class Intake:
     def start(self) -> None:
         """Tidy up after a crash, then listen. Raises `OSError` if the port is taken."""
         self.reception.recover()
+        self._department.mend()
         self._deidentification.start()
         self._receiver.start()
         self._deidentifying.start()
@@ -95,6 +97,19 @@ class Intake:
     def _deidentify(self) -> None:
         self._deidentification.tick(stopping=self._stopping.is_set)
         self._deidentification.close_studies()
+
+
+def routes_of(home: NodeHome) -> Routes:
+    """The rules in the home's `routes.toml`; without the file, each of the node's two titles takes its own path.
+
+    Raises:
+        SettingsRefused: the file can't be used.
+    """
+    file = home.path / FILE
+    if file.exists():
+        return read_routes(file)
+    settings = home.settings.dicom
+    return by_called_title({settings.ae_title: Route.RESEARCH, settings.clinic_ae_title: Route.CLINIC})
 
 
 class _Watch:

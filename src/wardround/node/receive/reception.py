@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from wardround.dicom.errors import Refused
 from wardround.dicom.header_meta import read_file_meta
-from wardround.dicom.network_messages import Accepted, Incoming, Received, RefusedStorage, StoreHeader
+from wardround.dicom.network_messages import Accepted, Incoming, RefusedStorage, StoreHeader
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
 from wardround.node.receive.arrival import Arrival, Entry, KeyMaker, Unreadable, read_head
@@ -99,19 +99,6 @@ class Reception:
     def open(self, header: StoreHeader) -> Incoming | RefusedStorage:
         """Begin an object that streams in. What its `commit` accepts survives a crash."""
         return self._landing.open(header)
-
-    def sink(self, received: Received) -> Accepted | RefusedStorage:
-        """Take a whole object that came over the network."""
-        header = StoreHeader(
-            called_ae=received.called_ae,
-            calling_ae=received.calling_ae,
-            sop_class_uid=received.sop_class_uid,
-            sop_instance_uid=received.sop_instance_uid,
-            transfer_syntax_uid=received.transfer_syntax_uid,
-            peer="",
-            association=0,
-        )
-        return self._take(header, received.dataset_bytes)
 
     def receive(self, arrival: Arrival) -> Answer:
         """Take a whole file in, and wait until the index has it."""
