@@ -36,6 +36,7 @@ def layers(picture: Picture) -> Iterator[Grey]:
     or of a colour. Softly, since a sharp threshold breaks small letters."""
     yield _quiet(picture.shown)
     yield from _telling(_ramp(picture.brightest, 128, 242))
+    yield from _telling(_ramp(picture.brightest, 178, 250))
     # A single hot pixel may press all else down.
     if float(np.percentile(picture.brightest, 99.8)) < 128:
         yield from _telling(_ramp(picture.shown, 128, 242))
@@ -75,6 +76,9 @@ def _printed_greys(image: Grey) -> list[int]:
     found: list[tuple[int, int]] = []
     for grey in range(16, 240):
         around = np.concatenate((counts[grey - 6 : grey], counts[grey + 1 : grey + 7]))
-        if counts[grey] > max(_FEWEST_PRINTED, _COMMONER * (float(np.median(around)) + 1)):
+        # A picture of few values, spread over all greys, leaves gaps.
+        around = around[around > 0]
+        usual = float(np.median(around)) if around.size else 0.0
+        if counts[grey] > max(_FEWEST_PRINTED, _COMMONER * (usual + 1)):
             found.append((int(counts[grey]), grey))
     return [grey for _, grey in sorted(found, reverse=True)[:_MOST_GREYS]]

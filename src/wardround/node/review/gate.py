@@ -16,6 +16,8 @@ from wardround.dicom.statement import Identity
 from wardround.foundation.database import Database
 from wardround.node.receive.state import State, check_step
 from wardround.node.receive.tables import ReceivedInstance
+from wardround.node.review.queries import packed as packed
+from wardround.node.review.queries import unpacked as unpacked
 from wardround.node.review.state import ReviewState
 from wardround.node.review.tables import PixelReview
 
@@ -102,7 +104,7 @@ class Gate:
             row.sop_class, row.modality = facts.sop_class[:64], facts.modality[:16]
             row.image_frames, row.rows, row.columns = facts.frames, facts.rows, facts.columns
             row.reasons, row.frames = list(screening.reasons), list(screening.frames)
-            row.found = [packed(box) for box in screening.boxes]
+            row.found = packed(screening.boxes)
             row.state, row.asked_at = ReviewState.WAITING.value, moment
             row.decided_at = row.decided_by = row.reason = None
             row.blackened = []
@@ -135,13 +137,3 @@ def passage(screening: Screening, facts: PixelFacts) -> Passage:
     if screening.verdict is Verdict.REFUSED:
         return Refuse(screening.reasons[0])
     return Wait(screening.reasons, screening, facts)
-
-
-def packed(box: Box) -> list[int | None]:
-    """A box as a table keeps it: row, column, height, width, frame."""
-    return [box.row, box.column, box.height, box.width, box.frame]
-
-
-def unpacked(values: list[int | None]) -> Box:
-    row, column, height, width = (int(value or 0) for value in values[:4])
-    return Box(row, column, height, width, values[4])

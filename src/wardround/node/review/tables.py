@@ -14,6 +14,8 @@ from wardround.node.base import NodeTable
 class PixelReview(NodeTable):
     """One object's question, by the digest of its content: an object that is sent again isn't asked about again.
 
+    An erased instance takes its question with it.
+
     `reasons`, `frames` and `found` are those of the `Screening`: codes, frame numbers, boxes of text as
     `[row, column, height, width, frame or null]`. `blackened` are the boxes of a decision to redact, in the same form.
     `reason` is what the person who decided wrote.
@@ -22,7 +24,7 @@ class PixelReview(NodeTable):
     __tablename__ = "pixel_reviews"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    instance_id: Mapped[int] = mapped_column(ForeignKey("received_instances.id"), index=True)
+    instance_id: Mapped[int] = mapped_column(ForeignKey("received_instances.id", ondelete="CASCADE"), index=True)
     digest: Mapped[str] = mapped_column(String(64), unique=True)
     series_key: Mapped[str] = mapped_column(String(32), index=True)
     sop_class: Mapped[str] = mapped_column(String(64))

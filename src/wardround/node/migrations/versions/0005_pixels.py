@@ -20,7 +20,11 @@ def upgrade() -> None:
         sa.Column(
             "instance_id",
             sa.Integer(),
-            sa.ForeignKey("received_instances.id", name="fk_pixel_reviews_instance_id_received_instances"),
+            sa.ForeignKey(
+                "received_instances.id",
+                name="fk_pixel_reviews_instance_id_received_instances",
+                ondelete="CASCADE",
+            ),
             nullable=False,
             index=True,
         ),
