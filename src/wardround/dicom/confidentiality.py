@@ -43,6 +43,7 @@ class Action(IntEnum):
     TIME = 13
     CLEAN_TEXT = 14  # C: words that are known stay
     KEEP_BYTES_ANYWHERE = 15
+    COLOUR_PROFILE = 16  # an ICC profile: its numbers stay
 
 
 _FREE_TEXT = frozenset({b"LO", b"SH", b"ST", b"LT", b"UT", b"UC", b"UR", b"AE", b"PN"})
@@ -53,6 +54,7 @@ _SPECIAL = {
     0x00100010: Action.PATIENT_NAME,
     0x00100020: Action.PATIENT_ID,
     0x00620005: Action.SEGMENT_LABEL,
+    0x00282000: Action.COLOUR_PROFILE,
 }
 # Written anew for each object; a deleted group length is optional (PS3.5 7.2).
 _REWRITTEN = frozenset({0x00120062, 0x00120063, 0x00120064, 0x00280303})
@@ -127,7 +129,10 @@ class Rules:
             **dict.fromkeys(_tags(scope["bytes_kept"]), Action.KEEP_BYTES),
             **dict.fromkeys(_tags(scope["bytes_kept_anywhere"]), Action.KEEP_BYTES_ANYWHERE),
         }
-        required = dict.fromkeys(_tags(scope["required_values"]), Action.DUMMY)
+        required = {
+            **dict.fromkeys(_tags(scope["required"]), Action.EMPTY),
+            **dict.fromkeys(_tags(scope["required_values"]), Action.DUMMY),
+        }
         actions: dict[int, Action] = {}
         for tag, vr in DICTIONARY_VR.items():
             row = listed.get(tag)
@@ -140,6 +145,8 @@ class Rules:
             if actions[tag] is Action.REMOVE and tag in required:
                 actions[tag] = required[tag]
         actions |= _SPECIAL
+        # Says something about what is removed, and may not stand without it.
+        actions |= dict.fromkeys(_tags(scope["not_alone"]), Action.REMOVE)
         for tag in list(actions):
             group = tag >> 16
             if (

@@ -6,6 +6,7 @@ import struct
 from collections import Counter
 
 from wardround.dicom.confidentiality import Action, Rules
+from wardround.dicom.deidentify_colour import clean_colour_profile
 from wardround.dicom.deidentify_dates import capped_age, is_time, shifted
 from wardround.dicom.deidentify_elements import DICTIONARY_VR, DICTIONARY_VRS, Element
 from wardround.dicom.deidentify_private import safe_elements
@@ -180,6 +181,9 @@ class Cleaner:
                 return b"", "emptied"
             self.traces.kept_binary(value)
             return value, "kept"
+        if action is Action.COLOUR_PROFILE:
+            colours = clean_colour_profile(value)
+            return (b"", "emptied") if colours is None else (colours, "cleaned")
         if action is Action.AGE:
             age = capped_age(value, self._rules.cap_ages)
             return (b"", "emptied") if age is None else (age, "kept" if age == value.strip(b" \0") else "capped")
