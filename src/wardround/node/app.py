@@ -67,7 +67,9 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
     threads = home.settings.learning.threads
     learner = Worker("learning", threads=threads, nice=5)
     reader = Worker("reading", threads=threads)
-    assignments = Assignments(home.site, home.database, desk.place, desk.mirror, clock, threads=threads)
+    assignments = Assignments(
+        home.site, home.database, desk.place, desk.mirror, desk.pseudonyms, clock, threads=threads
+    )
     participant = NodeParticipant(assignments, learner, desk.entries, desk.gateway, home.database, clock)
     legs = Legs(
         home,

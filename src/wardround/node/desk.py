@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.files import ObjectStore
 from wardround.ledger.mirror import Mirror
 from wardround.ledger.note import Verifier
 from wardround.node.clinic.deployment import Deployments
+from wardround.node.deidentify.secret import site_secret
 from wardround.node.enclave.enclave import Enclave
+from wardround.node.enclave.room import GIGABYTE
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.home import NodeHome
 from wardround.node.membership.queries import membership
@@ -37,11 +40,24 @@ class Desk:
     @cached_property
     def place(self) -> EnclavePlace:
         database = self.home.settings.database or f"sqlite:///{self.home.path / 'node.db'}"
-        return EnclavePlace(database, self.home.enclave / "objects", self.home.enclave / "volumes")
+        limit = int(self.home.settings.enclave.volumes_gb * GIGABYTE)
+        return EnclavePlace(database, self.home.enclave / "objects", self.home.enclave / "volumes", limit)
 
     @cached_property
     def enclave(self) -> Enclave:
-        return Enclave(self.home.database, ObjectStore(self.place.objects), volumes=self.place.volumes)
+        place = self.place
+        return Enclave(
+            self.home.database,
+            ObjectStore(place.objects),
+            volumes=place.volumes,
+            volumes_limit=place.volumes_limit,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def pseudonyms(self) -> PseudonymKeys:
+        """Makes each project's own pseudonyms; the site's secret never leaves it."""
+        return PseudonymKeys(site_secret(self.home.identity / "pseudonyms.key", self.home.database))
 
     @cached_property
     def mirror(self) -> Mirror:

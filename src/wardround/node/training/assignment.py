@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from wardround.contracts.run_plan import RunPlan
+from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotAllowed, Unreachable
 from wardround.learning.bundle import BundleRefused, bundle_digest, packaged
 from wardround.ledger.mirror import Mirror
 from wardround.node.projects import queries
+from wardround.node.projects.served import Served, served_cases
 from wardround.node.training.cohort import Cohort, EnclavePlace
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Assignment:
     """What to learn from and how: the frozen cohort and the plan, as this site's data controller approved them.
+
+    Of the cohort those are left out who opted out since, and what was purged.
 
     `manifest` is the cohort's place in the ledger, which each use of it names.
     """
@@ -35,15 +42,29 @@ class ManifestNotSettled(Unreachable):
 
 
 class Assignments:
-    """Hands out work, each time anew under the one rule of `queries.check_may_work`."""
+    """Hands out work, each time anew under the one rule of `queries.check_may_work`.
+
+    Args:
+        keys: the site's, from which each project's own pseudonyms are made.
+    """
 
     def __init__(
-        self, site: str, database: Database, place: EnclavePlace, mirror: Mirror, clock: Clock, *, threads: int
+        self,
+        site: str,
+        database: Database,
+        place: EnclavePlace,
+        mirror: Mirror,
+        keys: PseudonymKeys,
+        clock: Clock,
+        *,
+        threads: int,
     ) -> None:
         self._site = site
         self._database = database
         self._place = place
         self._mirror = mirror
+        self._keys = keys
+        self._told: dict[str, Served] = {}
         self._clock = clock
         self._threads = threads
 
@@ -60,7 +81,8 @@ class Assignments:
         with self._database.reading() as session:
             row = queries.check_may_work(session, project, digest, today=self._clock().date())
             plan = queries.project_of(row).plan
-            cases = tuple(study.case for study in queries.manifest(session, project))
+            cases, served = served_cases(session, project, self._keys)
+        self._tell(project, served)
         self._check_package(plan)
         if row.manifest is None:
             raise NotAllowed("the manifest isn't on the ledger yet", code="no-manifest")
@@ -75,6 +97,12 @@ class Assignments:
             manifest=manifest,
             threads=self._threads,
         )
+
+    def _tell(self, project: str, served: Served) -> None:
+        """Into this node's own log, once for each change."""
+        if self._told.get(project) != served and (served.left_out or project in self._told):
+            _log.info("project %s: %s", project, served.in_words())
+        self._told[project] = served
 
     @staticmethod
     def _check_package(plan: RunPlan) -> None:

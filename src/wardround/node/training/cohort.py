@@ -10,31 +10,39 @@ from wardround.foundation.files import ObjectStore
 from wardround.learning.case import Case
 from wardround.node.enclave.case import CaseRef, CaseUnusable
 from wardround.node.enclave.enclave import Enclave
+from wardround.node.projects.served import ServedCase
 
 MIGRATIONS = "wardround.node.migrations"
 
 
 @dataclass(frozen=True)
 class EnclavePlace:
-    """Where the enclave lies on this machine."""
+    """Where the enclave lies on this machine. `volumes_limit`: bytes that the volumes may take, or None."""
 
     database: str
     objects: Path
     volumes: Path
+    volumes_limit: int | None = None
 
     def open(self) -> Enclave:
-        return Enclave(Database(self.database, migrations=MIGRATIONS), ObjectStore(self.objects), volumes=self.volumes)
+        return Enclave(
+            Database(self.database, migrations=MIGRATIONS),
+            ObjectStore(self.objects),
+            volumes=self.volumes,
+            volumes_limit=self.volumes_limit,
+        )
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """The cases of a manifest, as the enclave's references in JSON."""
+    """The cases of a manifest that a project is served: each under the project's own pseudonym, with the enclave's
+    reference, which is used to read it and given to nobody."""
 
     place: EnclavePlace
-    cases: tuple[str, ...]
+    cases: tuple[ServedCase, ...]
 
     def read(self) -> tuple[list[Case], int]:
-        """The cases that can be learned from, one per patient, and how many can't be.
+        """The cases that can be learned from, one per patient and named as the project is served, and how many can't.
 
         Of several series of one patient the first with a label counts, so that no patient stands on both sides of
         the split. A case without a label, or whose voxels can't be had, is counted as unusable.
@@ -43,19 +51,18 @@ class Cohort:
         found: dict[str, Case] = {}
         unusable = 0
         try:
-            for text in self.cases:
-                ref = CaseRef.model_validate_json(text)
-                if ref.pseudonym in found:
+            for served in self.cases:
+                if served.name in found:
                     continue
                 try:
-                    case = enclave.case(ref)
+                    case = enclave.case(CaseRef.model_validate_json(served.case))
                 except CaseUnusable:
                     unusable += 1
                     continue
                 if case.label is None:
                     unusable += 1
                     continue
-                found[ref.pseudonym] = Case(ref.pseudonym, case.image, case.label, case.spacing)
+                found[served.name] = Case(served.name, case.image, case.label, case.spacing)
         finally:
             enclave.database.close()
         return list(found.values()), unusable

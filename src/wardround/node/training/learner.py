@@ -58,7 +58,7 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Judged:
-    """Dice by pseudonym of the held-out patients, and how many patients are trained on."""
+    """Dice of the held-out patients by the project's own pseudonyms, and how many patients are trained on."""
 
     dice: dict[str, float]
     training: int

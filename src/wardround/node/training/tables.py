@@ -30,7 +30,7 @@ class RoundDone(NodeTable):
 
 
 class Judgement(NodeTable):
-    """A model on this site's held-out patients: `dice` by pseudonym. Only the mean is told."""
+    """A model on this site's held-out patients: `dice` by the project's own pseudonyms. Only the mean is told."""
 
     __tablename__ = "judgements"
     __table_args__ = (UniqueConstraint("run", "label", "model"),)

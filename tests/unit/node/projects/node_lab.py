@@ -8,12 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from tests.front_door import FrontDoor, studies
+from tests.front_door import SECRET, FrontDoor, studies
 from tests.unit.hub.runs.run_lab import ORIGIN, RunLab
 
 from wardround.contracts.ledger_entry import Entry
 from wardround.contracts.outbound import Message, Reply
 from wardround.contracts.project import Project
+from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.federation.engine import RoundTask
 from wardround.foundation.errors import NotAllowed
 from wardround.hub.api.exchange import Exchange
@@ -109,7 +110,8 @@ class NodeLab:
         self.telling = Telling(self.database, self.entries, gateway, self.clock)
         self.worker = ToyWorker()
         place = EnclavePlace("", self.door.objects.root, folder / "volumes")
-        self.assignments = Assignments(SITE, self.database, place, self.mirror, self.clock, threads=1)
+        keys = PseudonymKeys(SECRET)
+        self.assignments = Assignments(SITE, self.database, place, self.mirror, keys, self.clock, threads=1)
         self.participant = NodeParticipant(
             self.assignments, cast(Any, self.worker), self.entries, gateway, self.database, self.clock
         )
