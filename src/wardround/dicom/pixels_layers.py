@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,8 @@ from PIL import Image, ImageFilter
 Grey = NDArray[np.uint8]
 
 _NOISY = 9.0
-_FEWEST_PRINTED, _COMMONER, _MOST_GREYS = 120, 4.0, 2
+_STROKE = 7
+"""Pixels: finer than this are the strokes of small print."""
 _PLAIN = 0.0002
 _COLOURED = 40
 
@@ -32,11 +33,12 @@ class Picture:
 
 
 def layers(picture: Picture) -> Iterator[Grey]:
-    """The picture as it is shown; what is bright, and what is dark, without what lies between; and what is of one grey
-    or of a colour. Softly, since a sharp threshold breaks small letters."""
+    """The picture as it is shown; its thin bright and thin dark lines, whatever lies under them; what is bright, and
+    what is dark, without what lies between; and what is coloured. Softly, since a sharp threshold breaks letters."""
     yield _quiet(picture.shown)
+    yield from _telling(_thin(picture.brightest, ImageFilter.MinFilter, ImageFilter.MaxFilter))
+    yield from _telling(_thin(picture.darkest, ImageFilter.MaxFilter, ImageFilter.MinFilter))
     yield from _telling(_ramp(picture.brightest, 128, 242))
-    yield from _telling(_ramp(picture.brightest, 178, 250))
     # A single hot pixel may press all else down.
     if float(np.percentile(picture.brightest, 99.8)) < 128:
         yield from _telling(_ramp(picture.shown, 128, 242))
@@ -45,9 +47,14 @@ def layers(picture: Picture) -> Iterator[Grey]:
         colour = picture.brightest - np.minimum(picture.darkest, picture.brightest)
         if int(colour.max()) > _COLOURED:
             yield from _telling(_ramp(colour, _COLOURED, 200))
-    for grey in _printed_greys(picture.shown):
-        away = np.abs(picture.shown.astype(np.int16) - grey)
-        yield from _telling(np.asarray(255 - np.clip(away * 4, 0, 255), np.uint8))
+
+
+def _thin(image: Grey, first: Callable[[int], ImageFilter.Filter], then: Callable[[int], ImageFilter.Filter]) -> Grey:
+    """What a morphological opening (or, of the dark, a closing) takes away: the top-hat of Meyer (1979)."""
+    without = np.asarray(Image.fromarray(image).filter(first(_STROKE)).filter(then(_STROKE)))
+    lines = np.abs(image.astype(np.int16) - without)
+    most = max(float(np.percentile(lines, 99.98)), 1.0)
+    return np.asarray(np.clip((lines - 0.25 * most) * (255 / (0.6 * most)), 0, 255), np.uint8)
 
 
 def _telling(layer: Grey) -> Iterator[Grey]:
@@ -68,17 +75,3 @@ def _quiet(image: Grey) -> Grey:
     if steps.size == 0 or float(np.median(steps)) < _NOISY:
         return image
     return np.asarray(Image.fromarray(image).filter(ImageFilter.MedianFilter(3)))
-
-
-def _printed_greys(image: Grey) -> list[int]:
-    """Greys far commoner than their neighbours: tissue has many greys, printing has one."""
-    counts = np.bincount(image.ravel(), minlength=256)
-    found: list[tuple[int, int]] = []
-    for grey in range(16, 240):
-        around = np.concatenate((counts[grey - 6 : grey], counts[grey + 1 : grey + 7]))
-        # A picture of few values, spread over all greys, leaves gaps.
-        around = around[around > 0]
-        usual = float(np.median(around)) if around.size else 0.0
-        if counts[grey] > max(_FEWEST_PRINTED, _COMMONER * (usual + 1)):
-            found.append((int(counts[grey]), grey))
-    return [grey for _, grey in sorted(found, reverse=True)[:_MOST_GREYS]]

@@ -91,6 +91,18 @@ class Layout:
             self._fill(picture, boxes, self._black(picture))
         return self._bytes(picture)
 
+    def emptied(self, data: bytes, mask: NDArray[np.bool_]) -> bytes:
+        """A copy of `data`, a picture of one frame and one sample, that is black where `mask` (rows, columns) is set.
+
+        Raises:
+            Refused: it is another kind of picture, or `data` are too short.
+        """
+        if (self.frames, self.samples) != (1, 1) or mask.shape != (self.rows, self.columns):
+            raise Refused(Reason.PIXEL_LENGTH, "a slice isn't one grey picture of the size of its series")
+        picture = self._picture(data)
+        picture[0][mask] = self._black(picture)
+        return self._bytes(picture)
+
     def _fill(
         self, picture: NDArray[np.generic], boxes: Sequence[Box], black: NDArray[np.generic], halved: bool = False
     ) -> None:
