@@ -19,6 +19,8 @@ NOUNS: dict[str, str] = {
     "run": "wardround.cli.run",
     "model": "wardround.cli.model",
     "ledger": "wardround.cli.ledger",
+    "deid": "wardround.cli.deid",
+    "enclave": "wardround.cli.enclave",
 }
 """Noun to module, in the order in which `--help` shows them."""
 

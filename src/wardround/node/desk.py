@@ -12,7 +12,8 @@ from wardround.ledger.note import Verifier
 from wardround.node.clinic.deployment import Deployments
 from wardround.node.deidentify.secret import site_secret
 from wardround.node.enclave.enclave import Enclave
-from wardround.node.enclave.room import GIGABYTE
+from wardround.node.enclave.room import GIGABYTE, RoomWatch
+from wardround.node.enclave.upkeep import Upkeep
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.home import NodeHome
 from wardround.node.membership.queries import membership
@@ -53,6 +54,16 @@ class Desk:
             volumes_limit=place.volumes_limit,
             clock=self.clock,
         )
+
+    @cached_property
+    def room(self) -> RoomWatch:
+        """How much room the enclave has, for those who ask often."""
+        return RoomWatch(self.home.database, self.place.objects, self.home.settings.enclave, clock=self.clock)
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        objects = ObjectStore(self.place.objects)
+        return Upkeep(self.home.database, objects, self.place.volumes, self.room, self.clock)
 
     @cached_property
     def pseudonyms(self) -> PseudonymKeys:

@@ -120,6 +120,10 @@ class Enclave:
         note(self.database, ref, None, self._clock())
         return case
 
+    def volumes_bytes(self) -> int:
+        """Bytes of the volumes that are kept for learning."""
+        return self._volumes.size()
+
     def _check_there(self, ref: CaseRef) -> None:
         """A volume that is still kept is no way round an opt-out or a purge."""
         there = select(EnclaveSeries.pseudonym).where(EnclaveSeries.uid == ref.series)
