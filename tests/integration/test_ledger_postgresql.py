@@ -15,8 +15,9 @@ from wardround.foundation.database import Database
 from wardround.ledger import tables
 from wardround.ledger.checkpoint import open_checkpoint
 from wardround.ledger.log import Log
-from wardround.ledger.mirror import LedgerForked, Mirror, MirrorState
+from wardround.ledger.mirror import Mirror
 from wardround.ledger.tree import leaf_hash
+from wardround.ledger.trust import LedgerForked, MirrorState
 from wardround.ledger.verification import verify
 
 

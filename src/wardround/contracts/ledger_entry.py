@@ -10,6 +10,7 @@ unchanged (repeated or missing keys, other spacing, numbers that don't round-tri
 
 from __future__ import annotations
 
+import json
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -81,10 +82,30 @@ Stage = Literal[
 ]
 
 
+class Seen(Frozen):
+    """The largest tree of the ledger that an entry's origin had checked when it signed: its size and root."""
+
+    size: int = Field(ge=1, le=2**53 - 1)
+    root: Digest
+
+
 class _Entry(Frozen):
+    """What all kinds have. ``seen`` makes every entry tell all readers which ledger its origin was shown: a hub that
+    shows two ledgers has to keep a site's entries from those to whom it shows the other. It is left out where the
+    origin had checked none."""
+
     origin: SiteName
     at: Instant
     nonce: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] = Field(default_factory=lambda: token_hex(16))
+    seen: Seen | None = Field(default=None, exclude_if=lambda value: value is None)
+
+
+class Founding(_Entry):
+    """The hub founds the federation's ledger, as its first entry or not at all. ``faults`` is how many witnesses may
+    cosign two trees without harm: a quorum of n is more than (n + faults) / 2. Without this entry it is 0."""
+
+    kind: Literal["founding"] = "founding"
+    faults: int = Field(ge=0, le=1000)
 
 
 class Member(_Entry):
@@ -133,6 +154,15 @@ class Manifest(_Entry):
     approval: Index
     people: Count
     commitment: Digest
+
+
+class Use(_Entry):
+    """The site begins to read the studies of the manifest at index ``manifest`` for one round of a run."""
+
+    kind: Literal["use"] = "use"
+    run: RunId
+    round: int = Field(ge=1, le=1_000_000)
+    manifest: Index
 
 
 class Update(_Entry):
@@ -185,8 +215,62 @@ class Deployment(_Entry):
     stage: Stage
 
 
+class Promotion(_Entry):
+    """People of the site open a stage for a model on a pathway, on the evidence at the indices given."""
+
+    kind: Literal["promotion"] = "promotion"
+    model: Digest
+    pathway: Pathway
+    stage: Stage
+    evidence: Annotated[tuple[Index, ...], Field(max_length=1024), AfterValidator(_rising)]
+
+
+class Suspension(_Entry):
+    """The site takes a model out of use on a pathway: until a person looks (``suspended``) or for good
+    (``withdrawn``)."""
+
+    kind: Literal["suspension"] = "suspension"
+    model: Digest
+    pathway: Pathway
+    stage: Literal["suspended", "withdrawn"]
+    reason: ReasonCode
+
+
+class Reidentification(_Entry):
+    """The site looked up who somebody is. ``record`` is the digest of its own record of it, salted, which stays."""
+
+    kind: Literal["re-identification"] = "re-identification"
+    reason: ReasonCode
+    people: Count
+    record: Digest
+
+
+class Purge(_Entry):
+    """The site destroyed studies, with their salts, and so took them out of the manifests at the indices given."""
+
+    kind: Literal["purge"] = "purge"
+    reason: ReasonCode
+    studies: Count
+    manifests: Annotated[tuple[Index, ...], Field(max_length=4096), AfterValidator(_rising)]
+
+
 Entry = Annotated[
-    Member | Approval | Refusal | Withdrawal | Manifest | Update | Aggregate | Model | Evidence | Deployment,
+    Founding
+    | Member
+    | Approval
+    | Refusal
+    | Withdrawal
+    | Manifest
+    | Use
+    | Update
+    | Aggregate
+    | Model
+    | Evidence
+    | Deployment
+    | Promotion
+    | Suspension
+    | Reidentification
+    | Purge,
     Field(discriminator="kind"),
 ]
 
@@ -200,6 +284,26 @@ class SignedEntry(Frozen):
     entry: Entry
     key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
     signature: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{85}[AQgw]==$")]
+
+    def canonical(self) -> bytes:
+        """The envelope as canonical JSON (RFC 8785).
+
+        The numbers of most kinds are integers below 2**53 and their keys ASCII; for such documents the standard
+        library's encoder writes what RFC 8785 asks for, at a fraction of the time.
+        """
+        if isinstance(self.entry, Model):
+            return super().canonical()
+        return _write(self.model_dump(mode="json")).encode()
+
+
+_write = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
+_BEFORE = len('{"entry":')
+_AFTER = len(',"key":"","signature":""}') + 16 + 88
+
+
+def entry_bytes(data: bytes) -> bytes:
+    """The canonical bytes of the entry within the bytes of a signed entry, which must be in their one form."""
+    return data[_BEFORE:-_AFTER]
 
 
 _SIGNED: TypeAdapter[SignedEntry] = TypeAdapter(SignedEntry)

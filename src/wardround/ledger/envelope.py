@@ -7,12 +7,13 @@ and the entry's canonical bytes. So it is never valid as a checkpoint or a cosig
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from functools import lru_cache
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from wardround.contracts.ledger_entry import LARGEST_ENTRY, Entry, EntryUnreadable, SignedEntry
+from wardround.contracts.ledger_entry import LARGEST_ENTRY, Entry, EntryUnreadable, SignedEntry, entry_bytes
 
 _DOMAIN = b"wardround/ledger-entry/v1\n"
 
@@ -22,8 +23,11 @@ def entry_key_id(key: bytes) -> str:
     return sha256(key).digest()[:8].hex()
 
 
-def _message(entry: Entry, ledger: str) -> bytes:
-    return _DOMAIN + ledger.encode() + b"\n" + entry.canonical()
+_public_key = lru_cache(maxsize=1024)(Ed25519PublicKey.from_public_bytes)
+
+
+def _message(entry: bytes, ledger: str) -> bytes:
+    return _DOMAIN + ledger.encode() + b"\n" + entry
 
 
 def sign_entry(entry: Entry, key: Ed25519PrivateKey, ledger: str) -> bytes:
@@ -35,7 +39,7 @@ def sign_entry(entry: Entry, key: Ed25519PrivateKey, ledger: str) -> bytes:
     signed = SignedEntry(
         entry=entry,
         key=entry_key_id(key.public_key().public_bytes_raw()),
-        signature=b64encode(key.sign(_message(entry, ledger))).decode(),
+        signature=b64encode(key.sign(_message(entry.canonical(), ledger))).decode(),
     )
     data = signed.canonical()
     if len(data) > LARGEST_ENTRY:
@@ -43,12 +47,16 @@ def sign_entry(entry: Entry, key: Ed25519PrivateKey, ledger: str) -> bytes:
     return data
 
 
-def is_signed_by(signed: SignedEntry, key: bytes, ledger: str) -> bool:
-    """Whether the envelope's signature is by the raw public key, for the ledger with that origin."""
+def is_signed_by(signed: SignedEntry, key: bytes, ledger: str, data: bytes | None = None) -> bool:
+    """Whether the envelope's signature is by the raw public key, for the ledger with that origin.
+
+    ``data`` are the bytes that ``signed`` was read from; given them, they needn't be made again.
+    """
     if signed.key != entry_key_id(key):
         return False
+    entry = signed.entry.canonical() if data is None else entry_bytes(data)
     try:
-        Ed25519PublicKey.from_public_bytes(key).verify(b64decode(signed.signature), _message(signed.entry, ledger))
+        _public_key(key).verify(b64decode(signed.signature), _message(entry, ledger))
     except (InvalidSignature, ValueError):
         return False
     return True

@@ -13,18 +13,17 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import insert, select, update
 
-from wardround.contracts.ledger_entry import Entry, EntryUnreadable, Member, read_signed_entry
+from wardround.contracts.ledger_entry import Entry, EntryUnreadable
 from wardround.foundation.errors import NotFound
 from wardround.ledger import store, tables
+from wardround.ledger.admission import Admission
 from wardround.ledger.checkpoint import Checkpoint, sign_checkpoint
 from wardround.ledger.cosignature import check_cosignature
 from wardround.ledger.envelope import sign_entry
 from wardround.ledger.members import EntryRefused
 from wardround.ledger.note import NoteRefused, Signature, SignatureType, Signer
 from wardround.ledger.proof import consistency_proof, inclusion_proof
-from wardround.ledger.references import check_references
 from wardround.ledger.store import Row, Transaction
-from wardround.ledger.tree import leaf_hash
 
 
 class Log:
@@ -59,31 +58,21 @@ class Log:
             EntryRefused: with the code of what is wrong; nothing of the batch was stored.
         """
         start = store.lock(tx)
-        leaves = [leaf_hash(data) for data in batch]
-        places = store.find(tx, leaves)
-        members = store.members(tx, self.verifier, start)
+        try:
+            offered = [Row.read(data) for data in batch]
+        except EntryUnreadable as error:
+            raise EntryRefused(str(error), code=error.code) from error
+        places = store.find(tx, offered)
+        admission = Admission(tx, self.verifier, start, offered)
         rows: list[Row] = []
-
-        def lookup(index: int) -> Entry | None:
-            if index < start:
-                return store.entry(tx, index)
-            return rows[index - start].signed.entry if index < start + len(rows) else None
-
-        for leaf, data in zip(leaves, batch, strict=True):
-            if leaf in places:
+        for row in offered:
+            if row.leaf in places:
                 continue
-            try:
-                signed = read_signed_entry(data)
-            except EntryUnreadable as error:
-                raise EntryRefused(str(error), code=error.code) from error
-            members.check(signed)
-            check_references(signed.entry, lookup)
-            if isinstance(signed.entry, Member):
-                members.enrol(signed.entry)
-            places[leaf] = start + len(rows)
-            rows.append(Row(leaf, data, signed))
+            admission.check(row)
+            places[row.leaf] = start + len(rows)
+            rows.append(row)
         store.extend(tx, store.frontier(tx, start), rows)
-        return [places[leaf] for leaf in leaves]
+        return [places[row.leaf] for row in offered]
 
     def record(self, tx: Transaction, entry: Entry) -> int:
         """Sign and append an entry of the hub's own."""
@@ -123,10 +112,18 @@ class Log:
         Raises:
             NotFound: there is no checkpoint of that size.
         """
-        note = tx.execute(select(tables.checkpoints.c.note).where(tables.checkpoints.c.size == size)).scalar()
+        note = store.cosigned_note(tx, self.verifier, size)
         if note is None:
             raise NotFound(f"the ledger has no checkpoint of size {size}; ask for the newest")
-        return str(note) + "".join(store.cosigned(tx, size).values())
+        return note
+
+    def newest_cosigned_by(self, tx: Transaction, witness: str) -> tuple[int, str] | None:
+        """Size and note of the newest checkpoint with a line of that witness; None if there is none."""
+        columns = tables.cosignatures.c
+        size = tx.execute(
+            select(columns.size).where(columns.witness == witness).order_by(columns.size.desc()).limit(1)
+        ).scalar()
+        return None if size is None else (int(size), self.cosigned_note(tx, int(size)))
 
     def add_cosignature(self, tx: Transaction, size: int, line: str) -> str:
         """Keep a witness's line on the checkpoint of that size; return the witness's name.
@@ -147,15 +144,16 @@ class Log:
             raise NoteRefused("the cosignature is of no member of the ledger at that size", code="unsigned")
         check_cosignature(signature, Checkpoint(self.origin, size, bytes(row)), witness)
         store.keep_cosignature(tx, size, witness.name, line.removesuffix("\n") + "\n")
+        store.settle(tx, self.verifier, store.size(tx))
         return witness.name
 
     def cosigned(self, tx: Transaction, size: int) -> frozenset[str]:
         """The witnesses whose cosignature on the checkpoint of that size is here."""
         return frozenset(store.cosigned(tx, size))
 
-    def settled(self, tx: Transaction, faults: int = 0) -> int:
-        """The largest size that a quorum of its members cosigned: entries below it can't be taken back unseen."""
-        return store.settled(tx, self.verifier, store.size(tx), faults)
+    def settled(self, tx: Transaction) -> int:
+        """The largest size that a quorum settled (`store.settled`): entries below it can't be taken back unseen."""
+        return store.settled(tx, self.verifier, store.size(tx))
 
     def inclusion(self, tx: Transaction, index: int, size: int) -> list[bytes]:
         """Audit path of an entry in the tree of that size (RFC 6962, 2.1.1)."""

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from wardround.contracts.ledger_entry import HUB, Member, SignedEntry
+from wardround.contracts.ledger_entry import HUB, Entry, Founding, Member, SignedEntry
 from wardround.foundation.errors import WardroundError
 from wardround.ledger.envelope import is_signed_by
 from wardround.ledger.note import NoteRefused, SignatureType, Verifier
+from wardround.ledger.quorum import is_quorum
 
-_OF_THE_HUB = frozenset({"member", "aggregate", "model"})
+_OF_THE_HUB = frozenset({"founding", "member", "aggregate", "model"})
 
 
 class EntryRefused(WardroundError):
     """An entry that the ledger doesn't take.
 
     Codes: ``too-large``, ``not-an-entry``, ``not-canonical``; ``unknown-origin``, ``wrong-origin``,
-    ``bad-signature``, ``bad-member``; ``reference-missing``, ``reference-kind``, ``reference-mismatch``.
+    ``bad-signature``, ``bad-member``; ``reference-missing``, ``reference-kind``, ``reference-mismatch``;
+    ``other-history`` (it says that its origin saw another ledger than this one).
     """
 
     code = "not-an-entry"
@@ -42,6 +44,14 @@ class Members:
     def __init__(self, hub: Verifier) -> None:
         self._hub = hub
         self._keys: dict[str, Keys] = {}
+        self.faults = 0
+        """How many of the sites may cosign two trees without harm, as the ledger's founding says."""
+
+    def copy(self) -> Members:
+        """These members as they are now."""
+        copied = Members(self._hub)
+        copied._keys, copied.faults = dict(self._keys), self.faults
+        return copied
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -58,8 +68,14 @@ class Members:
         keys = self._keys.get(site)
         return None if keys is None else keys.witness
 
-    def check(self, signed: SignedEntry) -> None:
+    def quorum_of(self, cosigned: Collection[str]) -> bool:
+        """Whether the sites that cosigned are a quorum of those announced; strangers among them count for nothing."""
+        return is_quorum(len(self._keys.keys() & set(cosigned)), len(self._keys), self.faults)
+
+    def check(self, signed: SignedEntry, data: bytes | None = None) -> None:
         """Check that the entry is signed by the key of the origin that it names, and of a kind for that origin.
+
+        ``data`` are the bytes that it was read from, where they are at hand.
 
         Raises:
             EntryRefused: ``unknown-origin``, ``wrong-origin`` or ``bad-signature``.
@@ -73,10 +89,21 @@ class Members:
             raise EntryRefused(f"{entry.origin} isn't a member; the hub announces it first", code="unknown-origin")
         if (entry.kind in _OF_THE_HUB) != (entry.origin == HUB):
             raise EntryRefused(f"{entry.origin} can't record a {entry.kind}", code="wrong-origin")
-        if not is_signed_by(signed, key, self._hub.name):
+        if not is_signed_by(signed, key, self._hub.name, data):
             raise EntryRefused(
                 f"the entry isn't signed by the key that {entry.origin} is known by", code="bad-signature"
             )
+
+    def learn(self, entry: Entry) -> None:
+        """Take a checked entry into account, if it says something about members.
+
+        Raises:
+            EntryRefused: as :meth:`enrol`.
+        """
+        if isinstance(entry, Member):
+            self.enrol(entry)
+        elif isinstance(entry, Founding):
+            self.faults = entry.faults
 
     def enrol(self, member: Member) -> None:
         """Take a checked announcement into account.

@@ -2,71 +2,44 @@
 
 A witness persists before it signs: what it vouches for is committed to its disk first, so that after a crash it
 signs the same tree again and never another one of that size. A contradiction is kept, with the hub's signed note
-as evidence, and stops all signing until a person acts.
+as evidence, and stops all signing until a person acts (`trust`).
+
+A witness that was put back from an old backup doesn't know what it signed since. When it is shown a checkpoint with a
+line of its own that it doesn't remember, it says so, and signs nothing before it has that very tree again.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
-from wardround.contracts.ledger_entry import EntryUnreadable, Member, read_signed_entry
+from wardround.contracts.ledger_entry import EntryUnreadable, Seen
 from wardround.foundation.database import Database
-from wardround.foundation.errors import WardroundError
 from wardround.ledger import store, tables
+from wardround.ledger.admission import Admission, OtherHistory
 from wardround.ledger.checkpoint import Checkpoint, open_checkpoint
 from wardround.ledger.cosignature import cosign, cosigners
 from wardround.ledger.members import EntryRefused
 from wardround.ledger.note import SignatureType, Signer, Verifier
 from wardround.ledger.store import Row, Transaction
-from wardround.ledger.tree import leaf_hash
+from wardround.ledger.trust import (
+    PATIENCE,
+    LedgerForked,
+    LedgerUntrusted,
+    MirrorRefused,
+    MirrorState,
+    check_not_stopped,
+    mirror_state,
+    stop,
+    untrusted,
+)
 
-
-class MirrorRefused(WardroundError):
-    """What the hub sent doesn't fit here yet, without contradicting anything: ask again.
-
-    Codes: ``wrong-start`` (entries from another index than asked for), ``beyond-checkpoint`` (more entries than the
-    checkpoint covers), ``stale`` (a larger checkpoint is known already).
-    """
-
-    code = "stale"
-
-
-class LedgerForked(WardroundError):
-    """The hub contradicts itself or what this site has on disk. The mirror is stopped until a person acts.
-
-    Codes: ``two-roots`` (two checkpoints of one size), ``history-changed`` (a checkpoint whose root isn't that of
-    the entries on disk), ``entries-differ`` (new entries don't make the root of their checkpoint),
-    ``entry-forged`` (an entry not signed by its origin, or unreadable).
-
-    Attributes:
-        size: the size of the tree, or the index of the entry, at which it shows.
-    """
-
-    def __init__(self, message: str, *, code: str, size: int) -> None:
-        super().__init__(message, code=code)
-        self.size = size
-
-
-@dataclass(frozen=True)
-class MirrorState:
-    """Where a mirror stands.
-
-    Attributes:
-        received: entries on disk; the index to ask the hub for next.
-        verified: entries that make the root of a checkpoint that the hub signed.
-        forked: why the mirror is stopped, or None.
-        forked_size: where that shows.
-    """
-
-    received: int
-    verified: int
-    forked: str | None = None
-    forked_size: int | None = None
+_log = logging.getLogger(__name__)
+_FORGED = frozenset({"unknown-origin", "wrong-origin", "bad-signature"})
 
 
 class Mirror:
@@ -80,10 +53,20 @@ class Mirror:
         site: this site's name, which its witness key bears.
         hub: the hub's verifier key, as it was given at joining.
         key: signs this site's cosignatures; it may be the key of its entries too, since what each signs is told apart.
+        patience: how long a quorum, or an entry that the hub took, is waited for.
     """
 
-    def __init__(self, database: Database, site: str, hub: str | Verifier, key: Ed25519PrivateKey) -> None:
+    def __init__(
+        self,
+        database: Database,
+        site: str,
+        hub: str | Verifier,
+        key: Ed25519PrivateKey,
+        *,
+        patience: timedelta = PATIENCE,
+    ) -> None:
         self._database = database
+        self._patience = patience
         self._hub = Verifier.parse(hub) if isinstance(hub, str) else hub
         self._signer = Signer(site, SignatureType.COSIGNATURE, key)
         self.site = site
@@ -96,7 +79,7 @@ class Mirror:
     def state(self) -> MirrorState:
         """Where the mirror stands now."""
         with self._database.reading() as tx:
-            return _state(tx)
+            return mirror_state(tx)
 
     def take(self, start: int, entries: Sequence[bytes], note: str, at: datetime) -> str | None:
         """Take the next entries, from index ``start`` on, under the hub's newest checkpoint note.
@@ -113,7 +96,7 @@ class Mirror:
         checkpoint = open_checkpoint(note, self._hub)
         try:
             with self._database.writing() as tx:
-                _stop_if_forked(tx, store.lock(tx))
+                check_not_stopped(tx, store.lock(tx))
                 whole = self._follow(tx, start, entries, checkpoint, note, at)
         except LedgerForked as fork:
             self._keep_fork(fork, note, at)
@@ -130,27 +113,71 @@ class Mirror:
         checkpoint = open_checkpoint(note, self._hub)
         try:
             with self._database.writing() as tx:
-                _stop_if_forked(tx, store.lock(tx))
+                check_not_stopped(tx, store.lock(tx))
                 self._learn(tx, checkpoint, note, at)
                 self._learn_cosignatures(tx, checkpoint, note)
         except LedgerForked as fork:
             self._keep_fork(fork, note, at)
             raise
 
-    def settled(self, faults: int = 0) -> int:
-        """The largest size checked here that a quorum of its members cosigned, as far as is known here.
+    def settled(self) -> int:
+        """The largest size checked here that a quorum settled (`store.settled`), as far as is known here.
 
         Entries below it are safe to act on: no other tree of this ledger can have a quorum too.
         """
         with self._database.reading() as tx:
-            return store.settled(tx, self._hub, _state(tx).verified, faults)
+            return store.settled(tx, self._hub, mirror_state(tx).verified)
+
+    def check_trusted(self, at: datetime) -> None:
+        """Check that something may rest on the ledger now; to be asked before each use of data.
+
+        Raises:
+            LedgerUntrusted: not now; it says why.
+        """
+        with self._database.reading() as tx:
+            why = untrusted(tx, store.settled(tx, self._hub, mirror_state(tx).verified), at, self._patience)
+        if why is not None:
+            raise LedgerUntrusted(f"nothing is used while the ledger can't be trusted: {why[1]}", reason=why[0])
+
+    def seen(self) -> Seen | None:
+        """What this site's entries say that it saw: the largest tree that it checked."""
+        columns = tables.checkpoints.c
+        with self._database.reading() as tx:
+            verified = mirror_state(tx).verified
+            root = tx.execute(select(columns.root).where(columns.size == verified)).scalar()
+        return None if root is None else Seen(size=verified, root=bytes(root).hex())
 
     def index_of(self, data: bytes) -> int | None:
-        """Where a signed entry lies in what was checked here, or None; what the hub says of it counts for nothing."""
-        leaf = leaf_hash(data)
+        """Where the entry with these bytes is, if it is among those verified here; for no other is it known."""
+        row = Row.read(data)
         with self._database.reading() as tx:
-            index = store.find(tx, [leaf]).get(leaf)
-            return index if index is not None and index < _state(tx).verified else None
+            index = store.find(tx, [row]).get(row.leaf)
+            return index if index is not None and index < mirror_state(tx).verified else None
+
+    def promised(self, data: bytes, index: int, at: datetime) -> None:
+        """The hub took this site's entry and named its place: hold it to that.
+
+        Raises:
+            LedgerForked: another entry is there already; the mirror is stopped.
+        """
+        row = Row.read(data)
+        try:
+            with self._database.writing() as tx:
+                store.lock(tx)
+                columns = tables.promises.c
+                known = select(columns.at).where(columns.index == index, columns.leaf_hash == row.leaf)
+                if tx.execute(known).scalar() is None:
+                    tx.execute(insert(tables.promises).values(index=index, leaf_hash=row.leaf, at=at))
+                _check_promises(tx, mirror_state(tx).verified)
+        except LedgerForked as fork:
+            self._keep_fork(fork, None, at)
+            raise
+
+    def distrust(self, person: str, reason: str, at: datetime) -> None:
+        """A person stops the mirror, and with it all use of data here, until `resume`."""
+        with self._database.writing() as tx:
+            store.lock(tx)
+            stop(tx, "distrusted", None, f"{person}: {reason}", None, at)
 
     def resume(self, person: str, at: datetime) -> None:
         """A person has looked into a fork and lets the mirror follow the hub again, from what was verified here.
@@ -160,11 +187,15 @@ class Mirror:
         """
         with self._database.writing() as tx:
             store.lock(tx)
-            store.truncate(tx, _state(tx).verified)
+            state = mirror_state(tx)
+            store.truncate(tx, state.verified)
+            if state.forked == "entry-dropped":
+                tx.execute(delete(tables.promises).where(tables.promises.c.index == state.forked_size))
             tx.execute(
                 update(tables.head).values(
                     forked_code=None,
                     forked_size=None,
+                    forked_message=None,
                     forked_note=None,
                     forked_at=None,
                     resumed_by=person,
@@ -192,8 +223,8 @@ class Mirror:
             )
         if received + len(entries) > checkpoint.size:
             raise MirrorRefused(f"the checkpoint covers {checkpoint.size} entries; more came", code="beyond-checkpoint")
-        edge = store.frontier(tx, received)
         rows = self._read(tx, received, entries)
+        edge = store.frontier(tx, received)
         columns = tables.checkpoints.c
         known = tx.execute(
             select(columns.size, columns.root)
@@ -212,28 +243,45 @@ class Mirror:
         if edge.size < checkpoint.size:
             return False
         tx.execute(update(tables.head).values(verified=edge.size))
+        restored = mirror_state(tx).restored
+        if restored is not None and restored <= edge.size:
+            _log.warning("this witness has caught up with the tree of %s entries that it had signed before", restored)
+            tx.execute(update(tables.head).values(restored_size=None))
+        _check_promises(tx, edge.size)
         self._learn_cosignatures(tx, checkpoint, note)
         return True
 
     def _read(self, tx: Transaction, start: int, entries: Sequence[bytes]) -> list[Row]:
-        """Read entries and check the signature of each by the keys announced before it."""
-        members = store.members(tx, self._hub, start)
-        rows: list[Row] = []
-        for index, data in enumerate(entries, start):
-            try:
-                signed = read_signed_entry(data)
-                members.check(signed)
-                if isinstance(signed.entry, Member):
-                    members.enrol(signed.entry)
-            except (EntryUnreadable, EntryRefused) as error:
+        """Read entries and hold each to the rules by which the hub takes entries."""
+        index, rows = start, list[Row]()
+        try:
+            for data in entries:
+                rows.append(Row.read(data))
+                index += 1
+            admission, index = Admission(tx, self._hub, start, rows), start
+            for row in rows:
+                admission.check(row)
+                index += 1
+        except OtherHistory as error:
+            raise LedgerForked(
+                f"{error.origin} says in entry {index} that it was shown another ledger of size {error.seen.size} than "
+                "this site: the hub shows two",
+                code="views-differ",
+                size=error.seen.size,
+            ) from error
+        except (EntryUnreadable, EntryRefused) as error:
+            if isinstance(error, EntryUnreadable) or error.code in _FORGED:
                 raise LedgerForked(
                     f"entry {index} can't be from its origin: {error}", code="entry-forged", size=index
                 ) from error
-            rows.append(Row(leaf_hash(data), data, signed))
+            raise LedgerForked(
+                f"entry {index} had to be refused: {error}", code="entry-unfounded", size=index
+            ) from error
         return rows
 
     def _learn(self, tx: Transaction, checkpoint: Checkpoint, note: str, at: datetime) -> None:
         """Keep a checkpoint that the hub signed, unless it contradicts one that is known or what is on disk."""
+        self._remember(tx, checkpoint, note, at)
         known = tx.execute(
             select(tables.checkpoints.c.root).where(tables.checkpoints.c.size == checkpoint.size)
         ).scalar()
@@ -251,46 +299,69 @@ class Mirror:
             )
         tx.execute(insert(tables.checkpoints).values(size=checkpoint.size, root=checkpoint.root, note=note, at=at))
 
+    def _remember(self, tx: Transaction, checkpoint: Checkpoint, note: str, at: datetime) -> None:
+        """Notice a line of this witness that it doesn't remember: its disk is older than what it signed."""
+        state = mirror_state(tx)
+        if checkpoint.size <= max(state.verified, state.restored or 0) or not cosigners(
+            note, checkpoint, [self._signer.verifier]
+        ):
+            return
+        if self.site not in store.cosigned(tx, checkpoint.size):
+            _log.warning(
+                "this witness has signed a tree of %s entries and remembers %s: was a backup put back? It signs "
+                "nothing else before it has that tree again",
+                checkpoint.size,
+                state.verified,
+            )
+            tx.execute(update(tables.head).values(restored_size=checkpoint.size, restored_at=at))
+
     def _learn_cosignatures(self, tx: Transaction, checkpoint: Checkpoint, note: str) -> None:
         """Keep the cosignatures in the note that are by members of that size, as far as they are known here."""
         witnesses = store.members(tx, self._hub, checkpoint.size).witnesses()
         for witness, line in cosigners(note, checkpoint, witnesses).items():
             store.keep_cosignature(tx, checkpoint.size, witness, line)
+        store.settle(tx, self._hub, mirror_state(tx).verified)
 
     def _sign(self, checkpoint: Checkpoint, at: datetime) -> str:
         """Cosign what is on disk. A line that was made before is given again."""
         with self._database.writing() as tx:
             store.lock(tx)
-            state = _stop_if_forked(tx, checkpoint.size)
+            state = check_not_stopped(tx, checkpoint.size)
             if state.verified < checkpoint.size or store.root(tx, checkpoint.size) != checkpoint.root:
                 raise MirrorRefused("the mirror changed meanwhile; ask the hub again")
+            if state.restored is not None:
+                raise MirrorRefused(
+                    f"this witness signed a tree of {state.restored} entries, which it hasn't caught up with",
+                    code="restored",
+                )
             made = store.cosigned(tx, checkpoint.size).get(self.site)
             line = made or cosign(checkpoint, self._signer, at)
             store.keep_cosignature(tx, checkpoint.size, self.site, line)
+            store.settle(tx, self._hub, state.verified)
         return line
 
-    def _keep_fork(self, fork: LedgerForked, note: str, at: datetime) -> None:
+    def _keep_fork(self, fork: LedgerForked, note: str | None, at: datetime) -> None:
         with self._database.writing() as tx:
             store.lock(tx)
-            tx.execute(
-                update(tables.head)
-                .where(tables.head.c.forked_code.is_(None))
-                .values(forked_code=fork.code, forked_size=fork.size, forked_note=note, forked_at=at)
+            if mirror_state(tx).forked is None:
+                _log.error("the ledger can't be trusted, and all use of data stops: %s [%s]", fork, fork.code)
+            stop(tx, fork.code, fork.size, str(fork), note, at)
+
+
+def _check_promises(tx: Transaction, verified: int) -> None:
+    """Strike off what the hub showed as it had promised.
+
+    Raises:
+        LedgerForked: ``entry-dropped``, if it shows something else in that place.
+    """
+    columns = tables.promises.c
+    for index, leaf in tx.execute(select(columns.index, columns.leaf_hash).where(columns.index < verified)).all():
+        entries = tables.entries.c
+        there = tx.execute(select(entries.leaf_hash).where(entries.index == index)).scalar()
+        if there is None or bytes(there) != bytes(leaf):
+            raise LedgerForked(
+                f"the hub took this site's entry as number {index} and shows another one there",
+                code="entry-dropped",
+                size=int(index),
             )
-
-
-def _state(tx: Transaction) -> MirrorState:
-    columns = tables.head.c
-    row = tx.execute(select(columns.size, columns.verified, columns.forked_code, columns.forked_size)).one_or_none()
-    return MirrorState(0, 0) if row is None else MirrorState(*row)
-
-
-def _stop_if_forked(tx: Transaction, size: int) -> MirrorState:
-    state = _state(tx)
-    if state.forked is not None:
-        raise LedgerForked(
-            "the ledger forked, and this site cosigns nothing until a person has looked into it",
-            code=state.forked,
-            size=size if state.forked_size is None else state.forked_size,
-        )
-    return state
+    tx.execute(delete(tables.promises).where(columns.index < verified))

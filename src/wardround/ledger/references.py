@@ -5,13 +5,42 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from wardround.contracts.ledger_entry import Aggregate, Approval, Entry, Manifest, Update, Withdrawal
+from wardround.contracts.ledger_entry import (
+    Aggregate,
+    Approval,
+    Entry,
+    Evidence,
+    Founding,
+    Manifest,
+    Promotion,
+    Purge,
+    Update,
+    Use,
+    Withdrawal,
+)
 from wardround.ledger.members import EntryRefused
 
 Lookup = Callable[[int], Entry | None]
 """The entry at an index before the one being checked, or None where there is none."""
 
-_Kind = TypeVar("_Kind", Approval, Manifest, Update)
+_Kind = TypeVar("_Kind", Approval, Manifest, Update, Evidence)
+
+
+def named(entry: Entry) -> tuple[int, ...]:
+    """The indices of the entries that the entry names."""
+    match entry:
+        case Manifest() | Withdrawal():
+            return (entry.approval,)
+        case Use() | Update():
+            return (entry.manifest,)
+        case Aggregate():
+            return entry.updates
+        case Promotion():
+            return entry.evidence
+        case Purge():
+            return entry.manifests
+        case _:
+            return ()
 
 
 def _named(lookup: Lookup, index: int, kind: type[_Kind]) -> _Kind:
@@ -30,30 +59,43 @@ def _mismatch(index: int, what: str) -> EntryRefused:
     return EntryRefused(f"entry {index}, which it names, is of another {what}", code="reference-mismatch")
 
 
-def check_references(entry: Entry, lookup: Lookup) -> None:
-    """Check what the entry says about earlier ones.
+def check_references(entry: Entry, index: int, lookup: Lookup) -> None:
+    """Check what the entry at ``index`` says about earlier ones.
 
-    A manifest and a withdrawal name an approval of their own site and project, an update names a manifest of its
-    own site, an aggregate names updates of its run and round, one from each site.
+    A manifest and a withdrawal name an approval of their own site and project; a use, an update and a purge name
+    manifests of their own site; an aggregate names updates of its run and round, one from each site; a promotion
+    names evidence of its model. A founding comes first, and nobody has seen a tree that holds what is to come.
 
     Raises:
         EntryRefused: ``reference-missing``, ``reference-kind`` or ``reference-mismatch``.
     """
+    if entry.seen is not None and entry.seen.size > index:
+        raise EntryRefused(
+            f"its origin says that it saw {entry.seen.size} entries, of which {index} are there before it",
+            code="other-history",
+        )
     if isinstance(entry, Manifest | Withdrawal):
         approval = _named(lookup, entry.approval, Approval)
         if approval.origin != entry.origin:
             raise _mismatch(entry.approval, "site")
         if approval.project != entry.project:
             raise _mismatch(entry.approval, "project")
-    elif isinstance(entry, Update):
-        if _named(lookup, entry.manifest, Manifest).origin != entry.origin:
-            raise _mismatch(entry.manifest, "site")
+    elif isinstance(entry, Use | Update | Purge):
+        for manifest in named(entry):
+            if _named(lookup, manifest, Manifest).origin != entry.origin:
+                raise _mismatch(manifest, "site")
+    elif isinstance(entry, Promotion):
+        for evidence in entry.evidence:
+            if _named(lookup, evidence, Evidence).model != entry.model:
+                raise _mismatch(evidence, "model")
     elif isinstance(entry, Aggregate):
         sites: set[str] = set()
-        for index in entry.updates:
-            update = _named(lookup, index, Update)
+        for place in entry.updates:
+            update = _named(lookup, place, Update)
             if (update.run, update.round) != (entry.run, entry.round):
-                raise _mismatch(index, "run or round")
+                raise _mismatch(place, "run or round")
             if update.origin in sites:
                 raise EntryRefused(f"it names two updates of {update.origin} in one round", code="reference-mismatch")
             sites.add(update.origin)
+    elif isinstance(entry, Founding) and index:
+        raise EntryRefused("a ledger is founded by its first entry only", code="reference-mismatch")

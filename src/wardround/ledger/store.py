@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from wardround.contracts.ledger_entry import Entry, Member, SignedEntry, read_signed_entry
+from wardround.contracts.ledger_entry import Entry, SignedEntry, read_signed_entry
 from wardround.foundation.errors import WardroundError
 from wardround.ledger import tables
 from wardround.ledger.members import Members
-from wardround.ledger.note import Verifier
-from wardround.ledger.quorum import is_quorum
-from wardround.ledger.tree import Frontier, Node, cover, fold
+from wardround.ledger.note import Note, Verifier
+from wardround.ledger.tree import Frontier, Node, cover, fold, leaf_hash
 
 Transaction = Connection | Session
 """Where rows are read and written; the caller commits."""
@@ -30,13 +31,37 @@ class LedgerDamaged(WardroundError):
     code = "ledger-damaged"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """A leaf ready to be stored."""
 
     leaf: bytes
     data: bytes
     signed: SignedEntry
+
+    @classmethod
+    def read(cls, data: bytes) -> Row:
+        """Read the bytes of a signed entry.
+
+        Raises:
+            EntryUnreadable: they aren't one in its one form.
+        """
+        return cls(leaf_hash(data), data, read_signed_entry(data))
+
+    @property
+    def lookup(self) -> int:
+        """The key by which the leaf is found again: 33 bits of the entry's time in seconds, 30 of its hash."""
+        return lookup_key(self.signed.entry.at, self.leaf)
+
+
+def lookup_key(at: datetime, leaf: bytes) -> int:
+    """See `Row.lookup`. Leaves may share a key; only the leaf hash tells them apart."""
+    return (int(at.timestamp()) & (2**33 - 1)) << 30 | int.from_bytes(leaf[:4], "big") >> 2
+
+
+def connection_of(tx: Transaction) -> Connection:
+    """The connection of a transaction, for what the driver does faster by itself."""
+    return tx.connection() if isinstance(tx, Session) else tx
 
 
 def _chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -50,9 +75,8 @@ def lock(tx: Transaction) -> int:
     The row of `ledger_head` is written before anything is read, which takes SQLite's write lock and PostgreSQL's
     row lock: a second writer waits here and then sees all that the first one did.
     """
-    dialect = tx.get_bind().dialect.name if isinstance(tx, Session) else tx.dialect.name
-    make = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    tx.execute(make(tables.head).values(id=1, size=0, verified=0).on_conflict_do_nothing())
+    make = sqlite.insert if connection_of(tx).dialect.name == "sqlite" else postgresql.insert
+    tx.execute(make(tables.head).values(id=1, size=0, verified=0, settled=0).on_conflict_do_nothing())
     tx.execute(update(tables.head).values(size=tables.head.c.size))
     return size(tx)
 
@@ -71,16 +95,24 @@ def read_nodes(tx: Transaction, wanted: Sequence[Node]) -> Mapping[Node, bytes]:
     found: dict[Node, bytes] = {}
     leaves = {node.index: node for node in wanted if node.level == 0}
     interior = {node.position: node for node in wanted if node.level}
-    entries, nodes = tables.entries.c, tables.nodes.c
-    for chunk in _chunks(list(leaves)):
-        for index, value in tx.execute(select(entries.index, entries.leaf_hash).where(entries.index.in_(chunk))):
-            found[leaves[index]] = bytes(value)
-    for chunk in _chunks(list(interior)):
-        for position, value in tx.execute(select(nodes.position, nodes.hash).where(nodes.position.in_(chunk))):
-            found[interior[position]] = bytes(value)
+    connection = connection_of(tx)
+    for query, named in (
+        ('SELECT "index", leaf_hash FROM ledger_entries WHERE "index"', leaves),
+        ("SELECT position, hash FROM ledger_nodes WHERE position", interior),
+    ):
+        for chunk in _chunks(list(named)):
+            for key, value in _where_in(connection, query, chunk):
+                found[named[key]] = bytes(value)
     if len(found) != len(leaves) + len(interior):
         raise LedgerDamaged("the stored ledger lacks a hash; run `wardround ledger verify`")
     return found
+
+
+def _where_in(connection: Connection, query: str, keys: Sequence[int]) -> Sequence[Any]:
+    """Rows of a fixed query by integer keys, without building the statement anew each time."""
+    if connection.dialect.name == "sqlite":
+        return connection.exec_driver_sql(f"{query} IN ({','.join('?' * len(keys))})", tuple(keys)).all()
+    return connection.exec_driver_sql(f"{query} = ANY(%s)", (list(keys),)).all()
 
 
 def frontier(tx: Transaction, leaves: int) -> Frontier:
@@ -102,23 +134,44 @@ def extend(tx: Transaction, edge: Frontier, rows: Sequence[Row]) -> None:
     if not rows:
         return
     start = edge.size
-    completed = [pair for row in rows for pair in edge.append(row.leaf)]
-    tx.execute(
-        insert(tables.entries),
-        [
-            {
-                "index": start + offset,
-                "leaf_hash": row.leaf,
-                "bytes": row.data,
-                "origin": row.signed.entry.origin,
-                "kind": row.signed.entry.kind,
-            }
-            for offset, row in enumerate(rows)
-        ],
-    )
+    completed = [(node.position, value) for row in rows for node, value in edge.append(row.leaf)]
+    leaves = [
+        (start + offset, row.lookup, row.leaf, row.data, row.signed.entry.origin, row.signed.entry.kind)
+        for offset, row in enumerate(rows)
+    ]
+    connection = connection_of(tx)
+    write = _insert if connection.dialect.name == "sqlite" else _copy
+    write(connection, "ledger_entries", _ENTRY_COLUMNS, leaves)
     if completed:
-        tx.execute(insert(tables.nodes), [{"position": node.position, "hash": value} for node, value in completed])
+        write(connection, "ledger_nodes", _NODE_COLUMNS, completed)
     tx.execute(update(tables.head).values(size=edge.size))
+
+
+_ENTRY_COLUMNS = {
+    '"index"': "int8",
+    "lookup": "int8",
+    "leaf_hash": "bytea",
+    "bytes": "bytea",
+    "origin": "varchar",
+    "kind": "varchar",
+}
+_NODE_COLUMNS = {"position": "int8", "hash": "bytea"}
+
+
+def _insert(connection: Connection, table: str, columns: Mapping[str, str], rows: Sequence[tuple[Any, ...]]) -> None:
+    marks = ",".join("?" * len(columns))
+    connection.exec_driver_sql(f"INSERT INTO {table} ({','.join(columns)}) VALUES ({marks})", list(rows))  # noqa: S608 - constants of this module
+
+
+def _copy(connection: Connection, table: str, columns: Mapping[str, str], rows: Sequence[tuple[Any, ...]]) -> None:
+    driver: Any = connection.connection.driver_connection
+    with (
+        driver.cursor() as cursor,
+        cursor.copy(f"COPY {table} ({','.join(columns)}) FROM STDIN (FORMAT BINARY)") as copy,
+    ):
+        copy.set_types(list(columns.values()))
+        for row in rows:
+            copy.write_row(row)
 
 
 def truncate(tx: Transaction, leaves: int) -> None:
@@ -135,21 +188,43 @@ def truncate(tx: Transaction, leaves: int) -> None:
     tx.execute(update(tables.head).values(size=leaves))
 
 
-def find(tx: Transaction, leaves: Iterable[bytes]) -> dict[bytes, int]:
-    """Where leaves with these hashes are, for those that are there."""
-    wanted, entries, found = list(leaves), tables.entries.c, {}
-    for start in range(0, len(wanted), _TOGETHER):
-        chunk = wanted[start : start + _TOGETHER]
-        for value, index in tx.execute(select(entries.leaf_hash, entries.index).where(entries.leaf_hash.in_(chunk))):
-            found[bytes(value)] = int(index)
+def find(tx: Transaction, rows: Iterable[Row]) -> dict[bytes, int]:
+    """Where these leaves are, by leaf hash, for those that are there."""
+    wanted: dict[int, set[bytes]] = {}
+    for row in rows:
+        wanted.setdefault(row.lookup, set()).add(row.leaf)
+    found: dict[bytes, int] = {}
+    query = 'SELECT lookup, leaf_hash, "index" FROM ledger_entries WHERE lookup'
+    for chunk in _chunks(list(wanted)):
+        for key, value, index in _where_in(connection_of(tx), query, chunk):
+            if bytes(value) in wanted[key]:
+                found[bytes(value)] = int(index)
     return found
 
 
-def entries(tx: Transaction, start: int, limit: int) -> list[bytes]:
-    """The bytes of up to ``limit`` entries from index ``start`` on."""
+def entries(tx: Transaction, start: int, limit: int, most_bytes: int | None = None) -> list[bytes]:
+    """The bytes of up to ``limit`` entries from index ``start`` on, and of no more than together have ``most_bytes``,
+    but of one at least."""
     columns = tables.entries.c
-    rows = tx.execute(select(columns.bytes).where(columns.index >= start).order_by(columns.index).limit(limit))
-    return [bytes(data) for (data,) in rows]
+    query = select(columns.bytes).where(columns.index >= start).order_by(columns.index).limit(limit)
+    found: list[bytes] = []
+    total = 0
+    for (data,) in tx.execute(query):
+        total += len(data)
+        if most_bytes is not None and found and total > most_bytes:
+            break
+        found.append(bytes(data))
+    return found
+
+
+def entries_at(tx: Transaction, indices: Iterable[int]) -> dict[int, Entry]:
+    """The entries at these indices, for those that are there."""
+    found: dict[int, Entry] = {}
+    query = 'SELECT "index", bytes FROM ledger_entries WHERE "index"'
+    for chunk in _chunks(sorted(set(indices))):
+        for index, data in _where_in(connection_of(tx), query, chunk):
+            found[int(index)] = read_signed_entry(bytes(data)).entry
+    return found
 
 
 def entry(tx: Transaction, index: int) -> Entry | None:
@@ -162,12 +237,11 @@ def members(tx: Transaction, hub: Verifier, before: int) -> Members:
     """The sites that entries before index ``before`` announce; their signatures were checked as they came in."""
     columns = tables.entries.c
     known = Members(hub)
+    about_members = columns.kind.in_(("founding", "member"))
     for (data,) in tx.execute(
-        select(columns.bytes).where(columns.kind == "member", columns.index < before).order_by(columns.index)
+        select(columns.bytes).where(about_members, columns.index < before).order_by(columns.index)
     ):
-        announced = read_signed_entry(bytes(data)).entry
-        if isinstance(announced, Member):
-            known.enrol(announced)
+        known.learn(read_signed_entry(bytes(data)).entry)
     return known
 
 
@@ -184,12 +258,45 @@ def keep_cosignature(tx: Transaction, leaves: int, witness: str, line: str) -> N
         tx.execute(insert(tables.cosignatures).values(size=leaves, witness=witness, line=line))
 
 
-def settled(tx: Transaction, hub: Verifier, upto: int, faults: int) -> int:
-    """The largest size up to ``upto`` of which a quorum of its members cosigned the checkpoint; 0 if none."""
+def cosigned_note(tx: Transaction, log: Verifier, leaves: int) -> str | None:
+    """The checkpoint of that size with the log's signature and the cosignatures that are here; None if it isn't."""
+    note = tx.execute(select(tables.checkpoints.c.note).where(tables.checkpoints.c.size == leaves)).scalar()
+    if note is None:
+        return None
+    head, _, tail = str(note).rpartition("\n\n")
+    signatures = Note.parse(note).signatures
+    lines = zip(signatures, tail.splitlines(keepends=True), strict=True)
+    kept = [line for signature, line in lines if signature.is_from(log)]
+    return "".join([head, "\n\n", *kept, *cosigned(tx, leaves).values()])
+
+
+def settled(tx: Transaction, hub: Verifier, upto: int) -> int:
+    """The largest size up to ``upto`` that a quorum settled; 0 if none.
+
+    Who is a witness is itself said by the ledger, so whoever could change that unseen could make a quorum of its own.
+    Hence a checkpoint is settled by a quorum of the members of the last *settled* tree, each with the key that it had
+    there: a newcomer, or a new key, counts once those before have cosigned its announcement. The first checkpoint
+    that is settled here has none before it; its own members count.
+    """
+    leaves = int(tx.execute(select(tables.head.c.settled)).scalar() or 0)
     column = tables.cosignatures.c.size
-    sizes = tx.execute(select(column).where(column <= upto).distinct().order_by(column.desc())).scalars().all()
-    for leaves in sizes:
-        witnesses = set(members(tx, hub, leaves))
-        if is_quorum(len(witnesses & cosigned(tx, leaves).keys()), len(witnesses), faults):
-            return int(leaves)
-    return 0
+    later = select(column).where(column > leaves, column <= upto).distinct().order_by(column)
+    in_force = members(tx, hub, leaves)
+    for size in tx.execute(later).scalars().all():
+        then = members(tx, hub, size)
+        if settles(cosigned(tx, size), then, in_force):
+            leaves, in_force = int(size), then
+    return leaves
+
+
+def settles(cosigned_by: Iterable[str], then: Members, in_force: Members) -> bool:
+    """Whether a tree with the members ``then`` is settled by those who cosigned it, after one with ``in_force``."""
+    judges = in_force if len(in_force) else then
+    return judges.quorum_of([site for site in cosigned_by if then.witness(site) == judges.witness(site)])
+
+
+def settle(tx: Transaction, hub: Verifier, upto: int) -> int:
+    """Keep how far the ledger is :func:`settled`, and return it. The caller holds the :func:`lock`."""
+    leaves = settled(tx, hub, upto)
+    tx.execute(update(tables.head).values(settled=leaves))
+    return leaves

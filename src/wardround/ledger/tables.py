@@ -2,7 +2,11 @@
 
 `ledger_nodes` holds the interior nodes that will never change again, by in-order position (odd; leaves are in
 `ledger_entries`), so that any proof is one query of O(log n) rows. `ledger_head` has one row: how far the tree has
-grown, the lock that makes writers wait for each other and, at a witness, whether it has seen the ledger fork.
+grown, the lock that makes writers wait for each other, how far a quorum settled it and, at a witness, whether it was
+stopped. `ledger_promises` holds the entries of a site's own that the hub took and hasn't shown yet.
+
+An entry is found again by `lookup`, which begins with its own time: so the index grows at its end, where one over the
+leaf hashes would touch another page for nearly every entry.
 """
 
 from __future__ import annotations
@@ -37,9 +41,10 @@ entries = Table(
     "ledger_entries",
     metadata,
     Column("index", _KEY, primary_key=True, autoincrement=False),
-    Column("leaf_hash", LargeBinary(32), nullable=False, unique=True),
+    Column("lookup", _KEY, nullable=False, index=True),
+    Column("leaf_hash", LargeBinary(32), nullable=False),
     Column("bytes", LargeBinary, nullable=False),
-    Column("origin", String(40), nullable=False, index=True),
+    Column("origin", String(40), nullable=False),
     Column("kind", String(20), nullable=False, index=True),
 )
 
@@ -73,10 +78,22 @@ head = Table(
     Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("size", _KEY, nullable=False),
     Column("verified", _KEY, nullable=False),
+    Column("settled", _KEY, nullable=False),
     Column("forked_code", String(60)),
     Column("forked_size", _KEY),
+    Column("forked_message", Text),
     Column("forked_note", Text),
     Column("forked_at", UtcTime),
+    Column("restored_size", _KEY),
+    Column("restored_at", UtcTime),
     Column("resumed_by", String(80)),
     Column("resumed_at", UtcTime),
+)
+
+promises = Table(
+    "ledger_promises",
+    metadata,
+    Column("index", _KEY, primary_key=True, autoincrement=False),
+    Column("leaf_hash", LargeBinary(32), primary_key=True),
+    Column("at", UtcTime, nullable=False),
 )

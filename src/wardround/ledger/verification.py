@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
 
-from wardround.contracts.ledger_entry import Entry, EntryUnreadable, Member, read_signed_entry
+from wardround.contracts.ledger_entry import Entry, EntryUnreadable, read_signed_entry
 from wardround.ledger import store, tables
+from wardround.ledger.admission import OtherHistory
 from wardround.ledger.checkpoint import Checkpoint, open_checkpoint
 from wardround.ledger.cosignature import check_cosignature
 from wardround.ledger.members import EntryRefused, Members
 from wardround.ledger.note import NoteRefused, Verifier
-from wardround.ledger.quorum import is_quorum
 from wardround.ledger.references import check_references
 from wardround.ledger.store import Transaction
 from wardround.ledger.tree import Frontier, leaf_hash
@@ -31,8 +31,9 @@ _MEND = {
     "root-differs": "these entries aren't those that the hub signed; compare with another site and tell all sites",
     "checkpoint": "the stored checkpoint isn't one that the hub signed; compare with another site's",
     "cosignature": "drop the line and ask the witness to cosign again; tell the site whose name it bears",
+    "other-history": "its origin was shown another ledger than this one; compare checkpoints with that site",
     "head": "the recorded size is wrong; restore the database from a backup",
-    "forked": "the hub showed two histories; compare with the other sites, then resume the mirror by name",
+    "forked": "`wardround ledger status` says what a person does now",
 }
 _MEND_ENTRY = "the hub took an entry that it had to refuse; tell all sites, and rest nothing on it or what names it"
 
@@ -64,8 +65,8 @@ class Verified:
         size: size of the newest checkpoint that holds; 0 if none does.
         cosigned_by: the members whose cosignature on that checkpoint holds, by name.
         members: the members at that size, by name.
-        quorum_met: whether those who cosigned are a quorum of the members.
-        settled: the largest size that holds and that a quorum cosigned.
+        quorum_met: whether a quorum settled that checkpoint.
+        settled: the largest size that holds and that a quorum settled (`store.settled`).
         problems: all that doesn't hold; empty if the ledger is as it should be.
     """
 
@@ -90,8 +91,8 @@ class _Check:
 
     tx: Transaction
     hub: Verifier
-    faults: int
     members: Members
+    in_force: Members
     edge: Frontier = field(default_factory=Frontier)
     problems: list[Problem] = field(default_factory=list)
     size: int = 0
@@ -113,10 +114,11 @@ class _Check:
             entry = signed.entry
             if (entry.origin, entry.kind) != (origin, kind):
                 self.wrong(index, "entry-changed", "the stored origin or kind isn't the entry's own")
-            self.members.check(signed)
-            check_references(entry, lambda named: self._earlier(named, index))
-            if isinstance(entry, Member):
-                self.members.enrol(entry)
+            self.members.check(signed, data)
+            check_references(entry, index, lambda named: self._earlier(named, index))
+            if entry.seen is not None and store.root(self.tx, entry.seen.size).hex() != entry.seen.root:
+                raise OtherHistory(entry.origin, entry.seen)
+            self.members.learn(entry)
         except (EntryUnreadable, EntryRefused) as error:
             self.wrong(index, error.code, str(error))
         for node, value in self.edge.append(actual):
@@ -171,8 +173,8 @@ class _Check:
             names.add(site)
         self.size, self.cosigned_by = size, tuple(sorted(names))
         self.members_then = tuple(sorted(self.members))
-        if is_quorum(len(names), len(self.members), self.faults):
-            self.settled = size
+        if store.settles(names, self.members, self.in_force):
+            self.settled, self.in_force = size, self.members.copy()
 
 
 def _entries(tx: Transaction, size: int) -> Iterator[tuple[int, bytes, bytes, str, str]]:
@@ -195,7 +197,7 @@ def _checkpoints(tx: Transaction) -> Iterator[tuple[int, bytes, str]]:
         last = batch[-1][0]
 
 
-def verify(tx: Transaction, hub: str | Verifier, *, faults: int = 0) -> Verified:
+def verify(tx: Transaction, hub: str | Verifier) -> Verified:
     """Check the whole ledger in this database; nothing is written and no other machine is asked.
 
     The ledger is checked as far as it went when the check began; writers may go on meanwhile.
@@ -203,13 +205,12 @@ def verify(tx: Transaction, hub: str | Verifier, *, faults: int = 0) -> Verified
     Args:
         tx: a transaction for reading.
         hub: the hub's verifier key, from a source other than this database.
-        faults: how many witnesses may be faulty, as the federation's founding says (`quorum`).
 
     Raises:
         NoteRefused: the hub's verifier key is malformed.
     """
     verifier = Verifier.parse(hub) if isinstance(hub, str) else hub
-    check = _Check(tx, verifier, faults, Members(verifier))
+    check = _Check(tx, verifier, Members(verifier), Members(verifier))
     state = tx.execute(
         select(tables.head.c.size, tables.head.c.verified, tables.head.c.forked_code, tables.head.c.forked_size)
     ).one_or_none()
@@ -240,7 +241,7 @@ def verify(tx: Transaction, hub: str | Verifier, *, faults: int = 0) -> Verified
         size=check.size,
         cosigned_by=check.cosigned_by,
         members=check.members_then,
-        quorum_met=is_quorum(len(check.cosigned_by), len(check.members_then), faults),
+        quorum_met=0 < check.size == check.settled,
         settled=check.settled,
         problems=tuple(check.problems),
     )

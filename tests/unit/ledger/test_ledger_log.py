@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.unit.ledger.federation import NOON, ORIGIN, PROJECT, Federation, rooted
+from tests.unit.ledger.federation import NOON, ORIGIN, PROJECT, Federation, Site, rooted
 
 from wardround.contracts.cohort_query import Count
-from wardround.contracts.ledger_entry import HUB, Aggregate, Approval, Manifest, Update, Withdrawal
+from wardround.contracts.ledger_entry import HUB, Aggregate, Approval, Founding, Manifest, Update, Withdrawal
 from wardround.foundation.errors import NotFound
 from wardround.ledger.checkpoint import open_checkpoint
 from wardround.ledger.cosignature import cosign
@@ -21,6 +21,7 @@ from wardround.ledger.members import EntryRefused
 from wardround.ledger.note import NoteRefused, SignatureType, Signer
 from wardround.ledger.proof import verify_consistency, verify_inclusion
 from wardround.ledger.tree import leaf_hash
+from wardround.ledger.verification import verify
 
 Found = Callable[..., Federation]
 
@@ -183,21 +184,73 @@ def test_only_members_of_that_size_cosign_and_only_what_is_there(found: Found) -
         assert federation.log.cosigned(tx, 1) == frozenset()
 
 
-def test_a_quorum_settles_what_it_cosigned_and_no_more(found: Found) -> None:
-    federation = found("north", "south", "west")
-    settled = []
+@pytest.mark.parametrize(("faults", "expected"), [(None, [0, 3, 3]), (0, [0, 4, 4]), (1, [0, 0, 4])])
+def test_a_quorum_settles_what_it_cosigned_and_no_more(found: Found, faults: int | None, expected: list[int]) -> None:
+    federation = found()
+    if faults is not None:
+        federation.record(Founding(origin=HUB, at=NOON, faults=faults))
+    for name in ("north", "south", "west"):
+        federation.join(name)
+    size, settled = federation.size(), []
     for site in federation.sites:
         line = federation.offer(site)
         assert line is not None
         with federation.database.writing() as tx:
-            federation.log.add_cosignature(tx, 3, line)
-            federation.log.add_cosignature(tx, 3, line)
-            settled.append((federation.log.settled(tx), federation.log.settled(tx, faults=1)))
-    assert settled == [(0, 0), (3, 0), (3, 3)]
+            federation.log.add_cosignature(tx, size, line)
+            federation.log.add_cosignature(tx, size, line)
+            settled.append(federation.log.settled(tx))
+    assert settled == expected
     federation.append(federation.sites[0].approval())
     federation.checkpoint()
     with federation.database.reading() as tx:
-        assert federation.log.settled(tx) == 3
+        assert federation.log.settled(tx) == size
+
+
+def test_a_ledger_is_founded_once_by_its_hub_and_first(found: Found) -> None:
+    federation = found("north")
+    founding = Founding(origin=HUB, at=NOON, faults=0)
+    assert refusal(federation, sign_entry(founding, federation.key, ORIGIN)) == "reference-mismatch"
+    by_a_site = federation.sites[0].sign(founding.model_copy(update={"origin": "north"}))
+    assert refusal(federation, by_a_site) == "wrong-origin"
+
+
+def test_newcomers_make_no_quorum_before_one_has_cosigned_their_announcement(found: Found) -> None:
+    """A hub could else announce sites of its own invention on a tree that the real ones never see."""
+    federation = found("north", "south", "west")
+    federation.round_of_witnesses()
+    invented = [federation.join(f"invented-{number}") for number in range(9)]
+
+    def cosigned_by(*sites: Site) -> int:
+        size = federation.size()
+        for site in sites:
+            line = federation.offer(site)
+            assert line is not None
+            with federation.database.writing() as tx:
+                federation.log.add_cosignature(tx, size, line)
+        with federation.database.reading() as tx:
+            settled = federation.log.settled(tx)
+            assert verify(tx, federation.log.vkey).settled == settled
+        return settled
+
+    assert cosigned_by(*invented, federation.sites[0]) == 3
+    assert cosigned_by(federation.sites[1]) == 12
+    federation.append(federation.sites[0].approval())
+    assert cosigned_by(*federation.sites[:6]) == 12
+    assert cosigned_by(federation.sites[6]) == 13
+
+
+def test_a_new_key_for_a_known_name_makes_no_quorum_either(found: Found) -> None:
+    federation = found("north")
+    federation.round_of_witnesses()
+    stolen = Ed25519PrivateKey.generate()
+    database, mirror = federation.mirror("north", stolen, federation.folder / "stolen.db")
+    federation.record(Site("north", database, mirror, stolen, stolen).member())
+    checkpoint = open_checkpoint(federation.checkpoint(), federation.log.verifier)
+    line = cosign(checkpoint, Signer("north", SignatureType.COSIGNATURE, stolen), NOON)
+    with federation.database.writing() as tx:
+        federation.log.add_cosignature(tx, 2, line)
+        assert federation.log.settled(tx) == 1
+        assert verify(tx, federation.log.vkey).settled == 1
 
 
 def test_writers_in_parallel_lose_and_double_nothing(found: Found) -> None:

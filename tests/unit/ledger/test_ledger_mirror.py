@@ -21,9 +21,10 @@ from wardround.ledger import tables
 from wardround.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from wardround.ledger.cosignature import check_cosignature
 from wardround.ledger.envelope import sign_entry
-from wardround.ledger.mirror import LedgerForked, Mirror, MirrorRefused, MirrorState
+from wardround.ledger.mirror import Mirror
 from wardround.ledger.note import NoteRefused, SignatureType, Signer
 from wardround.ledger.tree import leaf_hash
+from wardround.ledger.trust import LedgerForked, MirrorRefused, MirrorState
 
 Found = Callable[..., Federation]
 

@@ -1,0 +1,75 @@
+"""Which entries the ledger takes: one rule, which the hub keeps and every mirror checks again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wardround.contracts.ledger_entry import Entry, Seen
+from wardround.ledger import store
+from wardround.ledger.members import EntryRefused
+from wardround.ledger.note import Verifier
+from wardround.ledger.references import check_references, named
+from wardround.ledger.store import Row, Transaction
+from wardround.ledger.tree import Frontier
+
+
+class OtherHistory(EntryRefused):
+    """The entry's origin says that it saw another ledger than this one."""
+
+    code = "other-history"
+
+    def __init__(self, origin: str, seen: Seen) -> None:
+        super().__init__(f"{origin} says that it saw another ledger of size {seen.size} than this one")
+        self.origin = origin
+        self.seen = seen
+
+
+class Admission:
+    """Checks entries in their order, from index ``start`` on, as the next ones of the ledger in this transaction.
+
+    Args:
+        rows: all that may come, so that what they name is read at once.
+    """
+
+    def __init__(self, tx: Transaction, hub: Verifier, start: int, rows: Sequence[Row]) -> None:
+        self._tx = tx
+        self._start = start
+        self._taken: list[Row] = []
+        self._members = store.members(tx, hub, start)
+        wanted = {index for row in rows for index in named(row.signed.entry) if index < start}
+        self._named = store.entries_at(tx, wanted)
+        self._roots: dict[int, bytes] = {}
+        self._edge: Frontier | None = None
+
+    def check(self, row: Row) -> None:
+        """Check the next entry and count it as taken.
+
+        Raises:
+            EntryRefused: with the code of what is wrong.
+        """
+        entry = row.signed.entry
+        self._members.check(row.signed, row.data)
+        check_references(entry, self._start + len(self._taken), self._lookup)
+        if entry.seen is not None and self._root(entry.seen.size).hex() != entry.seen.root:
+            raise OtherHistory(entry.origin, entry.seen)
+        self._members.learn(entry)
+        self._taken.append(row)
+
+    def _lookup(self, index: int) -> Entry | None:
+        if index < self._start:
+            return self._named.get(index)
+        place = index - self._start
+        return self._taken[place].signed.entry if place < len(self._taken) else None
+
+    def _root(self, size: int) -> bytes:
+        """The root at a size, which is no larger than what was taken; entries of one batch name few sizes."""
+        if size not in self._roots:
+            if size <= self._start:
+                self._roots[size] = store.root(self._tx, size)
+            else:
+                if self._edge is None or self._edge.size > size:
+                    self._edge = store.frontier(self._tx, self._start)
+                for row in self._taken[self._edge.size - self._start : size - self._start]:
+                    self._edge.append(row.leaf)
+                self._roots[size] = self._edge.root()
+        return self._roots[size]
