@@ -13,7 +13,7 @@ from tests.wire_lab import ABORT, AC, DATA, RELEASE_RP, RELEASE_RQ, RJ, Caller, 
 from wardround.dicom.network import Limits, StorageReceiver
 from wardround.dicom.network_states import NEXT, TABLE, Action, Event, State
 
-SHORT = Limits(artim_seconds=0.3, stall_seconds=0.3, idle_seconds=0.3)
+SHORT = Limits(artim_seconds=1.0, idle_seconds=0.2)
 
 
 def test_every_pair_of_state_and_event_is_as_another_implementation_has_it() -> None:
@@ -154,8 +154,9 @@ def test_sta7_aborts_what_is_unexpected(hasty: StorageReceiver, sent: bytes) -> 
         assert caller.read() == aborts(2, 2)
 
 
-def test_sta7_does_not_wait_for_ever(hasty: StorageReceiver) -> None:
-    with Caller(hasty.port) as caller:
+def test_sta7_does_not_wait_for_ever(shelf: Shelf) -> None:
+    limits = Limits(stall_seconds=0.3, idle_seconds=0.2)
+    with StorageReceiver(["RESEARCH"], landing=shelf, limits=limits) as hasty, Caller(hasty.port) as caller:
         to_sta7(caller)
         assert caller.read() == aborts(0)
 
@@ -252,11 +253,11 @@ def test_the_answer_fits_the_peers_maximum(receiver: StorageReceiver) -> None:
 
 
 def test_our_maximum_is_told_and_held_to(shelf: Shelf) -> None:
-    with StorageReceiver(["RESEARCH"], landing=shelf, limits=Limits(maximum_pdu=8192)) as receiver:
-        with Caller(receiver.port) as caller:
-            assert lab.item(0x51, struct.pack(">L", 8192)) in caller.associate()
-            caller.send(lab.store(bytes(8192), size=8192 - 6))
-            assert caller.status() == 0
-            caller.send(lab.store(bytes(8192), uid="1.2.999.5.2", size=8192 - 5))
-            assert caller.read() == aborts(2, 6)
+    receiver = StorageReceiver(["RESEARCH"], landing=shelf, limits=Limits(maximum_pdu=8192))
+    with receiver, Caller(receiver.port) as caller:
+        assert lab.item(0x51, struct.pack(">L", 8192)) in caller.associate()
+        caller.send(lab.store(bytes(8192), size=8192 - 6))
+        assert caller.status() == 0
+        caller.send(lab.store(bytes(8192), uid="1.2.999.5.2", size=8192 - 5))
+        assert caller.read() == aborts(2, 6)
     assert (list(shelf.stored), shelf.abandoned) == (["1.2.999.5.1"], ["1.2.999.5.2"])

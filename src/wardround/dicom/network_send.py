@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.sop_class import Verification
 
 from wardround.dicom.errors import AssociationRefused, Refused
@@ -99,8 +99,13 @@ def echo(peer: Peer, calling_ae: str, *, tls: ssl.SSLContext | None = None) -> N
         AssociationRefused: the peer refuses this AE title, or answers with a failure.
     """
     with association(peer, calling_ae, [(str(Verification), "1.2.840.10008.1.2")], tls=tls) as made:
-        status = made.send_c_echo()
-        if not status or status.Status != 0x0000:
+        listen(made)
+        request = C_ECHO()
+        request.MessageID = 1
+        request.AffectedSOPClassUID = Verification
+        made.dimse.send_msg(request, made.accepted_contexts[0].context_id)
+        reply = answer(made)
+        if reply is None or int(reply.Status) != 0x0000:
             raise AssociationRefused("the peer took the association and failed to answer C-ECHO; look into its log")
 
 
