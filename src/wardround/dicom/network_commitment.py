@@ -20,8 +20,8 @@ _FAILED, _REFERENCED = 0x00081198, 0x00081199
 class ActionRefused(Exception):
     """A request that can't be carried out; ``status`` is the answer (PS3.7 10.1.4.1.10)."""
 
-    def __init__(self, status: Status) -> None:
-        super().__init__(status.name)
+    def __init__(self, status: int) -> None:
+        super().__init__(f"0x{status:04X}")
         self.status = status
 
 
