@@ -46,12 +46,11 @@ def read_plane(ds: Dataset, plane: Plane, policy: VolumePolicy, into: NDArray[np
     if colour:
         np.matmul(pixels.astype(np.float32), _LUMINANCE, out=into)
         return
-    lowest, highest = _range(ds, pixels)
     np.multiply(_stored(ds, pixels), np.float32(plane.slope), out=into, casting="unsafe")
     into += np.float32(plane.intercept)
     if photometric == "MONOCHROME1" and str(ds.get("Modality")) not in _PHYSICAL:
         # Low values are bright: turned round within the range that the stored bits allow, the same for every slice.
-        np.subtract(np.float32(plane.slope * (lowest + highest) + 2 * plane.intercept), into, out=into)
+        np.subtract(np.float32(plane.slope * _extremes(ds, pixels) + 2 * plane.intercept), into, out=into)
     if not np.isfinite(into).all():
         raise VolumeRefused(VolumeReason.UNSUPPORTED_PIXELS, "a slice holds values that are not finite")
 
@@ -91,11 +90,7 @@ def _stored(ds: Dataset, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
     return cleared
 
 
-def _range(ds: Dataset, pixels: NDArray[np.generic]) -> tuple[float, float]:
-    """The lowest and the highest value that a stored pixel may have; of floating point, those that are there."""
-    if pixels.dtype.kind not in "iu":
-        return float(np.min(pixels)), float(np.max(pixels))  # type: ignore[arg-type] # of a real kind here
+def _extremes(ds: Dataset, pixels: NDArray[np.generic]) -> float:
+    """The lowest and the highest value that a stored pixel may have, added; floating point is turned round zero."""
     stored = int(ds.get("BitsStored") or pixels.dtype.itemsize * 8)
-    if pixels.dtype.kind == "i":
-        return float(-(1 << (stored - 1))), float((1 << (stored - 1)) - 1)
-    return 0.0, float((1 << stored) - 1)
+    return {"u": float((1 << stored) - 1), "i": -1.0}.get(pixels.dtype.kind, 0.0)

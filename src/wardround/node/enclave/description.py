@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date
 from io import BytesIO
 
-import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
@@ -190,7 +189,9 @@ def _date(text: str | None) -> date | None:
 def _position(position: tuple[float, ...] | None, orientation: tuple[float, ...] | None) -> float | None:
     if position is None or orientation is None:
         return None
-    return float(np.cross(orientation[:3], orientation[3:]) @ np.asarray(position))
+    # Written out: this is done for every object, and arrays of three numbers cost more than the sum.
+    (a, b, c), (d, e, f), (x, y, z) = orientation[:3], orientation[3:], position
+    return (b * f - c * e) * x + (c * d - a * f) * y + (a * e - b * d) * z
 
 
 def _drawn_by_people(ds: Dataset) -> bool:
