@@ -54,11 +54,16 @@ class EntryAccepted(Reply):
 
 
 class MirrorBatch(Reply):
-    """Entries from `start` on, and the newest checkpoint as a signed note."""
+    """Entries from `start` on, and the newest checkpoint as a signed note.
+
+    `yours` is the newest one with a line of the caller's, where it is of more entries than the caller has: a witness
+    that was put back from a backup so hears what it signed since.
+    """
 
     start: int = Field(ge=0)
     entries: tuple[LedgerLine, ...]
     checkpoint: str
+    yours: str | None = None
 
 
 class ObjectFound(Reply):

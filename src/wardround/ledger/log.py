@@ -82,9 +82,9 @@ class Log:
         """The number of entries."""
         return store.size(tx)
 
-    def entries(self, tx: Transaction, start: int, limit: int) -> list[bytes]:
-        """The bytes of up to ``limit`` entries from index ``start`` on."""
-        return store.entries(tx, start, limit)
+    def entries(self, tx: Transaction, start: int, limit: int, most_bytes: int | None = None) -> list[bytes]:
+        """The bytes of up to ``limit`` entries from index ``start`` on; see `store.entries`."""
+        return store.entries(tx, start, limit, most_bytes)
 
     def checkpoint(self, tx: Transaction, at: datetime) -> str | None:
         """The note on the whole log: a new one if it grew since the last, else the last; None while it is empty."""

@@ -76,7 +76,8 @@ class Desk:
 
     @cached_property
     def entries(self) -> SiteEntries:
-        return SiteEntries(self.home.site, self.home.ledger_key, self.hub.name, self.gateway)
+        home = self.home
+        return SiteEntries(home.site, home.ledger_key, self.hub.name, self.gateway, self.mirror, clock=self.clock)
 
     @cached_property
     def deployments(self) -> Deployments:

@@ -17,8 +17,9 @@ from wardround.ledger.checkpoint import open_checkpoint
 from wardround.ledger.log import Log
 from wardround.ledger.members import EntryRefused
 
-ENTRIES_AT_ONCE = 64
-"""So that a batch of the largest entries stays within the frame of one answer."""
+ENTRIES_AT_ONCE = 2000
+BYTES_AT_ONCE = 2 * 1024 * 1024
+"""So that a batch stays within the header of one answer, even where every byte has to be escaped in JSON."""
 
 
 class LedgerDesk:
@@ -52,8 +53,14 @@ class LedgerDesk:
                 raise NotFound("the ledger has no checkpoint yet; ask again", code="no-checkpoint")
             size = open_checkpoint(note, self._log.verifier).size
             limit = max(0, min(ENTRIES_AT_ONCE, size - message.start))
-            entries = self._log.entries(session, message.start, limit) if limit else []
-        return MirrorBatch(start=message.start, entries=tuple(entry.decode() for entry in entries), checkpoint=note)
+            entries = self._log.entries(session, message.start, limit, BYTES_AT_ONCE) if limit else []
+            signed, yours = self._log.newest_cosigned_by(session, caller.site) or (0, None)
+        return MirrorBatch(
+            start=message.start,
+            entries=tuple(entry.decode() for entry in entries),
+            checkpoint=note,
+            yours=yours if signed > message.start else None,
+        )
 
     def _take_cosignature(self, caller: Caller, message: WitnessCosignature, _attachment: bytes) -> Acknowledged:
         with caller.database.writing() as session:

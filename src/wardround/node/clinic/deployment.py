@@ -54,7 +54,7 @@ class Deployments:
         """Take a model into shadow use on a pathway; another model on it goes out of use. Returns its number.
 
         Raises:
-            NotAllowed: this hospital's own copy of the ledger doesn't know the model.
+            NotAllowed: this hospital's own copy of the ledger doesn't know the model, or can't be trusted now.
             NotFound: the hub doesn't have its package, or it is another than its digest says.
             BundleRefused: it is no model package that may be run here.
         """
@@ -87,9 +87,8 @@ class Deployments:
             return row.id
 
     def _check_registered(self, digest: str) -> None:
+        self._mirror.check_trusted(self._clock())
         state = self._mirror.state()
-        if state.forked is not None:
-            raise NotAllowed("the ledger forked; no model is taken into use until a person has looked")
         with self._database.reading() as session:
             verified = state.verified
             for index in range(verified - 1, -1, -1):

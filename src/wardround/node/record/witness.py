@@ -30,6 +30,8 @@ class Witness:
             start = self._mirror.state().received
             batch, _ = self._gateway.send(MirrorRequest(start=start))
             assert isinstance(batch, MirrorBatch)  # noqa: S101 - the gateway returns the message's reply type
+            if batch.yours is not None:
+                self._mirror.observe(batch.yours, self._clock())
             entries = [line.encode() for line in batch.entries]
             line = self._mirror.take(batch.start, entries, batch.checkpoint, self._clock())
             if line is not None:

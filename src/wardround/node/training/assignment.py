@@ -73,11 +73,11 @@ class Assignments:
 
         Raises:
             NotAllowed: `not-approved`, `expired`, `no-manifest`; `package-differs`, the model package that is installed
-                here isn't the one that was approved; `ledger-forked`, the hub's ledger contradicts itself.
+                here isn't the one that was approved; `ledger-untrusted`, the hub's ledger contradicts itself or
+                lacks a quorum for too long (`wardround.ledger.trust`).
             ManifestNotSettled: the hub could still take the manifest back unseen.
         """
-        if self._mirror.state().forked is not None:
-            raise NotAllowed("the ledger forked; nothing is used until a person has looked", code="ledger-forked")
+        self._mirror.check_trusted(self._clock())
         with self._database.reading() as session:
             row = queries.check_may_work(session, project, digest, today=self._clock().date())
             plan = queries.project_of(row).plan

@@ -104,8 +104,8 @@ class NodeLab:
         self.key = hub.hospitals[SITE].key
         self.wire = Wire(hub, SITE)
         gateway = cast(Any, self.wire)
-        self.entries = SiteEntries(SITE, self.key, ORIGIN, gateway)
         self.mirror = Mirror(self.database, SITE, hub.log.verifier, self.key)
+        self.entries = SiteEntries(SITE, self.key, ORIGIN, gateway, self.mirror, clock=self.clock)
         self.witness = Witness(self.mirror, hub.log.verifier, gateway, self.clock)
         self.telling = Telling(self.database, self.entries, gateway, self.clock)
         self.worker = ToyWorker()

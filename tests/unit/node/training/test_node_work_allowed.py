@@ -145,7 +145,7 @@ def test_a_hub_that_contradicts_itself_gets_no_work(lab: NodeLab) -> None:
         note = sign_checkpoint(Checkpoint(fork.origin, size, bytes(32)), fork._signer)
     with pytest.raises(WardroundError):
         lab.mirror.observe(note, lab.clock())
-    assert refusals(lab) == {"ledger-forked"}
+    assert refusals(lab) == {"ledger-untrusted"}
 
 
 @pytest.mark.parametrize(("round_number", "total"), [(3, 2), (500, 500), (1, 3), (1, 1)])
