@@ -1,0 +1,115 @@
+"""Remove the face from a head CT or MR series, on the de-identified instances.
+
+The Clean Recognizable Visual Features Option (PS3.15 E.3.2): a surface drawn from the voxels could be recognised, or
+matched to photographs. What lies in front of a plane from the brow down and back is set to the value of air; the
+method is geometric, in the spirit of QuickShear (Schimke et al. 2011), but takes its plane from the outline of the
+head. It removes eyes, nose, mouth and chin; it leaves ears, forehead, teeth behind the plane and the shape of the
+skull. docs/explanation/defacing.md says what that costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+
+import numpy as np
+import pydicom
+
+from wardround.dicom.pixels_head import HeadReason, HeadUnclear, body_of, face_plane
+from wardround.dicom.pixels_rewriting import Rewriting
+from wardround.dicom.statement import Deidentified
+from wardround.dicom.volume import VolumePolicy, read_volume
+from wardround.dicom.volume_geometry import DAMAGE
+
+__all__ = ["CLEAN_FEATURES", "Defaced", "HeadReason", "HeadUnclear", "deface", "defaced", "may_show_a_face"]
+
+CLEAN_FEATURES = ("113102", "Clean Recognizable Visual Features Option")
+"""Code value and meaning, scheme DCM (PS3.16 CID 7050)."""
+_RECOGNISABLE = 0x00280302
+_HEADS = frozenset({"", "HEAD", "BRAIN", "SKULL", "FACE", "SINUS", "SINUSES", "PARANASAL SINUS", "ORBIT", "ORBITS",
+                    "EYE", "EAR", "IAC", "PITUITARY", "JAW", "MAXILLA", "MANDIBLE", "NECK", "HEADNECK", "WHOLEBODY",
+                    "HEAD AND NECK", "NASOPHARYNX", "TMJ", "CSPINE", "CAROTID"})  # fmt: skip
+_POLICY = VolumePolicy(tilt="keep")
+_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"})
+
+
+@dataclass(frozen=True, slots=True)
+class Defaced:
+    """A series without its face. instances: in the order given. voxels: how many that weren't air already are gone,
+    0 where the volume ends above the brow."""
+
+    instances: tuple[bytes, ...] = field(repr=False)
+    voxels: int
+
+
+def may_show_a_face(part10: bytes) -> bool:
+    """Whether an instance is a slice of CT or MR whose body part is a head's, or isn't said."""
+    try:
+        header = pydicom.dcmread(
+            BytesIO(part10), stop_before_pixels=True, specific_tags=["SOPClassUID", "BodyPartExamined"]
+        )
+        return str(header.SOPClassUID) in _CLASSES and str(header.get("BodyPartExamined") or "").upper() in _HEADS
+    except DAMAGE:
+        return False
+
+
+def deface(instances: Sequence[bytes]) -> Defaced:
+    """The slices of one series, whole and de-identified, with the face set to air and marked so.
+
+    Args:
+        instances: Part 10 files of single-frame grey slices, in any order.
+
+    Raises:
+        HeadUnclear: the head's outline doesn't tell where its face is; the series must not pass as defaced.
+        VolumeRefused: the slices aren't one regular volume.
+        Refused: the pixels can't be decoded.
+    """
+    volume = read_volume(list(instances), _POLICY)
+    headers = [_header(part10) for part10 in instances]
+    if len(volume.sop_instance_uids) != len(instances) or set(volume.sop_instance_uids) != {h[0] for h in headers}:
+        raise HeadUnclear(HeadReason.NOT_A_HEAD, "the series isn't one stack of slices, each of which is there once")
+    body = body_of(volume.array, hounsfield=all(modality == "CT" for _, modality in headers))
+    plane = face_plane(body, volume.affine)
+    gone = np.zeros(volume.array.shape, np.bool_)
+    if plane is not None:
+        index = [np.arange(size, dtype=np.float64) for size in volume.array.shape]
+        y, z = (
+            volume.affine[row, 0] * index[0][:, None, None]
+            + volume.affine[row, 1] * index[1][None, :, None]
+            + volume.affine[row, 2] * index[2][None, None, :]
+            + volume.affine[row, 3]
+            for row in (1, 2)
+        )
+        gone = plane.holds(y, z)
+    at = {uid: place for place, uid in enumerate(volume.sop_instance_uids)}
+    out: list[bytes] = []
+    for part10, (uid, _) in zip(instances, headers, strict=True):
+        rewriting = Rewriting(part10)
+        rewriting.data = rewriting.layout.emptied(rewriting.data, gone[at[uid]])
+        rewriting.mark(
+            _RECOGNISABLE, CLEAN_FEATURES, "Face removed: what lies before a plane below the brow set to air"
+        )
+        out.append(rewriting.part10())
+    return Defaced(tuple(out), int((gone & body).sum()))
+
+
+def defaced(series: Sequence[Deidentified]) -> list[Deidentified]:
+    """De-identified slices of one series without their face, and their statements saying so. Raises as `deface`."""
+    result = deface([one.data for one in series])
+    after: list[Deidentified] = []
+    for one, data in zip(series, result.instances, strict=True):
+        options = tuple(sorted({*one.statement.options, CLEAN_FEATURES[1]}))
+        syntax = Rewriting(data).transfer_syntax
+        after.append(
+            replace(one, data=data, transfer_syntax_uid=syntax, statement=replace(one.statement, options=options))
+        )
+    return after
+
+
+def _header(part10: bytes) -> tuple[str, str]:
+    try:
+        header = pydicom.dcmread(BytesIO(part10), stop_before_pixels=True, specific_tags=["SOPInstanceUID", "Modality"])
+        return str(header.SOPInstanceUID), str(header.get("Modality", ""))
+    except DAMAGE:
+        raise HeadUnclear(HeadReason.NO_HEAD, "a slice can't be read") from None
