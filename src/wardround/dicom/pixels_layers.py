@@ -24,12 +24,14 @@ class Picture:
 
     frame: its number from 1, or None for a picture made of all frames. brightest, darkest: of the colours, each pixel's
     largest and smallest, from the smallest to the largest value. shown: as a viewer would show it, extremes cut off.
+    turned: also to be read in the three other quarter turns.
     """
 
     frame: int | None
     brightest: Grey
     darkest: Grey
     shown: Grey
+    turned: bool = True
 
 
 def layers(picture: Picture) -> Iterator[Grey]:
@@ -54,7 +56,9 @@ def _thin(image: Grey, first: Callable[[int], ImageFilter.Filter], then: Callabl
     without = np.asarray(Image.fromarray(image).filter(first(_STROKE)).filter(then(_STROKE)))
     lines = np.abs(image.astype(np.int16) - without)
     most = max(float(np.percentile(lines, 99.98)), 1.0)
-    return np.asarray(np.clip((lines - 0.25 * most) * (255 / (0.6 * most)), 0, 255), np.uint8)
+    # Where all is thin lines, as in speckle, only the strongest can be print.
+    least = max(0.25 * most, min(float(np.percentile(lines, 95)), 0.6 * most))
+    return np.asarray(np.clip((lines - least) * (255 / (0.85 * most - least)), 0, 255), np.uint8)
 
 
 def _telling(layer: Grey) -> Iterator[Grey]:

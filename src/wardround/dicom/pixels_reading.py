@@ -56,7 +56,8 @@ def pictures(part10: bytes, facts: PixelFacts) -> list[Picture]:
             frame = _frame(dataset, number)
             highest, lowest = np.maximum(highest, frame), np.minimum(lowest, frame)
             if number in numbers:
-                found.append(picture(frame, number))
+                # What is printed on its side stands still, and is seen in the projections.
+                found.append(picture(frame, number, turned=number == 1))
         return [*found, picture(highest, None), picture(lowest, None)]
 
 
@@ -85,14 +86,14 @@ def png(part10: bytes, number: int, boxes: Sequence[tuple[int, int, int, int]] =
     return out.getvalue()
 
 
-def picture(frame: Pixels, number: int | None) -> Picture:
+def picture(frame: Pixels, number: int | None, *, turned: bool = True) -> Picture:
     """A frame (rows, columns) or (rows, columns, samples) of any kind of number as grey pictures."""
     if frame.ndim == 3:
         colours = _eight(frame)[:, :, :3]
         brightest, darkest = colours.max(axis=2), colours.min(axis=2)
-        return Picture(number, _stretched(brightest), darkest, _window(brightest))
+        return Picture(number, _stretched(brightest), darkest, _window(brightest), turned)
     whole = _stretched(frame)
-    return Picture(number, whole, whole, _window(frame))
+    return Picture(number, whole, whole, _window(frame), turned)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from wardround.dicom.pixels_boxes import Box
 from wardround.dicom.pixels_layers import Picture, layers
 
 PROGRAM = "tesseract"
-TIMEOUT_SECONDS = 120.0
+SECONDS_PER_PICTURE = 60.0
 _BORDER = 16
 _TURNS = (0, 1, 2, 3)
 _SPARSE_TEXT = "11"
@@ -73,12 +73,12 @@ class TextReader:
 
     Args:
         program: Tesseract's name or path.
-        timeout: seconds for one object.
+        seconds: how long one picture may take, in its four turns.
     """
 
-    def __init__(self, program: str = PROGRAM, timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, program: str = PROGRAM, seconds: float = SECONDS_PER_PICTURE) -> None:
         self._program = program
-        self._timeout = timeout
+        self._seconds = seconds
 
     def available(self) -> bool:
         return shutil.which(self._program) is not None
@@ -90,21 +90,22 @@ class TextReader:
             ReaderMissing: Tesseract isn't here.
             ReaderFailed: it failed, or took too long.
         """
-        pages = [page for picture in pictures for page in _pages(picture)]
+        given = list(pictures)
+        pages = [page for picture in given for page in _pages(picture)]
         if not pages:
             return []
         tiff = io.BytesIO()
         pages[0].image.save(tiff, "TIFF", save_all=True, append_images=[page.image for page in pages[1:]])
-        return list(_words(self._run(tiff.getvalue()), pages))
+        return list(_words(self._run(tiff.getvalue(), self._seconds * len(given)), pages))
 
-    def _run(self, tiff: bytes) -> str:
+    def _run(self, tiff: bytes, seconds: float) -> str:
         arguments = ("stdin", "stdout", "--psm", _SPARSE_TEXT, "-l", "eng", "--dpi", "150", "tsv")
         try:
             done = subprocess.run(
                 (self._program, *arguments),
                 input=tiff,
                 capture_output=True,
-                timeout=self._timeout,
+                timeout=seconds,
                 check=True,
                 env={"PATH": os.environ.get("PATH", os.defpath), "OMP_THREAD_LIMIT": "1"},
             )
@@ -130,7 +131,7 @@ def _pages(picture: Picture) -> Iterator[_Page]:
     for layer in layers(picture):
         shape = (layer.shape[0], layer.shape[1])
         scale = _scale(max(shape))
-        for turn in _TURNS:
+        for turn in _TURNS if picture.turned else _TURNS[:1]:
             turned = Image.fromarray(np.ascontiguousarray(np.rot90(layer, turn)))
             size = (turned.width * scale, turned.height * scale)
             large = np.asarray(turned.resize(size, Image.Resampling.BICUBIC))
