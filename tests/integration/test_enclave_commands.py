@@ -129,3 +129,13 @@ def slices(door: FrontDoor) -> list[str]:
     with door.database.reading() as session:
         images = select(EnclaveSeries.uid).where(EnclaveSeries.modality == "MR")
         return list(session.scalars(select(EnclaveInstance.digest).where(EnclaveInstance.series_uid.in_(images))))
+
+
+def test_volumes_are_made_ahead_and_what_cannot_be_used_is_told(door: FrontDoor) -> None:
+    door.give(*studies(3)[2].slices[:2], studies(3)[2].slices[3])
+    door.tick()
+    assert "2 of 3 cases are ready for learning" in (text := enclave(door, "prepare"))
+    assert "unusable: 1 for missing-slices" in text
+    assert told(door, "prepare") == {"ready": 2, "unusable": {"missing-slices": 1}}
+    assert "unusable: 1 series for missing-slices" in enclave(door, "status")
+    assert told(door, "status")["volumes"] > 0

@@ -55,8 +55,8 @@ def verify(
     if kept is not None and not as_json:
         typer.echo(f"Going on where it was stopped, after {kept.done} of 256 parts; --anew begins at the first.")
     try:
-        with _progress(quiet=as_json, done=0 if kept is None else kept.done) as advance:
-            found = verifier.run(fast=fast, at=at, anew=anew, on_shard=advance)
+        with _bar("verifying", 256, quiet=as_json, done=0 if kept is None else kept.done) as moved:
+            found = verifier.run(fast=fast, at=at, anew=anew, on_shard=lambda found: moved(found.done))
     except KeyboardInterrupt:
         typer.echo("Stopped; the next `wardround enclave verify` goes on from here.", err=True)
         raise typer.Exit(130) from None
@@ -189,6 +189,41 @@ def status(home: Path = HOME, as_json: bool = JSON) -> None:
         console.print(f"ALARM {alarm.code}: {alarm.text}", highlight=False)
 
 
+@app.command()
+def prepare(
+    home: Path = HOME,
+    project: str = typer.Option("", "--project", help="Only the frozen cohort of this project."),
+    as_json: bool = JSON,
+) -> None:
+    """Make the volumes for learning now, at low priority, and show what can't be used and why."""
+    from wardround.node.desk import Desk
+    from wardround.node.enclave.preparation import READY, cases_of
+    from wardround.node.enclave.preparation import prepare as prepare_cases
+    from wardround.node.enclave.verification import step_aside
+    from wardround.node.home import NodeHome
+
+    desk = Desk(NodeHome(home))
+    step_aside()
+    cases = cases_of(desk.enclave, project)
+    with _bar("preparing", len(cases), quiet=as_json) as moved:
+        done = 0
+
+        def another() -> None:
+            nonlocal done
+            done += 1
+            moved(done)
+
+        counts = dict(prepare_cases(desk.enclave, cases, another))
+    desk.close()
+    ready = counts.pop(READY, 0)
+    if as_json:
+        _say_json({"ready": ready, "unusable": counts})
+        return
+    typer.echo(f"{ready} of {len(cases)} cases are ready for learning.")
+    for code, count in counts.items():
+        typer.echo(f"unusable: {count} for {code}")
+
+
 def _scope(**targets: str) -> Scope | None:
     from datetime import UTC, datetime
     from typing import Any, cast
@@ -254,13 +289,14 @@ def _say_json(document: object) -> None:
 
 
 @contextmanager
-def _progress(*, quiet: bool, done: int) -> Iterator[Callable[[Verification], None]]:
+def _bar(what: str, total: int, *, quiet: bool, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """A bar that is moved by telling how much is done."""
     if quiet:
         yield lambda _: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as bar:
-        line = bar.add_task("verifying", total=256, completed=done)
-        yield lambda found: bar.update(line, completed=found.done)
+        line = bar.add_task(what, total=total, completed=done)
+        yield lambda done: bar.update(line, completed=done)
