@@ -19,8 +19,9 @@ _STEP = 4.0
 _MOST_CELLS = 200
 _LONGEST, _SHORTEST = 250.0, 110.0
 _WIDEST, _NARROWEST = 220.0, 90.0
-_BROW_BELOW_TOP = 0.5
-"""The brow lies half of the head's length (brow to back) below its top: adults have 0.46 to 0.54."""
+_BROW_BELOW_TOP = 0.54
+"""How far the brow lies below the top of the head, by its length from brow to back: the low end in adults, so that the
+base of the frontal lobes stays."""
 _BEHIND_BROW = 5.0
 _SLOPE = 0.75
 _OPEN_TOP = 0.6

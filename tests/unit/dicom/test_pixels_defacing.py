@@ -1,0 +1,156 @@
+"""The face goes, the brain stays, whichever way the slices lie; what has no clear head isn't defaced."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from wardround.demo.anatomy import LesionPlan, build_head, grid
+from wardround.dicom.pixels_defacing import HeadUnclear, deface, may_show_a_face
+from wardround.dicom.volume import read_volume
+
+SPACING = (4.0, 2.5, 2.5)
+SHAPE = (58, 100, 88)
+LOWEST = -132.0
+MR, CT = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.2"
+# To the left, to the back, up, in the order of the slices' normal, down and along.
+PLANES = {
+    "axial": ((0, 1, 2), [1, 0, 0, 0, 1, 0]),
+    "coronal": ((1, 0, 2), [1, 0, 0, 0, 0, -1]),
+    "sagittal": ((2, 0, 1), [0, 1, 0, 0, 0, -1]),
+}
+
+
+@cache
+def head() -> dict[str, np.ndarray]:
+    """A head from chin to top (z, y, x), LPS: its MR signal, and where a person has a brain, eyes and a nose."""
+    z, y, x = grid(SHAPE, SPACING, LOWEST)
+    tissues = build_head(np.random.default_rng(5), (z, y, x), 50.0, LesionPlan(10, 6, 0.2), 3).fractions
+    # The invented brain goes on down into the neck; a person's ends above the orbits in front, and at the neck behind.
+    brain = (tissues["grey"] + tissues["white"] > 0.5) & ((z > -12) | ((y > -40) & (z > -60)))
+    nose = ((x / 14) ** 2 + ((y + 104) / 22) ** 2 + ((z + 48) / 18) ** 2 <= 1) & (z < -20)
+    eyes = ((np.abs(x) - 32) / 12) ** 2 + ((y + 76) / 12) ** 2 + ((z + 32) / 12) ** 2 <= 1
+    signal = 0.8 * tissues["scalp"] + 0.6 * tissues["grey"] + 0.7 * tissues["white"] + 0.2 * tissues["csf"]
+    signal = np.maximum(signal, 0.8 * nose) + 0.05 * tissues["bone"]
+    noise = np.random.default_rng(6).uniform(0, 0.03, SHAPE)
+    return {"signal": signal + noise, "brain": brain, "nose": nose, "eyes": eyes & ~nose}
+
+
+def series(name: str, *, sop_class: str = MR, cut: slice = slice(None)) -> tuple[list[bytes], dict[str, np.ndarray]]:
+    """The head as slices of one orientation, in a mixed order, and its parts on the volume's grid."""
+    order, cosines = PLANES[name]
+    parts = {key: value[cut] for key, value in head().items()}
+    lowest = LOWEST + SPACING[0] * (cut.start or 0)
+    origin = np.array([-(SHAPE[2] - 1) / 2 * SPACING[2], -(SHAPE[1] - 1) / 2 * SPACING[1], lowest])
+    top = lowest + SPACING[0] * (parts["brain"].shape[0] - 1)
+    spacing = [SPACING[axis] for axis in {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}[name]]
+    laid = {key: np.transpose(value, order) for key, value in parts.items()}
+    if name != "axial":  # rows go down the body
+        laid = {key: value[:, ::-1] for key, value in laid.items()}
+    instances = []
+    for number in range(laid["brain"].shape[0]):
+        place = origin.copy()
+        place[{"axial": 2, "coronal": 1, "sagittal": 0}[name]] += number * spacing[0]
+        if name != "axial":
+            place[2] = top
+        instances.append(slice_of(laid["signal"][number], place, cosines, spacing, number, sop_class))
+    volume = read_volume(instances)
+    numbers = [int(uid.rsplit(".", 1)[1]) - 1 for uid in volume.sop_instance_uids]
+    placed = {key: value[numbers] for key, value in laid.items()}
+    return instances[1::2] + instances[::2], placed
+
+
+def slice_of(
+    signal: np.ndarray, place: np.ndarray, cosines: list[int], spacing: list[float], number: int, sop_class: str
+) -> bytes:
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = sop_class
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = f"2.25.9.{number + 1}"
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.FrameOfReferenceUID = "2.25.1", "2.25.2", "2.25.3"
+    ds.Modality = "CT" if sop_class == CT else "MR"
+    ds.BodyPartExamined, ds.ImageType = "HEAD", ["ORIGINAL", "PRIMARY", "AXIAL"]
+    ds.ImagePositionPatient = [float(value) for value in place]
+    ds.ImageOrientationPatient = cosines
+    ds.PixelSpacing, ds.SliceThickness = spacing[1:], spacing[0]
+    ds.Rows, ds.Columns = signal.shape
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PixelRepresentation = 1, "MONOCHROME2", 0
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 12, 11
+    values = signal * 1000
+    if sop_class == CT:
+        ds.RescaleIntercept, ds.RescaleSlope = -1024, 1
+        values = np.where(signal > 0.04, 1024 + 40, 24)
+    ds.PixelData = np.ascontiguousarray(values).astype("<u2").tobytes()
+    out = io.BytesIO()
+    pydicom.dcmwrite(out, ds, enforce_file_format=True)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("sop_class", [MR, CT])
+@pytest.mark.parametrize("name", PLANES)
+def test_the_face_is_gone_and_the_brain_is_there(name: str, sop_class: str) -> None:
+    instances, parts = series(name, sop_class=sop_class)
+    before = read_volume(instances).array
+    result = deface(instances)
+    after = read_volume(list(result.instances)).array
+    air = before.min()
+    assert (after[parts["nose"]] == air).mean() > 0.99
+    assert (after[parts["eyes"]] == air).mean() > 0.6
+    assert (after[parts["brain"]] == before[parts["brain"]]).mean() >= 0.999
+    changed = after != before
+    assert (after[changed] == air).all()
+    assert 0 < result.voxels <= parts["brain"].size
+
+
+def test_each_slice_says_what_was_done_and_keeps_its_place() -> None:
+    instances, _ = series("axial")
+    for before, after in zip(instances, deface(instances).instances, strict=True):
+        old, new = pydicom.dcmread(io.BytesIO(before)), pydicom.dcmread(io.BytesIO(after))
+        assert new.SOPInstanceUID == old.SOPInstanceUID
+        assert new.RecognizableVisualFeatures == "NO"
+        assert [item.CodeValue for item in new.DeidentificationMethodCodeSequence] == ["113102"]
+        assert len(new.PixelData) == len(old.PixelData)
+
+
+def test_a_series_above_the_brow_loses_nothing() -> None:
+    instances, _ = series("axial", cut=slice(36, None))
+    result = deface(instances)
+    assert result.voxels == 0
+    assert (read_volume(list(result.instances)).array == read_volume(instances).array).all()
+
+
+def test_a_head_without_its_top_is_not_called_defaced() -> None:
+    instances, _ = series("axial", cut=slice(0, 34))
+    with pytest.raises(HeadUnclear) as unclear:
+        deface(instances)
+    assert unclear.value.reason_code == "top-of-head-missing"
+
+
+@pytest.mark.parametrize(("values", "reason"), [(0.0, "no-head"), (0.8, "not-a-head")])
+def test_what_is_no_head_is_not_called_defaced(values: float, reason: str) -> None:
+    empty = [
+        slice_of(np.full((40, 40), values * (4 < n < 9)), np.array([0.0, 0.0, 4.0 * n]), [1, 0, 0, 0, 1, 0],
+                 [4.0, 2.0, 2.0], n, MR)
+        for n in range(12)
+    ]  # fmt: skip
+    with pytest.raises(HeadUnclear) as unclear:
+        deface(empty)
+    assert unclear.value.reason_code == reason
+
+
+def test_only_slices_of_heads_are_asked_for() -> None:
+    instances, _ = series("axial", cut=slice(50, None))
+    assert may_show_a_face(instances[0])
+    ds = pydicom.dcmread(io.BytesIO(instances[0]))
+    ds.BodyPartExamined = "KNEE"
+    out = io.BytesIO()
+    pydicom.dcmwrite(out, ds, enforce_file_format=True)
+    assert not may_show_a_face(out.getvalue())
+    assert not may_show_a_face(b"nothing")
