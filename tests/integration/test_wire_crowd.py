@@ -93,6 +93,15 @@ def test_a_sender_that_stands_still_midway_is_aborted_and_nothing_half_stays(she
     assert receiver.counts()["stalled"] == 1
 
 
+@pytest.mark.parametrize("size", [6, 8, 12, 40])
+def test_a_sender_that_stands_still_within_its_first_pdu_is_aborted_too(shelf: Shelf, size: int) -> None:
+    limits = Limits(stall_seconds=0.3)
+    with StorageReceiver(["RESEARCH"], landing=shelf, limits=limits) as receiver, Caller(receiver.port) as caller:
+        caller.associate()
+        caller.send(lab.echo()[:size])
+        assert caller.read() == (ABORT, bytes(4))
+
+
 def test_a_trickle_does_not_hold_a_pdu_open(shelf: Shelf) -> None:
     limits = Limits(stall_seconds=0.3)
     with StorageReceiver(["RESEARCH"], landing=shelf, limits=limits) as receiver, Caller(receiver.port) as caller:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ, P_DATA_TF
 from pynetdicom.pdu_primitives import (
@@ -69,6 +69,7 @@ def test_any_bytes_are_read_or_refused(data: bytes, zeros: int) -> None:
     assert len(read.titles) == 64
 
 
+@example(bytes(1200), 600, False)
 @given(st.binary(max_size=500), st.one_of(st.just(0), st.integers(7, 600)), st.booleans())
 def test_data_comes_out_whole_in_pieces_that_fit(data: bytes, maximum: int, command: bool) -> None:
     whole = b""
