@@ -16,16 +16,13 @@ from typing import Self
 from wardround.dicom.network_association import Association
 from wardround.dicom.network_classes import StorageClasses
 from wardround.dicom.network_exchange import Services
-from wardround.dicom.network_limits import MAXIMUM_PDU, Limits
+from wardround.dicom.network_limits import Limits
 from wardround.dicom.network_messages import Commitments, Landing, Sink
 from wardround.dicom.network_negotiation import Offer
-from wardround.dicom.network_peer import quieten, send_at_once
 from wardround.dicom.network_tally import Tally
 from wardround.dicom.network_tls import TlsSettings
 from wardround.dicom.network_whole import WholeObjects
 from wardround.dicom.network_wire import Wire, patient
-
-__all__ = ["MAXIMUM_PDU", "StorageReceiver", "quieten", "send_at_once"]
 
 log = logging.getLogger(__name__)
 
