@@ -82,7 +82,8 @@ def _syncfs() -> Callable[[int], int] | None:
 class Flush:
     """Flushes many files of one file system with one call.
 
-    Make it before the files are written: only what fails to be written after that is reported.
+    Make it before the files are written: only what fails to be written after that is reported. With syncfs(2), for
+    eight files and more, it also waits for what others have written to that file system until then.
 
     Args:
         directory: any directory of that file system; it must exist.

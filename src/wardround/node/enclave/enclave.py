@@ -184,9 +184,19 @@ def _asked(query: _Query, question: CohortQuestion) -> _Query:
             EnclaveLabel.labelled_series_uid == EnclaveSeries.uid,
             EnclaveLabel.pseudonym == EnclaveSeries.pseudonym,
             EnclaveLabel.is_reference,
+            EnclaveLabel.uid.in_(_whole_labels()),
         )
         conditions.append(labelled if question.has_label else ~labelled)
     return query.where(and_(*conditions))
+
+
+def _whole_labels() -> _Query:
+    """The labels whose own study is complete: it needn't be that of the series that they were drawn on."""
+    return (
+        select(EnclaveInstance.uid)
+        .join(EnclaveSeries, EnclaveSeries.uid == EnclaveInstance.series_uid)
+        .where(EnclaveSeries.modality == LABEL_MODALITY, EnclaveSeries.study_uid.not_in(unready()))
+    )
 
 
 def _names() -> _Query:
@@ -216,7 +226,7 @@ def _labels(session: Session) -> dict[tuple[str, str], tuple[str, str]]:
     query = (
         select(EnclaveLabel.pseudonym, EnclaveLabel.labelled_series_uid, EnclaveInstance.uid, EnclaveInstance.digest)
         .join(EnclaveInstance, EnclaveInstance.uid == EnclaveLabel.uid)
-        .where(EnclaveLabel.is_reference)
+        .where(EnclaveLabel.is_reference, EnclaveLabel.uid.in_(_whole_labels()))
         .order_by(EnclaveInstance.indexed_at, EnclaveInstance.uid)
     )
     return {(pseudonym, series): (uid, digest) for pseudonym, series, uid, digest in session.execute(query)}
