@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from wardround.dicom.pixels_boxes import Box
 from wardround.dicom.pixels_text import Word
 from wardround.dicom.statement import Identity
 
@@ -21,6 +22,7 @@ _EDGES = re.compile(r"^[^0-9A-Za-z]+|[^0-9A-Za-z%]+$")
 _SHORTEST = 3
 _LONGEST_LINE = 5
 _LIKELY = 30.0
+_CERTAIN = 85.0
 
 HARMLESS = frozenset(
     re.findall(
@@ -67,7 +69,8 @@ class Identifiers:
                     if self._name(window):
                         named.update({id(word): word for word, _ in window})
                         break
-        text = [word for word in words if id(word) in named or is_text(word)]
+        harmless = [word for word in words if word.sure >= _CERTAIN and _is_harmless(_plain(word))]
+        text = [word for word in words if id(word) in named or (is_text(word) and not _upside_down(word, harmless))]
         return Found(tuple(named.values()), tuple(text))
 
     def _name(self, window: Sequence[tuple[Word, str]]) -> bool:
@@ -93,8 +96,8 @@ def fold(text: str) -> str:
 
 def is_text(word: Word) -> bool:
     """Whether a word is text with enough certainty, and says more than a scanner's usual annotation."""
-    plain = _EDGES.sub("", word.text).upper()
-    if plain in HARMLESS or _MEASURE.fullmatch(plain):
+    plain = _plain(word)
+    if _is_harmless(plain):
         return False
     if plain in TELLING and word.sure >= 60:
         return True
@@ -104,6 +107,26 @@ def is_text(word: Word) -> bool:
     if len(set(letters)) < (2 if len(letters) < 5 else 3):
         return False
     return word.sure >= {3: 88, 4: 80}.get(len(letters), 65)
+
+
+def _plain(word: Word) -> str:
+    return _EDGES.sub("", word.text).upper()
+
+
+def _is_harmless(plain: str) -> bool:
+    return plain in HARMLESS or _MEASURE.fullmatch(plain) is not None
+
+
+def _upside_down(word: Word, harmless: Sequence[Word]) -> bool:
+    """Whether a word is a harmless annotation that was read in another turn, where `10 cm` may become `WOOL`."""
+    covered = sum(_shared(word.box, other.box) for other in harmless if other.box.frame == word.box.frame)
+    return covered >= 0.6 * word.box.height * word.box.width
+
+
+def _shared(one: Box, other: Box) -> int:
+    high = min(one.row + one.height, other.row + other.height) - max(one.row, other.row)
+    wide = min(one.column + one.width, other.column + other.width) - max(one.column, other.column)
+    return max(high, 0) * max(wide, 0)
 
 
 def within(token: str, text: str) -> int:
