@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hmac
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_bytes
 
@@ -78,13 +78,16 @@ class Membership:
     proof: tuple[bytes, ...]
 
 
-def prove_membership(study: str, salts: Mapping[str, bytes]) -> Membership:
+def prove_membership(study: str, salts: Mapping[str, bytes], erased: Collection[bytes] = ()) -> Membership:
     """Show that ``study`` is in the manifest whose salts these are.
+
+    Args:
+        erased: the commitments of the manifest's studies whose salts were destroyed.
 
     Raises:
         KeyError: it isn't in that manifest, or its salt was destroyed.
     """
-    values = sorted(commitment(salt, name) for name, salt in salts.items())
+    values = sorted([*(commitment(salt, name) for name, salt in salts.items()), *erased])
     leaves = [leaf_hash(value) for value in values]
     index = bisect_left(values, commitment(salts[study], study))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -256,6 +256,12 @@ def keep_cosignature(tx: Transaction, leaves: int, witness: str, line: str) -> N
     """Keep a checked cosignature; the first of a witness on a size stays."""
     if witness not in cosigned(tx, leaves):
         tx.execute(insert(tables.cosignatures).values(size=leaves, witness=witness, line=line))
+
+
+def newest_checkpoint(tx: Transaction) -> int | None:
+    """The size of the largest checkpoint that is known here."""
+    size = tx.execute(select(func.max(tables.checkpoints.c.size))).scalar()
+    return None if size is None else int(size)
 
 
 def cosigned_note(tx: Transaction, log: Verifier, leaves: int) -> str | None:

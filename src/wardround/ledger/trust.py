@@ -42,7 +42,7 @@ class MirrorRefused(WardroundError):
 
     Codes: ``wrong-start`` (entries from another index than asked for), ``beyond-checkpoint`` (more entries than the
     checkpoint covers), ``stale`` (a larger checkpoint is known already), ``restored`` (this witness signed a larger
-    one that it doesn't remember).
+    one that it doesn't remember), ``withheld`` (the hub sends none of the entries that its checkpoint covers).
     """
 
     code = "stale"

@@ -7,6 +7,7 @@ from wardround.foundation.clock import Clock
 from wardround.ledger.checkpoint import open_checkpoint
 from wardround.ledger.mirror import Mirror
 from wardround.ledger.note import Verifier
+from wardround.ledger.trust import MirrorRefused
 from wardround.node.gateway.gateway import Gateway
 
 
@@ -24,6 +25,7 @@ class Witness:
 
         Raises:
             LedgerForked: the hub contradicts itself. The mirror is stopped, and so is all training here.
+            MirrorRefused: what came doesn't fit, or is less than was signed for; the next tick asks again.
             HubUnreachable: try again later.
         """
         while True:
@@ -38,3 +40,5 @@ class Witness:
                 size = open_checkpoint(batch.checkpoint, self._hub).size
                 self._gateway.send(WitnessCosignature(size=size, line=line))
                 return size
+            if not entries:
+                raise MirrorRefused("the hub keeps back entries of its own checkpoint", code="withheld")
