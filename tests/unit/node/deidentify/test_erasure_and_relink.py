@@ -1,0 +1,229 @@
+"""The two reasons to open the vault: to say who a result is about, and to take a person out for good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pydicom
+import pytest
+from sqlalchemy import func, select
+from tests.front_door import EVERYONE, SECRET, FrontDoor, studies
+
+from wardround.dicom.confidentiality import Profile
+from wardround.dicom.deidentify import Deidentifier
+from wardround.dicom.pseudonym import PseudonymKeys
+from wardround.foundation.errors import NotFound
+from wardround.node.audit import Audit
+from wardround.node.deidentify import erasure
+from wardround.node.deidentify.erasure import Erasures, Places
+from wardround.node.deidentify.relink import site_pseudonym
+from wardround.node.deidentify.statements import statements
+from wardround.node.deidentify.tables import Erasure
+from wardround.node.enclave.tables import EnclaveInstance, EnclavePatient
+from wardround.node.optout.tables import PatientKey
+from wardround.node.receive.clinical import clinical_studies
+from wardround.node.receive.tables import ReceivedInstance, ReceivedStudy
+
+KEYS = PseudonymKeys(SECRET)
+WHO = {"actor": "person:Dr Aster", "reason": "asked by the patient"}
+
+
+class Crash(BaseException):
+    """Stands for the process ending here: nothing in the program may catch it."""
+
+
+@pytest.fixture
+def door(tmp_path: Path, database_url: str) -> Iterator[FrontDoor]:
+    made = FrontDoor(tmp_path, url=database_url)
+    yield made
+    made.close()
+
+
+def erasures(door: FrontDoor) -> Erasures:
+    places = Places(
+        door.quarantine, door.clinical, door.home / "results", door.objects, door.home / "enclave" / "volumes"
+    )
+    return Erasures(door.database, door.vault, places, SECRET, door.clock)
+
+
+def patient_id(number: int) -> str:
+    return str(pydicom.dcmread(BytesIO(studies()[number].slices[0])).PatientID)
+
+
+def pseudonym_of(number: int) -> str:
+    return Deidentifier(Profile.research(), SECRET).deidentify(studies()[number].slices[0]).pseudonym
+
+
+def edited(part10: bytes, **values: object) -> bytes:
+    ds = pydicom.dcmread(BytesIO(part10))
+    for keyword, value in values.items():
+        setattr(ds, keyword, value)
+    out = BytesIO()
+    ds.save_as(out)
+    return out.getvalue()
+
+
+def fill(door: FrontDoor) -> str:
+    """Two patients on both paths, one of them with a refused object; the first one's pseudonym."""
+    for study in studies():
+        door.give_study(study, called="BOTH")
+    door.give(edited(studies()[0].slices[0], SOPInstanceUID="1.2.3", BurnedInAnnotation="YES"), called="BOTH")
+    door.tick()
+    for ref in door.enclave.find(EVERYONE):
+        door.enclave.case(ref)
+    return pseudonym_of(0)
+
+
+def test_a_person_leaves_every_place_and_the_other_one_none(door: FrontDoor) -> None:
+    pseudonym = fill(door)
+    every = erasures(door)
+    found = every.find([], patient_id=f" {patient_id(0).lower()} ", **WHO)
+    assert found.person.pseudonyms == (pseudonym,)
+    assert found.counts == {
+        "studies of the enclave": 1,
+        "objects of the enclave": 5,
+        "studies of frozen cohorts": 0,
+        "facts of the vault": 9,
+        "quarantined files": 1,
+        "clinical files": 6,
+        "received instances": 12,
+        "results": 0,
+    }
+    assert door.enclave.totals().patients == 2, "finding takes nothing"
+    number = every.order(found, **WHO)
+    assert every.finish() == [number]
+
+    assert door.enclave.totals().patients == 1
+    assert {ref.pseudonym for ref in door.enclave.find(EVERYONE)} == {pseudonym_of(1)}
+    assert len(list(door.objects.digests())) == 5
+    assert door.vault.pseudonyms() == {pseudonym_of(1)}
+    assert door.quarantined() == []
+    [clinical] = clinical_studies(door.database, door.clinical)
+    assert len(clinical.files) == 5 and all(file.exists() for file in clinical.files)
+    volumes = [file for file in (door.home / "enclave" / "volumes").rglob("*") if file.is_file()]
+    assert len(volumes) == 1
+    with door.database.reading() as session:
+        assert set(session.scalars(select(EnclavePatient.pseudonym))) == door.vault.pseudonyms()
+        assert set(session.scalars(select(PatientKey.pseudonym))) == door.vault.pseudonyms()
+        assert session.scalar(select(func.count()).select_from(ReceivedInstance)) == 10
+        assert session.scalar(select(func.count()).select_from(ReceivedStudy)) == 2
+        done = session.get_one(Erasure, number)
+        assert done.sealed is None and done.finished_at is not None
+        verbs = list(session.scalars(select(Audit.verb).order_by(Audit.id)))
+    assert verbs == ["open-vault", "order-erasure", "purge-enclave", "finish-erasure"]
+    with pytest.raises(NotFound):
+        door.vault.reveal(pseudonym, **WHO)
+    assert every.find([], patient_id=patient_id(0), **WHO).nothing
+
+
+def test_it_takes_what_never_reached_the_enclave_and_nobody_of_another_issuer(door: FrontDoor) -> None:
+    mine = edited(studies()[0].slices[0], PatientID="77", IssuerOfPatientID="RBH")
+    namesake = edited(studies()[1].slices[0], PatientID="77", IssuerOfPatientID="ELSEWHERE")
+    door.give(mine, namesake, called="CLINIC")
+    every = erasures(door)
+    found = every.find([], patient_id="0077", issuer="rbh", **WHO)
+    assert found.counts["clinical files"] == 1
+    every.order(found, **WHO)
+    every.finish()
+    [left] = clinical_studies(door.database, door.clinical, complete=None)
+    assert str(pydicom.dcmread(left.files[0]).IssuerOfPatientID) == "ELSEWHERE"
+
+
+def test_research_only_leaves_the_clinical_path_alone(door: FrontDoor) -> None:
+    pseudonym = fill(door)
+    every = erasures(door)
+    every.order(every.find([pseudonym], research_only=True, **WHO), **WHO)
+    every.finish()
+    assert door.enclave.totals().patients == 1 and pseudonym not in door.vault.pseudonyms()
+    assert len(clinical_studies(door.database, door.clinical)) == 2
+
+
+STEPS = {
+    "before anything went": ("_erase_received", False),
+    "once the front door is empty": ("_erase_received", True),
+    "once the rows of the enclave are gone": ("finish_purges", False),
+    "once the objects are gone": ("finish_purges", True),
+    "once the vault forgot": ("get_one", False),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_erasure_that_was_cut_off_is_finished_after_a_restart(tmp_path: Path, step: str) -> None:
+    name, after = STEPS[step]
+    door = FrontDoor(tmp_path)
+    pseudonym = fill(door)
+    every = erasures(door)
+    number = every.order(every.find([pseudonym], **WHO), **WHO)
+    owner = {"_erase_received": Erasures, "finish_purges": erasure, "get_one": erasure.Session}[name]
+    real = getattr(owner, name)
+
+    def crash(*args: object, **kwargs: object) -> object:
+        if after:
+            real(*args, **kwargs)
+        raise Crash
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, crash)
+        with pytest.raises(Crash):
+            every.finish()
+    door.close()
+
+    again = FrontDoor(tmp_path, clock=door.clock)
+    assert erasures(again).finish() == [number]
+    assert erasures(again).finish() == []
+    assert again.enclave.totals().patients == 1
+    assert again.vault.pseudonyms() == {pseudonym_of(1)}
+    assert again.quarantined() == [] and len(list(again.objects.digests())) == 5
+    assert erasures(again).find([pseudonym], patient_id=patient_id(0), **WHO).nothing
+    again.close()
+
+
+def test_the_note_of_an_erasure_tells_nobody_who_it_is_about(door: FrontDoor) -> None:
+    pseudonym = fill(door)
+    every = erasures(door)
+    with pytest.raises(ValueError, match="say why"):
+        every.order(every.find([pseudonym], **WHO), actor="person:Dr Aster", reason=" ")
+    every.order(every.find([pseudonym], **WHO), **WHO)
+    with door.database.reading() as session:
+        [row] = session.scalars(select(Erasure))
+    assert row.sealed is not None and pseudonym.encode() not in row.sealed
+    assert pseudonym not in f"{row.counts}{row.reason}"
+
+
+def test_what_is_sent_again_after_an_erasure_is_taken_in_anew(door: FrontDoor) -> None:
+    pseudonym = fill(door)
+    every = erasures(door)
+    every.order(every.find([pseudonym], **WHO), **WHO)
+    every.finish()
+    door.give_study(studies()[0])
+    assert door.tick().deidentified == 5
+    assert door.enclave.totals().patients == 2 and pseudonym in door.vault.pseudonyms()
+
+
+def test_a_projects_name_for_somebody_leads_back_to_them(door: FrontDoor) -> None:
+    pseudonym = fill(door)
+    served = KEYS.for_project("glioma")
+    with door.database.reading() as session:
+        uid = session.scalar(select(EnclaveInstance.uid).limit(1)) or ""
+    [owner] = door.vault.owners([uid])
+    projects = ["thorax", "glioma"]
+    assert site_pseudonym(door.vault, KEYS, pseudonym, []) == pseudonym
+    assert site_pseudonym(door.vault, KEYS, served.patient(pseudonym), projects) == pseudonym
+    assert site_pseudonym(door.vault, KEYS, uid, []) == owner
+    assert site_pseudonym(door.vault, KEYS, served.uid(uid), projects) == owner
+    for stranger in (served.patient(pseudonym), "WR-NOBODY", "2.25.1", "Somebody"):
+        with pytest.raises(NotFound):
+            site_pseudonym(door.vault, KEYS, stranger, ["thorax"])
+
+
+def test_a_study_states_how_it_was_made_without_a_value_of_it(door: FrontDoor) -> None:
+    fill(door)
+    with door.database.reading() as session:
+        both = statements(session)
+        assert [one.ready for one in both] == [True, True]
+        assert statements(session, both[0].study) == both[:1]
+        assert statements(session, "1.2.3") == []
+    [applied] = both[0].applied
+    assert applied["objects"] == 5 and applied["software"].startswith("Wardround ") and applied["counts"]["removed"] > 0
