@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -53,6 +53,34 @@ class DicomSettings(Settings):
     reserve_mb: int = Field(default=256, ge=0)
     patience_seconds: float = Field(default=10, gt=0, le=3600)
     peers: tuple[DicomPeer, ...] = ()
+
+
+class WireSettings(Settings):
+    """Who may send to the Storage SCP, what it takes beside the standard's storage classes, and for how long it waits.
+
+    senders: calling AE titles that are let in; empty lets in anyone. extra_sop_classes: private ones to take too.
+    accept_unknown: take any SOP class that the standard doesn't name. The times are those of
+    `wardround.dicom.network.Limits`. tls_certificate, tls_key, tls_trusted (PEM): speak TLS only; with tls_required,
+    a sender has to show a certificate that one in tls_trusted signed.
+    """
+
+    senders: tuple[Annotated[str, Field(pattern=AE_TITLE)], ...] = ()
+    associations: int = Field(default=64, ge=1, le=1024)
+    extra_sop_classes: tuple[Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=64)], ...] = ()
+    accept_unknown: bool = False
+    artim_seconds: float = Field(default=30, gt=0, le=3600)
+    stall_seconds: float = Field(default=60, gt=0, le=3600)
+    idle_seconds: float = Field(default=300, gt=0, le=86_400)
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_trusted: Path | None = None
+    tls_required: bool = True
+
+    @model_validator(mode="after")
+    def _has_all_of_tls(self) -> Self:
+        if len({self.tls_certificate is None, self.tls_key is None, self.tls_trusted is None}) > 1:
+            raise ValueError("TLS needs all of tls_certificate, tls_key and tls_trusted")
+        return self
 
 
 class PacsSettings(Settings):
@@ -175,6 +203,7 @@ class NodeSettings(Settings):
     largest_attachment: int = Field(default=LARGEST_ANSWER, ge=0)
     hub: HubAddress
     dicom: DicomSettings = DicomSettings()
+    wire: WireSettings = WireSettings()
     pacs: PacsSettings | None = None
     clinic: ClinicSettings = ClinicSettings()
     deidentification: DeidentificationSettings = DeidentificationSettings()
