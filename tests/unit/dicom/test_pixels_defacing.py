@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -13,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from wardround.demo.anatomy import LesionPlan, build_head, grid
 from wardround.dicom.pixels_defacing import HeadUnclear, deface, may_show_a_face
+from wardround.dicom.pixels_defacing_folder import deface_folder
 from wardround.dicom.volume import read_volume
 
 SPACING = (4.0, 2.5, 2.5)
@@ -154,3 +156,20 @@ def test_only_slices_of_heads_are_asked_for() -> None:
     pydicom.dcmwrite(out, ds, enforce_file_format=True)
     assert not may_show_a_face(out.getvalue())
     assert not may_show_a_face(b"nothing")
+
+
+def test_a_folder_keeps_what_was_defaced_and_sets_aside_what_was_not(tmp_path: Path) -> None:
+    folder, aside = tmp_path / "out", tmp_path / "out" / "review"
+    whole, _ = series("axial")
+    headless, _ = series("axial", cut=slice(0, 34))
+    for name, instances in (("a", whole), ("b", headless)):
+        (folder / "study" / name).mkdir(parents=True)
+        for number, part10 in enumerate(instances):
+            (folder / "study" / name / f"{number:03}.dcm").write_bytes(part10)
+    done = deface_folder(folder, aside)
+    assert (done.defaced, done.whole, dict(done.unclear)) == (1, 0, {"top-of-head-missing": 1})
+    assert len(list((folder / "study" / "a").iterdir())) == len(whole)
+    assert not (folder / "study" / "b").exists()
+    assert len(list((aside / "study" / "b").iterdir())) == len(headless)
+    kept = pydicom.dcmread(folder / "study" / "a" / "000.dcm")
+    assert kept.RecognizableVisualFeatures == "NO"
