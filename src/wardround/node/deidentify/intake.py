@@ -43,8 +43,9 @@ from wardround.node.optout.register import Register
 from wardround.node.receive.route import StudyPath
 from wardround.node.receive.state import State, check_step
 from wardround.node.receive.tables import ReceivedInstance
-from wardround.node.review.gate import Gate, Wait, passage, unpacked
+from wardround.node.review.gate import Gate, Wait, passage
 from wardround.node.review.gate import Refuse as RefusedPixels
+from wardround.node.review.queries import unpacked
 from wardround.node.review.state import ReviewState
 from wardround.node.review.tables import PixelReview
 
