@@ -20,7 +20,7 @@ from wardround.dicom.pixels_boxes import Box
 from wardround.dicom.pixels_layers import Picture, layers
 
 PROGRAM = "tesseract"
-SECONDS_PER_PICTURE = 60.0
+SECONDS = 90.0
 _BORDER = 16
 _TURNS = (0, 1, 2, 3)
 _SPARSE_TEXT = "11"
@@ -73,10 +73,10 @@ class TextReader:
 
     Args:
         program: Tesseract's name or path.
-        seconds: how long one picture may take, in its four turns.
+        seconds: how long one object may take; less than a node gives a process that de-identifies.
     """
 
-    def __init__(self, program: str = PROGRAM, seconds: float = SECONDS_PER_PICTURE) -> None:
+    def __init__(self, program: str = PROGRAM, seconds: float = SECONDS) -> None:
         self._program = program
         self._seconds = seconds
 
@@ -90,22 +90,21 @@ class TextReader:
             ReaderMissing: Tesseract isn't here.
             ReaderFailed: it failed, or took too long.
         """
-        given = list(pictures)
-        pages = [page for picture in given for page in _pages(picture)]
+        pages = [page for picture in pictures for page in _pages(picture)]
         if not pages:
             return []
         tiff = io.BytesIO()
         pages[0].image.save(tiff, "TIFF", save_all=True, append_images=[page.image for page in pages[1:]])
-        return list(_words(self._run(tiff.getvalue(), self._seconds * len(given)), pages))
+        return list(_words(self._run(tiff.getvalue()), pages))
 
-    def _run(self, tiff: bytes, seconds: float) -> str:
+    def _run(self, tiff: bytes) -> str:
         arguments = ("stdin", "stdout", "--psm", _SPARSE_TEXT, "-l", "eng", "--dpi", "150", "tsv")
         try:
             done = subprocess.run(
                 (self._program, *arguments),
                 input=tiff,
                 capture_output=True,
-                timeout=seconds,
+                timeout=self._seconds,
                 check=True,
                 env={"PATH": os.environ.get("PATH", os.defpath), "OMP_THREAD_LIMIT": "1"},
             )

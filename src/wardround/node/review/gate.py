@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,8 @@ from wardround.node.review.queries import packed as packed
 from wardround.node.review.queries import unpacked as unpacked
 from wardround.node.review.state import ReviewState
 from wardround.node.review.tables import PixelReview
+
+log = logging.getLogger(__name__)
 
 REFUSED_BY_A_PERSON = "refused-in-review"
 
@@ -70,6 +73,11 @@ class Gate:
     def __init__(self, database: Database, screener: Screener) -> None:
         self._database = database
         self._screener = screener
+        if not screener.ready():
+            log.warning(
+                "tesseract isn't installed: every image that isn't clear by its header waits for a person; install "
+                "tesseract-ocr to have fewer wait"
+            )
 
     def check(self, digest: str, part10: bytes, identity: Identity) -> Passage:
         """Whether an object may go on.
