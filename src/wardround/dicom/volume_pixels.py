@@ -1,7 +1,7 @@
-"""The pixels of one plane as modality values: decoded, cleared of unused bits, rescaled, right way up in brightness.
+"""The pixels of one plane as modality values: decoded, rescaled, right way up in brightness.
 
-Implements the stored-value side of DICOM PS3.3 C.7.6.3 (Image Pixel) and C.11.1.1.2 (rescale), for native and
-compressed data; decoding is pydicom's with the codecs that it finds.
+Implements DICOM PS3.3 C.7.6.3 (Image Pixel) and C.11.1.1.2 (rescale), for native and compressed data; decoding, and
+clearing the bits beside the stored ones, is pydicom's with the codecs that it finds.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def read_plane(ds: Dataset, plane: Plane, policy: VolumePolicy, into: NDArray[np
     if colour:
         np.matmul(pixels.astype(np.float32), _LUMINANCE, out=into)
         return
-    np.multiply(_stored(ds, pixels), np.float32(plane.slope), out=into, casting="unsafe")
+    np.multiply(pixels, np.float32(plane.slope), out=into, casting="unsafe")
     into += np.float32(plane.intercept)
     if photometric == "MONOCHROME1" and str(ds.get("Modality")) not in _PHYSICAL:
         # Low values are bright: turned round within the range that the stored bits allow, the same for every slice.
@@ -77,17 +77,6 @@ def _decoded(ds: Dataset, frame: int) -> NDArray[np.generic]:
             "the pixels of a slice are damaged or in an encoding that is not supported",
         ) from damage
     return pixels
-
-
-def _stored(ds: Dataset, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The stored values without what lies in the bits beside them, such as an old overlay (PS3.5 8.1.1)."""
-    bits = pixels.dtype.itemsize * 8
-    stored = int(ds.get("BitsStored") or bits)
-    high = int(ds.get("HighBit") if ds.get("HighBit") is not None else stored - 1)
-    if pixels.dtype.kind not in "iu" or not 0 < stored < bits or not stored - 1 <= high < bits:
-        return pixels
-    cleared: NDArray[np.generic] = np.right_shift(np.left_shift(pixels, bits - 1 - high), bits - stored)
-    return cleared
 
 
 def _extremes(ds: Dataset, pixels: NDArray[np.generic]) -> float:

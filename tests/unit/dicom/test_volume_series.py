@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from openjpeg.utils import encode_array
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.sr.codedict import codes
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_uid
-from tests.unit.dicom.volume_lab import points_of, put, series, smooth, turned
+from tests.unit.dicom.volume_lab import points_of, put, segmentation, series, smooth, turned
 
 from wardround.dicom.segmentation_reading import read_segmentation
 from wardround.dicom.volume import (
@@ -127,6 +126,14 @@ def test_one_missing_slice_of_a_long_series_is_interpolated_for_learning_alone()
     assert refused([*short[:2], *short[3:]]) is VolumeReason.MISSING_SLICES
 
 
+def test_two_slices_are_filled_only_where_they_lie_apart() -> None:
+    policy = VolumePolicy(fill=2)
+    apart, adjacent = series(30), series(30)
+    del apart[20], apart[9], adjacent[9:11]
+    assert read_volume(apart, policy).filled == (9, 20)
+    assert refused(adjacent, policy) is VolumeReason.MISSING_SLICES
+
+
 def test_slices_at_odd_distances_are_refused() -> None:
     instances = series()
     for ds in instances[6:]:
@@ -140,6 +147,11 @@ def test_a_localiser_in_the_series_is_left_out_for_learning_and_refused_for_the_
     side.SeriesInstanceUID, side.FrameOfReferenceUID = instances[0].SeriesInstanceUID, instances[0].FrameOfReferenceUID
     np.testing.assert_array_equal(read_volume([side, *instances], LEARNING).array, read_volume(instances).array)
     assert refused([side, *instances], VolumePolicy()) is VolumeReason.MIXED_ORIENTATION
+    many = [copy.deepcopy(side) for _ in range(20)]
+    for index, ds in enumerate(many):
+        ds.SOPInstanceUID = generate_uid()
+        ds.ImagePositionPatient[0] += 10 * index
+    assert read_volume([*many, *instances], LEARNING).shape[0] == 12, "however many there are"
     halves = instances[:6] + series(6, turn=turned(4))
     for ds in halves:
         ds.SeriesInstanceUID, ds.FrameOfReferenceUID = instances[0].SeriesInstanceUID, side.FrameOfReferenceUID
@@ -216,31 +228,14 @@ def test_a_segmentation_of_an_enhanced_object_lies_on_the_frames_that_it_names()
     )
     drawn = np.zeros((6, 20, 24), np.uint8)
     drawn[2, 3:9, 4:7] = drawn[3, 5:9, 4:12] = 1
-    segment = highdicom.seg.SegmentDescription(
-        segment_number=1,
-        segment_label="lesion",
-        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-        segmented_property_type=codes.SCT.Neoplasm,
-        algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
-    )
-    label = highdicom.seg.Segmentation(
-        source_images=[enhanced],
-        pixel_array=drawn,
-        segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[segment],
-        series_instance_uid=generate_uid(),
-        series_number=3,
-        sop_instance_uid=generate_uid(),
-        instance_number=1,
-        manufacturer="M",
-        manufacturer_model_name="M",
-        software_versions="1",
-        device_serial_number="1",
-    )
+    label = segmentation([enhanced], drawn)
     volume = read_volume([enhanced])
     mask = read_segmentation(label, volume)
     by_frame = np.array([mask[volume.frame_numbers.index(frame + 1)] for frame in range(6)])
     np.testing.assert_array_equal(by_frame, drawn.astype(bool))
+    for group in label.PerFrameFunctionalGroupsSequence:
+        del group.PlanePositionSequence
+    np.testing.assert_array_equal(read_segmentation(label, volume), mask, err_msg="by the frame numbers alone")
 
 
 def enhanced_mr(instances: list[Dataset], **per_frame: list[object]) -> Dataset:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import highdicom
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -72,6 +74,31 @@ def series(
             setattr(ds, keyword, value)
         made.append(ds)
     return made
+
+
+def segmentation(source: Sequence[Dataset], drawn: NDArray[np.uint8]) -> Dataset:
+    """What another program draws on these images: `drawn` has a plane for each of their frames, in their order."""
+    segment = highdicom.seg.SegmentDescription(
+        segment_number=1,
+        segment_label="lesion",
+        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+        segmented_property_type=codes.SCT.Neoplasm,
+        algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
+    )
+    return highdicom.seg.Segmentation(
+        source_images=source,
+        pixel_array=drawn,
+        segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[segment],
+        series_instance_uid=generate_uid(),
+        series_number=3,
+        sop_instance_uid=generate_uid(),
+        instance_number=1,
+        manufacturer="M",
+        manufacturer_model_name="M",
+        software_versions="1",
+        device_serial_number="1",
+    )
 
 
 def put(ds: Dataset, pixels: NDArray[np.generic]) -> None:

@@ -108,6 +108,33 @@ def test_what_changes_meanwhile_is_no_fault(door: FrontDoor) -> None:
     assert found.waiting == 0 and found.orphans == []
 
 
+def test_what_was_mended_before_the_end_is_no_fault(door: FrontDoor) -> None:
+    digest = next(iter(door.objects.digests()))
+    data = door.objects.get(digest)
+    door.objects.remove(digest)
+
+    def mend(found: Verification) -> None:
+        if found.done == 256:
+            assert [fault.digest for fault in found.faults] == [digest]
+            door.objects.put(data)
+
+    assert verifier(door).run(fast=False, at=door.clock(), on_shard=mend).sound
+
+
+def test_an_object_whose_row_comes_while_its_folder_is_listed_is_no_orphan(
+    door: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[str] = set()
+    rows = Verifier._rows
+
+    def late(self: Verifier, shard: str) -> dict[str, int]:
+        first, _ = shard not in seen, seen.add(shard)
+        return {} if first else rows(self, shard)
+
+    monkeypatch.setattr(Verifier, "_rows", late)
+    assert verifier(door).run(fast=True, at=door.clock()).orphans == []
+
+
 def test_orphans_are_removed_once_old_enough_and_on_the_record(door: FrontDoor) -> None:
     old, young = door.objects.put(b"old"), door.objects.put(b"young")
     now = door.clock().timestamp()

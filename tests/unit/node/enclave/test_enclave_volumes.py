@@ -13,6 +13,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from tests.front_door import EVERYONE, FrontDoor, studies
+from tests.unit.dicom import volume_lab as lab
 
 from wardround.dicom.volume import LEARNING, read_volume
 from wardround.foundation.database import Database
@@ -95,7 +96,7 @@ class Shelf:
 
 def part10(ds: Dataset) -> bytes:
     out = BytesIO()
-    ds.save_as(out)
+    ds.save_as(out, enforce_file_format=True)
     return out.getvalue()
 
 
@@ -117,6 +118,21 @@ def test_the_volumes_used_longest_ago_make_room(tmp_path: Path) -> None:
     small.make(last, *shelf.parts)
     assert small.size() <= limit
     assert [small.kept(ref) is not None for ref in (refs[2], refs[0], refs[3], last)] == [True, False, False, True]
+
+
+def test_a_slice_that_was_filled_is_labelled_where_both_neighbours_are(tmp_path: Path) -> None:
+    slices = lab.series(24)
+    del slices[9]
+    drawn = np.zeros((23, 20, 24), np.uint8)
+    drawn[8, 4:10, 4:10] = drawn[9, 6:12, 4:10] = drawn[15, 2, 2] = 1
+    shelf = Shelf(tmp_path)
+    ref = shelf.ref([part10(ds) for ds in slices], part10(lab.segmentation(slices, drawn)))
+    made = shelf.volumes.make(ref, *shelf.parts)
+    assert made.label is not None and made.image.shape[0] == 24
+    expected = np.zeros((20, 24), bool)
+    expected[6:10, 4:10] = True
+    np.testing.assert_array_equal(made.label[9], expected)
+    np.testing.assert_array_equal(made.label[10:], drawn[9:].astype(bool))
 
 
 def test_a_tilted_case_stands_upright_with_its_label(tmp_path: Path) -> None:
