@@ -218,9 +218,10 @@ def stored_and_hashed(database: Database, entries: Entries, peer: Any, total: in
     return statistics.median(ours), statistics.median(theirs)
 
 
-def taken(database: Database, entries: Entries, total: int) -> tuple[float, float, float]:
-    """Rates of all that the hub does but signatures: the median turn's, the slowest turn's and the whole's."""
-    rates, spent = [], 0.0
+def taken(database: Database, entries: Entries, total: int) -> tuple[float, float, float, float]:
+    """Rates of all that the hub does but signatures: the median turn's, the slowest turn's, the whole's, and that for
+    each second of this process's own processor time."""
+    rates, spent, worked = [], 0.0, 0.0
     share = total // TURNS
     for turn in range(TURNS):
         batches = list(entries.batches(turn * share, (turn + 1) * share))
@@ -230,10 +231,12 @@ def taken(database: Database, entries: Entries, total: int) -> tuple[float, floa
                 with database.writing() as tx:
                     entries.log.append_many(tx, batch)
 
+        before = time.process_time()
         took = timed(append)
+        worked += time.process_time() - before
         spent += took
         rates.append(share / took)
-    return statistics.median(rates), min(rates), total / spent
+    return statistics.median(rates), min(rates), total / spent, total / worked
 
 
 def proofs(database: Database, entries: Entries, peer: Any, times: int) -> dict[str, tuple[float, float, float]]:
@@ -351,10 +354,11 @@ def on(kind: str, url: str, folder: Path, total: int, out: Measured) -> None:
     checking.close()
     without_signatures()
     database = opened("whole")
-    median, slowest, whole = taken(database, entries, total)
+    median, slowest, whole, alone = taken(database, entries, total)
     out.add(f"{what}: taken, all but signatures", median, "entries/s", f"{TARGET_RATE}", median >= TARGET_RATE)
     out.add(f"{what}: taken, the slowest turn", slowest, "entries/s")
     out.add(f"{what}: taken, from first to last", whole, "entries/s")
+    out.add(f"{what}: taken, for each second of processor time", alone, "entries/s")
     for proof, (middle, late, theirs) in proofs(database, entries, peer, 400).items():
         out.add(
             f"{what}: {proof} proof", middle, "ms", f"{TARGET_PROOF_MS}", middle < TARGET_PROOF_MS, **{name: theirs}

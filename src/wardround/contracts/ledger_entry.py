@@ -46,7 +46,7 @@ def _whole_seconds(value: datetime) -> datetime:
 
 
 def _rfc3339(value: datetime) -> str:
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return value.isoformat()[:19] + "Z"
 
 
 def _key(value: str) -> str:
