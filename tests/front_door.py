@@ -110,7 +110,7 @@ class FrontDoor:
             vault=self.vault,
             objects=self.objects,
             register=self.register,
-            gate=Gate(self.database, screener or Screener()),
+            gate=Gate(screener or Screener()),
             clock=self.clock,
         )
 

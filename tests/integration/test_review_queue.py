@@ -140,6 +140,19 @@ def test_a_decision_is_remembered_for_an_object_that_is_lost_and_sent_again(door
     assert states(door) == {"deidentified": 1}
 
 
+def test_what_a_person_refused_is_refused_when_it_is_lost_and_sent_again(door: FrontDoor, reviews: Reviews) -> None:
+    [original] = suspicious()[:1]
+    door.give(original)
+    door.tick()
+    reviews.refuse(waiting(door)[0].id, "a form", actor=ACTOR)
+    [lost] = door.quarantined()
+    lost.unlink()
+    assert door.give(original) == [Answer.STORED]
+    door.tick()
+    assert states(door) == {"refused": 1}
+    assert waiting(door) == []
+
+
 def test_a_series_is_decided_at_once_but_for_those_that_name_the_patient(door: FrontDoor, reviews: Reviews) -> None:
     door.give(*suspicious(), *(marked(part10, BurnedInAnnotation="YES") for part10 in studies()[1].slices))
     door.tick()

@@ -83,7 +83,7 @@ class Department:
             vault=self.vault,
             objects=self.objects,
             register=self.register,
-            gate=Gate(home.database, screener),
+            gate=Gate(screener),
             clock=self._clock,
         )
 

@@ -1,4 +1,4 @@
-"""The gate between quarantine and de-identification: what may go on, and what waits for a person."""
+"""The gate between quarantine and the enclave: an object whose pixels didn't pass the screening waits for a person."""
 
 from __future__ import annotations
 
@@ -10,37 +10,17 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from wardround.dicom.pixels_boxes import Box
-from wardround.dicom.pixels_facts import PixelFacts, read_facts
+from wardround.dicom.pixels_facts import PixelFacts
 from wardround.dicom.pixels_screening import Screener, Screening, Verdict
-from wardround.dicom.statement import Identity
-from wardround.foundation.database import Database
 from wardround.node.receive.state import State, check_step
 from wardround.node.receive.tables import ReceivedInstance
-from wardround.node.review.queries import packed as packed
-from wardround.node.review.queries import unpacked as unpacked
+from wardround.node.review.queries import packed
 from wardround.node.review.state import ReviewState
 from wardround.node.review.tables import PixelReview
 
 log = logging.getLogger(__name__)
 
 REFUSED_BY_A_PERSON = "refused-in-review"
-
-
-@dataclass(frozen=True, slots=True)
-class Go:
-    """The pixels may stay as they are. `decided`: a person said so, whatever the header says of burned-in text."""
-
-    decided: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Redact:
-    """The pixels may go on with these boxes blackened in the de-identified object, by
-    `wardround.dicom.pixels_redaction.redact`. `decided` as in `Go`."""
-
-    boxes: tuple[Box, ...]
-    decided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,51 +39,37 @@ class Refuse:
     reason: str
 
 
-Passage = Go | Redact | Wait | Refuse
+def passage(screening: Screening, facts: PixelFacts) -> Wait | Refuse:
+    """What becomes of an object that didn't pass the screening."""
+    if screening.verdict is Verdict.REFUSED:
+        return Refuse(screening.reasons[0])
+    return Wait(screening.reasons, screening, facts)
 
 
 class Gate:
-    """Screens pixels, asks people, and remembers what they decided by the digest of the object's content.
+    """Puts objects before people, and says at its start if nothing here can read text.
 
     Args:
-        database: the node's database, upgraded.
-        screener: how pixels are screened here.
+        screener: how pixels are screened at this node.
     """
 
-    def __init__(self, database: Database, screener: Screener) -> None:
-        self._database = database
-        self._screener = screener
+    def __init__(self, screener: Screener) -> None:
         if not screener.ready():
             log.warning(
                 "tesseract isn't installed: every image that isn't clear by its header waits for a person; install "
                 "tesseract-ocr to have fewer wait"
             )
 
-    def check(self, digest: str, part10: bytes, identity: Identity) -> Passage:
-        """Whether an object may go on.
-
-        Args:
-            digest: `ReceivedInstance.digest`.
-            part10: the object as it was received.
-            identity: what its header says of whose it is: looked for in the pixels, kept nowhere.
-        """
-        facts = read_facts(part10)
-        screening = self._screener.by_header(facts)
-        if screening is None or screening.verdict is not Verdict.CLEAR:
-            remembered = self._remembered(digest)
-            if remembered is not None:
-                return remembered
-        if screening is None:
-            screening = self._screener.by_reading(part10, facts, identity)
-        return passage(screening, facts)
-
     def hold(self, session: Session, waits: Mapping[int, Wait], moment: datetime) -> None:
         """Put instances before a person, by the ids of their rows, in the caller's transaction: their state is
-        `review`, and they stay in quarantine."""
-        check_step(State.RECEIVED, State.REVIEW)
+        `review`, and they stay in quarantine. What a person refused before is refused, not asked about again."""
         for number, wait in waits.items():
             instance = session.get_one(ReceivedInstance, number)
             row = session.scalar(select(PixelReview).where(PixelReview.digest == instance.digest))
+            if row is not None and row.state == ReviewState.REFUSED:
+                row.instance_id = number
+                _set(session, number, State.REFUSED, REFUSED_BY_A_PERSON, moment)
+                continue
             if row is None:
                 row = PixelReview(digest=instance.digest)
                 session.add(row)
@@ -116,32 +82,14 @@ class Gate:
             row.state, row.asked_at = ReviewState.WAITING.value, moment
             row.decided_at = row.decided_by = row.reason = None
             row.blackened = []
-            session.execute(
-                update(ReceivedInstance)
-                .where(ReceivedInstance.id == number)
-                .values(state=State.REVIEW.value, reason=screening.reasons[0], changed_at=moment)
-                .execution_options(synchronize_session=False)
-            )
-
-    def _remembered(self, digest: str) -> Passage | None:
-        columns = (PixelReview.state, PixelReview.blackened)
-        with self._database.reading() as session:
-            row = session.execute(select(*columns).where(PixelReview.digest == digest)).one_or_none()
-        if row is None or row.state == ReviewState.WAITING:
-            return None
-        if row.state == ReviewState.APPROVED:
-            return Go(decided=True)
-        if row.state == ReviewState.REDACTED:
-            return Redact(tuple(unpacked(box) for box in row.blackened), decided=True)
-        return Refuse(REFUSED_BY_A_PERSON)
+            _set(session, number, State.REVIEW, screening.reasons[0], moment)
 
 
-def passage(screening: Screening, facts: PixelFacts) -> Passage:
-    """What a screening alone means for an object's way."""
-    if screening.verdict is Verdict.CLEAR:
-        return Go()
-    if screening.verdict is Verdict.REDACT:
-        return Redact(screening.boxes)
-    if screening.verdict is Verdict.REFUSED:
-        return Refuse(screening.reasons[0])
-    return Wait(screening.reasons, screening, facts)
+def _set(session: Session, number: int, state: State, reason: str, moment: datetime) -> None:
+    check_step(State.RECEIVED, state)
+    session.execute(
+        update(ReceivedInstance)
+        .where(ReceivedInstance.id == number)
+        .values(state=state.value, reason=reason, changed_at=moment)
+        .execution_options(synchronize_session=False)
+    )

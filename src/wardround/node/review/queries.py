@@ -69,7 +69,7 @@ def review(session: Session, number: int) -> Review:
 def counts(session: Session) -> dict[str, int]:
     """How many questions are in each state."""
     query = select(PixelReview.state, func.count()).group_by(PixelReview.state).order_by(PixelReview.state)
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def row_of(session: Session, number: int) -> PixelReview:
