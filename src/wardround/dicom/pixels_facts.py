@@ -53,12 +53,27 @@ class PixelFacts:
 def read_facts(part10: bytes) -> PixelFacts:
     """The facts of a Part 10 file; of one that can't be read, `sound` is False."""
     try:
-        data, transfer_syntax = data_set_bytes(part10)
-        encoding = Encoding(transfer_syntax == IMPLICIT, transfer_syntax == BIG_ENDIAN)
-        elements = {element.tag: element for element in ElementReader(data, encoding).data_set(0, len(data))}
+        elements, transfer_syntax = read_elements(part10)
     except (Refused, zlib.error):
         return PixelFacts(sound=False)
-    header = _Header(elements, ">" if encoding.big_endian else "<")
+    return facts_of(elements, transfer_syntax)
+
+
+def read_elements(part10: bytes) -> tuple[dict[int, Element], str]:
+    """The elements of a Part 10 file's top level by tag, and the transfer syntax that they are in.
+
+    Raises:
+        Refused: it is no Part 10 file, or breaks PS3.5.
+        zlib.error: it can't be inflated, or to more than 2 GiB.
+    """
+    data, transfer_syntax = data_set_bytes(part10)
+    encoding = Encoding(transfer_syntax == IMPLICIT, transfer_syntax == BIG_ENDIAN)
+    return {element.tag: element for element in ElementReader(data, encoding).data_set(0, len(data))}, transfer_syntax
+
+
+def facts_of(elements: dict[int, Element], transfer_syntax: str) -> PixelFacts:
+    """The facts of an object whose elements were read already."""
+    header = _Header(elements, ">" if transfer_syntax == BIG_ENDIAN else "<")
     return PixelFacts(
         has_pixels=any(tag in elements for tag in _PIXELS),
         transfer_syntax=transfer_syntax,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +22,14 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from wardround.dicom.errors import Refused
+from wardround.dicom.pixels_facts import read_elements
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotFound
 from wardround.foundation.files import ObjectStore, flush_directory
 from wardround.node import audit
 from wardround.node.clinic.tables import WorklistLine
-from wardround.node.deidentify.subject import read_patient_ids
+from wardround.node.deidentify.subject import patient_ids
 from wardround.node.deidentify.tables import Erasure as ErasureRow
 from wardround.node.deidentify.tables import OpenStudy
 from wardround.node.deidentify.vault import Vault
@@ -285,11 +287,11 @@ class Erasures:
             if instance.id in known or (research_only and instance.path == StudyPath.CLINIC.value):
                 continue
             try:
-                patient = read_patient_ids((self._root(instance) / str(instance.file)).read_bytes())
-            except (OSError, Refused):
+                elements, _ = read_elements((self._root(instance) / str(instance.file)).read_bytes())
+            except (OSError, Refused, zlib.error):
                 # Unreadable, or gone meanwhile: nothing says that it is this person's.
                 continue
-            if wanted.has(patient):
+            if wanted.has(patient_ids(elements)):
                 yield instance.id
 
     def _counted(self, session: Session, person: Person, research_only: bool) -> dict[str, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from wardround.dicom.errors import Refused
 from wardround.dicom.pixels_boxes import Box
-from wardround.dicom.pixels_facts import PixelFacts, read_facts
+from wardround.dicom.pixels_facts import PixelFacts, facts_of, read_elements
 from wardround.dicom.pixels_redaction import redacted
 from wardround.dicom.pixels_screening import Screener, Screening, Verdict
 from wardround.dicom.statement import Deidentified, Identity, PixelWork
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 _PASS = (Verdict.CLEAR, Verdict.REDACT)
 FILE_MISSING = "file-missing"
-_BREAKS: tuple[type[Exception], ...] = (*DAMAGE, MemoryError)
+_BREAKS: tuple[type[Exception], ...] = (*DAMAGE, MemoryError, zlib.error)
 FAILED = "deidentification-failed"
 
 
@@ -111,11 +112,12 @@ class Bench:
             return Unfit(job.id, FAILED)
 
     def _clean(self, job: Job, data: bytes) -> Outcome:
+        elements, transfer_syntax = read_elements(data)
         boxes, work = job.blackened or (), None
         if job.blackened is not None:
             work = PixelWork(screened=True, cleaned=bool(boxes), approved=True)
         elif self.screener is not None:
-            facts = read_facts(data)
+            facts = facts_of(elements, transfer_syntax)
             screening = self.screener.by_header(facts)
             if screening is None:
                 screening = self.screener.by_reading(data, facts, self.identity(data))
@@ -135,5 +137,5 @@ class Bench:
             digest=sha256(one.data).hexdigest(),
             size=len(one.data),
             aside=aside,
-            patient=patient_ids(data, one.identity),
+            patient=patient_ids(elements, one.identity),
         )
