@@ -22,12 +22,21 @@ from wardround.contracts.ledger_entry import (
     Entry,
     EntryUnreadable,
     Evidence,
+    Founding,
     Manifest,
     Member,
     Model,
+    Promotion,
+    Purge,
     Refusal,
+    Reidentification,
+    Seen,
+    SignedEntry,
+    Suspension,
     Update,
+    Use,
     Withdrawal,
+    entry_bytes,
     read_signed_entry,
 )
 from wardround.ledger.envelope import is_signed_by, sign_entry
@@ -51,6 +60,12 @@ ENTRIES: list[Entry] = [
     Model(**BY_HUB, digest=DIGEST, run="run-1", best_round=3, metrics={"north": {"dice": 0.1 + 0.2, "n": 1.0}}),
     Evidence(**SITE, model=DIGEST, pathway="brain-mr", stage="offline", record=DIGEST),
     Deployment(**SITE, model=DIGEST, pathway="brain-mr", stage="shadow"),
+    Founding(**BY_HUB, faults=1),
+    Use(**SITE, run="run-1", round=3, manifest=4, seen=Seen(size=4, root=DIGEST)),
+    Promotion(**SITE, model=DIGEST, pathway="brain-mr", stage="triage", evidence=(3, 9)),
+    Suspension(**SITE, model=DIGEST, pathway="brain-mr", stage="withdrawn", reason="drift"),
+    Reidentification(**SITE, reason="incidental-finding", people=Count(about=None), record=DIGEST),
+    Purge(**SITE, reason="erasure-asked", studies=Count(about=15), manifests=(4,)),
 ]
 
 
@@ -61,6 +76,36 @@ def test_each_kind_reads_back_as_it_was_signed(entry: Entry) -> None:
     assert signed.entry == entry
     assert signed.canonical() == data
     assert is_signed_by(signed, PUBLIC, LEDGER)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.kind)
+def test_the_quick_way_writes_what_rfc_8785_asks_for(entry: Entry) -> None:
+    signed = read_signed_entry(sign_entry(entry, KEY, LEDGER))
+    assert signed.canonical() == rfc8785.dumps(signed.model_dump(mode="json"))
+    assert entry_bytes(signed.canonical()) == entry.canonical() == rfc8785.dumps(entry.model_dump(mode="json"))
+
+
+@given(st.text().filter(lambda text: not any("\ud800" <= mark <= "\udfff" for mark in text)), st.integers(0, 2**53 - 1))
+def test_the_quick_way_writes_any_text_and_index_so(text: str, index: int) -> None:
+    entry = Update.model_construct(**SITE, nonce="0" * 32, run=text, round=index, digest=text, manifest=index, steps=0)
+    signed = SignedEntry.model_construct(entry=entry, key=text, signature="")
+    assert signed.canonical() == rfc8785.dumps(signed.model_dump(mode="json"))
+
+
+def test_an_integer_that_no_double_holds_is_refused() -> None:
+    entry = Manifest(**SITE, project="glioma", approval=3, people=Count(about=25), commitment=DIGEST)
+    data = sign_entry(entry, KEY, LEDGER).replace(b'"about":25', b'"about":9007199254740993')
+    with pytest.raises(EntryUnreadable) as refused:
+        read_signed_entry(data)
+    assert refused.value.code == "not-canonical"
+
+
+def test_nothing_seen_is_written_in_one_way_only() -> None:
+    data = sign_entry(ENTRIES[1], KEY, LEDGER)
+    assert b"seen" not in data
+    with pytest.raises(EntryUnreadable) as refused:
+        read_signed_entry(data.replace(b'"until"', b'"seen":null,"until"'))
+    assert refused.value.code == "not-canonical"
 
 
 def test_times_are_written_in_utc_to_the_second() -> None:
