@@ -36,7 +36,7 @@ HARMLESS = frozenset(
 )
 """Scanner annotations that tell nothing of a person, in capitals."""
 
-TELLING = frozenset(re.findall(r"\S+", "DOB NAME PATIENT PAT MRN NHS CHI BORN SEX HOSPITAL ACC ACCESSION STUDY DR"))
+TELLING = frozenset(re.findall(r"\S+", "ID DOB NAME PATIENT PAT MRN NHS CHI BORN SEX HOSPITAL ACC ACCESSION STUDY DR"))
 """Words that announce an identifier: enough, even where they were read with little certainty."""
 
 _MEASURE = re.compile(r"[+-]?(\d{1,3}|\d{0,3}[.,]\d{1,2})(CM|MM|KV|KVP|MA|MAS|MHZ|HZ|DB|FPS|S|MS|X|%|°)?[.,:;]?")
@@ -99,7 +99,7 @@ def is_text(word: Word) -> bool:
     plain = _plain(word)
     if _is_harmless(plain):
         return False
-    if plain in TELLING and word.sure >= 60:
+    if plain in TELLING and word.sure >= (60 if len(plain) > 2 else 92):
         return True
     letters = _NOT_WORD.sub("", unicodedata.normalize("NFKD", plain))
     if len(letters) < _SHORTEST or 2 * len(letters) < len(word.text):

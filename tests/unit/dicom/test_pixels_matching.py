@@ -47,7 +47,7 @@ def test_harmless_annotations_and_scribble_are_no_text(text: str) -> None:
     assert not is_text(Word(text, 95, PLACE, 1))
 
 
-@pytest.mark.parametrize("text", ["Smith", "DOB", "1961", "A1234567", "Hospital"])
+@pytest.mark.parametrize("text", ["Smith", "DOB", "ID:", "1961", "A1234567", "Hospital"])
 def test_words_that_may_tell_something_are_text(text: str) -> None:
     assert is_text(Word(text, 95, PLACE, 1))
 
