@@ -96,7 +96,7 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             reader,
             intake,
             Loop("clinic", [_pathway(desk, reader).tick, _retention(desk).tick], pause=0.4),
-            Loop("telling", [telling.tick], pause=0.4),
+            Loop("telling", [telling.tick, lambda: desk.entries.submit_waiting(home.database)], pause=0.4),
             Loop("enclave", [desk.upkeep.tick], pause=30),
             legs,
         ],

@@ -7,10 +7,19 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from wardround.contracts.ledger_entry import Member
+from wardround.contracts.ledger_entry import Founding, Member
 from wardround.ledger import store
 from wardround.ledger.log import Log
 from wardround.ledger.note import SignatureType, Verifier
+
+
+def found_ledger(session: Session, log: Log, *, faults: int, at: datetime) -> None:
+    """Found the federation's ledger: of its witnesses, `faults` may cosign two trees without harm. Its first entry.
+
+    Raises:
+        EntryRefused: the ledger has entries already.
+    """
+    log.record(session, Founding(origin="hub", at=at, faults=faults))
 
 
 def announce(session: Session, log: Log, site: str, ledger_verifier: str, *, at: datetime) -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from wardround.contracts.ledger_entry import Entry
 from wardround.contracts.outbound import EntryAccepted, LedgerSubmission
 from wardround.foundation.clock import Clock, now
+from wardround.foundation.database import Database
 from wardround.ledger.envelope import sign_entry
 from wardround.ledger.mirror import Mirror
+from wardround.node.gateway.errors import HubRefused
 from wardround.node.gateway.gateway import Gateway
+from wardround.node.record.tables import OutgoingEntry
+
+_log = logging.getLogger(__name__)
 
 
 class SiteEntries:
@@ -65,3 +74,33 @@ class SiteEntries:
     def put(self, entry: Entry) -> int:
         """Sign and submit."""
         return self.submit(self.sign(entry))
+
+    def later(self, session: Session, entry: Entry) -> None:
+        """Sign the entry and keep it in the caller's transaction, for `submit_waiting`: so that what was done here
+        and what is told of it can't come apart, whether the hub can be reached or not."""
+        session.add(OutgoingEntry(kind=entry.kind, signed=self.sign(entry), made_at=self._clock()))
+
+    def submit_waiting(self, database: Database) -> int:
+        """Submit, in order, what waits in the node's database; how many the hub took. A tick of the node's loop.
+
+        An entry that the hub refuses is kept with the hub's code and holds up no other.
+
+        Raises:
+            HubUnreachable: try again later.
+        """
+        waiting = select(OutgoingEntry).where(OutgoingEntry.index.is_(None), OutgoingEntry.refused.is_(None))
+        with database.reading() as session:
+            rows = session.scalars(waiting.order_by(OutgoingEntry.id)).all()
+        taken = 0
+        for row in rows:
+            index, refused = None, None
+            try:
+                index = self.submit(row.signed)
+                taken += 1
+            except HubRefused as error:
+                refused = error.code
+                _log.error("the hub won't take this site's entry of kind %s: %s", row.kind, error.code)
+            with database.writing() as session:
+                kept = session.get_one(OutgoingEntry, row.id)
+                kept.index, kept.refused = index, refused
+        return taken

@@ -1,4 +1,4 @@
-"""The ledger: entries found by their time and hash, how far a quorum settled it, what stopped a mirror, promises."""
+"""The ledger: entries found by their time and hash, what settled it or stopped it, promises, entries that wait."""
 
 from __future__ import annotations
 
@@ -37,6 +37,16 @@ def upgrade() -> None:
         sa.Column("at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("index", "leaf_hash", name=op.f("pk_ledger_promises")),
     )
+    op.create_table(
+        "ledger_outgoing",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("signed", sa.LargeBinary(), nullable=False),
+        sa.Column("made_at", _TIME, nullable=False),
+        sa.Column("index", sa.Integer(), nullable=True),
+        sa.Column("refused", sa.String(length=61), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_outgoing")),
+    )
 
 
 def _fill_lookup() -> None:
@@ -63,6 +73,7 @@ def _fill_lookup() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("ledger_outgoing")
     op.drop_table("ledger_promises")
     for column in ("restored_at", "restored_size", "forked_message", "settled"):
         with op.batch_alter_table("ledger_head") as batch:
