@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ _SAME_PLACE_MM = 0.01
 _SAME_DIRECTION = 1e-3
 _UNEVEN = 0.05
 _SLICES_FOR_EACH_FILLED = 10
+_MOST_ATTRIBUTES = 4
 MAX_VOXELS = 1 << 29
 
 
@@ -154,29 +156,33 @@ def _without_copies(planes: list[Plane], same: Callable[[Plane, Plane], bool]) -
     return kept
 
 
-def _collide(planes: Sequence[Plane], names: Sequence[int]) -> bool:
-    numbers = _places(planes)
-    seen = Counter((place, *(plane.keys[key] for key in names)) for place, plane in zip(numbers, planes, strict=True))
-    return max(seen.values()) > 1
-
-
 def _split(planes: list[Plane]) -> list[tuple[list[Plane], tuple[tuple[str, str], ...]]]:
-    """Groups in each of which no two planes lie at one place, told apart by as few attributes as will do."""
-    if not _collide(planes, ()):
+    """Groups in each of which no two planes lie at one place: as few groups as can be, told apart by as few attributes.
+
+    An attribute that is another for every slice would tell them all apart; so a grouping into more than twice as many
+    groups as there are planes at the fullest place is none.
+    """
+    places = _places(planes)
+    fullest = max(Counter(places).values())
+    if fullest == 1:
         return [(planes, ())]
     varying = [key for key in range(len(KEYS)) if len({plane.keys[key] for plane in planes}) > 1]
-    names = next(([key] for key in varying if not _collide(planes, [key])), varying)
-    if _collide(planes, names):
-        count = len(planes) - len(set(_places(planes)))
+    found: tuple[int, tuple[int, ...]] | None = None
+    for count in range(1, _MOST_ATTRIBUTES + 1):
+        for names in combinations(varying, count):
+            told = [tuple(plane.keys[key] for key in names) for plane in planes]
+            if len(set(zip(places, told, strict=True))) == len(planes):
+                groups_told = len(set(told))
+                if found is None or groups_told < found[0]:
+                    found = groups_told, names
+    if found is None or found[0] > 2 * fullest:
         raise VolumeRefused(
             VolumeReason.DUPLICATE_POSITION,
-            f"{count} of {len(planes)} slices lie where another slice lies, and nothing tells them apart",
+            f"{len(planes) - len(set(places))} of {len(planes)} slices lie where another slice lies, and nothing tells "
+            "them apart",
         )
-    for key in list(names):
-        fewer = [name for name in names if name != key]
-        if len(names) > 1 and not _collide(planes, fewer):
-            names = fewer
-    groups: dict[tuple[object, ...], list[Plane]] = {}
+    names = found[1]
+    groups: dict[tuple[Hashable, ...], list[Plane]] = {}
     for plane in planes:
         groups.setdefault(tuple(plane.keys[key] for key in names), []).append(plane)
     ordered = sorted(groups.items(), key=lambda group: [_rank(value) for value in group[0]])

@@ -190,6 +190,23 @@ def test_several_volumes_at_one_place_are_told_apart_and_not_chosen_from(
     np.testing.assert_array_equal(chosen.array, volumes[0].array)
 
 
+def test_as_few_attributes_as_will_do_tell_volumes_apart() -> None:
+    first = series(5)
+    instances = []
+    for time in (1, 2):
+        for echo in (10, 80):
+            for ds in copy.deepcopy(first):
+                ds.SOPInstanceUID, ds.TemporalPositionIdentifier, ds.EchoTime = generate_uid(), time, echo
+                ds.RescaleIntercept, ds.TriggerTime = time + echo, len(instances)
+                instances.append(ds)
+    volumes = read_volumes(instances)
+    assert [tuple(name for name, _ in volume.tells) for volume in volumes] == [("time", "echo")] * 4
+    assert {volume.shape[0] for volume in volumes} == {5}
+    for ds in instances:
+        ds.TemporalPositionIdentifier = ds.EchoTime = 1
+    assert refused(instances) is VolumeReason.DUPLICATE_POSITION, "each slice by itself is no volume"
+
+
 def test_acquisitions_one_behind_the_other_are_one_volume() -> None:
     instances = series()
     for index, ds in enumerate(instances):
@@ -293,6 +310,11 @@ def test_brightness_of_monochrome1_is_turned_round_where_values_mean_nothing_by_
     plain = read_volume(series(4, modality="MR", RescaleIntercept=0)).array
     inverse = read_volume(series(4, modality="MR", RescaleIntercept=0, PhotometricInterpretation="MONOCHROME1")).array
     np.testing.assert_array_equal(inverse, 4095 - plain)
+    signed = series(4, modality="MR", RescaleIntercept=0, PhotometricInterpretation="MONOCHROME1")
+    for ds in signed:
+        ds.PixelRepresentation = 1
+        put(ds, ds.pixel_array.astype(np.int16) - 2000)
+    np.testing.assert_array_equal(read_volume(signed).array, -1 - (plain - 2000))
     units = read_volume(series(4, PhotometricInterpretation="MONOCHROME1"))
     np.testing.assert_array_equal(units.array, read_volume(series(4)).array)
     assert units.unit == "HU"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ NEAR_QUOTA = "enclave-near-quota"
 NEAR_RESERVE = "enclave-near-reserve"
 
 _LOOKED_AT_LEAST = timedelta(seconds=30)
+_RESTS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,9 @@ class Room:
 
 
 def used_bytes(session: Session) -> int:
-    """Bytes of all objects that the index names; one that several rows name counts once."""
-    each = select(EnclaveInstance.digest, func.max(EnclaveInstance.size).label("size"))
-    return session.scalar(select(func.sum(each.group_by(EnclaveInstance.digest).subquery().c.size))) or 0
+    """Bytes of all objects that the index names; one that several rows name counts for each, since looking for those
+    would take too long to be asked often."""
+    return int(session.scalar(select(func.sum(EnclaveInstance.size))) or 0)
 
 
 def room(session: Session, objects: Path, settings: EnclaveSettings) -> Room:
@@ -70,7 +72,10 @@ def room(session: Session, objects: Path, settings: EnclaveSettings) -> Room:
 
 
 class RoomWatch:
-    """The room for those who ask often: looked at twice a minute at most. May be shared by threads."""
+    """The room for those who ask often: looked at twice a minute at most, and less often where that takes long.
+
+    May be shared by threads.
+    """
 
     def __init__(self, database: Database, objects: Path, settings: EnclaveSettings, *, clock: Clock = now) -> None:
         self._database = database
@@ -79,13 +84,17 @@ class RoomWatch:
         self._clock = clock
         self._lock = threading.Lock()
         self._seen: tuple[datetime, Room] | None = None
+        self._rest = _LOOKED_AT_LEAST
 
     def room(self) -> Room:
         with self._lock:
             at = self._clock()
-            if self._seen is None or at - self._seen[0] >= _LOOKED_AT_LEAST:
+            if self._seen is None or at - self._seen[0] >= self._rest:
+                began = time.monotonic()
                 with self._database.reading() as session:
                     self._seen = at, room(session, self._objects, self._settings)
+                took = timedelta(seconds=time.monotonic() - began)
+                self._rest = max(_LOOKED_AT_LEAST, _RESTS * took)
             return self._seen[1]
 
     def refusal(self) -> Alarm | None:

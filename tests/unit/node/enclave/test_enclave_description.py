@@ -126,6 +126,13 @@ def test_values_of_no_valid_form_are_none_and_long_ones_fit_their_columns() -> N
     assert described.manufacturer == "M" * 64 and described.number == 2147483647
 
 
+def test_an_object_that_ends_within_its_header_is_refused() -> None:
+    whole = part10(slice_())
+    end = whole.index(b"AXIAL") + 2
+    with pytest.raises(Undescribed, match="not-indexable"):
+        describe(as_it_is(whole[:end]))
+
+
 @pytest.mark.filterwarnings("ignore")
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
