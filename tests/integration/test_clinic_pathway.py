@@ -250,7 +250,7 @@ def test_a_study_that_the_model_cant_read_keeps_its_order_and_says_why(whole_cli
     clinic.pathway.tick()
     found = clinic.states()
     assert found[0] == ("failed", "no-mr-series")
-    assert found[1] == ("failed", "uneven-spacing")
+    assert found[1] == ("failed", "missing-slices")
     assert found[2] == ("read", "")
     assert "normal order" in IN_WORDS[ReadingState.FAILED]
 

@@ -24,7 +24,7 @@ from wardround.dicom.volume_geometry import (
     order_slices,
 )
 from wardround.dicom.volume_pixels import read_plane, same_pixels
-from wardround.dicom.volume_planes import planes_of
+from wardround.dicom.volume_planes import is_multi_frame, planes_of
 from wardround.dicom.volume_stacks import LEARNING, MAX_VOXELS, STRICT, Stack, VolumePolicy, stacks_of
 
 __all__ = [
@@ -176,6 +176,12 @@ def _read(instances: Sequence[Source], policy: VolumePolicy) -> tuple[list[Datas
         if len(series) != 1:
             raise VolumeRefused(
                 VolumeReason.MIXED_SERIES, f"the instances belong to {len(series)} different values of series"
+            )
+        if policy.copies == "refuse" and len({str(ds.SOPInstanceUID) for ds in datasets}) != len(datasets):
+            raise VolumeRefused(VolumeReason.DUPLICATE_INSTANCE, "the series holds the same instance twice")
+        if policy.multi_frame == "refuse" and any(is_multi_frame(ds) for ds in datasets):
+            raise VolumeRefused(
+                VolumeReason.MULTI_FRAME, "the series holds a multi-frame image; send it as single slices"
             )
         planes = planes_of(datasets)
         return datasets, stacks_of(planes, policy, lambda one, other: same_pixels(datasets, one, other))

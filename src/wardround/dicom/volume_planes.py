@@ -69,6 +69,11 @@ def planes_of(datasets: Sequence[Dataset]) -> list[Plane]:
     return [_plane(ds, index, frame) for index, ds in enumerate(datasets) for frame in range(_frames(ds))]
 
 
+def is_multi_frame(ds: Dataset) -> bool:
+    """Whether the object is of a multi-frame class, be it of one frame."""
+    return str(ds.get("NumberOfFrames") or 1) != "1" or "PerFrameFunctionalGroupsSequence" in ds
+
+
 def _frames(ds: Dataset) -> int:
     told = ds.get("NumberOfFrames")
     count = 1 if told in (None, "") else int(told)

@@ -35,20 +35,23 @@ class VolumePolicy:
         `wardround.dicom.volume.straighten`). fill: up to so many single missing slices are interpolated, in a series
         of at least ten slices for each. mixed: of planes of several orientations or sizes (a localiser, say) all are
         refused, or the largest stack is taken. several: of several volumes at one place (times, echoes, b-values) all
-        are refused, or the first is taken. colour: refused, or read as luminance.
+        are refused, or the first is taken. copies: the same slice twice is refused, or dropped. multi_frame: enhanced
+        objects are refused, or read. colour: refused, or read as luminance.
     """
 
     tilt: Literal["refuse", "keep"] = "refuse"
     fill: int = 0
     mixed: Literal["refuse", "largest"] = "refuse"
     several: Literal["refuse", "first"] = "refuse"
+    copies: Literal["refuse", "drop"] = "refuse"
+    multi_frame: Literal["refuse", "read"] = "refuse"
     colour: Literal["refuse", "luminance"] = "refuse"
 
 
 STRICT = VolumePolicy()
 """Every slice as it is, or nothing: for the clinical path, whose results name the slices that they were drawn on."""
 
-LEARNING = VolumePolicy(tilt="keep", fill=1, mixed="largest")
+LEARNING = VolumePolicy(tilt="keep", fill=1, mixed="largest", copies="drop", multi_frame="read")
 """For cohorts: what can be mended without guessing is; several volumes in one series are refused, not chosen from."""
 
 
@@ -93,7 +96,9 @@ def stacks_of(planes: Sequence[Plane], policy: VolumePolicy, same: Callable[[Pla
         VolumeRefused: the planes can't be put together, or only in a way that `policy` doesn't allow.
     """
     chosen = _one_grid(planes, policy)
-    groups = _split(_without_copies(chosen, same))
+    if policy.copies == "drop":
+        chosen = _without_copies(chosen, same)
+    groups = _split(chosen)
     return [_stack(group, tells, policy) for group, tells in groups]
 
 

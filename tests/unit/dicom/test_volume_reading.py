@@ -123,6 +123,7 @@ BROKEN: dict[VolumeReason, Callable[[list[Dataset]], object]] = {
     VolumeReason.MIXED_ORIENTATION: lambda s: setattr(s[1], "ImageOrientationPatient", [0, 1, 0, 0, 0, 1]),
     VolumeReason.MIXED_SIZE: lambda s: setattr(s[1], "Rows", 12),
     VolumeReason.MIXED_SPACING: lambda s: setattr(s[1], "PixelSpacing", [9, 9]),
+    VolumeReason.DUPLICATE_INSTANCE: lambda s: s.append(s[0]),
     VolumeReason.DUPLICATE_POSITION: lambda s: setattr(s[1], "ImagePositionPatient", s[0].ImagePositionPatient),
     VolumeReason.UNEVEN_SPACING: lambda s: move(s[2], (0, 0, 0.4 * float(s[2].SliceThickness))),
     VolumeReason.MISSING_SLICES: lambda s: s.pop(2),
@@ -138,7 +139,7 @@ BROKEN: dict[VolumeReason, Callable[[list[Dataset]], object]] = {
 }
 
 
-@pytest.mark.parametrize("reason", [reason for reason in VolumeReason if reason != VolumeReason.DUPLICATE_INSTANCE])
+@pytest.mark.parametrize("reason", list(VolumeReason))
 def test_what_is_no_regular_volume_is_refused_by_code_and_names_nobody(
     reason: VolumeReason, series: list[Dataset], patient: DemoPatient
 ) -> None:
