@@ -22,6 +22,8 @@ from wardround.dicom.volume_geometry import DAMAGE
 SAMPLED = 5
 """How many frames of an object are read one by one; all others are seen through the projections."""
 MOST_FRAMES = 600
+MOST_PIXELS, MOST_PIXELS_OF_ALL = 100_000_000, 4_000_000_000
+"""Of a frame, and of all frames together: beyond that, decoding would take the machine's memory or its day."""
 _CUT = (0.5, 99.8)
 
 Pixels = NDArray[np.generic]
@@ -45,7 +47,8 @@ def pictures(part10: bytes, facts: PixelFacts) -> list[Picture]:
         Undecodable: no decoder here understands the pixels, or they are damaged, or there are too many.
     """
     numbers = sampled(facts.frames)
-    if facts.frames > MOST_FRAMES:
+    pixels = facts.rows * facts.columns
+    if facts.frames > MOST_FRAMES or pixels > MOST_PIXELS or pixels * facts.frames > MOST_PIXELS_OF_ALL:
         raise Undecodable
     with _sound(part10) as dataset:
         if len(numbers) == facts.frames:

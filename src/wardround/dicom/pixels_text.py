@@ -1,7 +1,7 @@
 """Words in a picture, read by Tesseract: a program of its own, called without a file on disk.
 
 A frame is prepared in several ways (layers) and four quarter turns, since burned-in text is small, of either polarity,
-and sometimes on its side. All of an object's pages go to one process as one multi-page TIFF.
+and sometimes on its side. Pages go to a process as one multi-page TIFF, as many as fit into memory.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ from wardround.dicom.pixels_layers import Picture, layers
 PROGRAM = "tesseract"
 SECONDS = 90.0
 _BORDER = 16
+_BATCH_PIXELS = 40_000_000
 _TURNS = (0, 1, 2, 3)
 _SPARSE_TEXT = "11"
 
@@ -90,21 +92,24 @@ class TextReader:
             ReaderMissing: Tesseract isn't here.
             ReaderFailed: it failed, or took too long.
         """
-        pages = [page for picture in pictures for page in _pages(picture)]
-        if not pages:
-            return []
-        tiff = io.BytesIO()
-        pages[0].image.save(tiff, "TIFF", save_all=True, append_images=[page.image for page in pages[1:]])
-        return list(_words(self._run(tiff.getvalue()), pages))
+        until = time.monotonic() + self._seconds
+        found: list[Word] = []
+        first = 0
+        for pages in _batches(page for picture in pictures for page in _pages(picture)):
+            tiff = io.BytesIO()
+            pages[0].image.save(tiff, "TIFF", save_all=True, append_images=[page.image for page in pages[1:]])
+            found += _words(self._run(tiff.getvalue(), until - time.monotonic()), pages, first)
+            first += len(pages)
+        return found
 
-    def _run(self, tiff: bytes) -> str:
+    def _run(self, tiff: bytes, seconds: float) -> str:
         arguments = ("stdin", "stdout", "--psm", _SPARSE_TEXT, "-l", "eng", "--dpi", "150", "tsv")
         try:
             done = subprocess.run(
                 (self._program, *arguments),
                 input=tiff,
                 capture_output=True,
-                timeout=self._seconds,
+                timeout=max(seconds, 0.01),
                 check=True,
                 env={"PATH": os.environ.get("PATH", os.defpath), "OMP_THREAD_LIMIT": "1"},
             )
@@ -115,15 +120,39 @@ class TextReader:
         return done.stdout.decode("utf-8", "replace")
 
 
-def _words(table: str, pages: Sequence[_Page]) -> Iterator[Word]:
-    """The words in Tesseract's table: level, page, three places, word number, left, top, width, height, conf, text."""
+def _batches(pages: Iterable[_Page]) -> Iterator[list[_Page]]:
+    """Pages in groups that fit into memory, whatever the size of the object."""
+    batch: list[_Page] = []
+    size = 0
+    for page in pages:
+        batch.append(page)
+        size += page.image.width * page.image.height
+        if size >= _BATCH_PIXELS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _words(table: str, pages: Sequence[_Page], first: int) -> Iterator[Word]:
+    """The words in Tesseract's table: level, page, three places, word number, left, top, width, height, conf, text.
+
+    Raises:
+        ReaderFailed: a page isn't in the table, so that nothing can be said of it.
+    """
+    seen: set[int] = set()
     for line in table.splitlines():
         cells = line.split("\t")
-        if len(cells) != 12 or cells[0] != "5" or not cells[11].strip():
+        if len(cells) != 12 or not cells[1].isdecimal():
+            continue
+        seen.add(int(cells[1]))
+        if cells[0] != "5" or not cells[11].strip():
             continue
         page = pages[int(cells[1]) - 1]
         left, top, width, height = (int(cell) for cell in cells[6:10])
-        yield Word(cells[11].strip(), float(cells[10]), page.box(left, top, width, height), int(cells[1]))
+        yield Word(cells[11].strip(), float(cells[10]), page.box(left, top, width, height), first + int(cells[1]))
+    if seen != set(range(1, len(pages) + 1)):
+        raise ReaderFailed
 
 
 def _pages(picture: Picture) -> Iterator[_Page]:

@@ -87,11 +87,11 @@ def test_without_a_reader_all_that_must_be_read_waits() -> None:
 
 def test_a_reader_that_fails_or_is_slow_clears_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("reader")
-    for name, script in (("fails", "exit 3"), ("hangs", "exec sleep 60")):
+    for name, script in (("fails", "exit 3"), ("hangs", "exec sleep 60"), ("says-nothing", "cat > /dev/null")):
         program = folder / name
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o700)
-        screening = Screener(reader=TextReader(str(program), seconds=0.2)).screen(stored(head()), WHO)
+        screening = Screener(reader=TextReader(str(program), seconds=1)).screen(stored(head()), WHO)
         assert (screening.verdict, screening.reasons) == (Verdict.UNCERTAIN, ("text-reader-failed",))
 
 
@@ -100,6 +100,8 @@ def test_what_cannot_be_decoded_waits_and_what_cannot_be_read_is_refused() -> No
     assert BLIND.screen(short, WHO).reasons == ("pixels-undecodable",)
     film = stored(head(), NumberOfFrames=100_000)
     assert BLIND.screen(film, WHO).reasons == ("pixels-undecodable",)
+    bomb = stored(head(), Rows=60_000, Columns=60_000)
+    assert BLIND.screen(bomb, WHO).reasons == ("pixels-undecodable",)
     assert BLIND.screen(b"no object", WHO) == Screening(Verdict.REFUSED, ("unreadable-header",))
 
 
