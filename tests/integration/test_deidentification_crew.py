@@ -20,7 +20,7 @@ from wardround.demo.identities import Canaries
 from wardround.dicom.confidentiality import Profile
 from wardround.foundation import database as relational
 from wardround.foundation.files import ASIDE
-from wardround.node.deidentify.crew import Processes, Recipe
+from wardround.node.deidentify.crew import CrewBroken, Processes, Recipe
 from wardround.node.deidentify.work import Clean, Job
 from wardround.node.receive.summary import intake_summary
 from wardround.node.receive.tables import ReceivedInstance
@@ -86,6 +86,18 @@ def test_an_object_that_takes_too_long_is_given_up(door: FrontDoor) -> None:
     door.give(with_comment(study.slices[0], HANGS), *study.slices[1:])
     progress = door.tick()
     assert (progress.deidentified, dict(progress.refused)) == (3, {"deidentification-too-slow": 1})
+
+
+def test_a_crew_that_does_not_start_blames_no_object(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    crew = crew_of(door, 1)
+    door.give_study(studies()[0])
+    door.complete()
+    with monkeypatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(door.home))
+        with pytest.raises(CrewBroken):
+            door.deidentification.tick()
+    assert crew.process_ids() == [] and len(door.quarantined()) == 5
+    assert door.deidentification.tick().deidentified == 5
 
 
 def test_a_process_that_was_killed_from_outside_loses_nothing(door: FrontDoor) -> None:

@@ -24,15 +24,23 @@ from typing import Protocol
 from wardround.dicom.confidentiality import Profile
 from wardround.dicom.deidentify import Deidentifier
 from wardround.dicom.pixels_screening import Screener
+from wardround.foundation.errors import WardroundError
 from wardround.node.deidentify.work import Bench, Job, Outcome, Unfit
 
 KILLED = "deidentification-crashed"
 TOO_SLOW = "deidentification-too-slow"
-DEPTH = 16
+DEPTH = 48
 """How many jobs a process may have before it, so that it doesn't idle while results are being stored."""
 SECONDS_PER_OBJECT = 120.0
 MOST_MEMORY = 4 * 1024**3
+SECONDS_TO_START = 120.0
 _TRIES = 2
+
+
+class CrewBroken(WardroundError):
+    """No process of the crew starts: nothing is wrong with any object."""
+
+    code = "crew-broken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +144,12 @@ class Processes:
         while not self._done and any(hand.jobs for hand in self._hands):
             working = [hand for hand in self._hands if hand.jobs]
             now = time.monotonic()
-            until = min([deadline, *(hand.since + self._seconds for hand in working)])
+            until = min([deadline, *(hand.until(self._seconds) for hand in working)])
             ready = wait([hand.line for hand in working], max(0.0, until - now))
             for hand in working:
                 if hand.line in ready:
                     self._listen(hand)
-                elif time.monotonic() >= hand.since + self._seconds:
+                elif time.monotonic() >= hand.until(self._seconds):
                     self._bury(hand, TOO_SLOW)
             self._hand_out()
             if time.monotonic() >= deadline:
@@ -186,14 +194,21 @@ class Processes:
         """Take what a process has said; one that says no more has died of the first of its jobs."""
         try:
             while hand.line.poll():
-                self._done.append(hand.answer())
-                self._tries.pop(self._done[-1].job, None)
+                outcome = hand.answer()
+                if outcome is not None:
+                    self._done.append(outcome)
+                    self._tries.pop(outcome.job, None)
         except (EOFError, OSError, pickle.UnpicklingError):
             self._bury(hand, KILLED)
 
     def _bury(self, hand: _Hand, reason: str) -> None:
         hand.end()
         self._hands.remove(hand)
+        if not hand.ready:
+            self._jobs.extendleft(reversed(hand.jobs))
+            raise CrewBroken(
+                "a process for de-identification doesn't start; see whether this machine has run out of memory"
+            )
         if not hand.jobs:
             return
         culprit, *others = hand.jobs
@@ -225,13 +240,14 @@ class _Hand:
                 stderr=subprocess.DEVNULL,
                 env=os.environ | quiet,
             )
-        self.line: Connection[object, Outcome] = Connection(ours.detach())
+        self.line: Connection[object, Outcome | None] = Connection(ours.detach())
+        self.ready = False
         self.jobs: deque[Job] = deque()
         self.since = time.monotonic()
         self.line.send(recipe)
 
     def give(self, job: Job) -> bool:
-        if not self.jobs:
+        if not self.jobs and self.ready:
             self.since = time.monotonic()
         self.jobs.append(job)
         try:
@@ -240,10 +256,18 @@ class _Hand:
             return False
         return True
 
-    def answer(self) -> Outcome:
+    def until(self, seconds: float) -> float:
+        """The moment after which it has taken too long, over its start or over the first of its jobs."""
+        return self.since + (seconds if self.ready else max(seconds, SECONDS_TO_START))
+
+    def answer(self) -> Outcome | None:
+        """What it says next: first, and once, that it is ready."""
         outcome = self.line.recv()
-        self.jobs.popleft()
         self.since = time.monotonic()
+        if outcome is None:
+            self.ready = True
+        else:
+            self.jobs.popleft()
         return outcome
 
     def end(self) -> None:
@@ -264,8 +288,9 @@ def main(descriptor: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     recipes: Connection[object, Recipe] = Connection(descriptor)
     bench = recipes.recv().bench()
-    line: Connection[Outcome, Job] = Connection(os.dup(descriptor))
+    line: Connection[Outcome | None, Job] = Connection(os.dup(descriptor))
     with suppress(EOFError, OSError):
+        line.send(None)
         while True:
             line.send(bench.do(line.recv()))
 

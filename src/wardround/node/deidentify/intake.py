@@ -22,6 +22,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -155,29 +156,36 @@ class Deidentification:
         self._staging.close()
 
     def _run(self, counts: Counter[str], most: int | None, stopping: Callable[[], bool]) -> None:
+        """Keep the crew busy, and have one group stored at a time beside it."""
         taken = last = 0
         outcomes: list[Outcome] = []
         since = 0.0
-        while not stopping():
-            room = self._crew.room
-            if not self._waiting and room and (most is None or taken < most):
-                fetched = self._next(last, GROUP * 2 if most is None else min(GROUP * 2, most - taken))
-                taken += len(fetched)
-                last = max([last, *(item.id for item in fetched)])
-                self._waiting.extend(fetched)
-            given = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
-            self._items |= {item.id: item for item in given}
-            self._crew.give([_job(item) for item in given])
-            new = self._crew.outcomes(PATIENCE)
-            if new and not outcomes:
-                since = time.monotonic()
-            outcomes += new
-            idle = not self._crew.busy and not self._waiting
-            if outcomes and (idle or len(outcomes) >= GROUP or time.monotonic() - since >= PATIENCE):
-                counts.update(self._store(outcomes))
-                outcomes = []
-            elif idle and not given:
-                return
+        storing: Future[Counter[str]] | None = None
+        with ThreadPoolExecutor(1, "storing") as beside:
+            while not stopping():
+                room = self._crew.room
+                if not self._waiting and room and (most is None or taken < most):
+                    fetched = self._next(last, GROUP * 2 if most is None else min(GROUP * 2, most - taken))
+                    taken += len(fetched)
+                    last = max([last, *(item.id for item in fetched)])
+                    self._waiting.extend(fetched)
+                given = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
+                self._items |= {item.id: item for item in given}
+                self._crew.give([_job(item) for item in given])
+                new = self._crew.outcomes(PATIENCE)
+                if new and not outcomes:
+                    since = time.monotonic()
+                outcomes += new
+                idle = not self._crew.busy and not self._waiting
+                if storing is not None and (idle or storing.done()):
+                    counts.update(storing.result())
+                    storing = None
+                due = idle or len(outcomes) >= GROUP or time.monotonic() - since >= PATIENCE
+                if storing is None and outcomes and due:
+                    storing = beside.submit(self._store, outcomes)
+                    outcomes = []
+                elif idle and storing is None and not given:
+                    return
 
     def _store(self, outcomes: Sequence[Outcome]) -> Counter[str]:
         """Store a group; returns how many came to which end."""
@@ -199,7 +207,6 @@ class Deidentification:
             opted_out = self._register.opted_out(session, keys)
         self._staging.drop(clean.pop(number).aside for number in opted_out)
         self._staging.take((each.digest, each.aside) for each in clean.values())
-        self._staging.drop(each.aside for each in clean.values())
         self._vault.remember([each.one for each in clean.values()], [each.patient for each in clean.values()])
         done: list[int] = []
         with self._database.writing() as session:

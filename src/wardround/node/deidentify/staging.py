@@ -42,7 +42,10 @@ class Staging:
         Raises:
             OSError: the disk failed or is full; which of them have their names isn't known.
         """
-        waiting = dict(files)
+        waiting: dict[str, Path] = {}
+        for digest, aside in files:
+            if waiting.setdefault(digest, aside) != aside:
+                aside.unlink(missing_ok=True)
         if not waiting:
             return
         self._flush.files(waiting.values())
