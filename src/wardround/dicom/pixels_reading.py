@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
+from wardround.dicom.pixels_decoding import decoder_for
 from wardround.dicom.pixels_facts import PixelFacts
 from wardround.dicom.pixels_layers import Grey, Picture
 from wardround.dicom.volume_geometry import DAMAGE
@@ -112,7 +113,8 @@ def _sound(part10: bytes) -> Iterator[Dataset]:
 
 
 def _frame(dataset: Dataset, number: int) -> Pixels:
-    frame: Pixels = pixel_array(dataset, index=number - 1)
+    plugin = decoder_for(str(dataset.file_meta.TransferSyntaxUID))
+    frame: Pixels = pixel_array(dataset, index=number - 1, decoding_plugin=plugin)
     if str(dataset.get("PhotometricInterpretation", "")) == "PALETTE COLOR":
         frame = apply_color_lut(frame, dataset)
     if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[2] < 3):

@@ -19,6 +19,7 @@ from pydicom.uid import UID
 from wardround.dicom.deidentify_elements import PIXEL_DATA, ElementReader, ElementWriter, Encoding
 from wardround.dicom.errors import Reason, Refused
 from wardround.dicom.header_meta import file_meta
+from wardround.dicom.pixels_decoding import decoder_for
 from wardround.dicom.pixels_elements import Elements, code_item
 from wardround.dicom.pixels_facts import BIG_ENDIAN, EXPLICIT, IMPLICIT, NATIVE, data_set_bytes
 from wardround.dicom.pixels_layout import Layout
@@ -101,7 +102,9 @@ def _decompress(part10: bytes, elements: Elements, transfer_syntax: str) -> None
             # pydicom's warnings may quote values, and nothing of an object may be logged.
             warnings.simplefilter("ignore")
             dataset = pydicom.dcmread(BytesIO(part10))
-            for array, meta in get_decoder(UID(transfer_syntax)).iter_array(dataset, raw=True):
+            plugin = decoder_for(transfer_syntax)
+            decoder = get_decoder(UID(transfer_syntax))
+            for array, meta in decoder.iter_array(dataset, raw=True, decoding_plugin=plugin):
                 frames.append(_little(array).tobytes())
                 shape, itemsize = array.shape, array.dtype.itemsize
                 photometric, samples = str(meta["photometric_interpretation"]), int(meta["samples_per_pixel"])
