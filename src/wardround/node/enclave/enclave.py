@@ -132,6 +132,9 @@ class Enclave:
                 raise CaseUnusable("the series is no longer in the enclave", code="case-gone")
             if session.scalar(there.where(EnclaveSeries.pseudonym.not_in(excluded()))) is None:
                 raise CaseUnusable("the patient has opted out since", code="opted-out")
+            label = select(EnclaveLabel.uid).where(EnclaveLabel.uid == ref.label)
+            if ref.label is not None and session.scalar(label) is None:
+                raise CaseUnusable("the label is no longer in the enclave", code="case-gone")
 
     def totals(self) -> Totals:
         """What the enclave holds now."""

@@ -278,18 +278,19 @@ def _with_other_studies(session: Session, patients: Collection[str], studies: Se
 
 def _list_files(session: Session, purge: int, studies: Sequence[str]) -> None:
     of_studies = select(EnclaveSeries.uid).where(EnclaveSeries.study_uid.in_(studies))
-    digests = set(
-        session.scalars(select(EnclaveInstance.digest).where(EnclaveInstance.series_uid.in_(of_studies)).distinct())
-    )
+    instances = select(EnclaveInstance.uid).where(EnclaveInstance.series_uid.in_(of_studies))
+    digests = select(EnclaveInstance.digest).where(EnclaveInstance.series_uid.in_(of_studies)).distinct()
+    # A volume holds its label too, which may be of another study than the series that it was drawn on.
+    labelled = select(EnclaveLabel.labelled_series_uid).where(EnclaveLabel.uid.in_(instances))
+    names = {("object", digest) for digest in session.scalars(digests)}
+    names |= {("volumes", volumes_folder(uid)) for uid in (*session.scalars(of_studies), *session.scalars(labelled))}
     # Two studies of one purge may share an object, and come in different chunks.
-    for chunk in _chunks(sorted(digests)):
-        digests -= set(
-            session.scalars(
-                select(EnclaveRemoval.name).where(EnclaveRemoval.purge_id == purge, EnclaveRemoval.name.in_(chunk))
-            )
+    for chunk in _chunks(sorted(name for _, name in names)):
+        known = select(EnclaveRemoval.kind, EnclaveRemoval.name).where(
+            EnclaveRemoval.purge_id == purge, EnclaveRemoval.name.in_(chunk)
         )
-    rows = [{"purge_id": purge, "kind": "object", "name": digest} for digest in sorted(digests)]
-    rows += [{"purge_id": purge, "kind": "volumes", "name": volumes_folder(uid)} for uid in session.scalars(of_studies)]
+        names -= {(kind, name) for kind, name in session.execute(known)}
+    rows = [{"purge_id": purge, "kind": kind, "name": name} for kind, name in sorted(names)]
     if rows:
         session.execute(insert(EnclaveRemoval), rows)
 

@@ -7,15 +7,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from tests.front_door import EVERYONE, FrontDoor, studies
 
 from wardround.contracts.cohort_query import CohortQuestion
 from wardround.foundation.errors import NotFound
 from wardround.ledger.commitment import commitment, draw_salts
 from wardround.node.audit import Audit
+from wardround.node.enclave.case import CaseUnusable
 from wardround.node.enclave.purge import Finished, Scope, finish_purges, order_purge, preview, purge_patient
-from wardround.node.enclave.tables import EnclaveInstance, EnclavePurge, EnclaveRemoval, EnclaveSeries
+from wardround.node.enclave.tables import EnclaveInstance, EnclavePurge, EnclaveRemoval, EnclaveSeries, EnclaveStudy
 from wardround.node.projects.queries import manifest
 from wardround.node.projects.tables import ManifestRow, ProjectRow
 
@@ -74,6 +75,24 @@ def test_a_patient_is_gone_with_all_that_was_made_of_them(door: FrontDoor) -> No
         assert (row.actor, row.subject) == ("person:ig", str(scope)) and "erasure" in row.detail
         [purge] = session.scalars(select(EnclavePurge))
         assert purge.finished_at is not None and purge.counts["objects"] == 5
+
+
+def test_a_volume_goes_with_its_label(door: FrontDoor) -> None:
+    """The label may be of another study than the series that it was drawn on."""
+    [first, _] = door.enclave.find(CohortQuestion(has_label=True))
+    assert door.enclave.case(first).label is not None
+    with door.database.writing() as session:
+        session.add(EnclaveStudy(uid="1.2.77", pseudonym=first.pseudonym, statements=[], date=None, description=None))
+        session.flush()
+        of_label = select(EnclaveInstance.series_uid).where(EnclaveInstance.uid == first.label)
+        session.execute(update(EnclaveSeries).where(EnclaveSeries.uid.in_(of_label)).values(study_uid="1.2.77"))
+        order_purge(session, Scope("study", "1.2.77"), actor="person:ig", reason="r", at=door.clock())
+    with pytest.raises(CaseUnusable) as refused:
+        door.enclave.case(first)
+    assert refused.value.code == "case-gone", "before the files are"
+    assert list((door.home / "enclave" / "volumes").rglob("*.npz"))
+    assert settle(door).removed == 1
+    assert not list((door.home / "enclave" / "volumes").rglob("*.npz")), "no volume is left that holds it"
 
 
 def test_nothing_is_purged_without_its_audit(door: FrontDoor) -> None:
