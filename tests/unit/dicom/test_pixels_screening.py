@@ -20,9 +20,10 @@ from tests.unit.dicom.pixels_lab import (
     stored,
 )
 
+from wardround.dicom.confidentiality_classes import Pixels, class_decision
 from wardround.dicom.pixels_boxes import Box
 from wardround.dicom.pixels_facts import PixelFacts, read_facts
-from wardround.dicom.pixels_rules import DeviceRule, device_rules, shipped_rules
+from wardround.dicom.pixels_rules import NO_PICTURE, TRUSTED, DeviceRule, device_rules, shipped_rules
 from wardround.dicom.pixels_screening import Screener, Screening, Verdict, screen
 from wardround.dicom.pixels_text import TextReader
 
@@ -72,6 +73,11 @@ def test_what_a_scanner_measured_is_clear_by_its_header(facts: PixelFacts) -> No
 def test_what_may_hold_print_is_read(facts: PixelFacts) -> None:
     rule = DeviceRule("prints", (Box(0, 0, 10, 10),), manufacturer="Printer Works")
     assert Screener(devices=[rule], reader=TextReader(program="none")).by_header(facts) is None
+
+
+def test_no_class_is_cleared_by_its_kind_that_the_profiles_want_looked_at() -> None:
+    for sop_class in (*TRUSTED, *NO_PICTURE):
+        assert class_decision(sop_class).pixels is Pixels.TRUSTED
 
 
 def test_a_face_that_is_removed_later_needs_no_person() -> None:
