@@ -115,8 +115,9 @@ class Screener:
             frames = ()
         known = annotation_areas(facts, self._devices)
         left = [word for word in text if not _covered(word.box, known)]
-        # Where a device prints is known, so that its own word "YES" holds nothing new.
-        if known and self._redact and not left and not reasons - {ScreeningReason.BURNED_IN}:
+        # Print that was read where the device is known to print explains its own word "YES"; nothing else does.
+        unexplained = reasons - {ScreeningReason.BURNED_IN} if text else reasons
+        if known and self._redact and not left and not unexplained:
             return Screening(Verdict.REDACT, (), frames, known)
         if named:
             reasons.add(ScreeningReason.IDENTIFIER_IN_PIXELS)

@@ -204,6 +204,8 @@ def test_print_where_a_known_device_prints_is_blackened_and_print_elsewhere_is_n
     assert device.screen(known, WHO) == Screening(Verdict.REDACT, (), (1,), (area,))
     both = stored(burned(header, Print("OLIVIA", 18, "bottom left")), Manufacturer="Printer Works")
     assert device.screen(both, WHO).verdict is Verdict.UNCERTAIN
+    silent = stored(fan(), Manufacturer="Printer Works", BurnedInAnnotation="YES")
+    assert device.screen(silent, WHO).reasons == ("burned-in-annotation",)
     asked = Screener(devices=[DeviceRule("prints", (area,), manufacturer="Printer Works")], redact=False)
     assert asked.screen(known, WHO).verdict is Verdict.UNCERTAIN
 
