@@ -6,13 +6,15 @@ clearing the bits beside the stored ones, is pydicom's with the codecs that it f
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels import pixel_array
+from pydicom.pixels.utils import pixel_array
 
+from wardround.dicom.pixels_decoding import decoder_for
 from wardround.dicom.volume_geometry import DAMAGE, VolumeReason, VolumeRefused
 from wardround.dicom.volume_planes import Plane
 from wardround.dicom.volume_stacks import VolumePolicy
@@ -69,8 +71,11 @@ def same_pixels(datasets: Sequence[Dataset], one: Plane, other: Plane) -> bool:
 
 def _decoded(ds: Dataset, frame: int) -> NDArray[np.generic]:
     try:
-        several = int(ds.get("NumberOfFrames") or 1) > 1
-        pixels: NDArray[np.generic] = pixel_array(ds, index=frame) if several else ds.pixel_array
+        plugin = decoder_for(str(ds.file_meta.TransferSyntaxUID))
+        with warnings.catch_warnings():
+            # pydicom's warnings may quote values, and nothing of an object may be logged.
+            warnings.simplefilter("ignore")
+            pixels: NDArray[np.generic] = pixel_array(ds, index=frame, decoding_plugin=plugin)
     except DAMAGE as damage:
         raise VolumeRefused(
             VolumeReason.UNREADABLE,
