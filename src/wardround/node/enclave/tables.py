@@ -88,7 +88,7 @@ class EnclaveInstance(NodeTable):
     position: Mapped[float | None] = mapped_column(Float)
     indexed_at: Mapped[datetime] = mapped_column(UtcTime)
     number: Mapped[int | None]
-    frames: Mapped[int]
+    frames: Mapped[int] = mapped_column(server_default="1")
     rows: Mapped[int | None]
     columns: Mapped[int | None]
     bits: Mapped[int | None]

@@ -38,9 +38,6 @@ def upgrade() -> None:
         table.add_column(sa.Column("columns", sa.Integer(), nullable=True))
         table.add_column(sa.Column("bits", sa.Integer(), nullable=True))
         table.add_column(sa.Column("transfer_syntax", sa.String(64), nullable=True))
-    # What is there gets one frame; from here on the program says how many.
-    with op.batch_alter_table("enclave_instances") as table:
-        table.alter_column("frames", server_default=None)
     with op.batch_alter_table("manifest_studies") as table:
         table.add_column(sa.Column("commitment", sa.LargeBinary(32), nullable=True))
         table.add_column(sa.Column("removed_at", _TIME, nullable=True))
