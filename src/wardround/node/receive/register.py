@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from wardround.foundation.database import Database
 from wardround.foundation.files import flush_directory
+from wardround.node.optout.register import REASON as OPTED_OUT
 from wardround.node.receive.arrival import Entry, Keys
 from wardround.node.receive.bay import one_at_a_time
 from wardround.node.receive.route import Route, Rule, StudyPath
@@ -94,6 +95,18 @@ class Register:
         self._roots = roots
         self._incoming = incoming
         self._durable = durable
+
+    def contents(self, study_key: str) -> list[tuple[str, str]]:
+        """The instance keys and digests that the index has of a study.
+
+        Raises:
+            DBAPIError, sqlalchemy.exc.TimeoutError: the index doesn't answer.
+        """
+        columns = (ReceivedInstance.instance_key, ReceivedInstance.digest)
+        studies = select(ReceivedStudy.id).where(ReceivedStudy.study_key == study_key)
+        with self._database.engine.connect() as connection:
+            rows = connection.execute(select(*columns).where(ReceivedInstance.study_id.in_(studies)))
+            return [(instance, digest) for instance, digest in rows]
 
     def holds_other_content(self, keys: Keys, paths: Sequence[StudyPath]) -> bool:
         """Whether the index has another content of this instance in use, or this very one refused for that.
@@ -188,7 +201,10 @@ class Register:
                         return None
                 elif row.reason == CONFLICT:
                     return None
-                elif path != NO_PATH and (row.state is State.PURGED or self._lost(StudyPath(path), row)):
+                elif path != NO_PATH and (row.reason == OPTED_OUT or row.state is State.PURGED):
+                    # Nothing of it was kept; whether it is taken now is asked again.
+                    missing[path] = row
+                elif path != NO_PATH and self._lost(StudyPath(path), row):
                     missing[path] = row
                 else:
                     missing.pop(path, None)

@@ -74,6 +74,19 @@ def test_who_opted_out_is_refused_at_the_door_and_no_image_is_kept(door: FrontDo
     assert len(door.vault.pseudonyms()) == 1
 
 
+def test_who_opts_in_again_is_taken_when_the_pacs_sends_again(door: FrontDoor) -> None:
+    opt_out(door, entry("local", patient_id(0)))
+    door.give_study(studies()[0])
+    assert dict(door.tick().refused) == {"opted-out": 5}
+    door.give_study(studies()[0])
+    assert dict(door.tick().refused) == {"opted-out": 5}, "it is asked each time"
+    assert intake_summary(door.database).refused == {"opted-out": 5}, "and counted once"
+    opt_in(door, entry("local", patient_id(0)))
+    door.give_study(studies()[0])
+    assert door.tick().deidentified == 5
+    assert door.enclave.count(EVERYONE) == 1
+
+
 def test_the_clinical_path_is_never_touched(door: FrontDoor) -> None:
     opt_out(door, entry("local", patient_id(0)))
     study = studies()[0]
