@@ -183,6 +183,9 @@ def test_an_entry_is_proven_from_hub_and_node_alike(
         assert f"Proven: entry {federation.manifest} " in shown
         assert "is a manifest by north" in shown
         assert "north, south cosigned (2 have to)" in shown
+        file.write_text(file.read_text().rsplit("— ", 1)[0])
+        told = wardround("ledger", "proof-check", file, "--keys", keys, code=1)
+        assert "NOT proven: 1 of 2 witnesses" in told
     assert "has no entry 999" in wardround("ledger", "prove", 999, "--home", federation.hub, code=1)
     assert "only a hospital's node" in wardround("ledger", "prove", "--study", "1.2", "--home", federation.hub, code=1)
 

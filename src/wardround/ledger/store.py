@@ -199,16 +199,13 @@ def truncate(tx: Transaction, leaves: int) -> None:
 
 
 def find(tx: Transaction, rows: Iterable[Row]) -> dict[bytes, int]:
-    """Where these leaves are, by leaf hash, for those that are there."""
-    wanted: dict[int, set[bytes]] = {}
-    for row in rows:
-        wanted.setdefault(row.lookup, set()).add(row.leaf)
+    """Where leaves are, by leaf hash: each of these that is there, and others that share a key with one of them."""
+    keys = list({row.lookup for row in rows})
+    query = 'SELECT leaf_hash, "index" FROM ledger_entries WHERE lookup'
     found: dict[bytes, int] = {}
-    query = 'SELECT lookup, leaf_hash, "index" FROM ledger_entries WHERE lookup'
-    for chunk in _chunks(list(wanted)):
-        for key, value, index in _where(connection_of(tx), query, chunk):
-            if bytes(value) in wanted[key]:
-                found[bytes(value)] = int(index)
+    for chunk in _chunks(keys):
+        for value, index in _where(connection_of(tx), query, chunk):
+            found[bytes(value)] = int(index)
     return found
 
 

@@ -14,6 +14,7 @@ from tests.unit.ledger.federation import NOON, ORIGIN, PROJECT, Federation, Site
 from wardround.contracts.cohort_query import Count
 from wardround.contracts.ledger_entry import HUB, Aggregate, Approval, Founding, Manifest, Update, Withdrawal
 from wardround.foundation.errors import NotFound
+from wardround.ledger import store
 from wardround.ledger.checkpoint import open_checkpoint
 from wardround.ledger.cosignature import cosign
 from wardround.ledger.envelope import sign_entry
@@ -41,6 +42,14 @@ def test_an_entry_keeps_its_index_however_often_it_comes(found: Found) -> None:
     assert federation.append(second, first, second) == [2, 1, 2]
     assert federation.size() == 3
     assert federation.entries(1, 3) == [first, second]
+
+
+def test_entries_that_share_a_lookup_key_are_told_apart(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "lookup_key", lambda _at, _leaf: 7)
+    federation = found("north")
+    one, two = federation.sites[0].approval("one"), federation.sites[0].approval("two")
+    assert federation.append(one) == [1]
+    assert federation.append(two, one) == [2, 1]
 
 
 def test_a_stranger_writes_nothing(found: Found) -> None:
