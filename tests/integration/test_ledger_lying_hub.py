@@ -219,3 +219,25 @@ def test_a_witness_put_back_from_an_old_backup_says_so_and_signs_nothing_before_
     assert "caught up" in caplog.text
     assert reasons(hub) == {"north": None, "south": None}
     assert north.mirror.settled() == hub.size(hub.shown["north"])
+
+
+def test_a_node_asks_by_itself_and_a_stopped_one_asks_no_more(hub: LyingHub) -> None:
+    """A hub that asks no more, or one whose question was lost with a restart, keeps nothing from a node."""
+    north = hub.nodes["north"]
+    hub.nodes["south"].put("unannounced")
+    with hub.shown["north"].writing() as tx:
+        hub.log.checkpoint(tx, hub.time)
+    north.witness.tick()
+    assert north.mirror.state().verified == 4
+    asked = []
+    north.lie = lambda message, reply: asked.append(message) or reply
+    north.mirror.distrust("person:it", "a test", hub.time)
+    north.witness.tick()
+    assert asked == []
+    actions.trust(north.database, north.mirror, "a test", actor="person:it")
+    north.lie = with_entries(lambda entries: entries[::-1])
+    hub.nodes["south"].put("one")
+    hub.nodes["south"].put("two")
+    hub.publish()
+    north.witness.tick()
+    assert north.why_not() == "entries-differ"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -81,7 +80,8 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
     weights = ObjectStore(home.path / "weights")
     comparison = Comparison(assignments, learner, desk.entries, desk.gateway, home.database, weights, clock)
     handlers = TaskHandlers()
-    _answer_questions(handlers, desk)
+    witness = Witness(desk.mirror, desk.hub, desk.gateway, clock)
+    _answer_questions(handlers, desk, witness)
     _train(handlers, legs, comparison, learner)
     intake = Intake(home, clock)
     telling = Telling(home.database, desk.entries, desk.gateway, clock)
@@ -97,20 +97,18 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             intake,
             Loop("clinic", [_pathway(desk, reader).tick, _retention(desk).tick], pause=0.4),
             Loop("telling", [telling.tick, lambda: desk.entries.submit_waiting(home.database)], pause=0.4),
+            Loop("ledger", [witness.tick], pause=60),
             Loop("enclave", [desk.upkeep.tick], pause=30),
             legs,
         ],
     )
 
 
-def _answer_questions(handlers: TaskHandlers, desk: Desk) -> None:
+def _answer_questions(handlers: TaskHandlers, desk: Desk, witness: Witness) -> None:
     questions = Questions(desk.home.database, desk.enclave, desk.gateway, desk.clock)
-    witness = Witness(desk.mirror, desk.hub, desk.gateway, desk.clock)
-    one_at_a_time = threading.Lock()
 
     def catch_up(_task: WitnessCheckpoint) -> None:
-        with one_at_a_time:
-            witness.catch_up()
+        witness.catch_up()
 
     handlers.register(CountCohort)(questions.count)
     handlers.register(ConsiderProject)(questions.consider)

@@ -15,7 +15,6 @@ from wardround.hub.tasks.actions import enqueue
 from wardround.hub.tasks.tables import QueuedTask
 from wardround.ledger import tables
 from wardround.ledger.log import Log
-from wardround.ledger.quorum import is_quorum
 
 ASKED_AGAIN_AFTER = timedelta(seconds=2)
 """How long a site that lacks something isn't reminded, once it has nothing of the kind in its queue."""
@@ -58,14 +57,17 @@ class Publisher:
     def _lacking(self, session: Session, size: int) -> list[str]:
         wanted = members(session)
         cosigned = self._log.cosigned(session, size)
+        settled = self._log.settled(session) >= size
         busy = set(
             session.scalars(
                 select(QueuedTask.site).where(QueuedTask.kind == "witness-checkpoint", QueuedTask.state == "queued")
             )
         )
-        return [site for site in wanted if site not in busy and self._is_due(site, size, cosigned, len(wanted))]
+        return [
+            site for site in wanted if site not in busy and self._is_due(site, size, cosigned, len(wanted), settled)
+        ]
 
-    def _is_due(self, site: str, size: int, cosigned: frozenset[str], wanted: int) -> bool:
+    def _is_due(self, site: str, size: int, cosigned: frozenset[str], wanted: int, settled: bool) -> bool:
         (asked_size, known), at = self._asked.get(site, ((0, 0), self._clock() - ASKED_AGAIN_AFTER))
         if asked_size != size:
             return True
@@ -73,4 +75,4 @@ class Publisher:
         if site not in cosigned:
             return rested
         everyone = len(cosigned) >= wanted
-        return known < len(cosigned) and is_quorum(len(cosigned), wanted) and (everyone or rested)
+        return known < len(cosigned) and settled and (everyone or rested)
