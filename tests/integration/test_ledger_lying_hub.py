@@ -82,6 +82,9 @@ def test_an_entry_that_the_hub_took_and_left_out_stops_the_node_whose_it_was(hub
     hub.nodes["south"].put("other")
     hub.publish()
     assert reasons(hub) == {"north": "entry-dropped", "south": None}
+    actions.trust(north.database, north.mirror, "the hub lost its disk", actor="person:it")
+    hub.publish()
+    assert reasons(hub) == {"north": None, "south": None}
 
 
 def test_an_entry_that_never_shows_is_missed_after_a_while(hub: LyingHub) -> None:
