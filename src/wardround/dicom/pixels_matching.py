@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -23,6 +24,7 @@ _SHORTEST = 3
 _LONGEST_LINE = 5
 _LIKELY = 30.0
 _CERTAIN = 85.0
+_CROWD = 40
 
 HARMLESS = frozenset(
     re.findall(
@@ -66,11 +68,19 @@ class Identifiers:
             for start in range(len(line)):
                 for count in range(1, min(_LONGEST_LINE, len(line) - start) + 1):
                     window = line[start : start + count]
+                    if count > 1 and not _follows(window[-2][0], window[-1][0]):
+                        break
                     if self._name(window):
                         named.update({id(word): word for word, _ in window})
                         break
         harmless = [word for word in words if word.sure >= _CERTAIN and _is_harmless(_plain(word))]
-        text = [word for word in words if id(word) in named or (is_text(word) and not _upside_down(word, harmless))]
+        crowd = Counter(word.page for word in words)
+        text = [
+            word
+            for word in words
+            if id(word) in named
+            or (is_text(word, scribble=crowd[word.page] > _CROWD) and not _upside_down(word, harmless))
+        ]
         return Found(tuple(named.values()), tuple(text))
 
     def _name(self, window: Sequence[tuple[Word, str]]) -> bool:
@@ -94,8 +104,11 @@ def fold(text: str) -> str:
     return _NOT_WORD.sub("", plain).translate(_ALIKE)
 
 
-def is_text(word: Word) -> bool:
-    """Whether a word is text with enough certainty, and says more than a scanner's usual annotation."""
+def is_text(word: Word, *, scribble: bool = False) -> bool:
+    """Whether a word is text with enough certainty, and says more than a scanner's usual annotation.
+
+    `scribble`: the page is so full of words that it is texture, or a document; a document has long words too.
+    """
     plain = _plain(word)
     if _is_harmless(plain):
         return False
@@ -106,7 +119,9 @@ def is_text(word: Word) -> bool:
         return False
     if len(set(letters)) < (2 if len(letters) < 5 else 3):
         return False
-    return word.sure >= {3: 88, 4: 80}.get(len(letters), 65)
+    if scribble and len(letters) < 5:
+        return False
+    return word.sure >= {3: 88, 4: 80}.get(len(letters), 80 if scribble else 65)
 
 
 def _plain(word: Word) -> str:
@@ -121,6 +136,15 @@ def _upside_down(word: Word, harmless: Sequence[Word]) -> bool:
     """Whether a word is a harmless annotation that was read in another turn, where `10 cm` may become `WOOL`."""
     covered = sum(_shared(word.box, other.box) for other in harmless if other.box.frame == word.box.frame)
     return covered >= 0.6 * word.box.height * word.box.width
+
+
+def _follows(one: Word, other: Word) -> bool:
+    """Whether a word stands beside the one before it, on a line of either direction."""
+    a, b = one.box, other.box
+    room = 2 * max(min(a.height, a.width), min(b.height, b.width))
+    high = max(a.row, b.row) - min(a.row + a.height, b.row + b.height)
+    wide = max(a.column, b.column) - min(a.column + a.width, b.column + b.width)
+    return (high < 0 and wide <= room) or (wide < 0 and high <= room)
 
 
 def _shared(one: Box, other: Box) -> int:

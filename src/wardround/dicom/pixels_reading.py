@@ -61,7 +61,7 @@ def pictures(part10: bytes, facts: PixelFacts) -> list[Picture]:
             highest, lowest = np.maximum(highest, frame), np.minimum(lowest, frame)
             if number in numbers:
                 # What is printed on its side stands still, and is seen in the projections.
-                found.append(picture(frame, number, turned=number == 1))
+                found.append(picture(frame, number, turned=False))
         return [*found, picture(highest, None), picture(lowest, None)]
 
 

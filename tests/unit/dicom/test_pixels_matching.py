@@ -38,6 +38,19 @@ def test_other_words_are_not_taken_for_the_patients(texts: tuple[str, ...]) -> N
     assert not read(*texts).named
 
 
+def test_pieces_that_stand_far_apart_are_not_put_together() -> None:
+    beside = [Word(text, 90, Box(10, 10 + 40 * place, 12, 30), 1) for place, text in enumerate(("943", "476", "5919"))]
+    apart = [Word(text, 90, Box(10 + 90 * place, 10, 12, 30), 1) for place, text in enumerate(("943", "476", "5919"))]
+    assert len(Identifiers(WHO).sift(beside).named) == 3
+    assert not Identifiers(WHO).sift(apart).named
+
+
+def test_texture_is_not_taken_for_text_but_a_full_page_is() -> None:
+    grain = [Word(text, 90, PLACE, 1) for text in ("are", "ate", "Wes?") * 20]
+    assert not Identifiers(WHO).sift(grain).text
+    assert Identifiers(WHO).sift([*grain, Word("Impression", 90, PLACE, 1)]).text
+
+
 def test_little_certainty_is_not_enough_for_a_short_name() -> None:
     assert not read("MAY", sure=60).named
 
