@@ -106,9 +106,10 @@ class DeidentificationSettings(Settings):
 
     workers: how many; 0 means half of the processor cores, at least one. seconds_per_object: after how long an object
     is given up, and refused. home_issuer: the issuer of the hospital's own patient ids, which objects that name no
-    issuer mean.
+    issuer mean. profile: one of those shipped, or a TOML file, in the home if its path isn't absolute.
     """
 
+    profile: str = Field(default="research", min_length=1)
     workers: int = Field(default=0, ge=0, le=256)
     seconds_per_object: float = Field(default=120, gt=0, le=86_400)
     home_issuer: str = Field(default="", max_length=64)

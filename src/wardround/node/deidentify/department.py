@@ -9,11 +9,13 @@ from functools import cached_property
 
 from sqlalchemy import select
 
-from wardround.dicom.confidentiality import Profile
+from wardround.dicom.confidentiality_profile import Option, Profile
+from wardround.dicom.errors import ProfileInvalid
 from wardround.dicom.pixels_screening import Screener
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.files import ASIDE, ObjectStore
+from wardround.foundation.settings import SettingsRefused
 from wardround.node.deidentify.crew import Processes, Recipe
 from wardround.node.deidentify.erasure import Erasures, Places
 from wardround.node.deidentify.intake import Deidentification
@@ -45,6 +47,26 @@ class Department:
         return site_secret(self._home.identity / "pseudonyms.key", self._home.database)
 
     @cached_property
+    def profile(self) -> Profile:
+        """How this node de-identifies.
+
+        Raises:
+            SettingsRefused: the profile of `node.toml` can't be used here.
+        """
+        chosen = self._home.settings.deidentification.profile
+        is_file = bool(set("./") & set(chosen))
+        try:
+            profile = Profile.chosen(str(self._home.path / chosen) if is_file else chosen)
+        except ProfileInvalid as error:
+            raise SettingsRefused(f"node.toml: 'deidentification.profile': {error}") from None
+        if Option.CLEAN_VISUAL_FEATURES in profile.options:
+            raise SettingsRefused(
+                "node.toml: 'deidentification.profile': faces are removed from a whole series, which objects that are "
+                "de-identified as they arrive aren't; leave that option out here"
+            )
+        return profile
+
+    @cached_property
     def pseudonyms(self) -> PseudonymKeys:
         return PseudonymKeys(self.secret)
 
@@ -68,7 +90,7 @@ class Department:
         home, settings = self._home, self._home.settings.deidentification
         screener = Screener()
         recipe = Recipe(
-            profile=Profile.research(),
+            profile=self.profile,
             secret=self.secret,
             quarantine=home.quarantine,
             aside=self.objects.root / ASIDE,

@@ -56,7 +56,12 @@ def test_what_is_in_the_enclave_is_gone_from_quarantine(door: FrontDoor) -> None
 def test_it_works_in_batches_and_says_what_is_left(door: FrontDoor) -> None:
     door.give_study(studies()[0])
     door.complete()
-    assert [door.deidentification.tick(2).left for _ in range(3)] == [3, 1, 0]
+    left = []
+    for _ in range(3):
+        assert door.enclave.find(EVERYONE) == (), "no cohort sees a part of a study"
+        left.append(door.deidentification.tick(2).left)
+    assert left == [3, 1, 0]
+    assert len(door.enclave.find(EVERYONE)) == 1
 
 
 def test_each_study_says_how_it_was_deidentified(door: FrontDoor) -> None:

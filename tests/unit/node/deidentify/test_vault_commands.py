@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from wardround.cli.node import app
 from wardround.foundation.errors import NotFound
+from wardround.foundation.settings import SettingsRefused
 from wardround.node.audit import Audit
 from wardround.node.deidentify.crew import Alone
 from wardround.node.deidentify.department import Department
@@ -155,3 +156,24 @@ def test_starting_again_finishes_an_erasure_that_was_cut_off(home: Path) -> None
     again.close()
     opened.close()
     assert len(studies_of(home)) == 1
+
+
+@pytest.mark.parametrize(
+    ("profile", "why"),
+    [("nonesuch", "there is no profile"), ("mine.toml", "mine.toml"), ("faces.toml", "faces are removed")],
+)
+def test_a_profile_that_cannot_be_used_is_told_with_its_place(home: Path, profile: str, why: str) -> None:
+    (home / "faces.toml").write_text('options = ["clean-visual-features"]\n')
+    (home / "node.toml").write_text(f'{SETTINGS}[deidentification]\nprofile = "{profile}"\n')
+    opened = NodeHome(home)
+    with pytest.raises(SettingsRefused, match=f"deidentification.profile.*{why}"):
+        Department(opened).deidentification()
+    opened.close()
+
+
+def test_a_profile_of_the_hospitals_own_is_used(home: Path) -> None:
+    (home / "mine.toml").write_text('options = ["modified-dates"]\n')
+    (home / "node.toml").write_text(f'{SETTINGS}[deidentification]\nprofile = "mine.toml"\n')
+    opened = NodeHome(home)
+    assert Department(opened).profile.name == "mine"
+    opened.close()
