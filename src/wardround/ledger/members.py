@@ -10,7 +10,7 @@ from wardround.contracts.ledger_entry import HUB, Entry, Founding, Member, Signe
 from wardround.foundation.errors import WardroundError
 from wardround.ledger.envelope import is_signed_by
 from wardround.ledger.note import NoteRefused, SignatureType, Verifier
-from wardround.ledger.quorum import is_quorum
+from wardround.ledger.quorum import is_quorum, quorum
 
 _OF_THE_HUB = frozenset({"founding", "member", "aggregate", "model"})
 
@@ -67,6 +67,12 @@ class Members:
         """The cosignature key of one site, if it is a member."""
         keys = self._keys.get(site)
         return None if keys is None else keys.witness
+
+    @property
+    def fewest(self) -> int:
+        """No fewer cosignatures than this can be a quorum; more than there are members, where none can be one."""
+        members = len(self._keys)
+        return quorum(members, self.faults) if self.faults < members else members + 1
 
     def quorum_of(self, cosigned: Collection[str]) -> bool:
         """Whether the sites that cosigned are a quorum of those announced; strangers among them count for nothing."""

@@ -292,14 +292,20 @@ def settled(tx: Transaction, hub: Verifier, upto: int) -> int:
     that is settled here has none before it; its own members count.
     """
     leaves = int(tx.execute(select(tables.head.c.settled)).scalar() or 0)
-    column = tables.cosignatures.c.size
-    later = select(column).where(column > leaves, column <= upto).distinct().order_by(column)
     in_force = members(tx, hub, leaves)
-    for size in tx.execute(later).scalars().all():
-        then = members(tx, hub, size)
-        if settles(cosigned(tx, size), then, in_force):
-            leaves, in_force = int(size), then
-    return leaves
+    column = tables.cosignatures.c.size
+    while True:
+        fewest = in_force.fewest
+        # Where a quorum has been out of reach for long, checkpoints with too few cosignatures are many.
+        later = select(column).where(column > leaves, column <= upto).group_by(column).order_by(column)
+        for size in tx.execute(later.having(func.count() >= fewest)).scalars().all():
+            then = members(tx, hub, size)
+            if settles(cosigned(tx, size), then, in_force):
+                leaves, in_force = int(size), then
+                if in_force.fewest != fewest:
+                    break
+        else:
+            return leaves
 
 
 def settles(cosigned_by: Iterable[str], then: Members, in_force: Members) -> bool:
