@@ -109,7 +109,10 @@ def _put(dataset: Dataset, path: list[str], keyword: str) -> None:
     tag = tag_for_keyword(keyword)
     if tag is None or keyword in dataset or tag >> 16 in (0x0002, 0x0004):
         return
-    vr, count = "OW" if keyword == "PixelData" else DicomDictionary[tag][0].split(" ")[0], DicomDictionary[tag][1].split("-")[0]
+    vr, count = (
+        "OW" if keyword == "PixelData" else DicomDictionary[tag][0].split(" ")[0],
+        DicomDictionary[tag][1].split("-")[0],
+    )
     if vr == "SQ":
         dataset.add_new(tag, "SQ", [Dataset()])
         return

@@ -78,6 +78,7 @@ def test_optional_attributes_change_nothing_about_that(kind: str, tmp_path: Path
         assert not errors_of(after, tmp_path / f"{name}.dcm") - before, name
 
 
+LEFT_OUT = {Reason.IDENTITY_MISSING, Reason.IDENTITY_REMAINS, Reason.MALFORMED, Reason.PIXEL_LENGTH, Reason.NOT_PART10}
 REAL = [
     *("CT_small.dcm", "MR_small.dcm", "rtdose.dcm", "rtplan.dcm", "rtstruct.dcm", "test-SR.dcm", "reportsi.dcm"),
     *("waveform_ecg.dcm", "JPEG2000.dcm", "SC_rgb_rle.dcm", "examples_ybr_color.dcm", "liver_1frame.dcm"),
@@ -97,7 +98,7 @@ def test_an_object_of_a_real_device_is_as_valid_as_before(file: str, profile: st
     try:
         after = Deidentifier(PROFILES[profile], SECRET).deidentify(source, PixelWork(approved=True)).data
     except Refused as refused:
-        assert refused.reason in {Reason.IDENTITY_MISSING, Reason.MALFORMED, Reason.PIXEL_LENGTH, Reason.NOT_PART10}
+        assert refused.reason in LEFT_OUT
         pytest.skip(f"refused: {refused.reason_code}")
     new = errors_of(after, tmp_path / "after.dcm") - errors_of(source, tmp_path / "before.dcm")
     assert not new

@@ -169,15 +169,15 @@ class Deidentifier:
             )
         if decision.fate is Fate.ACCEPT and decision.kind not in self.profile.accept:
             raise Refused(decision.reason, f"the profile doesn't accept {decision.kind}; route it elsewhere")
-        looked_at = work.screened or work.cleaned or work.approved
-        if decision.pixels is not Pixels.TRUSTED and not looked_at and facts.has_pixels():
+        if decision.pixels is not Pixels.TRUSTED and not (work.looked_at or work.pending) and facts.has_pixels():
             raise Refused(
                 Reason.PIXELS_NOT_SCREENED, "pixels of this class must be looked at first; have them screened"
             )
-        if facts.text(_BURNED_IN).upper() == "YES" and not (work.cleaned or work.approved):
+        certain = work.cleaned or work.approved or work.pending
+        if facts.text(_BURNED_IN).upper() == "YES" and not certain:
             raise Refused(Reason.BURNED_IN, "Burned In Annotation is YES; have the modality store the clean image")
         kinds = {kind.strip().upper() for kind in facts.text(_IMAGE_TYPE).split("\\")}
-        if kinds & self._rules.refused_image_types and not (work.cleaned or work.approved):
+        if kinds & self._rules.refused_image_types and not certain:
             raise Refused(Reason.SCREEN_CAPTURE, "Image Type says that this is a capture of a screen or a form")
         if not facts.text(_PATIENT_ID):
             raise Refused(Reason.IDENTITY_MISSING, "Patient ID is empty; have the sender fill it in")
@@ -194,13 +194,12 @@ class Deidentifier:
         codes = (BASIC_CODE, *sorted((option.code, option.meaning) for option in options))
         present = {element.tag: element for element in header}
         added = [
-            Element(0x00120062, b"CS", b"YES"),
+            Element(0x00120062, b"CS", b"NO" if work.pending else b"YES"),
             Element(0x00120063, b"LO", b"\\".join((SOFTWARE.encode(), self._rules.edition.encode()))),
             Element(0x00120064, b"SQ", [_code(value, meaning) for value, meaning in codes]),
             Element(0x00280303, b"CS", dates),
         ]
-        looked_at = work.screened or work.cleaned or work.approved
-        for tag, done in ((_BURNED_IN, looked_at), (_RECOGNISABLE, work.defaced)):
+        for tag, done in ((_BURNED_IN, work.looked_at), (_RECOGNISABLE, work.defaced)):
             if done:
                 present.pop(tag, None)
                 added.append(Element(tag, b"CS", b"NO"))

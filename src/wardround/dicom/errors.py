@@ -62,6 +62,10 @@ class ProfileInvalid(DicomError):
     """A confidentiality profile that isn't known, isn't readable or contradicts itself; one line with the mend."""
 
 
+class FolderRefused(DicomError):
+    """A folder that can't be de-identified, or not into that one; one line with the mend."""
+
+
 class PeerUnreachable(DicomError):
     """No association with a DICOM peer. ``text`` says what to check; it names no host and no AE title."""
 

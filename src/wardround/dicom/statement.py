@@ -36,12 +36,19 @@ class PixelWork:
         cleaned: something was blackened (Clean Pixel Data Option, PS3.15 E.3.1).
         defaced: features of a face were removed (Clean Recognizable Visual Features Option, E.3.2).
         approved: a person looked, and let the object pass whatever its header says of its pixels.
+        pending: a person is still to look. The header is cleaned, and says that the identity is not removed.
     """
 
     screened: bool = False
     cleaned: bool = False
     defaced: bool = False
     approved: bool = False
+    pending: bool = False
+
+    @property
+    def looked_at(self) -> bool:
+        """Whether the pixels were found to tell nobody, by whatever means."""
+        return (self.screened or self.cleaned or self.approved) and not self.pending
 
 
 @dataclass(frozen=True, slots=True)
