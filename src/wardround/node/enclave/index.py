@@ -162,8 +162,15 @@ def _series(one: Deidentified, description: Description) -> dict[str, Any]:
 
 def _stated(statements: list[dict[str, Any]], one: Statement) -> list[dict[str, Any]]:
     """The study's statements with one object more: objects and actions are summed per profile and software."""
-    same = {"profile": one.profile, "options": list(one.options), "edition": one.edition, "software": one.software}
-    updated = [entry for entry in statements if any(entry[key] != value for key, value in same.items())]
+    same = {
+        "profile": one.profile,
+        "profile_name": one.profile_name,
+        "profile_digest": one.profile_digest,
+        "options": list(one.options),
+        "edition": one.edition,
+        "software": one.software,
+    }
+    updated = [entry for entry in statements if any(entry.get(key) != value for key, value in same.items())]
     before = [entry for entry in statements if entry not in updated]
     counts: Counter[str] = Counter(before[0]["counts"] if before else {})
     counts.update(one.counts)

@@ -136,6 +136,7 @@ def test_a_statement_tells_actions_and_no_value(home: Path) -> None:
     told = run(home, "statement", "--all")
     header = pydicom.dcmread(BytesIO(studies()[0].slices[0]))
     assert told.count("5 objects by Wardround") == 2 and "removed" in told
+    assert "(as research, " in told
     assert str(header.PatientName) not in told and str(header.StudyInstanceUID) not in told
     [one, _] = json.loads(run(home, "statement", "--all", "--json"))
     assert one["applied"][0]["counts"]["remapped"] > 0
