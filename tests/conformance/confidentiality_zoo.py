@@ -72,7 +72,7 @@ def filled(sop_class: str, types: frozenset[str] = frozenset({"1", "1C", "2", "2
     iod = _standard("sop_class_iod_map.json")[sop_class]
     for module in _standard("iod_module_map.json")[iod]:
         attributes = _standard("module_attribute_map.json").get(module["key"], [])
-        sequences = {tuple([*each["path"], each["keyword"]]) for each in attributes if each["type"] in types}
+        sequences = {(*each["path"], each["keyword"]) for each in attributes if each["type"] in types}
         for each in attributes:
             path = each["path"]
             whole = all(tuple(path[: n + 1]) in sequences for n in range(len(path)))
