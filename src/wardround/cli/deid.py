@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from wardround.cli import review
+from wardround.cli.statement import statement
 
 if TYPE_CHECKING:
     from wardround.dicom.deidentify_folder import FolderReport
@@ -30,6 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(review.app, name="review")
+app.command()(statement)
 
 
 @app.command()

@@ -8,7 +8,6 @@ import typer
 
 from wardround.cli import decide, optout, vault
 from wardround.cli.pull import pull
-from wardround.cli.statement import statement
 
 app = typer.Typer(
     help="One hospital's program: join, serve, see what left.", no_args_is_help=True, rich_markup_mode=None
@@ -152,5 +151,4 @@ for command in (decide.projects, decide.approve, decide.refuse, decide.intake, d
     app.command()(command)
 app.command()(vault.relink)
 app.command()(vault.erase)
-app.command()(statement)
 app.add_typer(optout.app, name="optout")

@@ -1,4 +1,4 @@
-"""`statement`: how a study was de-identified, without a value of it."""
+"""`wardround deid statement`: how a study was de-identified, without a value of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`wardround node relink`, `erase`, `optout` and `statement`, over a real home."""
+"""`wardround node relink`, `erase` and `optout`, and `wardround deid statement`, over a real home."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy import select
 from tests.front_door import QUIET, Clock, studies
 from typer.testing import CliRunner
 
+from wardround.cli.deid import app as deid
 from wardround.cli.node import app
 from wardround.foundation.errors import NotFound
 from wardround.foundation.settings import SettingsRefused
@@ -71,7 +72,8 @@ def give(home: Path) -> Progress:
 
 
 def run(home: Path, *arguments: str, typed: str | None = None) -> str:
-    told = CliRunner().invoke(app, [*arguments, "--home", str(home)], input=typed, catch_exceptions=False)
+    noun = deid if arguments[0] == "statement" else app
+    told = CliRunner().invoke(noun, [*arguments, "--home", str(home)], input=typed, catch_exceptions=False)
     assert told.exit_code == 0, told.output
     return told.output
 
