@@ -20,7 +20,7 @@ _ALIKE = str.maketrans("OQDILJT|!SBZGEA", "000111711582634")
 _NOT_WORD = re.compile(r"[^A-Z0-9]")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _EDGES = re.compile(r"^[^0-9A-Za-z]+|[^0-9A-Za-z%]+$")
-_SHORTEST = 3
+_SHORTEST, _SHORTEST_PIECE = 3, 5
 _LONGEST_LINE = 5
 _LIKELY = 30.0
 _CERTAIN = 85.0
@@ -178,11 +178,11 @@ def _forgiven(length: int, sure: float) -> int | None:
 
 
 def _tokens(identity: Identity) -> Iterator[str]:
-    names = re.split(r"[\^=\s,.\-\\]+", identity.name)
-    ids = (identity.patient_id, identity.accession_number)
-    for part in (*names, *ids, *(piece for one in ids for piece in re.split(r"[^0-9A-Za-z]+", one))):
-        token = fold(part)
-        if len(token) >= _SHORTEST:
+    for part in (*re.split(r"[\^=\s,.\-\\]+", identity.name), identity.patient_id, identity.accession_number):
+        if len(token := fold(part)) >= _SHORTEST:
+            yield token
+    for part in re.split(r"[^0-9A-Za-z]+", f"{identity.patient_id} {identity.accession_number}"):
+        if len(token := fold(part)) >= _SHORTEST_PIECE:
             yield token
     yield from _dates(identity.birth_date)
 
