@@ -22,7 +22,9 @@ from wardround.foundation.files import ObjectStore
 from wardround.foundation.loop import Loop
 from wardround.node.clinic.pathway import Pathway
 from wardround.node.clinic.retention import Retention
+from wardround.node.deidentify.secret import site_secret
 from wardround.node.desk import Desk
+from wardround.node.dicomweb.server import DicomWeb
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.home import NodeHome
 from wardround.node.intake import Intake
@@ -32,6 +34,7 @@ from wardround.node.projects.questions import Questions
 from wardround.node.projects.telling import Telling
 from wardround.node.receive.clinical import clinical_studies
 from wardround.node.record.witness import Witness
+from wardround.node.retrieve.wiring import puller_at
 from wardround.node.training import learner as functions
 from wardround.node.training.assignment import Assignments
 from wardround.node.training.comparison import Comparison
@@ -84,6 +87,9 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
     _answer_questions(handlers, desk, witness)
     _train(handlers, legs, comparison, learner)
     intake = Intake(home, clock)
+    secret = site_secret(home.identity / "pseudonyms.key", home.database)
+    puller = puller_at(home, secret, intake.reception, clock)
+    web: list[Background] = [DicomWeb(home, intake.reception, clock)] if home.settings.dicomweb.enabled else []
     telling = Telling(home.database, desk.entries, desk.gateway, clock)
     return Node(
         home=home,
@@ -100,6 +106,9 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             Loop("ledger", [witness.tick], pause=60),
             Loop("enclave", [desk.upkeep.tick], pause=30),
             legs,
+            puller,
+            Loop("pulls", [puller.tick], pause=0.4),
+            *web,
         ],
     )
 
