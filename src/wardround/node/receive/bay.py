@@ -29,6 +29,7 @@ from wardround.node.receive.route import Route
 
 SLOTS = 64
 """Slots that are made at a time, with one flush of the folder."""
+KEPT_READY = 256
 PREAMBLE = 128
 TRANSFER_SYNTAX = 0x00020010
 _MAGIC = b"WARDSEAL"
@@ -143,6 +144,16 @@ class Bay:
     def give_back(self, slot: Path) -> None:
         """Take back a slot that was emptied."""
         self._slots.append(slot)
+
+    def replenish(self) -> None:
+        """Make slots until enough are ready; whoever has the time calls it, so that `take` needn't wait.
+
+        Raises:
+            OSError: the disk takes no more files.
+        """
+        with self._guard:
+            while self._folder is not None and len(self._slots) < KEPT_READY:
+                self._make()
 
     def close(self) -> None:
         """Remove the empty slots, and the bay if nothing else is in it."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import struct
-import threading
 import zlib
-from collections.abc import Sequence
 from dataclasses import replace
 from enum import IntEnum
 from hashlib import sha256
@@ -36,6 +34,7 @@ from wardround.node.receive.arrival import (
     read_head,
 )
 from wardround.node.receive.bay import PREAMBLE, Bay, Seal
+from wardround.node.receive.contents import Claims, Contents
 from wardround.node.receive.register import CONFLICT, Register, refusal_of
 from wardround.node.receive.registrar import Registrar
 from wardround.node.receive.route import NO_RULE, Routes, Rule
@@ -86,6 +85,7 @@ class Landing:
         self.routes = routes
         self.wanted = routes.tags
         self.claims = Claims()
+        self.contents = Contents(register.contents)
         self.durable = durable
         self.clock = clock
         self._root = root
@@ -181,7 +181,8 @@ class _Landing:
         entry = self._entry(keys, rule, None, head, file=self._slot)
         ours = landing.claims.take(entry)
         try:
-            other = not ours or landing.register.holds_other_content(keys, rule.route.paths)
+            doubtful = ours and landing.contents.differs(keys)
+            other = not ours or (doubtful and landing.register.holds_other_content(keys, rule.route.paths))
             self._seal(entry, flush=landing.durable and not other)
         except BaseException:
             landing.claims.release([entry])
@@ -255,35 +256,6 @@ class _Landing:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
                 self._descriptor = -1
-
-
-class Claims:
-    """Which content of each instance is on its way into the index, so that two don't both get in at once."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._claims: dict[str, tuple[str, int]] = {}
-
-    def take(self, entry: Entry) -> bool:
-        """Claim an instance; False where another content of it is on its way."""
-        key, digest = entry.keys.instance, entry.keys.digest
-        with self._lock:
-            claimed, count = self._claims.get(key, (digest, 0))
-            if claimed == digest:
-                self._claims[key] = digest, count + 1
-            return claimed == digest
-
-    def release(self, entries: Sequence[Entry]) -> None:
-        with self._lock:
-            for entry in entries:
-                key = entry.keys.instance
-                claimed, count = self._claims.get(key, ("", 0))
-                if claimed != entry.keys.digest or entry.file is None:
-                    continue
-                if count > 1:
-                    self._claims[key] = claimed, count - 1
-                else:
-                    del self._claims[key]
 
 
 def file_head(header: StoreHeader, called: str, calling: str) -> bytes:

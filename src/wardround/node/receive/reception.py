@@ -168,6 +168,11 @@ class Reception:
 
     def _done(self, entries: Sequence[Entry]) -> None:
         self._landing.claims.release(entries)
+        try:
+            self._bay.replenish()
+        except OSError as error:
+            # Whoever needs a slot next hears it, and tells the sender.
+            log.error("no room is made for what comes: %s", type(error).__name__)
         if self._arrived is not None:
             self._arrived()
 
