@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from wardround.cli import decide, optout, vault
+from wardround.cli import decide, dicomweb, optout, vault
 from wardround.cli.pull import pull
 
 app = typer.Typer(
@@ -152,3 +152,4 @@ for command in (decide.projects, decide.approve, decide.refuse, decide.intake, d
 app.command()(vault.relink)
 app.command()(vault.erase)
 app.add_typer(optout.app, name="optout")
+app.add_typer(dicomweb.app, name="dicomweb")

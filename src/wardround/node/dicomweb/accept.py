@@ -34,10 +34,10 @@ class MediaRange:
     quality: float = 1.0
 
     def takes(self, kind: str, part: str = "") -> bool:
-        """Whether it covers a kind, and for multipart the kind of its parts."""
+        """Whether it covers a kind; for multipart also that of its parts, where both sides name one."""
         if not _covers(self.kind, kind):
             return False
-        return kind != MULTIPART or self.kind != MULTIPART or not self.part or _covers(self.part, part)
+        return self.kind != MULTIPART or not self.part or not part or _covers(self.part, part)
 
 
 def parse_accept(text: str) -> list[MediaRange]:

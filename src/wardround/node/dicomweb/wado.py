@@ -123,9 +123,10 @@ class Retrievals:
         else:
             data = _made(lambda: bulk_value(one.file, way))
             kind = OCTETS
-            multipart = any(one.takes(MULTIPART, OCTETS) for one in wanted[:1])
-            if not multipart:
-                choose(wanted, (OCTETS,))
+            taken = next((one for one in wanted if one.takes(MULTIPART, OCTETS) or one.takes(OCTETS)), None)
+            if taken is None:
+                raise not_acceptable(f"this is given as {OCTETS}")
+            multipart = taken.takes(MULTIPART, OCTETS)
         if not multipart:
             return Answer(kind, iter([data]), length=len(data))
         writer = PartWriter(OCTETS)
