@@ -9,15 +9,18 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
-from wardround.dicom.network import StorageReceiver
+from wardround.dicom.network import StoreHeader, TlsRefused
 from wardround.foundation.clock import Clock
+from wardround.foundation.settings import SettingsRefused
 from wardround.node.deidentify.department import Department
+from wardround.node.enclave.room import RoomWatch
 from wardround.node.home import NodeHome
 from wardround.node.receive.completion import complete_studies
 from wardround.node.receive.reception import Reception
 from wardround.node.receive.route import Route, Routes, by_called_title
 from wardround.node.receive.route_file import FILE, read_routes
 from wardround.node.receive.tables import ReceivedStudy
+from wardround.node.wire import storage_receiver
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +30,19 @@ an image, or what a command brought in."""
 
 
 class Intake:
-    """Three threads: the receiver's, one that completes studies, and one that de-identifies as instances arrive."""
+    """Three threads: the receiver's, one that completes studies, and one that de-identifies as instances arrive.
+
+    Raises:
+        SettingsRefused: the TLS files under `[wire]` can't be used, or the rules of routing.
+    """
 
     def __init__(self, home: NodeHome, clock: Clock) -> None:
         settings = home.settings.dicom
         self._home = home
         self._clock = clock
         self._quiet = timedelta(seconds=settings.quiet_seconds)
+        self._room = RoomWatch(home.database, home.enclave / "objects", home.settings.enclave, clock=clock)
+        self._enclave_full: str | None = None
         self._department = Department(home, clock=clock)
         self._deidentification = self._department.deidentification()
         self.reception = Reception(
@@ -47,13 +56,12 @@ class Intake:
             patience=settings.patience_seconds,
             clock=clock,
             arrived=self.arrived,
+            closed=self._closed,
         )
-        self._receiver = StorageReceiver(
-            [settings.ae_title, settings.clinic_ae_title],
-            landing=self.reception,
-            host=settings.host,
-            port=settings.port,
-        )
+        try:
+            self._receiver = storage_receiver(home.settings, self.reception)
+        except TlsRefused as refused:
+            raise SettingsRefused(f"[wire]: {refused.text}") from None
         self._stopping = threading.Event()
         self._completing = _Watch("completion", self._complete, self._until_complete)
         self._deidentifying = _Watch("de-identification", self._deidentify, lambda: LOOKED_AT_EVERY)
@@ -63,6 +71,7 @@ class Intake:
         self.reception.recover()
         self._department.mend()
         self._deidentification.start()
+        self._look_at_room()
         self._receiver.start()
         self._deidentifying.start()
         self._completing.start()
@@ -81,7 +90,22 @@ class Intake:
         self._deidentification.stop()
         self._department.close()
 
+    def _closed(self, header: StoreHeader) -> str | None:
+        """Why an object isn't taken: the enclave is full, and it wasn't sent to the clinic's title.
+
+        What the rules would do with it isn't known before its header is read; by then it has begun to land.
+        """
+        if header.called_ae.strip() == self._home.settings.dicom.clinic_ae_title.strip():
+            return None
+        return self._enclave_full
+
+    def _look_at_room(self) -> None:
+        """Objects come many a second, so each sees what was last found here, and none waits for the database."""
+        alarm = self._room.refusal()
+        self._enclave_full = None if alarm is None else alarm.code
+
     def _complete(self) -> None:
+        self._look_at_room()
         if complete_studies(self._home.database, quiet=self._quiet, now=self._clock()):
             self._deidentification.close_studies()
 

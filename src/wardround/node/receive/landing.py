@@ -10,6 +10,7 @@ import logging
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from enum import IntEnum
 from hashlib import sha256
@@ -25,6 +26,7 @@ from wardround.foundation.clock import Clock
 from wardround.node.receive.arrival import (
     SOP_CLASS,
     SOP_INSTANCE,
+    STUDY,
     Arrival,
     Entry,
     Head,
@@ -63,6 +65,8 @@ class Landing:
     Args:
         root: the folder whose disk has to keep `reserve_bytes` free.
         durable: flush each object to the disk before it is acknowledged.
+        closed: why an object isn't taken now, by a reason that is counted; None if it is. Asked for each, so quick.
+        noted: told the key of each object's study and its Study Instance UID. Quick too.
     """
 
     def __init__(
@@ -77,6 +81,8 @@ class Landing:
         durable: bool,
         reserve_bytes: int,
         clock: Clock,
+        closed: Callable[[StoreHeader], str | None] | None = None,
+        noted: Callable[[str, str], None] | None = None,
     ) -> None:
         self.bay = bay
         self.registrar = registrar
@@ -88,13 +94,19 @@ class Landing:
         self.contents = Contents(register.contents)
         self.durable = durable
         self.clock = clock
+        self.noted = noted
+        self._closed = closed
         self._root = root
         self._reserve = reserve_bytes
 
     def open(self, header: StoreHeader) -> Incoming | RefusedStorage:
-        """Begin an object. It is refused with 0xA700 where the disk or the index can't take more."""
+        """Begin an object. It is refused with 0xA700 where the disk or the index can't take more, or the door is closed
+        to it."""
         if self.registrar.behind:
             return self._turn_away("index-behind")
+        reason = None if self._closed is None else self._closed(header)
+        if reason is not None:
+            return self._turn_away(reason)
         disk = os.statvfs(self._root)
         if disk.f_bavail * disk.f_frsize < self._reserve:
             return self._turn_away("disk-reserve")
@@ -178,6 +190,8 @@ class _Landing:
             self._drop()
             self._refuse(keys, rule, refusal_of(rule), head)
             return Answer.STORED if rule.answer_stored else Answer.NOT_AUTHORISED
+        if landing.noted is not None:
+            landing.noted(keys.study, head.uids[STUDY])
         entry = self._entry(keys, rule, None, head, file=self._slot)
         ours = landing.claims.take(entry)
         try:

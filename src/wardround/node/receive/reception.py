@@ -56,6 +56,7 @@ class Reception:
         reserve_bytes: free space below which nothing more is taken in.
         patience: seconds that the index may stay behind before nothing more is taken in.
         arrived: called, from a thread of its own, each time that the index has learnt of more.
+        closed, noted: see `Landing`.
     """
 
     def __init__(
@@ -71,6 +72,8 @@ class Reception:
         patience: float = PATIENCE,
         clock: Clock = now,
         arrived: Callable[[], None] | None = None,
+        closed: Callable[[StoreHeader], str | None] | None = None,
+        noted: Callable[[str, str], None] | None = None,
     ) -> None:
         self._arrived = arrived
         self._database = database
@@ -94,6 +97,8 @@ class Reception:
             durable=durable,
             reserve_bytes=reserve_bytes,
             clock=clock,
+            closed=closed,
+            noted=noted,
         )
 
     def open(self, header: StoreHeader) -> Incoming | RefusedStorage:
