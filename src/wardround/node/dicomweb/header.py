@@ -148,7 +148,7 @@ def read_header(file: Path) -> Header:
 def _json(ds: Dataset, place: str) -> Json:
     attributes: Json = {}
     for tag in sorted(ds.keys()):
-        raw = ds.get_item(tag)
+        raw = ds.get_item(tag, keep_deferred=True)
         name = f"{int(tag):08X}"
         vr = str(getattr(raw, "VR", None) or "")
         length = getattr(raw, "length", 0)

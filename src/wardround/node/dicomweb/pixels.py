@@ -161,7 +161,7 @@ def _opened(file: Path) -> tuple[Dataset, RawDataElement]:
     ds = pydicom.dcmread(file, defer_size=LARGEST_INLINE)
     for tag in PIXELS:
         if tag in ds:
-            raw = ds.get_item(tag)
+            raw = ds.get_item(tag, keep_deferred=True)
             if isinstance(raw, RawDataElement):
                 return ds, raw
     raise PixelsUnreadable
