@@ -1,0 +1,314 @@
+"""The front door: objects a second that the node acknowledges, beside storescp, Orthanc and a pynetdicom SCP.
+
+The same CT-sized objects (535 KB, distinct UIDs) are sent by Debian's storescu, on 1 and on 4 associations, to one
+receiver after the other, in turns; medians. Each receiver starts with an empty folder, and what the one before left
+unwritten is flushed first. Ours is the receiver with its landing and its index, a process of its own, as the node
+builds it; de-identification doesn't run in it, as it doesn't in the peers. The whole node, which de-identifies on the
+same cores meanwhile, is measured for information.
+
+Like is put beside like. *Flushed*: ours acknowledges only what is on the disk; Orthanc runs with SyncStorageArea, its
+default; storescp has no such thing and is given a shim that flushes each file when it is closed; pynetdicom's handler
+flushes. *Unflushed*: each of them without.
+
+Run as `python benchmarks/intake.py [--quick] [--json FILE]`. It needs dcmtk; Orthanc and gcc where they are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import wire
+from wire import Load, Measured, machine
+
+ORTHANC = Path("/usr/sbin/Orthanc")
+TITLE = "WIRE"
+OF_STORESCP, OF_ORTHANC, MEMORY_MB = 1.0, 3.0, 150
+WHOLE = 400_000
+"""A file of more bytes holds an object, unless it is an index."""
+INDEXES = ("node.db", "index")
+
+SHIM = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+static void flush(int fd) {
+    struct stat is;
+    int mode = fcntl(fd, F_GETFL);
+    if (mode >= 0 && (mode & O_ACCMODE) != O_RDONLY && fstat(fd, &is) == 0 && S_ISREG(is.st_mode)) fsync(fd);
+}
+int close(int fd) {
+    static int (*next)(int);
+    if (!next) next = (int (*)(int))dlsym(RTLD_NEXT, "close");
+    flush(fd);
+    return next(fd);
+}
+int fclose(FILE *file) {
+    static int (*next)(FILE *);
+    if (!next) next = (int (*)(FILE *))dlsym(RTLD_NEXT, "fclose");
+    fflush(file);
+    flush(fileno(file));
+    return next(file);
+}
+"""
+
+Start = Callable[[Path, int], list[str]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer objects and turns; under 10 minutes")
+    parser.add_argument("--objects", type=int, help="another number of objects")
+    parser.add_argument("--turns", type=int, help="another number of turns")
+    parser.add_argument("--only", nargs="*", metavar="NAME", help="only receivers whose name has one of these in it")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table here")
+    parser.add_argument("--serve", choices=["ours", "pynetdicom"], help=argparse.SUPPRESS)
+    parser.add_argument("--flushed", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.serve:
+        serve = serve_ours if options.serve == "ours" else serve_pynetdicom
+        serve(options.folder, options.port, durable=options.flushed)
+        return 0
+    load = Load("535 KB", options.objects or (150 if options.quick else 500), 512)
+    turns = options.turns or (3 if options.quick else 7)
+    print(f"{load.objects} objects of {load.name}, {turns} turns; {machine()}", flush=True)
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        starts = receivers(folder)
+        if options.only:
+            starts = {name: start for name, start in starts.items() if any(one in name for one in options.only)}
+        for associations in (1, 4):
+            batches = wire.make_objects(folder / f"sent{associations}", load, associations)
+            measured: dict[str, list[Measured]] = {}
+            for _ in range(turns):
+                for name, start in starts.items():
+                    measured.setdefault(name, []).append(measure(start, batches, load.objects, folder / "got"))
+                if not options.only:
+                    measured.setdefault(NODE, []).append(through_node(batches, load.objects, folder / "node"))
+            rows += show(f"{associations} association{'s' * (associations > 1)}", measured)
+    table = {"machine": machine(), "rows": rows}
+    print(f"at the end: {table['machine']}")
+    if options.json:
+        options.json.write_text(json.dumps(table, indent=2))
+    return 0
+
+
+OURS = "ours"
+NODE = "ours, the whole node, flushed"
+
+
+def receivers(folder: Path) -> dict[str, Start]:
+    """How each receiver is started; each twice, flushed and unflushed."""
+
+    def own(serve: str, flushed: bool) -> Start:
+        command = [sys.executable, __file__, "--serve", serve, *(["--flushed"] if flushed else [])]
+        return lambda into, port: [*command, "--folder", str(into), "--port", str(port)]
+
+    found: dict[str, Start] = {"ours flushed": own("ours", True)}
+    if shutil.which("gcc"):
+        library = folder / "flushing.so"
+        subprocess.run(
+            ["gcc", "-shared", "-fPIC", "-O2", "-xc", "-", "-o", str(library), "-ldl"], input=SHIM.encode(), check=True
+        )
+        found["storescp flushed"] = lambda into, port: [
+            "/usr/bin/env",
+            f"LD_PRELOAD={library}",
+            *wire.start_storescp(into, port),
+        ]
+    if ORTHANC.exists():
+        found["Orthanc flushed"] = lambda into, port: orthanc(into, port, flushed=True)
+    found["pynetdicom flushed"] = own("pynetdicom", True)
+    found["ours unflushed"] = own("ours", False)
+    found["storescp unflushed"] = wire.start_storescp
+    if ORTHANC.exists():
+        found["Orthanc unflushed"] = lambda into, port: orthanc(into, port, flushed=False)
+    found["pynetdicom unflushed"] = own("pynetdicom", False)
+    return found
+
+
+def show(what: str, measured: dict[str, list[Measured]]) -> list[dict[str, Any]]:
+    rate = {name: statistics.median(one.rate for one in taken) for name, taken in measured.items()}
+    rows = []
+    for how in ("flushed", "unflushed"):
+        ours = rate.get(f"{OURS} {how}")
+        if ours is None:
+            continue
+        peers = {name.removesuffix(f" {how}"): value for name, value in rate.items() if name.endswith(f" {how}")}
+        peers = {name: value for name, value in peers.items() if not name.startswith(OURS)}
+        wanted = {"storescp": OF_STORESCP, "Orthanc": OF_ORTHANC}
+        for peer, value in peers.items():
+            factor = wanted.get(peer)
+            rows.append(
+                row(
+                    f"{what}, {how}: beside {peer}",
+                    ours,
+                    {peer: value},
+                    "objects/s",
+                    "" if factor is None else f">= {factor} x",
+                    None if factor is None else ours >= factor * value,
+                )
+            )
+    if "ours flushed" in rate and "storescp unflushed" in rate:
+        unlike = {"storescp unflushed": rate["storescp unflushed"]}
+        rows.append(row(f"{what}: ours flushed beside storescp unflushed", rate["ours flushed"], unlike, "objects/s"))
+    if NODE in rate:
+        rows.append(row(f"{what}, flushed: the whole node, de-identifying meanwhile", rate[NODE], {}, "objects/s"))
+    for how in ("flushed", "unflushed"):
+        ours_taken = measured.get(f"{OURS} {how}", [])
+        if ours_taken:
+            cpu = statistics.median(one.cpu for one in ours_taken) / 1000
+            rows.append(row(f"{what}, {how}: our processor time for each", cpu, {}, "ms"))
+            memory = max(one.memory for one in ours_taken)
+            rows.append(row(f"{what}, {how}: peak memory", memory, {}, "MB", f"< {MEMORY_MB}", met=memory < MEMORY_MB))
+    for one in rows:
+        ratios = ", ".join(f"{peer} {value} ({one['ours'] / value:.2f} x)" for peer, value in one["peers"].items())
+        verdict = {True: "met", False: "NOT met", None: ""}[one["met"]]
+        line = [f"{one['name']:<62}", f"{one['ours']:>7} {one['unit']:<9}", ratios, one["target"], verdict]
+        print("  ".join(part for part in line if part), flush=True)
+    return rows
+
+
+def row(
+    name: str, ours: float, peers: dict[str, float], unit: str, target: str = "", met: bool | None = None
+) -> dict[str, Any]:
+    rounded = {peer: round(value, 1) for peer, value in peers.items()}
+    return {"name": name, "ours": round(ours, 2), "peers": rounded, "target": target, "met": met, "unit": unit}
+
+
+def measure(start: Start, batches: list[Path], objects: int, folder: Path) -> Measured:
+    """Send all batches at once, an association each, to a receiver of its own."""
+    folder.mkdir()
+    with socket.socket() as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        port = int(chosen.getsockname()[1])
+    command = start(folder, port)
+    os.sync()
+    with wire.receiver(command, port) as process:
+        before = wire.cpu_seconds(process)
+        took = sent(batches, port, TITLE)
+        memory = wire.peak_memory(process)
+        # The index follows what was acknowledged; its work counts as well.
+        time.sleep(0.5)
+        spent = wire.cpu_seconds(process) - before
+    held(folder, objects)
+    shutil.rmtree(folder)
+    return Measured(objects / took, spent / objects * 1e6, memory)
+
+
+def sent(batches: list[Path], port: int, title: str) -> float:
+    """Seconds until the last sender has ended."""
+    began = time.monotonic()
+    senders = [
+        subprocess.Popen(
+            [wire.BIN / "storescu", "-aec", title, "+sd", "127.0.0.1", str(port), str(batch)], env=wire.ENVIRONMENT
+        )
+        for batch in batches
+    ]
+    codes = [sender.wait() for sender in senders]
+    took = time.monotonic() - began
+    if any(codes):
+        raise SystemExit(f"storescu ended with {codes}")
+    return took
+
+
+def held(folder: Path, objects: int) -> None:
+    """End here unless the folder holds each object once; a file that has two names is one."""
+    files = [file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(INDEXES)]
+    found = {is_.st_ino for file in files if (is_ := file.stat()).st_size > WHOLE}
+    if len(found) != objects:
+        raise SystemExit(f"{len(found)} of {objects} objects are there")
+
+
+def through_node(batches: list[Path], objects: int, folder: Path) -> Measured:
+    """The same to `wardround node serve`, a node that joined a hub, all its processes on these cores."""
+    import ready
+
+    folder.mkdir()
+    os.sync()
+    with ready.node(folder, 0) as (_, port, process):
+        took = sent(batches, port, "WARDROUND")
+        memory = wire.peak_memory(process)
+    shutil.rmtree(folder)
+    return Measured(objects / took, 0.0, memory)
+
+
+def orthanc(folder: Path, port: int, *, flushed: bool) -> list[str]:
+    """An Orthanc that takes from this machine alone, and has no HTTP."""
+    configuration = {
+        "DicomAet": TITLE,
+        "DicomPort": port,
+        "DicomCheckCalledAet": True,
+        "DicomAlwaysAllowStore": False,
+        "DicomAlwaysAllowEcho": False,
+        "DicomModalities": {"us": ["STORESCU", "127.0.0.1", 104]},
+        "HttpServerEnabled": False,
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "SyncStorageArea": flushed,
+    }
+    (folder / "orthanc.json").write_text(json.dumps(configuration))
+    return [str(ORTHANC), str(folder / "orthanc.json")]
+
+
+def serve_ours(folder: Path, port: int, *, durable: bool) -> None:
+    from wardround.dicom.network_receive import StorageReceiver
+    from wardround.foundation.database import Database
+    from wardround.node.receive.reception import Reception
+    from wardround.node.receive.route import by_called_title
+
+    database = Database(f"sqlite:///{folder}/node.db", migrations="wardround.node.migrations")
+    database.upgrade()
+    reception = Reception(
+        database,
+        quarantine=folder / "quarantine",
+        clinical=folder / "clinical",
+        secret=bytes(32),
+        routes=by_called_title({TITLE: "research"}),
+        durable=durable,
+    )
+    with StorageReceiver([TITLE], landing=reception, port=port):
+        signal.pause()
+
+
+def serve_pynetdicom(folder: Path, port: int, *, durable: bool) -> None:
+    from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
+
+    def store(event: evt.Event) -> int:
+        with (folder / str(event.request.AffectedSOPInstanceUID)).open("wb") as file:
+            file.write(event.encoded_dataset())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        return 0
+
+    def at_once(event: evt.Event) -> None:
+        event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    entity = AE(TITLE)
+    entity.maximum_pdu_size = 131072
+    for context in AllStoragePresentationContexts:
+        entity.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
+    handlers = [(evt.EVT_C_STORE, store), (evt.EVT_CONN_OPEN, at_once)]
+    entity.start_server(("127.0.0.1", port), evt_handlers=handlers)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
