@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from wardround.cli import decide, dicomweb, optout, vault
+from wardround.cli import decide, dicomweb, imports, optout, vault
 from wardround.cli.pull import pull
 
 app = typer.Typer(
@@ -149,6 +149,7 @@ def egress(
 
 for command in (decide.projects, decide.approve, decide.refuse, decide.intake, decide.deploy, decide.worklist, pull):
     app.command()(command)
+app.command("import")(imports.import_)
 app.command()(vault.relink)
 app.command()(vault.erase)
 app.add_typer(optout.app, name="optout")
