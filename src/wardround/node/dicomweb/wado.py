@@ -54,7 +54,10 @@ class Retrievals:
             WebFailure: 404; 406, none can be given in an accepted transfer syntax. Where some can't, they are left
                 out and the status is 206 (PS3.18 Table 10.4.3-1).
         """
-        found = self._found(study, series, instance)
+        # One that a purge has just destroyed is not there any more, though its row may be.
+        found = [one for one in self._found(study, series, instance) if one.file.is_file()]
+        if not found:
+            raise not_found()
         forms = [(one, form) for one in found if (form := object_form(wanted, one.transfer_syntax)) is not None]
         if not forms:
             raise not_acceptable("objects are given as stored (transfer-syntax=*) or as Explicit VR Little Endian")
