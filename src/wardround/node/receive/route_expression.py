@@ -8,7 +8,7 @@ Modality == "MR" and BodyPartExamined in ("BRAIN", "HEAD") and not SeriesDescrip
 |---|---|
 | `A == x`, `A in (x, y)` | one of the attribute's values is x, or is among them |
 | `A != x`, `A not in (x, y)` | it has values, and none is x, or among them |
-| `A < x`, `<=`, `>`, `>=` | one of its values is; numbers, dates, times and ages only |
+| `A < x`, `<=`, `>`, `>=` | one of its values is; numbers, dates, times and ages only (`route_facts.in_order`) |
 | `A like "*text?"` | one of its values is like that: `*` any characters, `?` one, letters of either case |
 | `A matches "pat+ern"` | one of its values matches as a whole, letters of either case (`route_pattern`) |
 | `present(A)` | it has a value |
@@ -20,20 +20,30 @@ comparison. Nothing here is ever evaluated as code.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pydicom.datadict import dictionary_VR
-
-from wardround.node.receive.route_facts import TITLES, AttributeRefused, Facts, Kind, Value, attribute
+from wardround.node.receive.route_facts import (
+    TITLES,
+    AttributeRefused,
+    Facts,
+    Kind,
+    Value,
+    attribute,
+    example,
+    has_order,
+    in_order,
+)
 from wardround.node.receive.route_pattern import Pattern, PatternRefused, glob
 
 LONGEST = 2000
 DEEPEST = 40
+_TEXT = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
 _TOKEN = re.compile(r"""\s*(?:(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<number>-?\d+(?:\.\d+)?)
     |(?P<name>[A-Za-z_]\w*)|(?P<sign>==|!=|<=|>=|[<>(),]))""", re.VERBOSE)  # fmt: skip
-_ORDERED = {"DA", "DT", "TM", "AS"}
+_ORDERING = frozenset({"<", "<=", ">", ">="})
 _WORDS = frozenset({"and", "or", "not", "in", "like", "matches", "present"})
 
 
@@ -78,8 +88,15 @@ class Comparison:
     operands: tuple[Value | Pattern, ...] = ()
 
     def holds(self, facts: Facts) -> bool:
-        values = facts.values(self.name)
-        return bool(values) and _OPERATORS[self.operator](values, self.operands)
+        values, operands = facts.values(self.name), self.operands
+        if self.operator in _ORDERING:
+            values, operands = self._placed(values), self._placed(operands)
+        return bool(values) and _OPERATORS[self.operator](values, operands)
+
+    def _placed(self, values: tuple[Value | Pattern, ...]) -> tuple[Value, ...]:
+        """What has a place in the attribute's order, as that place."""
+        placed = (in_order(self.name, value) for value in values if not isinstance(value, Pattern))
+        return tuple(place for place in placed if place is not None)
 
 
 Expression = AnyOf | AllOf | Not | Comparison
@@ -229,9 +246,9 @@ class _Parser:
             return Comparison(name, operator, (self._pattern(name, kind, operator),))
         if operator in ("in", "not in"):
             return Comparison(name, operator, self._list(name, kind))
-        if operator not in ("==", "!=") and not _has_order(name, kind):
+        if operator in _ORDERING and not has_order(name):
             raise ExpressionRefused(f"{name} is text and has no order; use ==, in, like or matches", sign.at)
-        return Comparison(name, operator, (self._literal(name, kind),))
+        return Comparison(name, operator, (self._operand(name, kind),))
 
     def _name(self) -> tuple[str, Kind]:
         token = self._take()
@@ -245,25 +262,38 @@ class _Parser:
         except AttributeRefused as refused:
             raise ExpressionRefused(str(refused), token.at) from None
 
+    def _operand(self, name: str, kind: Kind) -> Value:
+        at = self._next.at
+        value = self._literal(name, kind)
+        if (form := example(name)) is not None and in_order(name, value) is None:
+            raise ExpressionRefused(f'{name} is written as "{form}", not as "{value}"; correct it', at)
+        return value
+
     def _literal(self, name: str, kind: Kind) -> Value:
         token = self._take()
         if token.kind == "text" and kind is Kind.TEXT:
-            return _unquoted(token.text)
+            return unquoted(token.text) or ""
         if token.kind == "number" and kind is Kind.NUMBER:
-            return float(token.text)
+            return self._number(token)
         if token.kind not in ("text", "number"):
             found = token.text or "the end"
             raise ExpressionRefused(f"{name} is compared with {found}; write a text in quotes or a number", token.at)
         mend = f'write "{token.text}"' if kind is Kind.TEXT else "write a number without quotes"
         raise ExpressionRefused(f"{name} holds {kind}, {token.text} is none; {mend}", token.at)
 
+    def _number(self, token: _Token) -> float:
+        number = float(token.text)
+        if not math.isfinite(number):
+            raise ExpressionRefused("a number is too large; write a smaller one", token.at)
+        return number
+
     def _list(self, name: str, kind: Kind) -> tuple[Value, ...]:
         self._expect("(", "before the list")
-        values = [self._literal(name, kind)]
+        values = [self._operand(name, kind)]
         while self._taken(","):
             if self._next.text == ")":
                 break
-            values.append(self._literal(name, kind))
+            values.append(self._operand(name, kind))
         self._expect(")", "after the list")
         return tuple(values)
 
@@ -278,10 +308,11 @@ class _Parser:
             raise ExpressionRefused(str(refused), at) from None
 
 
-def _unquoted(text: str) -> str:
-    """The text between its quotes. A backslash counts only before the quote: patterns have uses for it."""
-    return text[1:-1].replace("\\" + text[0], text[0])
+def unquoted(literal: str) -> str | None:
+    """The text of a literal in quotes, None if it is none.
 
-
-def _has_order(name: str, kind: Kind) -> bool:
-    return kind is Kind.NUMBER or (name not in TITLES and dictionary_VR(attribute(name)[0]) in _ORDERED)
+    A backslash counts only before the quote that the text is in: patterns have uses for it.
+    """
+    if not _TEXT.fullmatch(literal):
+        return None
+    return literal[1:-1].replace("\\" + literal[0], literal[0])

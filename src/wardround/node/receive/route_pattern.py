@@ -13,6 +13,7 @@ from dataclasses import dataclass
 LONGEST_PATTERN = 256
 LONGEST_TEXT = 1024
 """Characters of a value that are looked at."""
+DEEPEST_GROUP = 40
 _CLASSES = {
     "d": frozenset("0123456789"),
     "w": frozenset("abcdefghijklmnopqrstuvwxyz0123456789_"),
@@ -32,11 +33,16 @@ class PatternRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Characters:
-    """One character: of those named, or of all but those."""
+    """One character: of those named and those in the ranges, or of all but those."""
 
     named: frozenset[str]
+    ranges: tuple[tuple[str, str], ...]
     others: bool
     then: int
+
+    def takes(self, character: str) -> bool:
+        inside = character in self.named or any(first <= character <= last for first, last in self.ranges)
+        return inside is not self.others
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +56,18 @@ _END = -1
 
 
 class Pattern:
-    """A pattern, ready to match.
+    """A pattern, ready to match. `written` is how a person wrote it: the text itself, or what `glob` was given.
 
     Raises:
         PatternRefused: it is too long or isn't a pattern.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, written: str | None = None) -> None:
         if len(text) > LONGEST_PATTERN:
             raise PatternRefused(f"a pattern has at most {LONGEST_PATTERN} characters; split the rule")
         self.text = text
-        self._states, self._start = _Compiler(text.lower()).compile()
+        self.written = text if written is None else written
+        self._states, self._start = _Compiler(text).compile()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pattern) and other.text == self.text
@@ -74,13 +81,13 @@ class Pattern:
     def matches(self, text: str) -> bool:
         """Whether the pattern stands for the whole of `text`, or of its first `LONGEST_TEXT` characters."""
         here = self._closed([self._start])
-        for character in text[:LONGEST_TEXT].lower():
+        for character in map(_lower, text[:LONGEST_TEXT]):
             following: list[int] = []
             for state in here:
                 if state == _END:
                     continue
                 taken = self._states[state]
-                if isinstance(taken, _Characters) and (character in taken.named) is not taken.others:
+                if isinstance(taken, _Characters) and taken.takes(character):
                     following.append(taken.then)
             if not following:
                 return False
@@ -107,7 +114,14 @@ def glob(text: str) -> Pattern:
         PatternRefused: it is too long.
     """
     words = {"*": ".*", "?": "."}
-    return Pattern("".join(words.get(one) or (one if one.isalnum() or one == " " else "\\" + one) for one in text))
+    pattern = (words.get(one) or (one if one.isalnum() or one == " " else "\\" + one) for one in text)
+    return Pattern("".join(pattern), written=text)
+
+
+def _lower(one: str) -> str:
+    """A character in lower case; itself, where that would be two characters."""
+    lower = one.lower()
+    return lower if len(lower) == 1 else one
 
 
 class _Compiler:
@@ -115,7 +129,7 @@ class _Compiler:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._pos = 0
+        self._pos = self._depth = 0
         self._states: list[_Characters | _Either] = []
 
     def compile(self) -> tuple[list[_Characters | _Either], int]:
@@ -137,29 +151,40 @@ class _Compiler:
             if one in "*+?":
                 raise PatternRefused(f"{one} has nothing before it to repeat; write \\{one} for the character")
             part = self._atom()
-            while (times := self._peek()) and times in "*+?":
-                self._pos += 1
+            if times := self._times():
                 part = (times, part)
             parts.append(part)
         return tuple(parts)
 
+    def _times(self) -> str:
+        """How often what came before may be there; two different marks in a row come to `*`."""
+        times = ""
+        while (one := self._peek()) and one in "*+?":
+            self._pos += 1
+            times = one if times in ("", one) else "*"
+        return times
+
     def _atom(self) -> tuple[object, ...]:
         one = self._take()
         if one == "(":
+            self._depth += 1
+            if self._depth > DEEPEST_GROUP:
+                raise PatternRefused(f"groups are nested more than {DEEPEST_GROUP} deep; split the rule")
             inner = self._alternatives()
+            self._depth -= 1
             if self._peek() != ")":
                 raise PatternRefused("an opening parenthesis has no closing one; add it or write \\(")
             self._pos += 1
             return inner
         if one == ".":
-            return ("one", frozenset[str](), True)
+            return ("one", frozenset[str](), (), True)
         if one == "[":
             return self._set()
         if one in _UNSUPPORTED:
             raise PatternRefused(f"{_UNSUPPORTED[one]}, or write \\{one} for the character")
         if one == "\\":
-            return ("one", self._escaped(), False)
-        return ("one", frozenset(one), False)
+            return ("one", self._escaped(), (), False)
+        return ("one", frozenset(_lower(one)), (), False)
 
     def _escaped(self) -> frozenset[str]:
         one = self._peek()
@@ -170,13 +195,14 @@ class _Compiler:
             return _CLASSES[one]
         if one.isalnum():
             raise PatternRefused(f"\\{one} isn't known here; there are \\d, \\w and \\s")
-        return frozenset(one)
+        return frozenset(_lower(one))
 
     def _set(self) -> tuple[object, ...]:
         others = self._peek() == "^"
         self._pos += others
         named: set[str] = set()
-        while (one := self._peek()) != "]" or not named:
+        ranges: list[tuple[str, str]] = []
+        while (one := self._peek()) != "]" or not (named or ranges):
             if not one:
                 raise PatternRefused("an opening bracket has no closing one; add it or write \\[")
             self._pos += 1
@@ -184,14 +210,20 @@ class _Compiler:
                 named |= self._escaped()
             elif self._peek() == "-" and self._text[self._pos + 1 : self._pos + 2] not in ("", "]"):
                 self._pos += 1
-                last = self._take()
-                if not one <= last:
-                    raise PatternRefused(f"the range {one}-{last} is upside down; write {last}-{one}")
-                named |= {chr(code) for code in range(ord(one), min(ord(last), ord(one) + 4096) + 1)}
+                ranges.append(self._range(one, self._take()))
             else:
-                named.add(one)
+                named.add(_lower(one))
         self._pos += 1
-        return ("one", frozenset(named), others)
+        return ("one", frozenset(named), tuple(ranges), others)
+
+    def _range(self, first: str, last: str) -> tuple[str, str]:
+        if first == "\\" or last == "\\":
+            raise PatternRefused("a range goes from one plain character to another; write them out")
+        if first > last:
+            raise PatternRefused(f"the range {first}-{last} is upside down; write {last}-{first}")
+        if first.isupper() != last.isupper() and first.isalpha() and last.isalpha():
+            raise PatternRefused(f"the range {first}-{last} mixes letters of either case; write a-z")
+        return _lower(first), _lower(last)
 
     def _peek(self) -> str:
         return self._text[self._pos : self._pos + 1]
@@ -204,7 +236,7 @@ class _Compiler:
         assert isinstance(tree, tuple)  # noqa: S101 - the shape that this class made
         kind, *parts = tree
         if kind == "one":
-            self._states.append(_Characters(parts[0], parts[1], then))
+            self._states.append(_Characters(parts[0], parts[1], parts[2], then))
         elif kind == "then":
             for part in reversed(parts):
                 then = self._add(part, then)
