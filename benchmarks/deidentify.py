@@ -1,7 +1,7 @@
 """De-identification beside its peers: objects per second of processor time, and what leaks.
 
-`python benchmarks/deidentify.py [--quick] [--json FILE]`. 200 CT slices of 535 KB, all in memory, interleaved, medians of
-three rounds; Orthanc is left out where it isn't running. The leaks: a canary in every attribute of PS3.15 Table E.1-1
+`python benchmarks/deidentify.py [--quick] [--json FILE]`. 200 CT slices of 535 KB, all in memory, interleaved,
+medians of three rounds. Orthanc isn't measured here. The leaks: a canary in every attribute of PS3.15 Table E.1-1
 that can hold one, at the top and two levels down in sequences that the table doesn't name.
 """
 
@@ -209,9 +209,8 @@ def main() -> None:
     print(f"{len(objects)} objects of {len(objects[0]):,} bytes; load {os.getloadavg()[0]:.1f}; {os.cpu_count()} cores")
     print(f"{'':<24}{'a second and core':>20}{'ours by it':>12}{'leaks of ' + str(len(canaries)):>18}")
     for name in all_of_us:
-        print(
-            f"{name:<24}{medians[name]:>20.0f}{mine / medians[name]:>12.1f}{leaked[name] if leaked[name] is not None else 'failed':>18}"
-        )
+        told = "failed" if leaked[name] is None else leaked[name]
+        print(f"{name:<24}{medians[name]:>20.0f}{mine / medians[name]:>12.1f}{told:>18}")
     scaled = {count: walls(count, 400) for count in (1, 2)}
     print("wall: " + ", ".join(f"{count} processes {value:.0f} a second" for count, value in scaled.items()))
     others = {name: value for name, value in medians.items() if name != "wardround"}
