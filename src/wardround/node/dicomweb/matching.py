@@ -70,7 +70,8 @@ def tag_of(name: str) -> str:
         raise bad_request("attributes within sequences can't be searched for here")
     if re.fullmatch(r"[0-9A-Fa-f]{8}", name):
         return name.upper()
-    number = tag_for_keyword(name)
+    # The dictionary has attributes of no keyword.
+    number = tag_for_keyword(name) if name else None
     if number is None:
         raise bad_request("the query names something that is no attribute's keyword or tag")
     return f"{number:08X}"
