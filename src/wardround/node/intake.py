@@ -15,12 +15,16 @@ from wardround.foundation.settings import SettingsRefused
 from wardround.node.deidentify.department import Department
 from wardround.node.enclave.room import RoomWatch
 from wardround.node.home import NodeHome
+from wardround.node.receive.arrival import KeyMaker
+from wardround.node.receive.commitment import CommitmentDesk
+from wardround.node.receive.commitment_holdings import Holdings
+from wardround.node.receive.commitment_store import FOLDER, CommitmentStore
 from wardround.node.receive.completion import complete_studies
 from wardround.node.receive.reception import Reception
-from wardround.node.receive.route import Route, Routes, by_called_title
+from wardround.node.receive.route import Route, Routes, StudyPath, by_called_title
 from wardround.node.receive.route_file import FILE, read_routes
 from wardround.node.receive.tables import ReceivedStudy
-from wardround.node.wire import storage_receiver
+from wardround.node.wire import requestors, storage_receiver
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +32,13 @@ LOOKED_AT_EVERY = 2.0
 """Seconds after which each thread looks for work that nobody in this process told it of: what a person decided about
 an image, or what a command brought in."""
 
+REPORTING_ENDS = 5.0
+"""Seconds that stopping waits for a peer to take a report; it is sent again after the next start."""
+
 
 class Intake:
-    """Three threads: the receiver's, one that completes studies, and one that de-identifies as instances arrive.
+    """Threads: the receiver's, one that completes studies, one that de-identifies as instances arrive, and one that
+    sends answers about storage commitment where the node gives them.
 
     Raises:
         SettingsRefused: the TLS files under `[wire]` can't be used, or the rules of routing.
@@ -58,8 +66,10 @@ class Intake:
             arrived=self.arrived,
             closed=self._closed,
         )
+        self._reporting = _Watch("storage commitment", self._report, lambda: LOOKED_AT_EVERY)
+        self._commitments = self._commitment_desk() if settings.commit else None
         try:
-            self._receiver = storage_receiver(home.settings, self.reception)
+            self._receiver = storage_receiver(home.settings, self.reception, commitments=self._commitments)
         except TlsRefused as refused:
             raise SettingsRefused(f"[wire]: {refused.text}") from None
         self._stopping = threading.Event()
@@ -72,6 +82,9 @@ class Intake:
         self._department.mend()
         self._deidentification.start()
         self._look_at_room()
+        if self._commitments is not None:
+            self._commitments.mend()
+            self._reporting.start()
         self._receiver.start()
         self._deidentifying.start()
         self._completing.start()
@@ -85,10 +98,28 @@ class Intake:
         self._receiver.stop()
         self.reception.close()
         self._stopping.set()
+        self._reporting.stop(patience=REPORTING_ENDS)
         self._completing.stop()
         self._deidentifying.stop()
         self._deidentification.stop()
         self._department.close()
+
+    def _commitment_desk(self) -> CommitmentDesk:
+        home, keys = self._home, KeyMaker(self._department.secret)
+        roots = {StudyPath.RESEARCH: home.quarantine, StudyPath.CLINIC: home.clinical}
+        store = CommitmentStore(home.database, home.quarantine / FOLDER, home.identity / "commitments.key")
+        return CommitmentDesk(
+            store,
+            Holdings(home.database, keys, roots),
+            settle=self.reception.settle,
+            requestors=requestors(home.settings),
+            clock=self._clock,
+            wake=self._reporting.wake,
+        )
+
+    def _report(self) -> None:
+        if self._commitments is not None:
+            self._commitments.tick(stopping=self._stopping.is_set)
 
     def _closed(self, header: StoreHeader) -> str | None:
         """Why an object isn't taken: the enclave is full, and it wasn't sent to the clinic's title.
@@ -156,11 +187,12 @@ class _Watch:
     def wake(self) -> None:
         self._woken.set()
 
-    def stop(self) -> None:
+    def stop(self, *, patience: float | None = None) -> None:
+        """End, and wait for it, for at most `patience` seconds."""
         self._ending.set()
         self._woken.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(patience)
 
     def _run(self) -> None:
         while not self._ending.is_set():

@@ -26,11 +26,14 @@ AE_TITLE = r"^[!-\[\]-~][ -\[\]-~]{0,15}$"
 
 
 class DicomPeer(Settings):
-    """An application entity that this node may call back: where answers about storage commitment go."""
+    """An application entity that this node may call back: where answers about storage commitment go. `tls`: in TLS,
+    with the files under `[wire]`.
+    """
 
     ae_title: str = Field(pattern=AE_TITLE)
     host: str = Field(min_length=1, max_length=253)
     port: int = Field(ge=1, le=65535)
+    tls: bool = False
 
 
 class DicomSettings(Settings):
@@ -42,6 +45,8 @@ class DicomSettings(Settings):
     durable: an object is acknowledged only once it is flushed to the disk; off, a power failure may lose some.
     reserve_mb: free space of the disk, in MB, below which nothing more is taken.
     patience_seconds: how long the index may stay behind what was received before nothing more is taken.
+    commit: answer storage commitment. A node is no archive: leave it off where anything deletes after a commitment.
+    peers: where those listen that ask for it.
     """
 
     host: str = "127.0.0.1"
@@ -52,7 +57,16 @@ class DicomSettings(Settings):
     durable: bool = True
     reserve_mb: int = Field(default=256, ge=0)
     patience_seconds: float = Field(default=10, gt=0, le=3600)
+    commit: bool = False
     peers: tuple[DicomPeer, ...] = ()
+
+    @model_validator(mode="after")
+    def _can_commit(self) -> Self:
+        if self.commit and not self.durable:
+            raise ValueError("commit = true promises what durable = false doesn't keep; leave one of the two out")
+        if len({peer.ae_title for peer in self.peers}) < len(self.peers):
+            raise ValueError("two peers have the same ae_title; keep one")
+        return self
 
 
 class WireSettings(Settings):

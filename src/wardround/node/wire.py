@@ -1,9 +1,13 @@
-"""The node's Storage SCP as `node.toml` says."""
+"""The node's Storage SCP, and those that it calls back, as `node.toml` says."""
 
 from __future__ import annotations
 
-from wardround.dicom.network import Commitments, Landing, Limits, StorageReceiver, TlsSettings
-from wardround.node.settings import NodeSettings
+import ssl
+
+from wardround.dicom.network import Commitments, Landing, Limits, Peer, StorageReceiver, TlsRefused, TlsSettings
+from wardround.foundation.settings import SettingsRefused
+from wardround.node.receive.commitment import ReportTo
+from wardround.node.settings import NodeSettings, WireSettings
 
 
 def storage_receiver(
@@ -15,9 +19,6 @@ def storage_receiver(
         TlsRefused: the certificates or the key that `[wire]` names can't be used.
     """
     dicom, wire = settings.dicom, settings.wire
-    tls = None
-    if wire.tls_certificate and wire.tls_key and wire.tls_trusted:
-        tls = TlsSettings(wire.tls_certificate, wire.tls_key, wire.tls_trusted, required=wire.tls_required)
     return StorageReceiver(
         [dicom.ae_title, dicom.clinic_ae_title],
         landing=landing,
@@ -28,8 +29,38 @@ def storage_receiver(
         extra_sop_classes=wire.extra_sop_classes,
         accept_unknown=wire.accept_unknown,
         commitments=commitments,
-        tls=tls,
+        tls=_tls(wire),
         limits=Limits(
             artim_seconds=wire.artim_seconds, stall_seconds=wire.stall_seconds, idle_seconds=wire.idle_seconds
         ),
     )
+
+
+def requestors(settings: NodeSettings) -> dict[str, ReportTo]:
+    """Where the peers of `[[dicom.peers]]` listen for reports about storage commitment, by AE title.
+
+    Raises:
+        SettingsRefused: one wants TLS, and `[wire]` has no files for it, or they can't be used.
+    """
+    found = {}
+    for peer in settings.dicom.peers:
+        context: ssl.SSLContext | None = None
+        if peer.tls:
+            tls = _tls(settings.wire)
+            if tls is None:
+                raise SettingsRefused(
+                    "[[dicom.peers]]: tls = true needs tls_certificate, tls_key and tls_trusted under [wire]"
+                )
+            try:
+                context = tls.client()
+            except TlsRefused as refused:
+                raise SettingsRefused(f"[wire]: {refused.text}") from None
+        title = peer.ae_title.strip()
+        found[title] = ReportTo(Peer(peer.host, peer.port, title), context)
+    return found
+
+
+def _tls(wire: WireSettings) -> TlsSettings | None:
+    if wire.tls_certificate and wire.tls_key and wire.tls_trusted:
+        return TlsSettings(wire.tls_certificate, wire.tls_key, wire.tls_trusted, required=wire.tls_required)
+    return None
