@@ -21,6 +21,7 @@ from tests.front_door import FrontDoor, data_set, studies
 from wardround.dicom.network import StorageReceiver
 from wardround.foundation.files import write_whole
 from wardround.node.home import NodeHome
+from wardround.node.receive.bay import waiting_files
 from wardround.node.receive.importing import Importing, ImportReport
 from wardround.node.receive.landing import Answer
 from wardround.node.receive.parcels import Bounds
@@ -243,10 +244,6 @@ def test_the_command_says_what_it_did_and_what_comes_next(tmp_path: Path) -> Non
     assert "letter" not in log
 
 
-def landed(home: Path) -> list[Path]:
-    return [file for file in (home / "quarantine").glob("incoming/*/*") if file.name != ".lock"]
-
-
 def test_an_import_that_is_killed_is_taken_up_by_the_next(tmp_path: Path) -> None:
     home, disc = tmp_path / "home", tmp_path / "disc"
     write_whole(home / "node.toml", SETTINGS)
@@ -257,7 +254,7 @@ def test_an_import_that_is_killed_is_taken_up_by_the_next(tmp_path: Path) -> Non
         [sys.executable, "-m", "wardround", "node", "import", str(disc), "--home", str(home)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    while process.poll() is None and not any(file.stat().st_size for file in landed(home)):
+    while process.poll() is None and not any(waiting_files(home / "quarantine" / "incoming")):
         with suppress(subprocess.TimeoutExpired):
             process.wait(0.005)
     process.kill()

@@ -73,33 +73,6 @@ def refuse(
     typer.echo(f"Refused {project}: {reason}. The running node tells the hub and the ledger.")
 
 
-def intake(home: Path = HOME) -> None:
-    """Show what came in, what became of it, and why not."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from wardround.node.desk import Desk
-    from wardround.node.home import NodeHome
-    from wardround.node.receive.summary import intake_summary
-
-    desk = Desk(NodeHome(home))
-    summary, totals = intake_summary(desk.home.database), desk.enclave.totals()
-    desk.close()
-    table = Table("path", "studies", "instances", "what became of them")
-    for path, counts in sorted(summary.states.items()):
-        became = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-        table.add_row(path, str(summary.studies.get(path, 0)), str(summary.instances[path]), became)
-    console = Console()
-    console.print(table)
-    for reason, count in summary.refused.items():
-        console.print(f"refused: {count} for {reason}", highlight=False)
-    console.print(
-        f"enclave: {totals.patients} patients, {totals.studies} studies, {totals.instances} objects, "
-        f"{totals.reference_labels} reference labels",
-        highlight=False,
-    )
-
-
 def deploy(
     model: str = typer.Argument(..., help="The model's digest, from `wardround model list` at the hub."),
     pathway: str = typer.Option("brain-mri-glioma", "--pathway", help="The pathway that it serves."),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from wardround.cli import decide, dicomweb, imports, optout, vault
+from wardround.cli import decide, dicomweb, imports, intake, optout, vault
 from wardround.cli.pull import pull
 
 app = typer.Typer(
@@ -147,7 +147,7 @@ def egress(
         console.print(table)
 
 
-for command in (decide.projects, decide.approve, decide.refuse, decide.intake, decide.deploy, decide.worklist, pull):
+for command in (decide.projects, decide.approve, decide.refuse, intake.intake, decide.deploy, decide.worklist, pull):
     app.command()(command)
 app.command("import")(imports.import_)
 app.command()(vault.relink)

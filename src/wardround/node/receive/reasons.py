@@ -117,6 +117,8 @@ _LEARNING = {
     "unsupported-pixels": "its pixels are of a form that isn't read here; have another transfer syntax sent",
     "object-missing": "an object of the case is lost; restore the enclave from a backup",
     "object-damaged": "an object of the case is damaged; restore the enclave from a backup",
+    "case-gone": "the series is no longer in the enclave; nothing to do",
+    "case-changed": "the series grew or changed after the cohort was frozen; freeze it anew with another approval",
     "label-unreadable": "the segmentation can't be read; have it sent again",
     "label-not-binary-segmentation": "the segmentation isn't a binary one; have it exported as such",
     "label-unsupported-encoding": "the segmentation is encoded in a way that isn't read here; export it anew",
