@@ -138,7 +138,10 @@ def _told(report: FolderReport, kept_secret: bool) -> str:
         lines.append(f"{report.earlier} of the objects were through before this run")
     lines += [f"  waits for a person  {count:>6}  {reason}" for reason, count in sorted(report.waiting.items())]
     lines += [f"  refused             {count:>6}  {reason}" for reason, count in sorted(report.refused.items())]
-    if report.waiting:
+    if report.defaced:
+        lines.append(f"  face removed        {report.defaced:>6}  series")
+    lines += [f"  face not located    {count:>6}  series: {reason}" for reason, count in sorted(report.unclear.items())]
+    if report.waiting or report.unclear:
         lines.append("What waits is below review/ in the output: its header is clean, its pixels may show who it is.")
     if not report.reads_text:
         lines.append("No text could be read in pixels: tesseract isn't installed. Install it to have fewer wait.")

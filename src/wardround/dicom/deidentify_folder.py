@@ -2,7 +2,8 @@
 
 The result lies under its new UIDs, ``<study>/<series>/<instance>.dcm``. What a person must look at lies apart, under
 ``review``, its header clean but its pixels as they were. A journal in the folder says what was done to which source,
-by keyed digests instead of names, so that a run that was stopped goes on where it was.
+by keyed digests instead of names, so that a run that was stopped goes on where it was. Where the profile removes faces,
+objects wait in a hidden folder until their whole series is there, and only then come to the others.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -26,6 +28,7 @@ from wardround.dicom.confidentiality_profile import Option
 from wardround.dicom.deidentify import SOFTWARE, Deidentifier
 from wardround.dicom.deidentify_sources import Source, Unreadable, sources
 from wardround.dicom.errors import FolderRefused, Reason, Refused
+from wardround.dicom.pixels_defacing_folder import deface_folder
 from wardround.dicom.pixels_facts import read_facts
 from wardround.dicom.pixels_redaction import redacted
 from wardround.dicom.pixels_screening import Screener, Verdict
@@ -36,6 +39,7 @@ log = logging.getLogger(__name__)
 
 JOURNAL = "deid-journal.jsonl"
 REVIEW = "review"
+STAGED = ".with-faces"
 UNREADABLE = "unreadable"
 FAILED = "deidentification-failed"
 CONFLICT = "conflicting-content"
@@ -58,7 +62,8 @@ class Outcome:
 
 @dataclass(slots=True)
 class FolderReport:
-    """A run in numbers. ``earlier`` is how many sources were done by the run that this one goes on with."""
+    """A run in numbers. ``earlier`` is how many sources were done by the run that this one goes on with;
+    ``defaced`` and ``unclear`` count series whose faces were removed, or weren't found: these lie under review."""
 
     profile: str
     profile_digest: str
@@ -75,6 +80,8 @@ class FolderReport:
     series: set[str] = field(default_factory=set)
     actions: Counter[str] = field(default_factory=Counter)
     reads_text: bool = True
+    defaced: int = 0
+    unclear: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
         if outcome.became == "refused":
@@ -105,6 +112,8 @@ class FolderReport:
             "patients": len(self.patients),
             "studies": len(self.studies),
             "series": len(self.series),
+            "series_defaced": self.defaced,
+            "series_unclear": dict(sorted(self.unclear.items())),
             "actions": dict(sorted(self.actions.items())),
         }
 
@@ -128,7 +137,9 @@ class Worker:
 
     def _start(self) -> None:
         self._deidentifier = Deidentifier(self._profile, self._secret)
-        self._screener = Screener(deface=Option.CLEAN_VISUAL_FEATURES in self._profile.options)
+        defaces = Option.CLEAN_VISUAL_FEATURES in self._profile.options
+        self._screener = Screener(deface=defaces)
+        self._done = self._out / STAGED if defaces else self._out
 
     def do(self, source: Source) -> Outcome:
         """What became of ``source``; never an error, but for those of the disk that is written to."""
@@ -170,7 +181,7 @@ class Worker:
 
     def _put(self, one: Deidentified, waiting: bool) -> bool:
         """Write the object under its new UIDs; false if another one is there."""
-        folder = (self._out / REVIEW if waiting else self._out) / one.study_uid / one.series_uid
+        folder = (self._out / REVIEW if waiting else self._done) / one.study_uid / one.series_uid
         path = folder / f"{one.sop_uid}.dcm"
         if path.exists():
             return path.read_bytes() == one.data
@@ -226,7 +237,21 @@ def deidentify_folder(
                 report.add(outcome)
             through += len(outcomes)
             progress(through, len(found))
+    if (out / STAGED).is_dir():
+        _deface(out, report)
     return report
+
+
+def _deface(out: Path, report: FolderReport) -> None:
+    """Take the faces off what is staged, and let it join the rest; what is unclear goes to whom reviews."""
+    faces = deface_folder(out / STAGED, out / REVIEW)
+    report.defaced = faces.defaced
+    report.unclear.update(faces.unclear)
+    for file in sorted((out / STAGED).rglob("*.dcm")):
+        place = out / file.relative_to(out / STAGED)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(file, place)  # noqa: PTH105 - one rename, atomic on POSIX
+    shutil.rmtree(out / STAGED)
 
 
 def digest(secret: bytes, text: str) -> str:

@@ -13,6 +13,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from wardround.demo.anatomy import LesionPlan, build_head, grid
+from wardround.dicom.confidentiality_profile import Option, Profile
+from wardround.dicom.deidentify_folder import REVIEW, STAGED, deidentify_folder
 from wardround.dicom.pixels_defacing import HeadUnclear, deface, may_show_a_face
 from wardround.dicom.pixels_defacing_folder import deface_folder
 from wardround.dicom.volume import read_volume
@@ -173,3 +175,29 @@ def test_a_folder_keeps_what_was_defaced_and_sets_aside_what_was_not(tmp_path: P
     assert len(list((aside / "study" / "b").iterdir())) == len(headless)
     kept = pydicom.dcmread(folder / "study" / "a" / "000.dcm")
     assert kept.RecognizableVisualFeatures == "NO"
+
+
+def test_the_folder_tool_lets_no_face_out_under_a_profile_that_removes_faces(tmp_path: Path) -> None:
+    whole, _ = series("axial")
+    headless, _ = series("axial", cut=slice(0, 34))
+    (tmp_path / "in").mkdir()
+    for study, instances in (("1", whole), ("2", headless)):
+        for number, part10 in enumerate(instances):
+            ds = pydicom.dcmread(io.BytesIO(part10))
+            ds.PatientID, ds.PatientName = "4085761", "Vandersteen^Ottilie"
+            ds.StudyInstanceUID, ds.SeriesInstanceUID = f"2.25.7{study}", f"2.25.8{study}"
+            ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"2.25.9{study}.{number + 1}"
+            ds.save_as(tmp_path / "in" / f"{study}-{number:03}.dcm")
+    profile = Profile(frozenset({*Profile.research().options, Option.CLEAN_VISUAL_FEATURES}), name="faceless")
+    out = tmp_path / "out"
+    report = deidentify_folder(tmp_path / "in", out, profile=profile, secret=bytes(range(32)))
+    assert (report.done, report.defaced, dict(report.unclear)) == (
+        len(whole) + len(headless),
+        1,
+        {"top-of-head-missing": 1},
+    )
+    kept = sorted(file for file in out.rglob("*.dcm") if REVIEW not in file.parts)
+    assert len(kept) == len(whole)
+    assert {pydicom.dcmread(file, stop_before_pixels=True).RecognizableVisualFeatures for file in kept} == {"NO"}
+    assert len(list((out / REVIEW).rglob("*.dcm"))) == len(headless)
+    assert not (out / STAGED).exists()
