@@ -21,7 +21,10 @@ log = logging.getLogger(__name__)
 BATCH = 256
 MOST_WAITING = 4096
 LINGER = 0.05
-"""Seconds that the first arrival of a batch waits for others."""
+"""Seconds without a further arrival after which a batch is written."""
+LONGEST_LINGER = 0.25
+"""Seconds that the first arrival of a batch waits for others at most. Writing a batch takes the receivers' time, the
+interpreter's as well as the disk's, and most of what it takes doesn't depend on how many are in it."""
 RETRY = 0.5
 
 
@@ -130,7 +133,15 @@ class Registrar:
         """The next batch, once it is full, somebody waits for it, or it has lingered; None to end."""
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._waiting or self._counts)
-            self._changed.wait_for(lambda: self._closing or self._settling or len(self._waiting) >= BATCH, LINGER)
+            while (pause := self._lingers()) > 0:
+                self._changed.wait(pause)
             if self._closing:
                 return None
             return [entry for _, entry in islice(self._waiting, BATCH)], Counter(self._counts)
+
+    def _lingers(self) -> float:
+        """Seconds that the next batch still waits for more."""
+        if self._closing or self._settling or not self._waiting or len(self._waiting) >= BATCH:
+            return 0
+        first, last = self._waiting[0][0], self._waiting[-1][0]
+        return min(last + LINGER, first + LONGEST_LINGER) - time.monotonic()
