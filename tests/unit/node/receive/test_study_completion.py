@@ -7,14 +7,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from tests.front_door import EVERYONE, QUIET, FrontDoor, data_set, studies
 
 from wardround.node.audit import Audit
 from wardround.node.receive.clinical import clinical_studies, purge_clinical
-from wardround.node.receive.completion import complete_studies
+from wardround.node.receive.completion import SETTLED, complete_studies, next_due
 from wardround.node.receive.reception import Answer
 from wardround.node.receive.summary import intake_summary
+from wardround.node.receive.tables import ReceivedStudy
 
 
 @pytest.fixture
@@ -83,3 +84,51 @@ def test_clinical_studies_go_after_their_days_on_the_record(door: FrontDoor) -> 
     assert set(door.give(*old.slices, called="CLINIC")) == {Answer.STORED}
     door.complete()
     assert len(clinical_studies(door.database, door.clinical)) == 2, "a purged study may come again"
+
+
+def state(door: FrontDoor, count: int) -> None:
+    with door.database.writing() as session:
+        session.execute(update(ReceivedStudy).values(stated=count))
+
+
+def complete_now(door: FrontDoor) -> int:
+    return len(complete_studies(door.database, quiet=QUIET, now=door.clock()))
+
+
+def test_a_study_is_complete_as_soon_as_all_that_the_pacs_states_is_here(door: FrontDoor) -> None:
+    slices = studies()[0].slices
+    door.give(*slices[:2])
+    state(door, 3)
+    door.clock.time += SETTLED
+    assert complete_now(door) == 0, "one is missing"
+    door.give(slices[2])
+    assert complete_now(door) == 0, "it came just now"
+    assert next_due(door.database, quiet=QUIET, now=door.clock()) == door.clock() + SETTLED
+    door.clock.time += SETTLED
+    assert complete_now(door) == 1
+    door.give(slices[3])
+    assert complete_now(door) == 0, "a late one opens it again"
+    door.clock.time += SETTLED
+    [study] = complete_studies(door.database, quiet=QUIET, now=door.clock())
+    assert (study.instances, study.reopened) == (4, 1)
+    assert next_due(door.database, quiet=QUIET, now=door.clock()) is None
+
+
+def test_a_count_that_is_never_reached_delays_nothing(door: FrontDoor) -> None:
+    door.give(*studies()[0].slices)
+    state(door, 400)
+    door.clock.time += SETTLED
+    assert next_due(door.database, quiet=QUIET, now=door.clock()) == door.clock() - SETTLED + QUIET
+    [study] = door.complete()
+    assert study.instances == 4
+    assert intake_summary(door.database).short == 1
+
+
+def test_each_path_counts_for_itself(door: FrontDoor) -> None:
+    first, second, *_ = studies()[0].slices
+    door.give(first, second, called="RESEARCH")
+    door.give(first, called="CLINIC")
+    state(door, 2)
+    door.clock.time += SETTLED
+    [study] = complete_studies(door.database, quiet=QUIET, now=door.clock())
+    assert study.path == "research"
