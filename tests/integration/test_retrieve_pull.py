@@ -258,3 +258,36 @@ def test_a_row_that_another_key_sealed_fails_alone(hospital: Hospital) -> None:
     puller.stop()
     assert job(hospital.door.database, number).not_had == {"ask-unreadable": 1}
     assert hospital.states(number)["done"] == 1
+
+
+def test_a_study_that_brings_the_node_down_each_time_does_so_a_counted_number_of_times(hospital: Hospital) -> None:
+    number = hospital.order(Ask(accession="A1"), Ask(accession="A2"))
+
+    def brought_down(state: str) -> None:
+        with hospital.door.database.writing() as session:
+            session.scalars(select(PullItem).where(PullItem.line == 1)).one().state = state
+
+    for times in range(1, 3):
+        brought_down("finding" if times == 1 else "moving")
+        hospital.puller(attempts=3).start()
+        with hospital.door.database.reading() as session:
+            assert [one.attempts for one in session.scalars(select(PullItem).order_by(PullItem.line))] == [times, 0]
+    brought_down("moving")
+    last = hospital.puller(attempts=3)
+    last.start()
+    assert job(hospital.door.database, number).not_had == {"node-crashed": 1}
+    work(last, lambda: job(hospital.door.database, number).state == "finished")
+    last.stop()
+    assert hospital.states(number) == {"failed": 1, "absent": 1}
+    assert [row.detail for row in hospital.audit("fail-pull-study")] == ["node-crashed", "not-in-the-pacs"]
+
+
+def test_stopping_the_node_costs_no_try(hospital: Hospital) -> None:
+    number = hospital.order(Ask(accession="A1"))
+    puller = hospital.puller(attempts=1)
+    with hospital.door.database.writing() as session:
+        session.scalars(select(PullItem)).one().state = "finding"
+    puller.stop()
+    assert hospital.states(number) == {"queued": 1}
+    hospital.puller(attempts=1).start()
+    assert hospital.states(number) == {"queued": 1}

@@ -1,17 +1,18 @@
 """Works on pulls: what is due is found, sent and counted, at the hospital's pace. One that fails holds up no other.
 
-A PACS that doesn't answer is left alone for a while and costs no study a try. What a crash leaves half-done waits for
-its turn again at the next start.
+A PACS that doesn't answer is left alone for a while and costs no study a try. What a crash of the node leaves half-done
+is tried again after the next start and has cost a try, so that a study that brings the node down can't do so for ever.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from wardround.dicom.errors import AssociationRefused, DicomError, PeerUnreachable
@@ -21,7 +22,7 @@ from wardround.node import audit
 from wardround.node.receive.arrival import KeyMaker
 from wardround.node.retrieve.pace import Pace
 from wardround.node.retrieve.pacs import Pacs
-from wardround.node.retrieve.reasons import AWAY, FAULT, REFUSES
+from wardround.node.retrieve.reasons import AWAY, CRASHED, FAULT, REFUSES
 from wardround.node.retrieve.sealing import Sealing
 from wardround.node.retrieve.states import ENDS, JobState, StudyState, check_job
 from wardround.node.retrieve.studies import Studies, before, step
@@ -68,8 +69,8 @@ class Puller:
         self._forgot_at: datetime | None = None
 
     def start(self) -> None:
-        """Put back what a crash left under way."""
-        self._put_back()
+        """Put back what a crash left under way; each has cost a try."""
+        self._after_crash()
 
     def stop(self) -> None:
         """Cancel what is under way at the PACS and put it back; returns once its threads are done."""
@@ -189,12 +190,21 @@ class Puller:
                 del self._under_way[item_id]
                 if (error := work.exception()) is not None:
                     _log.error("a step of a pull failed: %s", type(error).__name__)
-                    self._put_back(item_id)
+                    self._after_crash(item_id)
 
-    def _put_back(self, *only: int) -> None:
-        left = select(PullItem).where(PullItem.state.in_(_ACTIVE))
-        if only:
-            left = left.where(PullItem.id.in_(only))
+    def _after_crash(self, *only: int) -> None:
+        """Count a try of each. They come back one after the other: whichever of them did it then goes down alone."""
+        with self._database.reading() as session:
+            left = session.scalars(_under_way(only)).all()
+        for place, item in enumerate(left):
+            self._studies.try_again(item, CRASHED, None, again=True, later=place)
+
+    def _put_back(self) -> None:
         with self._database.writing() as session:
-            for item in session.scalars(left):
+            for item in session.scalars(_under_way()):
                 step(item, before(item), self._clock())
+
+
+def _under_way(only: Sequence[int] = ()) -> Select[PullItem]:
+    query = select(PullItem).where(PullItem.state.in_(_ACTIVE)).order_by(PullItem.id)
+    return query.where(PullItem.id.in_(only)) if only else query

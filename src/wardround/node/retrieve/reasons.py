@@ -22,6 +22,7 @@ SOME_FAILED = "some-failed"
 MANY = "several-studies"
 UNREADABLE = "ask-unreadable"
 FAULT = "failed"
+CRASHED = "node-crashed"
 
 _CODES: dict[type[QueryFailed], str] = {
     OutOfResources: "pacs-out-of-resources",
@@ -52,6 +53,7 @@ IN_WORDS = {
     "key-refused": "it can't be asked for; correct the identifier",
     "pacs-unable": "the PACS couldn't process it (0xCxxx); its log says why",
     FAULT: "a fault of this program; its log says where",
+    CRASHED: "this node ended while it pulled the study, each time; look into its log, then pull again",
     "cancelled": "the pull was cancelled before its turn",
 }
 

@@ -187,7 +187,8 @@ class Studies:
         row.reason, row.status = "", None
         self._record(session, row, "pull-study", f"{row.arrived} of {row.expected or 'unstated'} instances are here")
 
-    def try_again(self, item: PullItem, reason: str, status: int | None, *, again: bool) -> None:
+    def try_again(self, item: PullItem, reason: str, status: int | None, *, again: bool, later: int = 0) -> None:
+        """Count a try that failed, and set the next if there is to be one; `later`: by as many waits more."""
         moment = self._clock()
         if self._stopping():
             return
@@ -201,7 +202,8 @@ class Studies:
                 self._record(session, row, "fail-pull-study", reason)
                 return
             step(row, StudyState.QUEUED if row.state == StudyState.FINDING else StudyState.FOUND, moment)
-            row.due_at = moment + min(self._pace.backoff * 2 ** (row.attempts - 1), LONGEST_BACKOFF)
+            wait = self._pace.backoff * 2 ** (row.attempts - 1)
+            row.due_at = moment + min(wait, LONGEST_BACKOFF) + later * self._pace.backoff
 
     def _end(self, item: PullItem, state: StudyState, reason: str) -> None:
         with self._database.writing() as session:
