@@ -20,6 +20,7 @@ NOUNS: dict[str, str] = {
     "model": "wardround.cli.model",
     "ledger": "wardround.cli.ledger",
     "deid": "wardround.cli.deid",
+    "route": "wardround.cli.route",
     "enclave": "wardround.cli.enclave",
 }
 """Noun to module, in the order in which `--help` shows them."""

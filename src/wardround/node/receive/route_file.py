@@ -24,7 +24,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, field_validator
 
 from wardround.foundation.settings import Settings, SettingsRefused
-from wardround.node.receive.route import Route, Routes, Rule
+from wardround.node.receive.route import NO_RULE, Route, Routes, Rule
 from wardround.node.receive.route_expression import ExpressionRefused, parse
 
 FILE = "routes.toml"
@@ -79,6 +79,8 @@ def read_routes(path: Path) -> Routes:
 
 
 def _rule(one: _RuleSettings, where: str) -> Rule:
+    if one.name == NO_RULE.name:
+        raise SettingsRefused(f"{where}: that is what the node calls it when no rule takes an object; rename it")
     route = _route(one.to)
     if route is Route.DISCARD and not one.reason.strip():
         raise SettingsRefused(f'{where}: it discards without a reason; add reason = "…"')
@@ -100,7 +102,9 @@ def _route(to: str) -> Route:
 
 
 def _fault(error: ValidationError, document: dict[str, object]) -> str:
-    fault = error.errors(include_url=False)[0]
+    faults = error.errors(include_url=False)
+    # A key that isn't known explains one that is missing: it is the same, misspelt.
+    fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
     place = list(fault["loc"])
     where = _where(place, document)
     key = str(place[-1]) if place else "the file"
@@ -109,6 +113,10 @@ def _fault(error: ValidationError, document: dict[str, object]) -> str:
         return f"{where}unknown key {key!r}; known here: {', '.join(known)}; correct or remove it"
     if fault["type"] == "missing":
         return f"{where}{key!r} is missing; add it"
+    if place and isinstance(place[-1], int):
+        return f"{where}it is {fault['input']!r} and no table; write [[rule]] above its keys"
+    if place == ["rule"]:
+        return "'rule' is no list of rules, or an empty one; write [[rule]] above the keys of each"
     said = fault["msg"].removeprefix("Value error, ")
     return f"{where}{key!r} is {fault['input']!r}: {said[:1].lower()}{said[1:]}; correct it"
 
