@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from sqlalchemy import func, select
-
 from wardround.dicom.network import StoreHeader, TlsRefused
+from wardround.dicom.network_query import studies_at
 from wardround.foundation.clock import Clock
 from wardround.foundation.settings import SettingsRefused
 from wardround.node.deidentify.department import Department
@@ -19,11 +19,12 @@ from wardround.node.receive.arrival import KeyMaker
 from wardround.node.receive.commitment import CommitmentDesk
 from wardround.node.receive.commitment_holdings import Holdings
 from wardround.node.receive.commitment_store import FOLDER, CommitmentStore
-from wardround.node.receive.completion import complete_studies
+from wardround.node.receive.completion import complete_studies, next_due
 from wardround.node.receive.reception import Reception
 from wardround.node.receive.route import Route, Routes, StudyPath, by_called_title
 from wardround.node.receive.route_file import FILE, read_routes
-from wardround.node.receive.tables import ReceivedStudy
+from wardround.node.receive.stated import StatedCounts
+from wardround.node.retrieve.wiring import pacs_at
 from wardround.node.wire import requestors, storage_receiver
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,11 @@ LOOKED_AT_EVERY = 2.0
 """Seconds after which each thread looks for work that nobody in this process told it of: what a person decided about
 an image, or what a command brought in."""
 
-REPORTING_ENDS = 5.0
-"""Seconds that stopping waits for a peer to take a report; it is sent again after the next start."""
+PEER_ENDS = 5.0
+"""Seconds that stopping waits for a peer that takes a report, which is sent again after the next start, or is asked."""
+ASKED_EVERY = 0.5
+PACS_ANSWERS = 20.0
+"""Seconds that the PACS has to say how many instances a study has."""
 
 
 class Intake:
@@ -53,6 +57,9 @@ class Intake:
         self._enclave_full: str | None = None
         self._department = Department(home, clock=clock)
         self._deidentification = self._department.deidentification()
+        self._stopping = threading.Event()
+        self._counts: StatedCounts | None = None
+        self._asking = _Watch("stated counts", self._ask_counts, lambda: ASKED_EVERY)
         self.reception = Reception(
             home.database,
             quarantine=home.quarantine,
@@ -65,14 +72,15 @@ class Intake:
             clock=clock,
             arrived=self.arrived,
             closed=self._closed,
+            noted=self._note if _asks_count(home) else None,
         )
         self._reporting = _Watch("storage commitment", self._report, lambda: LOOKED_AT_EVERY)
+        self._counts = self._stated_counts()
         self._commitments = self._commitment_desk() if settings.commit else None
         try:
             self._receiver = storage_receiver(home.settings, self.reception, commitments=self._commitments)
         except TlsRefused as refused:
             raise SettingsRefused(f"[wire]: {refused.text}") from None
-        self._stopping = threading.Event()
         self._completing = _Watch("completion", self._complete, self._until_complete)
         self._deidentifying = _Watch("de-identification", self._deidentify, lambda: LOOKED_AT_EVERY)
 
@@ -88,6 +96,8 @@ class Intake:
         self._receiver.start()
         self._deidentifying.start()
         self._completing.start()
+        if self._counts is not None:
+            self._asking.start()
 
     def arrived(self) -> None:
         """The index has learnt of something: look now. Quick, and called from any thread."""
@@ -98,7 +108,8 @@ class Intake:
         self._receiver.stop()
         self.reception.close()
         self._stopping.set()
-        self._reporting.stop(patience=REPORTING_ENDS)
+        self._reporting.stop(patience=PEER_ENDS)
+        self._asking.stop(patience=PEER_ENDS)
         self._completing.stop()
         self._deidentifying.stop()
         self._deidentification.stop()
@@ -116,6 +127,43 @@ class Intake:
             clock=self._clock,
             wake=self._reporting.wake,
         )
+
+    def _stated_counts(self) -> StatedCounts | None:
+        """Asks the PACS that studies are pulled from, or that results go to, where a setting has it asked."""
+        pacs = pacs_at(self._home, self.reception) if _asks_count(self._home) else None
+        if pacs is None:
+            return None
+
+        def ask(study_uid: str) -> int | None:
+            until = time.monotonic() + PACS_ANSWERS
+
+            def stop() -> bool:
+                return self._stopping.is_set() or time.monotonic() > until
+
+            found = studies_at(
+                pacs.peer,
+                pacs.calling_ae,
+                study_uid=study_uid,
+                root=pacs.root,
+                tls=pacs.tls,
+                cancelled=stop,
+            )
+            return found[0].instances if len(found) == 1 else None
+
+        return StatedCounts(
+            self._home.database, ask, quiet=self._quiet, clock=self._clock, learnt=self._wake_completing
+        )
+
+    def _note(self, study_key: str, study_uid: str) -> None:
+        if self._counts is not None:
+            self._counts.note(study_key, study_uid)
+
+    def _wake_completing(self) -> None:
+        self._completing.wake()
+
+    def _ask_counts(self) -> None:
+        if self._counts is not None:
+            self._counts.tick(stopping=self._stopping.is_set)
 
     def _report(self) -> None:
         if self._commitments is not None:
@@ -142,12 +190,11 @@ class Intake:
 
     def _until_complete(self) -> float:
         """Seconds until the next study may be complete."""
-        with self._home.database.reading() as session:
-            oldest = session.scalar(select(func.min(ReceivedStudy.last_at)).where(ReceivedStudy.completed_at.is_(None)))
-        if oldest is None:
+        now = self._clock()
+        due = next_due(self._home.database, quiet=self._quiet, now=now)
+        if due is None:
             return LOOKED_AT_EVERY
-        due = (oldest + self._quiet - self._clock()).total_seconds()
-        return min(max(due, 0.01), LOOKED_AT_EVERY)
+        return min(max((due - now).total_seconds(), 0.01), LOOKED_AT_EVERY)
 
     def _deidentify(self) -> None:
         self._deidentification.tick(stopping=self._stopping.is_set)
@@ -165,6 +212,11 @@ def routes_of(home: NodeHome) -> Routes:
         return read_routes(file)
     settings = home.settings.dicom
     return by_called_title({settings.ae_title: Route.RESEARCH, settings.clinic_ae_title: Route.CLINIC})
+
+
+def _asks_count(home: NodeHome) -> bool:
+    settings = home.settings
+    return any(pacs is not None and pacs.ask_count for pacs in (settings.retrieve.pacs, settings.pacs))
 
 
 class _Watch:
