@@ -38,7 +38,9 @@ _TURNED_AWAY = {
     "index-unavailable": "the database didn't answer; start it, or see what locks it; the sender tries again",
     "disk-reserve": "less was free than reserve_mb keeps free; make room on the disk, then have it sent again",
     "disk-error": "the disk is full or failed; see the system's log, then have it sent again",
-    "not-whole": "the connection ended in the middle of an object; the sender tries again",
+    "enclave-over-quota": "the enclave is at its quota; raise quota_gb or purge, then have it sent again",
+    "enclave-below-reserve": "too little is free on the enclave's disk; make room, then have it sent again",
+    "not-whole": "it ended in the middle: the connection broke or the disk was full; the sender tries again",
 }
 _IMPORTS = {
     "dicomdir": "a DICOMDIR, the list of contents of a medium; the objects that it lists are taken by themselves",

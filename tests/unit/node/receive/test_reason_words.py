@@ -11,6 +11,7 @@ from wardround.dicom.pixels_rules import ScreeningReason
 from wardround.dicom.segmentation_reading import SegmentationReason
 from wardround.dicom.volume_geometry import VolumeReason
 from wardround.node.deidentify import crew, work
+from wardround.node.enclave import room
 from wardround.node.optout import register as optout
 from wardround.node.receive import importing, parcels, register
 from wardround.node.receive.landing import Answer
@@ -29,6 +30,7 @@ def test_every_reason_has_words() -> None:
     codes |= {"label-" + reason.value.replace("_", "-") for reason in SegmentationReason}
     codes |= {register.CONFLICT, register.NOT_ROUTED, register.DISCARDED_BY_RULE, optout.REASON}
     codes |= {crew.KILLED, crew.TOO_SLOW, work.FAILED, work.FILE_MISSING, gate.REFUSED_BY_A_PERSON}
+    codes |= {room.OVER_QUOTA, room.BELOW_RESERVE}
     codes |= {importing.NOT_DICOM, importing.DICOMDIR, importing.MALFORMED}
     codes |= {value for name, value in vars(parcels).items() if name.isupper() and isinstance(value, str)}
     named = {
