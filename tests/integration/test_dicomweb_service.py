@@ -13,7 +13,8 @@ from sqlalchemy import select
 from tests.web_lab import ORIGIN, Web, part10, segmentation, slices
 
 from wardround.node.audit import Audit
-from wardround.node.dicomweb.tokens import revoke
+from wardround.node.dicomweb.tokens import Scope, make, revoke
+from wardround.node.receive.route import StudyPath
 
 JSON = "application/dicom+json"
 
@@ -116,6 +117,15 @@ def test_a_token_opens_only_what_it_is_for(web: Web) -> None:
     assert web.http.get("/studies/1.2/rendered").status_code == 401
     revoke(web.door.database, "viewer", actor="operator:test")
     assert status(f"Bearer {web.read}") == 401
+
+
+def test_what_a_clinical_token_stores_takes_the_clinical_path_alone(web: Web) -> None:
+    token = make(web.door.database, "ct-gate", Scope.STORE, actor="operator:test", path=StudyPath.CLINIC)
+    assert stow(web, part10(slices()[0]), Authorization=f"Bearer {token}").status_code == 200
+    web.door.tick()
+    assert web.catalogue.catch_up() == 0
+    assert web.door.quarantined() == []
+    assert len([file for file in web.door.clinical.rglob("*") if file.is_file() and file.stat().st_size]) == 1
 
 
 def test_pages_of_the_named_origin_alone_may_read_answers(web: Web) -> None:
