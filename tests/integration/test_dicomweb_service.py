@@ -14,6 +14,8 @@ from tests.web_lab import ORIGIN, Web, part10, segmentation, slices
 
 from wardround.node.audit import Audit
 from wardround.node.dicomweb.tokens import Scope, make, revoke
+from wardround.node.optout.actions import add as opt_out
+from wardround.node.optout.listing import read_list
 from wardround.node.receive.route import StudyPath
 
 JSON = "application/dicom+json"
@@ -152,6 +154,33 @@ def test_who_looked_and_who_stored_is_on_the_record(web: Web) -> None:
     with web.door.database.reading() as session:
         rows = session.execute(select(Audit.actor, Audit.verb).where(Audit.actor.startswith("token:"))).all()
     assert [tuple(row) for row in rows] == [("token:sender", "store-objects"), ("token:viewer", "view-study")]
+
+
+def test_a_patient_who_opts_out_is_gone_from_every_answer(web: Web) -> None:
+    web.hold(slices())
+    [address, *_] = web.instances()
+    entries = read_list([f"local,{slices()[0].PatientID}"])
+    opt_out(
+        web.door.database,
+        web.door.register,
+        web.door.vault,
+        entries,
+        scheme=None,
+        actor="operator:test",
+        at=web.door.clock(),
+    )
+    assert web.instances() == []
+    for path in ("/studies", "/series"):
+        assert web.get(path).status_code == 204
+    study = address.split("/series/")[0]
+    for path in (
+        address,
+        f"{address}/frames/1",
+        f"{address}/bulkdata/7FE00010",
+        f"{study}/metadata",
+        f"{study}/rendered",
+    ):
+        assert web.get(path).status_code == 404, path
 
 
 def test_what_left_the_enclave_is_gone_from_every_answer(web: Web) -> None:
