@@ -250,3 +250,24 @@ def test_settings_that_promise_too_much_are_refused(tmp_path: Path) -> None:
     wire = "[wire]\n" + "".join(f'{name} = "{path}"\n' for name, path in files.items())
     with serving(tmp_path, dicom=tls, rest=wire):
         pass
+
+
+def test_what_landed_before_the_request_is_waited_for(tmp_path: Path) -> None:
+    door = FrontDoor(tmp_path)
+    part10 = studies()[0].slices[0]
+
+    def settle(_seconds: float) -> bool:
+        door.give(part10)
+        return True
+
+    roots = {StudyPath.RESEARCH: door.quarantine, StudyPath.CLINIC: door.clinical}
+    desk = CommitmentDesk(
+        CommitmentStore(door.database, tmp_path / "asked", tmp_path / "identity" / "other.key"),
+        Holdings(door.database, KeyMaker(SECRET), roots),
+        settle=settle,
+        requestors={},
+        clock=door.clock,
+    )
+    report = desk.request(CommitmentRequest("A", "B", TRANSACTION, (pair(part10),), ""))
+    assert (report.done, report.failed) == ((pair(part10),), ())
+    door.close()
