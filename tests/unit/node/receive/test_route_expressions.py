@@ -184,10 +184,9 @@ def test_what_is_no_expression_is_told_with_the_place(text: str, what: str, at: 
     assert refused.value.at == at
 
 
-WORDS = st.sampled_from(
-    ["Modality", "Rows", "StudyDate", "called_title", "and", "or", "not", "in", "like", "matches", "present"]
-    + ["(", ")", ",", "==", "!=", "<", "<=", "'MR'", '"a*"', "5", "-1.5", "'\\'", '"']
-)
+NAMES = ["Modality", "Rows", "StudyDate", "called_title", "and", "or", "not", "in", "like", "matches", "present"]
+SIGNS = ["(", ")", ",", "==", "!=", "<", "<=", "'MR'", '"a*"', "5", "-1.5", "'\\'", '"']
+WORDS = st.sampled_from([*NAMES, *SIGNS])
 
 
 @given(st.one_of(st.text(max_size=80), st.lists(WORDS, max_size=12).map(" ".join)))
