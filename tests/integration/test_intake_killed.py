@@ -25,7 +25,7 @@ from wardround.node.receive.state import State
 from wardround.node.receive.tables import ReceivedInstance
 
 ROOT = Path(__file__).parents[2]
-KILLS = 5
+KILLS = 3
 MANY, KILLS_OF_MANY = 200, 4
 
 
