@@ -58,7 +58,7 @@ ACTIONS = {
     Action.SHIFT: ("date moved by the patient's own number of days", "C"),
     Action.TIME: ("time of day kept, if it is one", "C"),
     Action.KEEP: ("kept, if the value has the form of its value representation", "K"),
-    Action.KEEP_TEXT: ("text kept where every word is known, else removed", "K"),
+    Action.KEEP_TEXT: ("text kept, for attributes listed one by one or retained by an option", "K"),
     Action.KEEP_BYTES: ("bytes kept, for attributes listed one by one", "K"),
     Action.RECURSE: ("sequence: each item is cleaned by these rules", "X, D, U or K"),
     Action.AGE: ("Patient's Age: kept; above 89 years it is told as 90", "K"),
