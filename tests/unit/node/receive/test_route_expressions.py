@@ -59,7 +59,7 @@ def holds(text: str) -> bool:
         'StudyDate >= "20260131" and StudyDate < "20260201"',
         'StudyTime >= "09" and StudyTime < "093000.5" and StudyTime <= "093000"',
         'AcquisitionDateTime > "20260131093000" and AcquisitionDateTime < "2027"',
-        'PatientAge < "018Y" and PatientAge > "006M" and PatientAge < "029W"',
+        'PatientAge < "018Y" and PatientAge > "006M" and PatientAge < "007M" and PatientAge < "029W"',
         "present(Modality)",
         "not present(PatientID)",
     ],
