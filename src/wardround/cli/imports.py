@@ -29,7 +29,9 @@ def import_(
     """
     import re
 
+    from wardround.foundation.errors import NotAllowed
     from wardround.node.deidentify.department import Department
+    from wardround.node.desk import Desk
     from wardround.node.home import NodeHome
     from wardround.node.intake import routes_of
     from wardround.node.receive.importing import Importing
@@ -41,6 +43,11 @@ def import_(
     opened = NodeHome(home)
     settings = opened.settings.dicom
     opened.database.upgrade()
+    title = called_title or settings.ae_title
+    full = Desk(opened).room.refusal()
+    if full is not None and title != settings.clinic_ae_title:
+        opened.close()
+        raise NotAllowed(full.text, code=full.code)
     department = Department(opened)
     reception = Reception(
         opened.database,
@@ -54,7 +61,7 @@ def import_(
     )
     try:
         reception.recover()
-        importing = Importing(reception, called_title=called_title or settings.ae_title, spool=opened.quarantine)
+        importing = Importing(reception, called_title=title, spool=opened.quarantine)
         report = _run(importing, paths)
     finally:
         reception.close()
