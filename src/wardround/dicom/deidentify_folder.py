@@ -25,6 +25,7 @@ from typing import Any, TextIO
 
 from wardround.dicom.confidentiality import Profile, rules
 from wardround.dicom.confidentiality_profile import Option
+from wardround.dicom.damage import DAMAGE
 from wardround.dicom.deidentify import SOFTWARE, Deidentifier
 from wardround.dicom.deidentify_sources import Source, Unreadable, sources
 from wardround.dicom.errors import FolderRefused, Reason, Refused
@@ -33,7 +34,6 @@ from wardround.dicom.pixels_facts import read_facts
 from wardround.dicom.pixels_redaction import redacted
 from wardround.dicom.pixels_screening import Screener, Verdict
 from wardround.dicom.statement import Deidentified, PixelWork
-from wardround.dicom.volume_geometry import DAMAGE
 
 log = logging.getLogger(__name__)
 

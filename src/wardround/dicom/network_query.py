@@ -25,10 +25,10 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
+from wardround.dicom.damage import DAMAGE
 from wardround.dicom.network_messages import Peer
 from wardround.dicom.network_query_association import Stop, conversation, read_identifier
 from wardround.dicom.network_query_status import PENDING, SUCCESS, KeyRefused, TooManyAnswers, failure
-from wardround.dicom.volume_geometry import DAMAGE
 
 MOST_ANSWERS = 20_000
 UNICODE = "ISO_IR 192"

@@ -22,6 +22,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
 )
 
+from wardround.dicom.damage import DAMAGE
 from wardround.dicom.network_messages import (
     CANNOT_UNDERSTAND,
     OUT_OF_RESOURCES,
@@ -34,7 +35,6 @@ from wardround.dicom.network_messages import (
 from wardround.dicom.network_query import QueryRoot, models_of, single_value
 from wardround.dicom.network_query_association import Conversation, Stop, conversation, read_identifier
 from wardround.dicom.network_query_status import PENDING, SOME_FAILED, SUCCESS, failure
-from wardround.dicom.volume_geometry import DAMAGE
 
 MOST_CONTEXTS = 128
 _UNCOMPRESSED = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]

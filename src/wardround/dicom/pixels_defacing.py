@@ -16,11 +16,11 @@ from io import BytesIO
 import numpy as np
 import pydicom
 
+from wardround.dicom.damage import DAMAGE
 from wardround.dicom.pixels_head import HeadReason, HeadUnclear, body_of, face_plane
 from wardround.dicom.pixels_rewriting import Rewriting
 from wardround.dicom.statement import Deidentified
 from wardround.dicom.volume import VolumePolicy, read_volume
-from wardround.dicom.volume_geometry import DAMAGE
 
 __all__ = ["CLEAN_FEATURES", "Defaced", "HeadReason", "HeadUnclear", "deface", "defaced", "may_show_a_face"]
 

@@ -15,10 +15,10 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
+from wardround.dicom.damage import DAMAGE
 from wardround.dicom.pixels_decoding import decoder_for
 from wardround.dicom.pixels_facts import PixelFacts
 from wardround.dicom.pixels_layers import Grey, Picture
-from wardround.dicom.volume_geometry import DAMAGE
 
 SAMPLED = 5
 """How many frames of an object are read one by one; all others are seen through the projections."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
+from wardround.dicom.damage import DAMAGE
 from wardround.dicom.deidentify_elements import PIXEL_DATA, ElementReader, ElementWriter, Encoding
 from wardround.dicom.errors import Reason, Refused
 from wardround.dicom.header_meta import file_meta
@@ -23,7 +24,6 @@ from wardround.dicom.pixels_decoding import decoder_for
 from wardround.dicom.pixels_elements import Elements, code_item
 from wardround.dicom.pixels_facts import BIG_ENDIAN, EXPLICIT, IMPLICIT, NATIVE, data_set_bytes
 from wardround.dicom.pixels_layout import Layout
-from wardround.dicom.volume_geometry import DAMAGE
 
 # Lossy transfer syntaxes and the term for what was done (PS3.3 C.7.6.1.1.5.1).
 _LOSSY = {

@@ -26,7 +26,8 @@ from wardround.dicom.segmentation_reading import (
     read_segmentation,
     referenced_series_uid,
 )
-from wardround.dicom.volume_geometry import Source, order_slices
+from wardround.dicom.volume import slices_in_order
+from wardround.dicom.volume_refusal import Source
 
 __all__ = [
     "SegmentationReason",
@@ -153,11 +154,10 @@ def _write(
     series_instance_uid: str | None,
     sop_instance_uid: str | None,
 ) -> bytes:
-    datasets, geometry = order_slices(source_instances)
-    if mask.shape != geometry.shape or mask.dtype != np.bool_:
+    datasets, shape = slices_in_order(source_instances)
+    if mask.shape != shape or mask.dtype != np.bool_:
         raise ValueError(
-            f"the mask must be bool of shape {geometry.shape} (slices, rows, columns); "
-            f"it is {mask.dtype} of shape {mask.shape}"
+            f"the mask must be bool of shape {shape} (slices, rows, columns); it is {mask.dtype} of shape {mask.shape}"
         )
     segment = hd.seg.SegmentDescription(
         segment_number=1,

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from wardround.dicom.damage import DAMAGE
 from wardround.dicom.volume import Volume
-from wardround.dicom.volume_geometry import DAMAGE, Source, VolumeRefused, open_instance
+from wardround.dicom.volume_refusal import Source, VolumeRefused, open_instance
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian)

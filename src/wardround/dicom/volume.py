@@ -14,30 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from wardround.dicom.volume_geometry import (
-    DAMAGE,
-    Source,
-    VolumeGeometry,
-    VolumeReason,
-    VolumeRefused,
-    open_instance,
-    order_slices,
-)
+from wardround.dicom.damage import DAMAGE
 from wardround.dicom.volume_pixels import read_plane, same_pixels
 from wardround.dicom.volume_planes import is_multi_frame, planes_of
+from wardround.dicom.volume_refusal import Source, VolumeReason, VolumeRefused, open_instance
 from wardround.dicom.volume_stacks import LEARNING, MAX_VOXELS, STRICT, Stack, VolumePolicy, stacks_of
 
 __all__ = [
     "LEARNING",
     "STRICT",
     "Volume",
-    "VolumeGeometry",
     "VolumePolicy",
     "VolumeReason",
     "VolumeRefused",
-    "order_slices",
     "read_volume",
     "read_volumes",
+    "slices_in_order",
     "straighten",
 ]
 
@@ -88,13 +80,18 @@ def read_volume(instances: Sequence[Source], policy: VolumePolicy = STRICT) -> V
     instances: paths, Part 10 bytes or datasets, in any order; the instance numbers are ignored.
     Raises VolumeRefused where they are not one regular stack of slices that `policy` accepts.
     """
-    datasets, stacks = _read(instances, policy)
-    if len(stacks) > 1 and policy.several == "refuse":
-        told = " and ".join(dict.fromkeys(name for stack in stacks for name, _ in stack.tells))
-        raise VolumeRefused(
-            VolumeReason.SEVERAL_VOLUMES, f"the series holds {len(stacks)} volumes at one place, which differ in {told}"
-        )
-    return _volume(datasets, stacks[0], policy)
+    datasets, stack = _only(instances, policy)
+    return _volume(datasets, stack, policy)
+
+
+def slices_in_order(instances: Sequence[Source]) -> tuple[list[Dataset], tuple[int, int, int]]:
+    """The instances in the order of the slices of `read_volume`, and the shape (slices, rows, columns) of its array.
+
+    Raises VolumeRefused as `read_volume` does under `STRICT`.
+    """
+    datasets, stack = _only(instances, STRICT)
+    ordered = [datasets[plane.instance] for plane in stack.planes if plane is not None]
+    return ordered, (len(ordered), *stack.first.shape)
 
 
 def read_volumes(instances: Sequence[Source], policy: VolumePolicy = LEARNING) -> list[Volume]:
@@ -191,6 +188,16 @@ def _read(instances: Sequence[Source], policy: VolumePolicy) -> tuple[list[Datas
         raise VolumeRefused(
             VolumeReason.UNREADABLE, "an instance holds an attribute value that cannot be read"
         ) from damage
+
+
+def _only(instances: Sequence[Source], policy: VolumePolicy) -> tuple[list[Dataset], Stack]:
+    datasets, stacks = _read(instances, policy)
+    if len(stacks) > 1 and policy.several == "refuse":
+        told = " and ".join(dict.fromkeys(name for stack in stacks for name, _ in stack.tells))
+        raise VolumeRefused(
+            VolumeReason.SEVERAL_VOLUMES, f"the series holds {len(stacks)} volumes at one place, which differ in {told}"
+        )
+    return datasets, stacks[0]
 
 
 def _volume(datasets: Sequence[Dataset], stack: Stack, policy: VolumePolicy) -> Volume:

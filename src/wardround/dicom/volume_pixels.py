@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.utils import pixel_array
 
+from wardround.dicom.damage import DAMAGE
 from wardround.dicom.pixels_decoding import decoder_for
-from wardround.dicom.volume_geometry import DAMAGE, VolumeReason, VolumeRefused
 from wardround.dicom.volume_planes import Plane
+from wardround.dicom.volume_refusal import VolumeReason, VolumeRefused
 from wardround.dicom.volume_stacks import VolumePolicy
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from wardround.dicom.volume_geometry import VolumeReason, VolumeRefused
+from wardround.dicom.volume_refusal import VolumeReason, VolumeRefused
 
 _STACK_ID, _IN_STACK_POSITION, _POSITION = 0x00209056, 0x00209057, 0x00200032
 _PLACING = frozenset({_STACK_ID, _IN_STACK_POSITION, _POSITION})

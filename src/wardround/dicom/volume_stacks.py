@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wardround.dicom.volume_geometry import VolumeReason, VolumeRefused
 from wardround.dicom.volume_planes import KEYS, Plane
+from wardround.dicom.volume_refusal import VolumeReason, VolumeRefused
 
 _SAME_PLACE_MM = 0.01
 _SAME_DIRECTION = 1e-3

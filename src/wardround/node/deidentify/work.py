@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
+from wardround.dicom.damage import DAMAGE
 from wardround.dicom.errors import Refused
 from wardround.dicom.pixels_boxes import Box
 from wardround.dicom.pixels_facts import PixelFacts, facts_of, read_elements
 from wardround.dicom.pixels_redaction import redacted
 from wardround.dicom.pixels_screening import Screener, Screening, Verdict
 from wardround.dicom.statement import Deidentified, Identity, PixelWork
-from wardround.dicom.volume_geometry import DAMAGE
 from wardround.node.deidentify.staging import aside_name
 from wardround.node.deidentify.subject import patient_ids
 from wardround.node.enclave.description import Description, Undescribed, describe

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, delete, func, select
 from sqlalchemy.orm import Session
 
-from wardround.dicom.volume_geometry import DAMAGE
+from wardround.dicom.damage import DAMAGE
 from wardround.foundation.database import Database
 from wardround.foundation.files import ObjectStore
 from wardround.node.deidentify.openness import unready

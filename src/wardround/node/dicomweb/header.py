@@ -13,7 +13,7 @@ import pydicom
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
-from wardround.dicom.volume_geometry import DAMAGE
+from wardround.dicom.damage import DAMAGE
 
 LARGEST_INLINE = 1024
 """Bytes of a binary value above which it is given by reference."""
@@ -133,7 +133,7 @@ def read_header(file: Path) -> Header:
     """The header of a Part 10 file; of large values nothing is read.
 
     Raises:
-        One of `wardround.dicom.volume_geometry.DAMAGE`: it isn't one.
+        One of `wardround.dicom.damage.DAMAGE`: it isn't one.
     """
     ds = pydicom.dcmread(file, defer_size=LARGEST_INLINE)
     attributes = _json(ds, "")

@@ -17,7 +17,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
-from wardround.dicom.volume_geometry import DAMAGE
+from wardround.dicom.damage import DAMAGE
 from wardround.node.dicomweb.header import LARGEST_INLINE, PIXELS
 
 MEDIA = {

@@ -18,7 +18,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
 
-from wardround.dicom.volume_geometry import DAMAGE
+from wardround.dicom.damage import DAMAGE
 from wardround.node.dicomweb.failure import bad_request
 from wardround.node.dicomweb.header import LARGEST_INLINE
 from wardround.node.dicomweb.pixels import PixelsUnreadable, decoded_frame

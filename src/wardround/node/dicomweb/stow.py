@@ -10,10 +10,10 @@ import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
+from wardround.dicom.damage import DAMAGE
 from wardround.dicom.errors import Refused
 from wardround.dicom.header_meta import read_file_meta
 from wardround.dicom.network import Accepted, Landing, RefusedStorage, StoreHeader
-from wardround.dicom.volume_geometry import DAMAGE
 from wardround.node.dicomweb.accept import DICOM
 from wardround.node.dicomweb.header import Json
 from wardround.node.dicomweb.multipart import Part

@@ -10,11 +10,11 @@ from io import BytesIO
 import pydicom
 from pydicom.dataset import Dataset
 
+from wardround.dicom.damage import DAMAGE
 from wardround.dicom.errors import Refused
 from wardround.dicom.header import age_years
 from wardround.dicom.segmentation_reading import SegmentationRefused, referenced_series_uid
 from wardround.dicom.statement import Deidentified
-from wardround.dicom.volume_geometry import DAMAGE
 from wardround.node.enclave.head import Head, first_of, read_head
 
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"

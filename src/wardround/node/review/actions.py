@@ -11,10 +11,10 @@ import pydicom
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from wardround.dicom.damage import DAMAGE
 from wardround.dicom.pixels_boxes import Box
 from wardround.dicom.pixels_reading import Undecodable, png
 from wardround.dicom.pixels_rules import ScreeningReason
-from wardround.dicom.volume_geometry import DAMAGE
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotAllowed, NotFound

@@ -9,7 +9,7 @@ import wardround.dicom
 from wardround.dicom.errors import Reason
 from wardround.dicom.pixels_rules import ScreeningReason
 from wardround.dicom.segmentation_reading import SegmentationReason
-from wardround.dicom.volume_geometry import VolumeReason
+from wardround.dicom.volume_refusal import VolumeReason
 from wardround.node.deidentify import crew, work
 from wardround.node.enclave import room
 from wardround.node.optout import register as optout
