@@ -7,7 +7,8 @@ has the whole table. Every refusal has a code of `VolumeReason`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -81,7 +82,8 @@ def read_volume(instances: Sequence[Source], policy: VolumePolicy = STRICT) -> V
     Raises VolumeRefused where they are not one regular stack of slices that `policy` accepts.
     """
     datasets, stack = _only(instances, policy)
-    return _volume(datasets, stack, policy)
+    with _damage_refused():
+        return _volume(datasets, stack, policy)
 
 
 def slices_in_order(instances: Sequence[Source]) -> tuple[list[Dataset], tuple[int, int, int]]:
@@ -100,7 +102,8 @@ def read_volumes(instances: Sequence[Source], policy: VolumePolicy = LEARNING) -
     Raises VolumeRefused as `read_volume` does, but not for there being several.
     """
     datasets, stacks = _read(instances, policy)
-    return [_volume(datasets, stack, policy) for stack in stacks]
+    with _damage_refused():
+        return [_volume(datasets, stack, policy) for stack in stacks]
 
 
 def straighten(volume: Volume, mask: NDArray[np.bool_] | None = None) -> tuple[Volume, NDArray[np.bool_] | None]:
@@ -168,7 +171,7 @@ def _read(instances: Sequence[Source], policy: VolumePolicy) -> tuple[list[Datas
     if not instances:
         raise VolumeRefused(VolumeReason.NO_INSTANCES, "the series holds no instance")
     datasets = [open_instance(source) for source in instances]
-    try:
+    with _damage_refused():
         series = {str(ds.get("SeriesInstanceUID", "")) for ds in datasets}
         if len(series) != 1:
             raise VolumeRefused(
@@ -182,6 +185,12 @@ def _read(instances: Sequence[Source], policy: VolumePolicy) -> tuple[list[Datas
             )
         planes = planes_of(datasets)
         return datasets, stacks_of(planes, policy, lambda one, other: same_pixels(datasets, one, other))
+
+
+@contextmanager
+def _damage_refused() -> Iterator[None]:
+    try:
+        yield
     except VolumeRefused:
         raise
     except DAMAGE as damage:

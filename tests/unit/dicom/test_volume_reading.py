@@ -158,6 +158,14 @@ def test_a_missing_file_is_refused_without_its_path(tmp_path: Path) -> None:
     assert "absent" not in str(caught.value)
 
 
+def test_a_damaged_attribute_of_the_pixels_is_refused(whole: list[bytes]) -> None:
+    damaged = whole[0].replace(b"\x28\0\x02\0US", b"\x28\0\x02\0U\0")
+    assert damaged != whole[0]
+    with pytest.raises(VolumeRefused) as caught:
+        read_volume([damaged, *whole[1:]])
+    assert caught.value.reason_code is VolumeReason.UNREADABLE
+
+
 @pytest.mark.filterwarnings("ignore")  # pydicom warns of each damaged value
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
