@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pynetdicom import AE, _config, build_context, evt
-from pynetdicom.presentation import build_role
+from pynetdicom.presentation import PresentationContext, build_role
 
 from wardround.dicom.errors import AssociationRefused, PeerUnreachable
 from wardround.dicom.header_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
@@ -39,21 +39,8 @@ def association(
         PeerUnreachable: nothing answers there.
         AssociationRefused: the peer refuses, or takes none of ``contexts``.
     """
-    quieten()
-    entity = AE(ae_title=calling_ae)
-    entity.maximum_pdu_size = MAXIMUM_PDU
-    entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    entity.implementation_version_name = IMPLEMENTATION_VERSION
-    made = entity.associate(
-        peer.host,
-        peer.port,
-        contexts=[build_context(sop_class, transfer_syntax) for sop_class, transfer_syntax in contexts],
-        ae_title=peer.ae_title,
-        max_pdu=MAXIMUM_PDU,
-        ext_neg=[build_role(sop_class, scu_role=False, scp_role=True) for sop_class in provider_of],
-        tls_args=None if tls is None else (tls, peer.host),
-        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
-    )
+    proposed = [build_context(sop_class, transfer_syntax) for sop_class, transfer_syntax in contexts]
+    made = ask_for_association(entity_of(calling_ae), peer, proposed, tls=tls, provider_of=provider_of)
     if not made.is_established:
         if made.is_rejected:
             raise AssociationRefused(_why_rejected(made))
@@ -65,6 +52,37 @@ def association(
     finally:
         if made.is_established:
             made.release()
+
+
+def entity_of(calling_ae: str) -> AE:
+    """This program as an application entity that calls."""
+    quieten()
+    entity = AE(ae_title=calling_ae)
+    entity.maximum_pdu_size = MAXIMUM_PDU
+    entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    entity.implementation_version_name = IMPLEMENTATION_VERSION
+    return entity
+
+
+def ask_for_association(
+    entity: AE,
+    peer: Peer,
+    contexts: Sequence[PresentationContext],
+    *,
+    tls: ssl.SSLContext | None,
+    provider_of: Sequence[str],
+) -> Any:
+    """pynetdicom's association with `peer`, established or not."""
+    return entity.associate(
+        peer.host,
+        peer.port,
+        contexts=list(contexts),
+        ae_title=peer.ae_title,
+        max_pdu=MAXIMUM_PDU,
+        ext_neg=[build_role(sop_class, scu_role=False, scp_role=True) for sop_class in provider_of],
+        tls_args=None if tls is None else (tls, peer.host),
+        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
+    )
 
 
 def listen(made: Any) -> None:

@@ -11,15 +11,12 @@ from io import BytesIO
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, evt
 from pynetdicom.dsutils import decode, encode
-from pynetdicom.presentation import PresentationContext, build_role
+from pynetdicom.presentation import PresentationContext
 
 from wardround.dicom.errors import AssociationRefused, PeerUnreachable
-from wardround.dicom.header_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
-from wardround.dicom.network_limits import MAXIMUM_PDU
 from wardround.dicom.network_messages import Peer
-from wardround.dicom.network_peer import quieten, send_at_once
+from wardround.dicom.network_peer import ask_for_association, entity_of
 from wardround.dicom.network_query_status import Cancelled, ConnectionLost, NotServed
 
 CONNECT_SECONDS = 15.0
@@ -135,23 +132,10 @@ def conversation(
         PeerUnreachable: nothing answers there, or not in TLS as asked.
         AssociationRefused: the peer doesn't talk to us, or offers none of `contexts`.
     """
-    quieten()
-    entity = AE(ae_title=calling_ae)
-    entity.maximum_pdu_size = MAXIMUM_PDU
-    entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    entity.implementation_version_name = IMPLEMENTATION_VERSION
+    entity = entity_of(calling_ae)
     entity.connection_timeout = entity.acse_timeout = CONNECT_SECONDS
     entity.network_timeout = None
-    association = entity.associate(
-        peer.host,
-        peer.port,
-        contexts=list(contexts),
-        ae_title=peer.ae_title,
-        max_pdu=MAXIMUM_PDU,
-        ext_neg=[build_role(sop_class, scp_role=True) for sop_class in dict.fromkeys(stores)],
-        tls_args=None if tls is None else (tls, peer.host),
-        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
-    )
+    association = ask_for_association(entity, peer, contexts, tls=tls, provider_of=list(dict.fromkeys(stores)))
     if not association.is_established:
         if association.is_rejected:
             raise AssociationRefused(_why_rejected(association))
