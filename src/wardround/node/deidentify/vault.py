@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
@@ -26,13 +24,12 @@ from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotFound, WardroundError
 from wardround.foundation.files import write_whole
+from wardround.foundation.sealing import KEY_BYTES, NONCE_BYTES, NotOpened, Sealer
 from wardround.node.audit import record
 from wardround.node.deidentify.vault_tables import VaultEntry, VaultKey
 from wardround.node.enclave.tables import EnclavePatient
 from wardround.node.optout.identifier import PatientIds
 
-KEY_BYTES = 32
-NONCE_BYTES = 12
 _Fact = dict[str, Any]
 _Name = tuple[str, str, str]
 """Kind, name and pseudonym: what a sealed fact is about."""
@@ -85,7 +82,7 @@ class Vault:
         self._database.upgrade()
         self._audit = audit
         self._clock = clock
-        self._cipher = AESGCM(self._key(key_path))
+        self._sealer = Sealer(self._key(key_path))
 
     def bind(self, secret: bytes) -> None:
         """Tie the vault to the site's pseudonym secret, the first time; check it from then on.
@@ -194,8 +191,7 @@ class Vault:
 
     def seal(self, purpose: str, text: str) -> bytes:
         """`text` sealed under the vault's key, for `purpose` alone."""
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, text.encode(), f"wardround {purpose} v1".encode())
+        return self._sealer.seal(text.encode(), f"wardround {purpose} v1".encode())
 
     def unseal(self, purpose: str, sealed: bytes) -> str:
         """The text that was sealed for `purpose`.
@@ -204,8 +200,8 @@ class Vault:
             VaultLocked: it was changed, or sealed for something else.
         """
         try:
-            text = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], f"wardround {purpose} v1".encode())
-        except InvalidTag:
+            text = self._sealer.open(sealed, f"wardround {purpose} v1".encode())
+        except NotOpened:
             raise VaultLocked("what was sealed under the vault's key was changed; restore it from a backup") from None
         return text.decode()
 
@@ -256,14 +252,14 @@ class Vault:
         return {"kind": key[0], "name": key[1], "pseudonym": key[2], "nonce": nonce, "sealed": sealed}
 
     def _seal(self, key: _Name, fact: _Fact) -> tuple[bytes, bytes]:
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce, self._cipher.encrypt(nonce, json.dumps(fact).encode(), _bound(key))
+        sealed = self._sealer.seal(json.dumps(fact).encode(), _bound(key))
+        return sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
 
     def _open(self, entry: VaultEntry) -> _Fact:
         bound = _bound((entry.kind, entry.name, entry.pseudonym))
         try:
-            fact: _Fact = json.loads(self._cipher.decrypt(entry.nonce, entry.sealed, bound))
-        except InvalidTag:
+            fact: _Fact = json.loads(self._sealer.open(entry.nonce + entry.sealed, bound))
+        except NotOpened:
             raise VaultLocked("a row of the vault was changed; restore the vault from a backup") from None
         return fact
 

@@ -1,8 +1,7 @@
 """Requests for storage commitment that wait for their answer to be delivered: rows, and what they name, sealed.
 
-A request names instances, so it isn't in the database: it lies beside the quarantined objects, sealed by AES-256-GCM
-(NIST SP 800-38D) under a key of its own in the node's identity, with a random 96-bit nonce and the file's name as
-associated data. It goes when the answer is delivered or given up.
+A request names instances, so it isn't in the database: it lies beside the quarantined objects, sealed under a key of
+its own in the node's identity, for its file's name alone. It goes when the answer is delivered or given up.
 """
 
 from __future__ import annotations
@@ -14,22 +13,19 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import select
 
 from wardround.dicom.network_messages import CommitmentRequest
 from wardround.foundation.database import Database
 from wardround.foundation.errors import WardroundError
 from wardround.foundation.files import write_whole
+from wardround.foundation.sealing import KEY_BYTES, NoKey, Sealer, key_at
 from wardround.node.receive.landing import printable_title
 from wardround.node.receive.register import make_directory
 from wardround.node.receive.tables import CommitmentRow
 
 FOLDER = "commitments"
 """Below the quarantine."""
-KEY_BYTES = 32
-_NONCE = 12
 
 
 class CommitmentState(StrEnum):
@@ -66,15 +62,13 @@ class CommitmentStore:
         self._database = database
         self._folder = folder
         make_directory(folder)
-        if not key_path.exists():
-            write_whole(key_path, secrets.token_bytes(KEY_BYTES), mode=0o600)
-        key = key_path.read_bytes()
-        if len(key) != KEY_BYTES:
+        try:
+            self._sealer = Sealer(key_at(key_path))
+        except NoKey as damaged:
             raise RequestUnreadable(
-                f"the key of storage commitments has {len(key)} bytes, not {KEY_BYTES}; put the node's own key back, "
-                "or delete it: requests that wait are given up then"
-            )
-        self._cipher = AESGCM(key)
+                f"the key of storage commitments has {damaged.length} bytes, not {KEY_BYTES}; put the node's own key "
+                "back, or delete it: requests that wait are given up then"
+            ) from None
 
     def add(self, request: CommitmentRequest, at: datetime, *, due: datetime) -> int:
         """Keep a request, durably; returns its number.
@@ -82,9 +76,9 @@ class CommitmentStore:
         Raises:
             OSError, DBAPIError, sqlalchemy.exc.TimeoutError: it isn't kept.
         """
-        name, nonce = secrets.token_hex(16), secrets.token_bytes(_NONCE)
+        name = secrets.token_hex(16)
         file = self._folder / name
-        write_whole(file, nonce + self._cipher.encrypt(nonce, json.dumps(asdict(request)).encode(), name.encode()))
+        write_whole(file, self._sealer.seal(json.dumps(asdict(request)).encode(), name.encode()))
         row = CommitmentRow(
             file=name,
             calling_title=printable_title(request.calling_ae),
@@ -119,8 +113,8 @@ class CommitmentStore:
         """
         try:
             sealed = (self._folder / waiting.file).read_bytes()
-            opened = json.loads(self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], waiting.file.encode()))
-        except (OSError, InvalidTag, ValueError):
+            opened = json.loads(self._sealer.open(sealed, waiting.file.encode()))
+        except (OSError, ValueError):
             raise RequestUnreadable("a storage commitment that waits for its answer can't be read any more") from None
         opened["instances"] = tuple((sop_class, uid) for sop_class, uid in opened["instances"])
         return CommitmentRequest(**opened)
