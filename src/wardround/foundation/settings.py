@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -32,18 +32,27 @@ def read_settings(path: Path, kind: type[S]) -> S:
     Raises:
         SettingsRefused: the file is absent, isn't TOML, has an unknown key or a value of the wrong kind.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SettingsRefused(f"{path}: there is no such settings file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsRefused(f"{path}: not valid TOML ({error}); mend that line") from error
-    except OSError as error:
-        raise SettingsRefused(f"{path}: can't be read ({error.strerror})") from error
+    document = read_document(path, "settings file")
     try:
         return kind.model_validate(document)
     except ValidationError as error:
         raise SettingsRefused(f"{path}: {_first_fault(error, kind)}") from None
+
+
+def read_document(path: Path, called: str) -> dict[str, Any]:
+    """What the TOML file `path` says; `called` is what to call it when it is absent.
+
+    Raises:
+        SettingsRefused: the file is absent, can't be read, or isn't TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsRefused(f"{path}: there is no such {called}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsRefused(f"{path}: not valid TOML ({error}); mend that line") from error
+    except OSError as error:
+        raise SettingsRefused(f"{path}: can't be read ({error.strerror})") from error
 
 
 def _first_fault(error: ValidationError, kind: type[BaseModel]) -> str:

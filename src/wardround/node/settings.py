@@ -69,7 +69,21 @@ class DicomSettings(Settings):
         return self
 
 
-class WireSettings(Settings):
+class DicomTls(Settings):
+    """The three files (PEM) of DICOM TLS: all of them, or none."""
+
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_trusted: Path | None = None
+
+    @model_validator(mode="after")
+    def _has_all_of_tls(self) -> Self:
+        if len({self.tls_certificate is None, self.tls_key is None, self.tls_trusted is None}) > 1:
+            raise ValueError("TLS needs all of tls_certificate, tls_key and tls_trusted")
+        return self
+
+
+class WireSettings(DicomTls):
     """Who may send to the Storage SCP, what it takes beside the standard's storage classes, and for how long it waits.
 
     senders: calling AE titles that are let in; empty lets in anyone. extra_sop_classes: private ones to take too.
@@ -85,16 +99,7 @@ class WireSettings(Settings):
     artim_seconds: float = Field(default=30, gt=0, le=3600)
     stall_seconds: float = Field(default=60, gt=0, le=3600)
     idle_seconds: float = Field(default=300, gt=0, le=86_400)
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    tls_trusted: Path | None = None
     tls_required: bool = True
-
-    @model_validator(mode="after")
-    def _has_all_of_tls(self) -> Self:
-        if len({self.tls_certificate is None, self.tls_key is None, self.tls_trusted is None}) > 1:
-            raise ValueError("TLS needs all of tls_certificate, tls_key and tls_trusted")
-        return self
 
 
 class PacsSettings(Settings):
@@ -129,7 +134,7 @@ class DeidentificationSettings(Settings):
     home_issuer: str = Field(default="", max_length=64)
 
 
-class RetrieveSettings(Settings):
+class RetrieveSettings(DicomTls):
     """How studies are pulled from the PACS (`wardround node pull`).
 
     `pacs` is whom to ask; without it, the `[pacs]` that results go to. `method`: `move` has the PACS send to this
@@ -150,15 +155,10 @@ class RetrieveSettings(Settings):
     attempts: int = Field(default=5, ge=1, le=100)
     backoff_seconds: float = Field(default=60, gt=0, le=86_400)
     wait_minutes: float = Field(default=10, gt=0, le=10_080)
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    tls_trusted: Path | None = None
 
     @model_validator(mode="after")
     def _can_be_kept(self) -> Self:
         Hours.parse(self.hours, self.time_zone)
-        if len({self.tls_certificate is None, self.tls_key is None, self.tls_trusted is None}) > 1:
-            raise ValueError("TLS needs all of tls_certificate, tls_key and tls_trusted")
         return self
 
 

@@ -7,7 +7,7 @@ import ssl
 from wardround.dicom.network import Commitments, Landing, Limits, Peer, StorageReceiver, TlsRefused, TlsSettings
 from wardround.foundation.settings import SettingsRefused
 from wardround.node.receive.commitment import ReportTo
-from wardround.node.settings import NodeSettings, WireSettings
+from wardround.node.settings import DicomTls, NodeSettings
 
 
 def storage_receiver(
@@ -29,7 +29,7 @@ def storage_receiver(
         extra_sop_classes=wire.extra_sop_classes,
         accept_unknown=wire.accept_unknown,
         commitments=commitments,
-        tls=_tls(wire),
+        tls=tls_of(wire, required=wire.tls_required),
         limits=Limits(
             artim_seconds=wire.artim_seconds, stall_seconds=wire.stall_seconds, idle_seconds=wire.idle_seconds
         ),
@@ -46,21 +46,31 @@ def requestors(settings: NodeSettings) -> dict[str, ReportTo]:
     for peer in settings.dicom.peers:
         context: ssl.SSLContext | None = None
         if peer.tls:
-            tls = _tls(settings.wire)
-            if tls is None:
+            context = client_tls(settings.wire, "wire")
+            if context is None:
                 raise SettingsRefused(
                     "[[dicom.peers]]: tls = true needs tls_certificate, tls_key and tls_trusted under [wire]"
                 )
-            try:
-                context = tls.client()
-            except TlsRefused as refused:
-                raise SettingsRefused(f"[wire]: {refused.text}") from None
         title = peer.ae_title.strip()
         found[title] = ReportTo(Peer(peer.host, peer.port, title), context)
     return found
 
 
-def _tls(wire: WireSettings) -> TlsSettings | None:
-    if wire.tls_certificate and wire.tls_key and wire.tls_trusted:
-        return TlsSettings(wire.tls_certificate, wire.tls_key, wire.tls_trusted, required=wire.tls_required)
+def client_tls(files: DicomTls, table: str) -> ssl.SSLContext | None:
+    """What this node calls others with; None where the settings' `table` names no files.
+
+    Raises:
+        SettingsRefused: they can't be used.
+    """
+    tls = tls_of(files)
+    try:
+        return None if tls is None else tls.client()
+    except TlsRefused as refused:
+        raise SettingsRefused(f"[{table}]: {refused.text}") from None
+
+
+def tls_of(files: DicomTls, *, required: bool = True) -> TlsSettings | None:
+    """The files that the settings name. `required`: whoever calls has to show a certificate."""
+    if files.tls_certificate and files.tls_key and files.tls_trusted:
+        return TlsSettings(files.tls_certificate, files.tls_key, files.tls_trusted, required=required)
     return None

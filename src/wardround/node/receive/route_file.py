@@ -17,13 +17,12 @@ to = "both"
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from wardround.foundation.settings import Settings, SettingsRefused
+from wardround.foundation.settings import Settings, SettingsRefused, read_document
 from wardround.node.receive.route import NO_RULE, Route, Routes, Rule
 from wardround.node.receive.route_expression import ExpressionRefused, parse
 
@@ -57,14 +56,7 @@ def read_routes(path: Path) -> Routes:
     Raises:
         SettingsRefused: the file can't be used; one line says what, where, and the mend.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SettingsRefused(f"{path}: there is no such file of rules") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsRefused(f"{path}: not valid TOML ({error}); mend that line") from None
-    except OSError as error:
-        raise SettingsRefused(f"{path}: can't be read ({error.strerror})") from None
+    document = read_document(path, "file of rules")
     try:
         settings = _RoutesSettings.model_validate(document)
     except ValidationError as error:

@@ -6,9 +6,7 @@ from datetime import timedelta
 
 from wardround.dicom.network import Landing, Peer
 from wardround.dicom.network_query import QueryRoot
-from wardround.dicom.network_tls import TlsRefused, TlsSettings
 from wardround.foundation.clock import Clock
-from wardround.foundation.settings import SettingsRefused
 from wardround.node.home import NodeHome
 from wardround.node.receive.arrival import KeyMaker
 from wardround.node.receive.route import StudyPath
@@ -17,6 +15,7 @@ from wardround.node.retrieve.pace import Pace
 from wardround.node.retrieve.pacs import Pacs
 from wardround.node.retrieve.puller import Puller
 from wardround.node.retrieve.sealing import Sealing
+from wardround.node.wire import client_tls
 
 
 def sealing_at(home: NodeHome) -> Sealing:
@@ -59,16 +58,10 @@ def pacs_at(home: NodeHome, landing: Landing) -> Pacs | None:
     asked = settings.pacs or home.settings.pacs
     if asked is None:
         return None
-    tls = None
-    if settings.tls_certificate and settings.tls_key and settings.tls_trusted:
-        try:
-            tls = TlsSettings(settings.tls_certificate, settings.tls_key, settings.tls_trusted).client()
-        except TlsRefused as refused:
-            raise SettingsRefused(f"[retrieve]: {refused.text}") from None
     return Pacs(
         Peer(asked.host, asked.port, asked.ae_title),
         home.settings.dicom.ae_title,
         QueryRoot(settings.root),
-        tls,
+        client_tls(settings, "retrieve"),
         landing if settings.method == "get" else None,
     )
