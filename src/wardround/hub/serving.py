@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wardround.foundation.errors import WardroundError
+from wardround.foundation.listening import server_config
 from wardround.hub.api.http import enrolment, membership
 from wardround.hub.app import Hub
 from wardround.hub.home import HubHome
@@ -72,7 +72,18 @@ async def serve(hub: Hub, stop: asyncio.Event, ready: Callable[[], None] = lambd
         False: enrolment(home, hub.exchange, hub.clock),
         True: membership(home, hub.exchange, hub.clock),
     }
-    listeners = {members: Listener(_config(apps[members], contexts[members])) for members in (False, True)}
+    listeners = {
+        members: Listener(
+            server_config(
+                apps[members],
+                contexts[members],
+                http=PeerProtocol,
+                timeout_keep_alive=IDLE_CONNECTION_LASTS,
+                timeout_graceful_shutdown=LAST_CALLS_GET,
+            )
+        )
+        for members in (False, True)
+    }
     await hub.waits.start()
     for part in hub.background:
         await asyncio.to_thread(part.start)
@@ -103,26 +114,6 @@ async def serve(hub: Hub, stop: asyncio.Event, ready: Callable[[], None] = lambd
             listener.should_exit = True
         await asyncio.gather(*serving)
         LOG.info("stopped")
-
-
-def _config(app: FastAPI, context: ssl.SSLContext) -> uvicorn.Config:
-    def given(_config: uvicorn.Config, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-        return context
-
-    return uvicorn.Config(
-        app,
-        http=PeerProtocol,
-        ws="none",
-        lifespan="off",
-        loop="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=IDLE_CONNECTION_LASTS,
-        timeout_graceful_shutdown=LAST_CALLS_GET,
-        ssl_context_factory=given,
-    )
 
 
 def _context(home: HubHome, *, members: bool) -> ssl.SSLContext:

@@ -7,7 +7,7 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from wardround.dicom.network import Landing
 from wardround.foundation.clock import Clock
 from wardround.foundation.errors import Conflict
 from wardround.foundation.files import ObjectStore
+from wardround.foundation.listening import server_config
 from wardround.foundation.loop import Loop
 from wardround.foundation.settings import SettingsRefused
 from wardround.node.dicomweb.catalogue import Catalogue
@@ -79,7 +80,7 @@ class WebServer:
                 f"[dicomweb]: port {self._wanted_port} can't be had ({error.strerror}); set another"
             ) from None
         self._socket = bound
-        self._listener = _Listener(_config(self._app, self._tls))
+        self._listener = _Listener(server_config(self._app, self._tls, timeout_graceful_shutdown=LAST_CALLS_GET))
         listener = self._listener
         self._thread = threading.Thread(
             target=lambda: asyncio.run(listener.serve([bound])), name="dicomweb", daemon=True
@@ -148,22 +149,3 @@ def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     except (OSError, ValueError) as error:
         raise SettingsRefused(f"[dicomweb]: certificate or key can't be used ({type(error).__name__})") from None
     return context
-
-
-def _config(app: FastAPI, context: ssl.SSLContext | None) -> uvicorn.Config:
-    def given(_config: uvicorn.Config, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-        assert context is not None  # noqa: S101 - asked for only with a context
-        return context
-
-    return uvicorn.Config(
-        app,
-        ws="none",
-        lifespan="off",
-        loop="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=LAST_CALLS_GET,
-        ssl_context_factory=None if context is None else given,
-    )
