@@ -31,7 +31,8 @@ from pathlib import Path
 from typing import Any
 
 import wire
-from wire import Load, Measured, machine
+from _bench import machine, orthanc_settings
+from wire import Load, Measured
 
 ORTHANC = Path("/usr/sbin/Orthanc")
 TITLE = "WIRE"
@@ -252,18 +253,7 @@ def through_node(batches: list[Path], objects: int, folder: Path) -> Measured:
 
 def orthanc(folder: Path, port: int, *, flushed: bool) -> list[str]:
     """An Orthanc that takes from this machine alone, and has no HTTP."""
-    configuration = {
-        "DicomAet": TITLE,
-        "DicomPort": port,
-        "DicomCheckCalledAet": True,
-        "DicomAlwaysAllowStore": False,
-        "DicomAlwaysAllowEcho": False,
-        "DicomModalities": {"us": ["STORESCU", "127.0.0.1", 104]},
-        "HttpServerEnabled": False,
-        "StorageDirectory": str(folder / "storage"),
-        "IndexDirectory": str(folder / "storage"),
-        "SyncStorageArea": flushed,
-    }
+    configuration = orthanc_settings(TITLE, port, folder / "storage", SyncStorageArea=flushed)
     (folder / "orthanc.json").write_text(json.dumps(configuration))
     return [str(ORTHANC), str(folder / "orthanc.json")]
 

@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import random
 import statistics
 import subprocess
@@ -37,6 +35,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from _bench import machine
 from tests import postgresql
 from tests.unit.ledger.federation import ORIGIN, PROJECT, open_database
 
@@ -411,13 +410,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         options.json.write_text(json.dumps({"machine": machine(), "rows": out.rows}, indent=2))
     return 0
-
-
-def machine() -> str:
-    return (
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"load {' '.join(f'{one:.1f}' for one in os.getloadavg())}, {time.strftime('%Y-%m-%d %H:%M')}"
-    )
 
 
 if __name__ == "__main__":

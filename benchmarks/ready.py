@@ -16,7 +16,6 @@ import argparse
 import io
 import json
 import os
-import platform
 import shutil
 import signal
 import socket
@@ -35,6 +34,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pydicom
+from _bench import machine, orthanc_settings
 from pydicom.uid import ExplicitVRLittleEndian
 
 STORESCU = "/usr/bin/storescu"
@@ -156,17 +156,7 @@ def peer(folder: Path) -> Iterator[int]:
     with closing(socket.socket()) as chosen:
         chosen.bind(("127.0.0.1", 0))
         port = int(chosen.getsockname()[1])
-    configuration = {
-        "DicomAet": "ORTHANC",
-        "DicomPort": port,
-        "DicomCheckCalledAet": True,
-        "DicomAlwaysAllowStore": False,
-        "DicomAlwaysAllowEcho": False,
-        "DicomModalities": {"us": ["STORESCU", "127.0.0.1", 104]},
-        "HttpServerEnabled": False,
-        "StorageDirectory": str(folder / "db"),
-        "IndexDirectory": str(folder / "db"),
-    }
+    configuration = orthanc_settings("ORTHANC", port, folder / "db")
     (folder / "orthanc.json").write_text(json.dumps(configuration))
     process = subprocess.Popen(
         [ORTHANC, folder / "orthanc.json"], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -293,13 +283,6 @@ def slice_of(study: int, position: int) -> pydicom.Dataset:
         block.add_new(element, "LO", f"private {element} of Aster^Willow{study}")
     block.add_new(0x40, "OB", bytes(8192))
     return ds
-
-
-def machine() -> str:
-    return (
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"load {' '.join(f'{one:.1f}' for one in os.getloadavg())}, {time.strftime('%Y-%m-%d %H:%M')}"
-    )
 
 
 if __name__ == "__main__":

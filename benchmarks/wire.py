@@ -10,7 +10,6 @@ import argparse
 import io
 import json
 import os
-import platform
 import shutil
 import signal
 import socket
@@ -27,6 +26,7 @@ from typing import Any
 
 import psutil
 import pydicom
+from _bench import machine
 from pydicom.uid import ExplicitVRLittleEndian
 
 BIN = Path("/usr/bin")
@@ -260,13 +260,6 @@ def serve_pynetdicom(folder: Path, port: int) -> None:
         entity.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
     handlers = [(evt.EVT_C_STORE, store), (evt.EVT_CONN_OPEN, at_once)]
     entity.start_server(("127.0.0.1", port), evt_handlers=handlers)
-
-
-def machine() -> str:
-    return (
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"load {' '.join(f'{one:.1f}' for one in os.getloadavg())}, {time.strftime('%Y-%m-%d %H:%M')}"
-    )
 
 
 if __name__ == "__main__":
