@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from io import BytesIO
 from pathlib import Path
+
+import pydicom
 
 from wardround.contracts.cohort_query import CohortQuestion
 from wardround.demo.identities import Canaries
@@ -43,6 +46,16 @@ def studies(count: int = 2, *, canaries: bool = False) -> Sequence[StudyInstance
     marks = Canaries() if canaries else None
     hospital = hospitals(2, patients=max(count, 1), slices=4, matrix=16, canaries=marks)[0]
     return [to_dicom(hospital.patient(key)) for key in hospital.keys[:count]]
+
+
+def edited(part10: bytes, **values: object) -> bytes:
+    """The object with other values of its attributes, by keyword."""
+    ds = pydicom.dcmread(BytesIO(part10))
+    for keyword, value in values.items():
+        setattr(ds, keyword, value)
+    out = BytesIO()
+    ds.save_as(out)
+    return out.getvalue()
 
 
 @dataclass

@@ -12,7 +12,8 @@ from typing import Any
 
 from tests.front_door import FrontDoor
 
-from wardround.node.deidentify import intake, staging
+from wardround.foundation import files
+from wardround.node.deidentify import intake
 
 
 def told(owner: Any, name: str) -> None:
@@ -30,7 +31,7 @@ def told(owner: Any, name: str) -> None:
 def main(home: Path) -> None:
     intake.GROUP = 7
     door = FrontDoor(home, workers=2)
-    told(staging.os, "replace")
+    told(files.os, "replace")
     told(door.vault, "remember")
     told(intake, "_settle")
     told(intake, "close_finished")

@@ -25,7 +25,9 @@ from wardround.foundation.files import ObjectStore
 store = ObjectStore(Path(sys.argv[1]))
 print("ready", flush=True)
 while True:
-    for digest in store.put_many(os.urandom(20_000) for _ in range(12)):
+    with store.batch() as batch:
+        digests = [batch.put(os.urandom(20_000)) for _ in range(12)]
+    for digest in digests:
         print(digest, flush=True)
 """
 

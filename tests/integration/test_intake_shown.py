@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 
-import pydicom
 import pytest
-from tests.front_door import FrontDoor, studies
+from tests.front_door import FrontDoor, edited, studies
 
 from wardround.cli.main import run
 from wardround.dicom.pixels_screening import Screener
@@ -22,15 +20,6 @@ SETTINGS = (
     'site = "north"\nfederation = "testing"\n[hub]\nhost = "127.0.0.1"\napi_port = 1\n'
     "[dicom]\nreserve_mb = 100000000000\n[enclave]\nquota_gb = 0.0000001\n"
 )
-
-
-def altered(part10: bytes, **values: object) -> bytes:
-    one = pydicom.dcmread(BytesIO(part10))
-    for name, value in values.items():
-        setattr(one, name, value)
-    buffer = BytesIO()
-    one.save_as(buffer)
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -53,10 +42,10 @@ def test_each_kind_of_trouble_is_told_with_its_mend(tmp_path: Path, shown: Calla
     door = FrontDoor(tmp_path, screener=Screener())
     door.give_study(first, called="BOTH")
     door.tick()
-    door.give(altered(first.slices[0], InstanceNumber=99), called="CLINIC")
+    door.give(edited(first.slices[0], InstanceNumber=99), called="CLINIC")
     door.give(second.slices[0], called="NOWHERE")
     door.give(b"no DICOM at all")
-    door.give(altered(second.slices[1], BurnedInAnnotation="YES"))
+    door.give(edited(second.slices[1], BurnedInAnnotation="YES"))
     door.give(first.slices[1], called="BOTH")
     door.tick()
     door.give(second.slices[2])

@@ -10,7 +10,7 @@ import ctypes
 import os
 import platform
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
@@ -139,11 +139,6 @@ class ObjectStore:
         with self.batch() as batch:
             return batch.put(data)
 
-    def put_many(self, objects: Iterable[bytes]) -> list[str]:
-        """Store several objects with one flush, and return their digests in order; see `batch`."""
-        with self.batch() as batch:
-            return [batch.put(data) for data in objects]
-
     @contextmanager
     def batch(self) -> Iterator[Batch]:
         """Store several objects with one flush: at the end of the block all of them are durable and have their names.
@@ -162,6 +157,25 @@ class ObjectStore:
                 batch.flush()
             finally:
                 batch.discard()
+
+    def take(self, asides: Mapping[str, Path], flush: Flush, touched: Iterable[Path] = ()) -> None:
+        """Give files that lie aside, by digest, their names, once their bytes are durable; then flush the names.
+
+        Args:
+            flush: made before the files were written.
+            touched: further folders of the store whose names are to be flushed.
+
+        Raises:
+            OSError: the disk failed or is full; which of them have their names isn't known.
+        """
+        flush.files(asides.values())
+        folders = {self.path(digest).parent for digest in asides} | set(touched)
+        made = [_directory(folder) for folder in folders]
+        if any(made):
+            folders.add(self.root)
+        for digest, aside in asides.items():
+            os.replace(aside, self.path(digest))  # noqa: PTH105 - one rename, atomic on POSIX
+        flush.files(folders)
 
     def get(self, digest: str) -> bytes:
         """The bytes of `digest`, checked against it.
@@ -246,14 +260,8 @@ class Batch:
         Raises:
             OSError: the disk failed or is full; what has no name yet is discarded at the end of the batch.
         """
-        self._flush.files(self._waiting.values())
-        made = [_directory(shard) for shard in self._touched]
-        if any(made):
-            self._touched.add(self._store.root)
-        for digest, aside in list(self._waiting.items()):
-            os.replace(aside, self._store.path(digest))  # noqa: PTH105 - one rename, atomic on POSIX
-            del self._waiting[digest]
-        self._flush.files(self._touched)
+        self._store.take(self._waiting, self._flush, self._touched)
+        self._waiting.clear()
         self._touched.clear()
 
     def discard(self) -> None:

@@ -104,7 +104,10 @@ def test_no_object_of_a_batch_has_its_name_before_all_bytes_are_flushed(
     assert told == ["flush", *["name"] * 20, "flush"]
     assert sorted(set(digests)) == list(store.digests())
     assert store.get(digests[-1]) == bytes([3]) * 100 and not list(store.rubbish())
-    assert store.put_many([b"a", b"b", b"a"]) == [sha256(data).hexdigest() for data in (b"a", b"b", b"a")]
+    with store.batch() as batch:
+        assert [batch.put(data) for data in (b"a", b"b", b"a")] == [
+            sha256(data).hexdigest() for data in (b"a", b"b", b"a")
+        ]
 
 
 def test_a_batch_that_fails_leaves_nothing_half_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,8 +119,9 @@ def test_a_batch_that_fails_leaves_nothing_half_done(tmp_path: Path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(Flush, "files", full)
-        with pytest.raises(OSError, match="No space"):
-            store.put_many([b"one", b"two"])
+        with pytest.raises(OSError, match="No space"), store.batch() as batch:
+            batch.put(b"one")
+            batch.put(b"two")
     with pytest.raises(LookupError), store.batch() as batch:
         batch.put(b"three")
         raise LookupError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,18 +45,8 @@ class Staging:
         for digest, aside in files:
             if waiting.setdefault(digest, aside) != aside:
                 aside.unlink(missing_ok=True)
-        if not waiting:
-            return
-        self._flush.files(waiting.values())
-        named = set()
-        for digest, aside in waiting.items():
-            path = self._objects.path(digest)
-            if not path.parent.is_dir():
-                path.parent.mkdir(mode=0o700, exist_ok=True)
-                named.add(self._objects.root)
-            os.replace(aside, path)  # noqa: PTH105 - one rename, atomic on POSIX
-            named.add(path.parent)
-        self._flush.files(named)
+        if waiting:
+            self._objects.take(waiting, self._flush)
 
     def drop(self, files: Iterable[Path]) -> None:
         """Remove files that are not to be kept."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from sqlalchemy import func, select
-from tests.front_door import EVERYONE, SECRET, FrontDoor, studies
+from tests.front_door import EVERYONE, SECRET, FrontDoor, edited, studies
 
 from wardround.dicom.confidentiality import Profile
 from wardround.dicom.deidentify import Deidentifier
@@ -54,15 +54,6 @@ def patient_id(number: int) -> str:
 
 def pseudonym_of(number: int) -> str:
     return Deidentifier(Profile.research(), SECRET).deidentify(studies()[number].slices[0]).pseudonym
-
-
-def edited(part10: bytes, **values: object) -> bytes:
-    ds = pydicom.dcmread(BytesIO(part10))
-    for keyword, value in values.items():
-        setattr(ds, keyword, value)
-    out = BytesIO()
-    ds.save_as(out)
-    return out.getvalue()
 
 
 def fill(door: FrontDoor) -> str:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import pydicom
 import pytest
 from sqlalchemy import func, select
-from tests.front_door import EVERYONE, FrontDoor, data_set, studies
+from tests.front_door import EVERYONE, FrontDoor, data_set, edited, studies
 
 from wardround.dicom.statement import Deidentified, PixelWork
-from wardround.node.deidentify import intake, staging
+from wardround.foundation import files
+from wardround.node.deidentify import intake
 from wardround.node.deidentify.crew import Alone
 from wardround.node.enclave.tables import EnclaveStudy
 from wardround.node.receive.reception import Answer
@@ -30,15 +29,6 @@ def door(tmp_path: Path) -> Iterator[FrontDoor]:
     made = FrontDoor(tmp_path)
     yield made
     made.close()
-
-
-def with_values(part10: bytes, **values: object) -> bytes:
-    ds = pydicom.dcmread(BytesIO(part10))
-    for keyword, value in values.items():
-        setattr(ds, keyword, value)
-    out = BytesIO()
-    ds.save_as(out)
-    return out.getvalue()
 
 
 def test_what_is_in_the_enclave_is_gone_from_quarantine(door: FrontDoor) -> None:
@@ -79,8 +69,8 @@ def test_each_study_says_how_it_was_deidentified(door: FrontDoor) -> None:
 
 def test_what_is_refused_stays_with_its_reason_and_holds_nothing_up(door: FrontDoor) -> None:
     slices = list(studies()[0].slices)
-    slices[1] = with_values(slices[1], BurnedInAnnotation="YES")
-    slices[2] = with_values(slices[2], PatientID="")
+    slices[1] = edited(slices[1], BurnedInAnnotation="YES")
+    slices[2] = edited(slices[2], PatientID="")
     door.give(*slices)
     progress = door.tick()
     assert progress.deidentified == 2
@@ -111,7 +101,7 @@ def test_an_object_that_breaks_the_deidentifier_is_refused(
 
 def test_a_study_of_two_patients_is_not_mixed(door: FrontDoor) -> None:
     slices = list(studies()[0].slices)
-    slices[3] = with_values(slices[3], PatientID="another")
+    slices[3] = edited(slices[3], PatientID="another")
     door.give(*slices)
     progress = door.tick()
     assert (progress.deidentified, progress.refused) == (3, {"study-of-another-patient": 1})
@@ -136,8 +126,8 @@ def crash_on_call(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, nth: i
 
 STEPS = {
     "between two objects": ("crew", "outcomes", 3, True),
-    "before the first object has its name": ("staging", "replace", 1, False),
-    "between the names of two objects": ("staging", "replace", 3, True),
+    "before the first object has its name": ("files", "replace", 1, False),
+    "between the names of two objects": ("files", "replace", 3, True),
     "before the vault": ("vault", "remember", 1, False),
     "after the vault": ("vault", "remember", 1, True),
     "in the transaction of the index": ("intake", "_settle", 1, False),
@@ -154,7 +144,7 @@ def test_a_crash_at_any_step_loses_nothing_and_doubles_nothing(tmp_path: Path, s
     door.give_study(study)
     door.complete()
     with pytest.MonkeyPatch.context() as patch:
-        owner = {"crew": door.crew, "staging": staging.os, "vault": door.vault, "intake": intake}.get(str(place), place)
+        owner = {"crew": door.crew, "files": files.os, "vault": door.vault, "intake": intake}.get(str(place), place)
         crash_on_call(patch, owner, name, nth, after=after)
         with pytest.raises(Crash):
             door.deidentification.tick()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select, update
-from tests.front_door import EVERYONE, FrontDoor, studies
+from tests.front_door import EVERYONE, FrontDoor
 
 from wardround.contracts.cohort_query import CohortQuestion
 from wardround.foundation.errors import NotFound
@@ -21,16 +19,6 @@ from wardround.node.projects.queries import manifest
 from wardround.node.projects.tables import ManifestRow, ProjectRow
 
 NO_TIME = timedelta(0)
-
-
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[FrontDoor]:
-    made = FrontDoor(tmp_path)
-    for study in studies():
-        made.give_study(study)
-    made.tick()
-    yield made
-    made.close()
 
 
 def settle(door: FrontDoor, settling: timedelta = NO_TIME) -> Finished:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
-from tests.front_door import EVERYONE, FrontDoor, studies
+from tests.front_door import EVERYONE, FrontDoor, edited, studies
 
 from wardround.contracts.cohort_query import CohortQuestion
 from wardround.demo.patients import DemoPatient
@@ -31,15 +29,6 @@ def patient(number: int) -> DemoPatient:
     return hospital.patient(hospital.keys[number])
 
 
-def headed(part10: bytes, **values: str) -> bytes:
-    ds = pydicom.dcmread(BytesIO(part10))
-    for keyword, value in values.items():
-        setattr(ds, keyword, value)
-    out = BytesIO()
-    ds.save_as(out)
-    return out.getvalue()
-
-
 def person(number: int, *, sex: str, age: str, modality: str = "MR", body_part: str = "BRAIN") -> list[bytes]:
     """One patient with one series of one slice, unlike the phantoms in what a question asks for."""
     values = {
@@ -52,7 +41,7 @@ def person(number: int, *, sex: str, age: str, modality: str = "MR", body_part: 
         "SeriesInstanceUID": f"1.2.3.{number}.1",
         "SOPInstanceUID": f"1.2.3.{number}.1.1",
     }
-    return [headed(studies()[0].slices[0], **values)]
+    return [edited(studies()[0].slices[0], **values)]
 
 
 def test_each_condition_counts_the_people_who_meet_it(door: FrontDoor) -> None:
@@ -81,7 +70,7 @@ def test_a_person_with_two_studies_is_counted_once(door: FrontDoor) -> None:
     first = studies()[0].slices
     door.give(*first)
     door.give(
-        headed(first[0], StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.9.1", SOPInstanceUID="1.2.9.1.1"),
+        edited(first[0], StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.9.1", SOPInstanceUID="1.2.9.1.1"),
     )
     door.tick()
     assert door.enclave.count(EVERYONE) == 1

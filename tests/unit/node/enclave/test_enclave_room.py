@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import namedtuple
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from tests.front_door import EVERYONE, FrontDoor, studies
+from tests.front_door import EVERYONE, FrontDoor
 
 from wardround.node.enclave import room as rooms
 from wardround.node.enclave.purge import Scope, order_purge
@@ -20,16 +18,6 @@ from wardround.node.enclave.upkeep import Upkeep
 from wardround.node.settings import EnclaveSettings
 
 Disk = namedtuple("Disk", "total used free")
-
-
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[FrontDoor]:
-    made = FrontDoor(tmp_path)
-    for study in studies():
-        made.give_study(study)
-    made.tick()
-    yield made
-    made.close()
 
 
 def codes(door: FrontDoor, **settings: float) -> list[tuple[str, bool]]:

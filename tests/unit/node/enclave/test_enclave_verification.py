@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -15,16 +13,6 @@ from wardround.foundation.files import ASIDE, ObjectStore
 from wardround.node.audit import Audit
 from wardround.node.enclave.purge import Scope, finish_purges, order_purge
 from wardround.node.enclave.verification import Verification, Verifier
-
-
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[FrontDoor]:
-    made = FrontDoor(tmp_path)
-    for study in studies():
-        made.give_study(study)
-    made.tick()
-    yield made
-    made.close()
 
 
 def verifier(door: FrontDoor) -> Verifier:

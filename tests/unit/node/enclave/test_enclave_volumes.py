@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -22,16 +21,6 @@ from wardround.node.enclave.case import CaseRef, CaseUnusable, case_digest
 from wardround.node.enclave.unusable import unusable
 from wardround.node.enclave.volumes import Volumes
 from wardround.node.optout.tables import OptOut, PatientKey
-
-
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[FrontDoor]:
-    made = FrontDoor(tmp_path)
-    for study in studies():
-        made.give_study(study)
-    made.tick()
-    yield made
-    made.close()
 
 
 def opt_out(database: Database, pseudonym: str, at: object) -> None:

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from sqlalchemy import select
-from tests.front_door import EVERYONE, FrontDoor, studies
+from tests.front_door import EVERYONE, FrontDoor, edited, studies
 
 from wardround.dicom.header_meta import read_file_meta
 from wardround.foundation.errors import NotAllowed
@@ -32,15 +32,6 @@ def door(tmp_path: Path, database_url: str) -> Iterator[FrontDoor]:
     made = FrontDoor(tmp_path, url=database_url)
     yield made
     made.close()
-
-
-def edited(part10: bytes, **values: object) -> bytes:
-    ds = pydicom.dcmread(BytesIO(part10))
-    for keyword, value in values.items():
-        setattr(ds, keyword, value)
-    out = BytesIO()
-    ds.save_as(out)
-    return out.getvalue()
 
 
 def data_set(part10: bytes) -> bytes:
