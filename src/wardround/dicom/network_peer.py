@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pynetdicom import AE, _config, build_context, evt
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext, build_role
 
 from wardround.dicom.errors import AssociationRefused, PeerUnreachable
@@ -72,8 +73,8 @@ def ask_for_association(
     tls: ssl.SSLContext | None,
     provider_of: Sequence[str],
 ) -> Any:
-    """pynetdicom's association with `peer`, established or not."""
-    return entity.associate(
+    """pynetdicom's association with `peer`: established, rejected, or neither."""
+    made = entity.associate(
         peer.host,
         peer.port,
         contexts=list(contexts),
@@ -83,6 +84,12 @@ def ask_for_association(
         tls_args=None if tls is None else (tls, peer.host),
         evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
     )
+    if not made.is_established and not made.is_rejected:
+        # Where the answer came and the connection went before pynetdicom looked, it takes it for one never made.
+        unread = made.dul.receive_pdu(wait=False)
+        if isinstance(unread, A_ASSOCIATE) and unread.result:
+            made.acceptor.primitive, made.is_rejected = unread, True
+    return made
 
 
 def listen(made: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from pynetdicom.acse import ACSE
 
 from wardround.dicom.errors import AssociationRefused, PeerUnreachable, Refused
 from wardround.dicom.header_meta import file_meta, read_file_meta
@@ -259,3 +260,20 @@ def test_dcmtk_takes_what_is_sent_byte_for_byte(tmp_path: Path) -> None:
 def run(tool: str, *arguments: str) -> int:
     command = [str(BIN / tool), *arguments]
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, timeout=60, check=False).returncode
+
+
+def test_a_refusal_that_came_before_anybody_looked_is_told_as_one(
+    monkeypatch: pytest.MonkeyPatch, shelf: Shelf
+) -> None:
+    send_request = ACSE.send_request
+
+    def send_and_dawdle(acse: ACSE) -> None:
+        send_request(acse)
+        acse.dul.join(10)  # ends once the peer has refused and the connection is gone
+
+    monkeypatch.setattr(ACSE, "send_request", send_and_dawdle)
+    with (
+        StorageReceiver(["RESEARCH"], shelf, calling_ae_titles=["MODALITY"]) as receiver,
+        pytest.raises(AssociationRefused, match="calling"),
+    ):
+        echo(to(receiver), "ANYONE")
