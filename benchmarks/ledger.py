@@ -39,7 +39,7 @@ from _bench import machine
 from tests import postgresql
 from tests.unit.ledger.federation import ORIGIN, PROJECT, open_database
 
-from wardround.contracts.cohort_query import Count
+from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import HUB, Approval, Manifest, Member, Update
 from wardround.foundation.database import Database
 from wardround.ledger import members, store, tables

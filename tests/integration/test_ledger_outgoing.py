@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from tests.integration.lying_hub import LyingHub, Node
 
-from wardround.contracts.cohort_query import Count
+from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import Purge, Reidentification
 from wardround.contracts.outbound import EntryAccepted, Message, Reply
 from wardround.hub.record.membership import found_ledger

@@ -1,8 +1,4 @@
-"""What a researcher may ask of a cohort, and what a hospital answers.
-
-The question is data, never SQL; a node compiles it. The answer counts distinct people and is disclosed by one
-rule, `disclosed`, which every count that leaves a node passes.
-"""
+"""What a researcher may ask of a cohort. The question is data, never SQL; a node compiles it."""
 
 from __future__ import annotations
 
@@ -11,9 +7,6 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from wardround.contracts.base import Frozen
-
-SMALLEST_TOLD = 10
-ROUNDED_TO = 5
 
 Sex = Literal["F", "M", "O"]
 """Patient's Sex (0010,0040), PS3.3 C.7.1.1."""
@@ -57,27 +50,3 @@ class CohortQuestion(Frozen):
         if self.has_label is not None:
             parts.append("with a reference label" if self.has_label else "without a reference label")
         return " ".join(parts)
-
-
-class Count(Frozen):
-    """A count as it may be told: `about` people, or `None` where fewer than ten (zero alike)."""
-
-    about: int | None = Field(ge=SMALLEST_TOLD)
-
-    def in_words(self) -> str:
-        return f"fewer than {SMALLEST_TOLD}" if self.about is None else f"about {self.about}"
-
-
-def disclosed(people: int) -> Count:
-    """The only form in which a number of people leaves a node: below 10 untold, else to the nearest 5.
-
-    A number of exactly 10 to 12 is told as 10, 13 to 17 as 15, and so on.
-    """
-    if people < SMALLEST_TOLD:
-        return Count(about=None)
-    return Count(about=max(SMALLEST_TOLD, ROUNDED_TO * round(people / ROUNDED_TO)))
-
-
-def told_size(people: int) -> int:
-    """What stands for a cohort's size in all that leaves a node and would show it: the told number, at least 10."""
-    return disclosed(people).about or SMALLEST_TOLD

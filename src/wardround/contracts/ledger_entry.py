@@ -21,7 +21,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, StringConstraints, 
 from rfc8785 import CanonicalizationError
 
 from wardround.contracts.base import Digest, Frozen, ProjectId, ReasonCode, RunId, SiteName
-from wardround.contracts.cohort_query import Count
+from wardround.contracts.disclosure import Count
 
 HUB = "hub"
 LARGEST_ENTRY = 64 * 1024

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, TypeAdapter
 
 from wardround.contracts.base import Digest, Frozen, ProjectId, ReasonCode, RunId, SiteName
-from wardround.contracts.cohort_query import Count
+from wardround.contracts.disclosure import Count
 from wardround.contracts.task import NumberedTask
 
 Pem = Annotated[str, Field(min_length=1, max_length=16_384)]

@@ -10,7 +10,8 @@ from importlib.metadata import version
 
 from sqlalchemy import select
 
-from wardround.contracts.cohort_query import CohortQuestion, Count
+from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.disclosure import Count
 from wardround.contracts.project import Leaving, Project
 from wardround.contracts.run_plan import RunPlan
 from wardround.demo.federation import PACS_TITLE, DemoFailed, DemoFederation

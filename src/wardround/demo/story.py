@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from wardround.contracts.cohort_query import Count
+from wardround.contracts.disclosure import Count
 from wardround.ledger.verification import Verified
 
 

@@ -15,7 +15,7 @@ from tests.federation_lab import HubLab
 from typer.main import get_command
 
 from wardround.cli.main import build, run
-from wardround.contracts.cohort_query import Count
+from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import Approval
 from wardround.contracts.outbound import ProjectDecision
 from wardround.contracts.project import Project

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from wardround.contracts import ledger_entry
-from wardround.contracts.cohort_query import SMALLEST_TOLD, CohortQuestion, Count, disclosed, told_size
+from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.disclosure import SMALLEST_TOLD, Count, disclosed, told_size
 from wardround.contracts.limits import LIMITS
 from wardround.contracts.outbound import OUTBOUND, Outbound
 

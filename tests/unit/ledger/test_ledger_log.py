@@ -11,7 +11,7 @@ import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.unit.ledger.federation import NOON, ORIGIN, PROJECT, Federation, Site, rooted
 
-from wardround.contracts.cohort_query import Count
+from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import HUB, Aggregate, Approval, Founding, Manifest, Update, Withdrawal
 from wardround.foundation.errors import NotFound
 from wardround.ledger import store

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Executable, delete, insert, update
 from tests.unit.ledger.federation import NOON, ORIGIN, PROJECT, Federation, rooted
 
-from wardround.contracts.cohort_query import Count
+from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import HUB, Aggregate, Approval, Manifest, Update, read_signed_entry
 from wardround.foundation.database import Database
 from wardround.ledger import store

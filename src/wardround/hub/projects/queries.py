@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wardround.contracts.cohort_query import Count
+from wardround.contracts.disclosure import Count
 from wardround.contracts.project import Project
 from wardround.foundation.errors import NotFound
 from wardround.hub.projects.states import ProjectState

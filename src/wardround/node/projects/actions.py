@@ -9,7 +9,7 @@ from datetime import UTC, datetime, time
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wardround.contracts.cohort_query import disclosed
+from wardround.contracts.disclosure import disclosed
 from wardround.contracts.ledger_entry import Approval, Manifest, Refusal
 from wardround.contracts.project import Project
 from wardround.foundation.errors import NotAllowed

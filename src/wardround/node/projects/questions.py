@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wardround.contracts.cohort_query import disclosed
+from wardround.contracts.disclosure import disclosed
 from wardround.contracts.outbound import CohortAnswer
 from wardround.contracts.task import ConsiderProject, CountCohort
 from wardround.foundation.clock import Clock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wardround.contracts.cohort_query import Count, disclosed
+from wardround.contracts.disclosure import Count, disclosed
 from wardround.contracts.outbound import ProjectDecision
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from wardround.compute.worker import Worker
 from wardround.contracts.base import Frozen
-from wardround.contracts.cohort_query import disclosed
+from wardround.contracts.disclosure import disclosed
 from wardround.contracts.ledger_entry import Evidence, Update
 from wardround.contracts.outbound import EvaluationResult, LocalModel, ObjectRequest
 from wardround.contracts.task import EvaluateModel, TrainAlone

@@ -7,7 +7,7 @@ import logging
 from sqlalchemy import select
 
 from wardround.compute.worker import Worker, WorkerDied
-from wardround.contracts.cohort_query import told_size
+from wardround.contracts.disclosure import told_size
 from wardround.contracts.ledger_entry import Update
 from wardround.contracts.outbound import RunUpdate
 from wardround.federation.engine import Declined, RoundTask, RoundUpdate

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.hub.runs.run_lab import NOON, Hospital, RunLab, project
 from tests.unit.node.projects.node_lab import Wire
 
-from wardround.contracts.cohort_query import Count
+from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import Approval, Refusal
 from wardround.contracts.outbound import CohortAnswer, ProjectDecision
 from wardround.foundation.errors import Conflict, NotAllowed, NotFound

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
-from wardround.contracts.cohort_query import CohortQuestion, Count
+from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import Approval, Entry, Evidence, Manifest, Member, Update
 from wardround.contracts.outbound import EvaluationResult, LocalModel, ProjectDecision, TaskReport
 from wardround.contracts.project import Project

@@ -12,7 +12,7 @@ from tests.unit.hub.runs.run_lab import NOON, project
 from tests.unit.node.projects.node_lab import NodeLab, task
 
 from wardround.compute.worker import WorkerDied
-from wardround.contracts.cohort_query import Count
+from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import Approval, Update
 from wardround.contracts.outbound import RunUpdate
 from wardround.contracts.task import EvaluateModel, JoinLeg, TrainAlone
