@@ -38,7 +38,7 @@ from wardround.dicom.network_query_status import PENDING, SOME_FAILED, SUCCESS, 
 
 MOST_CONTEXTS = 128
 _UNCOMPRESSED = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
-_COMPRESSED = [
+COMPRESSED = [
     "1.2.840.10008.1.2.4.70",  # JPEG Lossless, first-order prediction
     "1.2.840.10008.1.2.4.50",  # JPEG Baseline
     "1.2.840.10008.1.2.4.51",  # JPEG Extended
@@ -183,7 +183,7 @@ def _storage_contexts(classes: Sequence[str], room: int) -> Iterator[Any]:
     """One context for each class uncompressed, then one for each compressed syntax as far as there is room."""
     for sop_class in classes:
         yield build_context(sop_class, _UNCOMPRESSED)
-    more = [(sop_class, syntax) for syntax in _COMPRESSED for sop_class in classes]
+    more = [(sop_class, syntax) for syntax in COMPRESSED for sop_class in classes]
     for sop_class, syntax in more[: room - len(classes)]:
         yield build_context(sop_class, syntax)
 

@@ -24,6 +24,7 @@ from wardround.node.clinic.pathway import Pathway
 from wardround.node.clinic.retention import Retention
 from wardround.node.deidentify.secret import site_secret
 from wardround.node.desk import Desk
+from wardround.node.dicomweb.catalogue import Catalogue
 from wardround.node.dicomweb.server import DicomWeb
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.home import NodeHome
@@ -32,6 +33,7 @@ from wardround.node.link.handlers import TaskHandlers
 from wardround.node.link.link import Link
 from wardround.node.projects.questions import Questions
 from wardround.node.projects.telling import Telling
+from wardround.node.query.server import QueryServer
 from wardround.node.receive.clinical import clinical_studies
 from wardround.node.record.witness import Witness
 from wardround.node.retrieve.wiring import puller_at
@@ -40,6 +42,8 @@ from wardround.node.training.assignment import Assignments
 from wardround.node.training.comparison import Comparison
 from wardround.node.training.legs import Legs
 from wardround.node.training.participant import NodeParticipant
+
+CATALOGUE_CAUGHT_UP_EVERY = 1.0
 
 
 class Background(Protocol):
@@ -89,7 +93,6 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
     intake = Intake(home, clock)
     secret = site_secret(home.identity / "pseudonyms.key", home.database)
     puller = puller_at(home, secret, intake.reception, clock)
-    web: list[Background] = [DicomWeb(home, intake.reception, clock)] if home.settings.dicomweb.enabled else []
     telling = Telling(home.database, desk.entries, desk.gateway, clock)
     return Node(
         home=home,
@@ -108,9 +111,23 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             legs,
             puller,
             Loop("pulls", [puller.tick], pause=0.4),
-            *web,
+            *_viewing(home, intake, clock),
         ],
     )
+
+
+def _viewing(home: NodeHome, intake: Intake, clock: Clock) -> list[Background]:
+    """What shows the enclave to viewers at this hospital, and what keeps its catalogue in step; nothing by default."""
+    web, query = home.settings.dicomweb.enabled, home.settings.query.enabled
+    if not (web or query):
+        return []
+    catalogue = Catalogue(home.database, ObjectStore(home.enclave / "objects"))
+    parts: list[Background] = [Loop("catalogue", [catalogue.catch_up], pause=CATALOGUE_CAUGHT_UP_EVERY)]
+    if web:
+        parts.append(DicomWeb(home, catalogue, intake.reception, clock))
+    if query:
+        parts.append(QueryServer(home, catalogue, clock))
+    return parts
 
 
 def _answer_questions(handlers: TaskHandlers, desk: Desk, witness: Witness) -> None:

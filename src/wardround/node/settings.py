@@ -191,6 +191,46 @@ class DicomwebSettings(Settings):
         return self
 
 
+class QueryCaller(Settings):
+    """An application entity that may query and retrieve. `host` and `port`: where it listens, so that C-MOVE can send
+    there; `tls`: in TLS, with the files under `[query]`.
+    """
+
+    ae_title: str = Field(pattern=AE_TITLE)
+    host: str | None = Field(default=None, min_length=1, max_length=253)
+    port: int | None = Field(default=None, ge=1, le=65535)
+    tls: bool = False
+
+    @model_validator(mode="after")
+    def _listens_somewhere(self) -> Self:
+        if (self.host is None) != (self.port is None):
+            raise ValueError("a destination needs both host and port; a caller that only queries needs neither")
+        return self
+
+
+class QuerySettings(DicomTls):
+    """The Query/Retrieve SCP (C-FIND, C-MOVE, C-GET) over the enclave, for viewers at this hospital that don't speak
+    DICOMweb. Nobody is let in but `callers`; with the TLS files, a caller has to show a certificate too, without which
+    it listens on loopback alone.
+    """
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: int = Field(default=11114, ge=0, le=65535)
+    ae_title: str = Field(default="WARDQUERY", pattern=AE_TITLE)
+    callers: tuple[QueryCaller, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        if self.tls_certificate is None and self.host not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError("without tls_certificate, tls_key and tls_trusted it can listen on 127.0.0.1 alone")
+        if self.enabled and not self.callers:
+            raise ValueError("nobody could ask; name one under [[query.callers]], or leave enabled out")
+        if len({caller.ae_title.strip() for caller in self.callers}) < len(self.callers):
+            raise ValueError("two callers have the same ae_title; keep one")
+        return self
+
+
 class LearningSettings(Settings):
     """`threads`: how many processor cores training and reading take each."""
 
@@ -224,5 +264,6 @@ class NodeSettings(Settings):
     deidentification: DeidentificationSettings = DeidentificationSettings()
     retrieve: RetrieveSettings = RetrieveSettings()
     dicomweb: DicomwebSettings = DicomwebSettings()
+    query: QuerySettings = QuerySettings()
     learning: LearningSettings = LearningSettings()
     enclave: EnclaveSettings = EnclaveSettings()

@@ -17,9 +17,7 @@ from fastapi import FastAPI
 from wardround.dicom.network import Landing
 from wardround.foundation.clock import Clock
 from wardround.foundation.errors import Conflict
-from wardround.foundation.files import ObjectStore
 from wardround.foundation.listening import server_config
-from wardround.foundation.loop import Loop
 from wardround.foundation.settings import SettingsRefused
 from wardround.node.dicomweb.catalogue import Catalogue
 from wardround.node.dicomweb.service import Parts, application
@@ -28,7 +26,6 @@ from wardround.node.receive.route import StudyPath
 
 log = logging.getLogger(__name__)
 
-CAUGHT_UP_EVERY = 1.0
 STARTS_WITHIN = 30.0
 LAST_CALLS_GET = 5
 
@@ -100,15 +97,14 @@ class WebServer:
 
 
 class DicomWeb:
-    """The home's DICOMweb service: its catalogue kept in step with the enclave, and its server.
+    """The home's DICOMweb service over `catalogue`.
 
     Raises:
         SettingsRefused: the files of its certificate can't be used.
     """
 
-    def __init__(self, home: NodeHome, landing: Landing, clock: Clock) -> None:
+    def __init__(self, home: NodeHome, catalogue: Catalogue, landing: Landing, clock: Clock) -> None:
         settings, dicom = home.settings.dicomweb, home.settings.dicom
-        catalogue = Catalogue(home.database, ObjectStore(home.enclave / "objects"))
         parts = Parts(
             database=home.database,
             catalogue=catalogue,
@@ -118,7 +114,6 @@ class DicomWeb:
             largest=settings.largest_mb * 1_000_000,
             origins=settings.origins,
         )
-        self._loop = Loop("dicomweb-catalogue", [catalogue.catch_up], pause=CAUGHT_UP_EVERY)
         self._server = WebServer(
             application(parts),
             host=settings.host,
@@ -133,11 +128,9 @@ class DicomWeb:
 
     def start(self) -> None:
         self._server.start()
-        self._loop.start()
         log.info("DICOMweb is served on port %d", self.port)
 
     def stop(self) -> None:
-        self._loop.stop()
         self._server.stop()
 
 

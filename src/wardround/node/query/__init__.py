@@ -1,0 +1,1 @@
+"""Query/retrieve out of the enclave, for viewers at this hospital that speak DIMSE."""
