@@ -27,8 +27,8 @@ class AuditColumns:
 
 
 def operator() -> str:
-    """Who types at this machine: the account's name, as an actor for the audit."""
+    """Who types at this machine: the operating system account's name, as an actor for the audit."""
     try:
-        return f"operator:{getuser()}"
+        return f"os:{getuser()}"
     except (KeyError, OSError):
-        return f"operator:uid-{getuid()}"
+        return f"os:uid-{getuid()}"

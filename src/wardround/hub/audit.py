@@ -17,7 +17,7 @@ def record(session: Session, actor: str, verb: str, subject: str, detail: str = 
     """Add a row to the audit in the caller's transaction.
 
     Args:
-        actor: `operator:<account>`, `site:<name>`, `person:<name>` or `program`.
+        actor: `person:<name>`, `os:<account>`, `site:<name>`, `token:<name>` or `program`.
         verb: what was done, as one word or two joined by a hyphen.
         subject: what it was done to; a name, never a patient's identifier.
         detail: one line more, or nothing.

@@ -10,5 +10,6 @@ import wardround.hub.sites.tables
 import wardround.hub.tasks.tables  # noqa: F401 - a module of tables registers them
 from wardround.hub.base import HubTable
 from wardround.ledger.tables import metadata as ledger
+from wardround.people.tables import PeopleTable
 
-METADATA = [HubTable.metadata, ledger]
+METADATA = [HubTable.metadata, ledger, PeopleTable.metadata]

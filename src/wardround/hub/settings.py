@@ -7,6 +7,7 @@ from pydantic import Field
 from wardround.contracts.base import SiteName
 from wardround.contracts.limits import LARGEST_ANSWER
 from wardround.foundation.settings import Settings
+from wardround.people.settings import PeopleSettings
 
 
 class HubSettings(Settings):
@@ -26,3 +27,4 @@ class HubSettings(Settings):
     certificate_hours: float = Field(default=24, gt=0, le=24 * 90)
     invite_hours: float = Field(default=24, gt=0, le=24 * 7)
     largest_attachment: int = Field(default=LARGEST_ANSWER, ge=0)
+    people: PeopleSettings = PeopleSettings()

@@ -19,5 +19,6 @@ import wardround.node.review.tables
 import wardround.node.training.tables  # noqa: F401 - a module of tables registers them
 from wardround.ledger.tables import metadata as ledger
 from wardround.node.base import NodeTable
+from wardround.people.tables import PeopleTable
 
-METADATA = [NodeTable.metadata, ledger]
+METADATA = [NodeTable.metadata, ledger, PeopleTable.metadata]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from wardround.people.migration_steps import add_people, drop_people
+
 revision = "0013"
 down_revision = "0012"
 branch_labels = None
@@ -9,8 +11,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    add_people()
 
 
 def downgrade() -> None:
-    pass
+    drop_people()

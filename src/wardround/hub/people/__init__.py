@@ -1,0 +1,1 @@
+"""The hub's own people: researchers and the federation's operators."""
