@@ -12,6 +12,7 @@ from wardround.contracts.base import SiteName
 from wardround.contracts.limits import LARGEST_ANSWER
 from wardround.foundation.settings import Settings
 from wardround.node.retrieve.hours import Hours
+from wardround.people.settings import PeopleSettings
 
 
 class HubAddress(Settings):
@@ -267,3 +268,4 @@ class NodeSettings(Settings):
     query: QuerySettings = QuerySettings()
     learning: LearningSettings = LearningSettings()
     enclave: EnclaveSettings = EnclaveSettings()
+    people: PeopleSettings = PeopleSettings()
