@@ -26,8 +26,8 @@ ORIGIN = "https://viewer.example:3000"
 class Web:
     """`read` and `write` are tokens; `clock` of the door stands still."""
 
-    def __init__(self, folder: Path, *, largest: int = 1 << 30) -> None:
-        self.door = FrontDoor(folder)
+    def __init__(self, folder: Path, *, largest: int = 1 << 30, url: str | None = None) -> None:
+        self.door = FrontDoor(folder, url=url)
         self.catalogue = Catalogue(self.door.database, self.door.objects)
         titles = {"research": "RESEARCH", "clinic": "CLINIC"}
         parts = Parts(
