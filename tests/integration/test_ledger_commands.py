@@ -79,7 +79,7 @@ class Federation:
         with desk.home.database.writing() as session:
             row = queries.row_of(session, name)
             row.approval_index = index
-            signed = actions.sign_manifest(session, row, desk.entries, at=now())
+            signed = actions.sign_manifest(session, row, desk.entries, desk.discloser, at=now())
         index = desk.entries.submit(signed)
         with desk.home.database.writing() as session:
             queries.row_of(session, name).manifest_index = index

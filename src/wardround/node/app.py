@@ -85,7 +85,9 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
         on_join=lambda assignment: learner.submit(functions.prepare, assignment),
     )
     weights = ObjectStore(home.path / "weights")
-    comparison = Comparison(assignments, learner, desk.entries, desk.gateway, home.database, weights, clock)
+    comparison = Comparison(
+        assignments, learner, desk.entries, desk.gateway, home.database, weights, desk.discloser, clock
+    )
     handlers = TaskHandlers()
     witness = Witness(desk.mirror, desk.hub, desk.gateway, clock)
     _answer_questions(handlers, desk, witness)
@@ -93,7 +95,7 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
     intake = Intake(home, clock)
     secret = site_secret(home.identity / "pseudonyms.key", home.database)
     puller = puller_at(home, secret, intake.reception, clock)
-    telling = Telling(home.database, desk.entries, desk.gateway, clock)
+    telling = Telling(home.database, desk.entries, desk.gateway, desk.discloser, clock)
     return Node(
         home=home,
         clock=clock,

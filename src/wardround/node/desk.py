@@ -10,6 +10,8 @@ from wardround.foundation.files import ObjectStore
 from wardround.ledger.mirror import Mirror
 from wardround.ledger.note import Verifier
 from wardround.node.clinic.deployment import Deployments
+from wardround.node.cohort.disclosure import Discloser
+from wardround.node.cohort.noise import PersonWords
 from wardround.node.deidentify.secret import site_secret
 from wardround.node.enclave.enclave import Enclave
 from wardround.node.enclave.room import GIGABYTE, RoomWatch
@@ -69,6 +71,12 @@ class Desk:
     def pseudonyms(self) -> PseudonymKeys:
         """Makes each project's own pseudonyms; the site's secret never leaves it."""
         return PseudonymKeys(site_secret(self.home.identity / "pseudonyms.key", self.home.database))
+
+    @cached_property
+    def discloser(self) -> Discloser:
+        """Makes of people the numbers that may leave this node."""
+        secret = site_secret(self.home.identity / "pseudonyms.key", self.home.database)
+        return Discloser(PersonWords(secret), self.home.settings.cohort.smallest_told)
 
     @cached_property
     def mirror(self) -> Mirror:

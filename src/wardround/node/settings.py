@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from wardround.contracts.base import SiteName
+from wardround.contracts.disclosure import SMALLEST_TOLD
 from wardround.contracts.limits import LARGEST_ANSWER
 from wardround.foundation.settings import Settings
 from wardround.node.retrieve.hours import Hours
@@ -126,13 +127,15 @@ class DeidentificationSettings(Settings):
 
     workers: how many; 0 means half of the processor cores, at least one. seconds_per_object: after how long an object
     is given up, and refused. home_issuer: the issuer of the hospital's own patient ids, which objects that name no
-    issuer mean. profile: one of those shipped, or a TOML file, in the home if its path isn't absolute.
+    issuer mean. profile: one of those shipped, or a TOML file, in the home if its path isn't absolute. device_rules:
+    a TOML file of where the hospital's own devices print text, in the home likewise.
     """
 
     profile: str = Field(default="research", min_length=1)
     workers: int = Field(default=0, ge=0, le=256)
     seconds_per_object: float = Field(default=120, gt=0, le=86_400)
     home_issuer: str = Field(default="", max_length=64)
+    device_rules: str = ""
 
 
 class RetrieveSettings(DicomTls):
@@ -250,6 +253,22 @@ class EnclaveSettings(Settings):
     volumes_gb: float = Field(default=100, gt=0, le=1_000_000)
 
 
+class CohortSettings(Settings):
+    """What researchers may ask of this hospital, and how much is told.
+
+    smallest_told: the least number of people of which anything is told. A question costs one, and one more for each
+    breakdown; asking again costs nothing while the answer is the same. questions_per_day (of 24 hours) and
+    questions_in_total are for one person in one project, all_per_day for everybody together. without_project: answer
+    questions that belong to no project too.
+    """
+
+    smallest_told: int = Field(default=SMALLEST_TOLD, ge=SMALLEST_TOLD, le=100_000)
+    questions_per_day: int = Field(default=60, ge=0, le=1_000_000)
+    questions_in_total: int = Field(default=600, ge=0, le=1_000_000)
+    all_per_day: int = Field(default=1000, ge=0, le=1_000_000)
+    without_project: bool = True
+
+
 class NodeSettings(Settings):
     """`database` is an SQLAlchemy URL; empty means `node.db` in the home."""
 
@@ -268,4 +287,5 @@ class NodeSettings(Settings):
     query: QuerySettings = QuerySettings()
     learning: LearningSettings = LearningSettings()
     enclave: EnclaveSettings = EnclaveSettings()
+    cohort: CohortSettings = CohortSettings()
     people: PeopleSettings = PeopleSettings()

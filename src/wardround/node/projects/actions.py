@@ -9,12 +9,13 @@ from datetime import UTC, datetime, time
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wardround.contracts.disclosure import disclosed
-from wardround.contracts.ledger_entry import Approval, Manifest, Refusal
+from wardround.contracts.disclosure import Count
+from wardround.contracts.ledger_entry import Approval, Manifest, Refusal, read_signed_entry
 from wardround.contracts.project import Project
 from wardround.foundation.errors import NotAllowed
 from wardround.ledger.commitment import commitment_root, draw_salts
 from wardround.node import audit
+from wardround.node.cohort.disclosure import Discloser
 from wardround.node.projects import queries
 from wardround.node.projects.states import DecisionState, check_transition
 from wardround.node.projects.tables import ManifestRow, ProjectRow
@@ -118,7 +119,9 @@ def refuse(session: Session, project_id: str, reason: str, entries: SiteEntries,
     audit.record(session, actor, "refuse-project", project_id, reason)
 
 
-def sign_manifest(session: Session, row: ProjectRow, entries: SiteEntries, *, at: datetime) -> bytes:
+def sign_manifest(
+    session: Session, row: ProjectRow, entries: SiteEntries, discloser: Discloser, *, at: datetime
+) -> bytes:
     """The ledger entry of the frozen cohort, made once the approval has its index, and kept with the project."""
     if row.manifest is None:
         if row.approval_index is None:
@@ -130,8 +133,16 @@ def sign_manifest(session: Session, row: ProjectRow, entries: SiteEntries, *, at
                 at=at,
                 project=row.id,
                 approval=row.approval_index,
-                people=disclosed(len({study.patient for study in studies})),
+                people=discloser.people(study.patient for study in studies),
                 commitment=commitment_root({study.study: study.salt for study in studies}),
             )
         )
     return row.manifest
+
+
+def told_people(signed: bytes) -> Count:
+    """How many people a signed manifest says it has: the one number that this node tells of a frozen cohort."""
+    entry = read_signed_entry(signed).entry
+    if not isinstance(entry, Manifest):
+        raise TypeError(f"a {entry.kind} entry where a manifest should be")
+    return entry.people

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from wardround.contracts.disclosure import Count, disclosed
+from wardround.contracts.disclosure import Count
 from wardround.contracts.outbound import ProjectDecision
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.foundation.errors import Unreachable, WardroundError
+from wardround.node.cohort.disclosure import Discloser
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.projects import actions, queries
 from wardround.node.projects.states import DecisionState
@@ -16,8 +17,11 @@ from wardround.node.record.entries import SiteEntries
 class Telling:
     """Tells the hub what was decided here. `tick` is called by the node's loop and after each decision."""
 
-    def __init__(self, database: Database, entries: SiteEntries, gateway: Gateway, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, entries: SiteEntries, gateway: Gateway, discloser: Discloser, clock: Clock
+    ) -> None:
         self._database = database
+        self._discloser = discloser
         self._entries = entries
         self._gateway = gateway
         self._clock = clock
@@ -62,8 +66,8 @@ class Telling:
                 row = queries.row_of(session, project)
                 if row.state != DecisionState.APPROVED:
                     return
-                signed = actions.sign_manifest(session, row, self._entries, at=self._clock())
-                people = disclosed(len({study.patient for study in queries.manifest(session, project)}))
+                signed = actions.sign_manifest(session, row, self._entries, self._discloser, at=self._clock())
+                people = actions.told_people(signed)
             if row.manifest_index is None:
                 index = self._entries.submit(signed)
                 with self._database.writing() as session:

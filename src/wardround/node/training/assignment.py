@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from wardround.contracts.disclosure import SMALLEST_TOLD, told_size
 from wardround.contracts.run_plan import RunPlan
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.clock import Clock
@@ -13,6 +15,7 @@ from wardround.foundation.errors import NotAllowed, Unreachable
 from wardround.learning.bundle import BundleRefused, bundle_digest, packaged
 from wardround.ledger.mirror import Mirror
 from wardround.node.projects import queries
+from wardround.node.projects.actions import told_people
 from wardround.node.projects.served import Served, served_cases
 from wardround.node.training.cohort import Cohort, EnclavePlace
 
@@ -25,7 +28,8 @@ class Assignment:
 
     Of the cohort those are left out who opted out since, and what was purged.
 
-    `manifest` is the cohort's place in the ledger, which each use of it names.
+    `manifest` is the cohort's place in the ledger, which each use of it names, and `weight` the size of it that is told
+    there, which is what it weighs in an average.
     """
 
     site: str
@@ -33,6 +37,7 @@ class Assignment:
     plan: RunPlan
     manifest: int
     threads: int = 1
+    weight: int = SMALLEST_TOLD
 
 
 class ManifestNotSettled(Unreachable):
@@ -96,7 +101,15 @@ class Assignments:
             plan=plan,
             manifest=manifest,
             threads=self._threads,
+            weight=told_size(told_people(row.manifest)),
         )
+
+    def patients(self, project: str, names: Iterable[str]) -> set[str]:
+        """The site's own pseudonyms of those people of a frozen cohort whom the project knows by `names`."""
+        theirs, wanted = self._keys.for_project(project), set(names)
+        with self._database.reading() as session:
+            patients = {study.patient for study in queries.manifest(session, project)}
+        return {patient for patient in patients if theirs.patient(patient) in wanted}
 
     def _tell(self, project: str, served: Served) -> None:
         """Into this node's own log, once for each change."""

@@ -8,7 +8,6 @@ from sqlalchemy import select
 
 from wardround.compute.worker import Worker
 from wardround.contracts.base import Frozen
-from wardround.contracts.disclosure import disclosed
 from wardround.contracts.ledger_entry import Evidence, Update
 from wardround.contracts.outbound import EvaluationResult, LocalModel, ObjectRequest
 from wardround.contracts.task import EvaluateModel, TrainAlone
@@ -17,6 +16,7 @@ from wardround.foundation.database import Database
 from wardround.foundation.errors import WardroundError
 from wardround.foundation.files import ObjectStore
 from wardround.learning.metrics import mean_over_patients
+from wardround.node.cohort.disclosure import Discloser
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.record.entries import SiteEntries
 from wardround.node.training import learner
@@ -48,8 +48,10 @@ class Comparison:
         gateway: Gateway,
         database: Database,
         models: ObjectStore,
+        discloser: Discloser,
         clock: Clock,
     ) -> None:
+        self._discloser = discloser
         self._assignments = assignments
         self._worker = worker
         self._entries = entries
@@ -108,7 +110,7 @@ class Comparison:
                 model=task.model,
                 label=task.label,
                 mean_dice=mean_over_patients(judged.dice),
-                patients=disclosed(len(judged.dice)),
+                patients=self._discloser.people(self._assignments.patients(task.project, judged.dice)),
                 entry=index,
             )
         )

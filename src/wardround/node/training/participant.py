@@ -7,7 +7,6 @@ import logging
 from sqlalchemy import select
 
 from wardround.compute.worker import Worker, WorkerDied
-from wardround.contracts.disclosure import told_size
 from wardround.contracts.ledger_entry import Update
 from wardround.contracts.outbound import RunUpdate
 from wardround.federation.engine import Declined, RoundTask, RoundUpdate
@@ -18,7 +17,7 @@ from wardround.node import audit
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.record.entries import SiteEntries
 from wardround.node.training import learner
-from wardround.node.training.assignment import Assignments, ManifestNotSettled
+from wardround.node.training.assignment import Assignment, Assignments, ManifestNotSettled
 from wardround.node.training.tables import RoundDone
 
 _log = logging.getLogger(__name__)
@@ -58,12 +57,12 @@ class NodeParticipant:
         except learner.LessonRefused as error:
             raise Declined(error.code) from error
         try:
-            return self._release(project, assignment.manifest, task, lesson)
+            return self._release(project, assignment, task, lesson)
         except WardroundError as error:
             _log.warning("round %s of %s: the update could not leave: %s", task.round, task.run_id, error.code)
             raise Declined(error.code) from error
 
-    def _release(self, project: str, manifest: int, task: RoundTask, lesson: learner.Lesson) -> RoundUpdate:
+    def _release(self, project: str, assignment: Assignment, task: RoundTask, lesson: learner.Lesson) -> RoundUpdate:
         """Ledger first, then the gateway's log, and only then the engine."""
         entry = Update(
             origin=self._entries.site,
@@ -71,11 +70,11 @@ class NodeParticipant:
             run=task.run_id,
             round=task.round,
             digest=lesson.digest,
-            manifest=manifest,
+            manifest=assignment.manifest,
             steps=lesson.steps,
         )
         index = self._entries.put(entry)
-        weight = float(told_size(lesson.training))
+        weight = float(assignment.weight)
         metrics = {"dice": lesson.dice}
         message = RunUpdate(
             project=project,

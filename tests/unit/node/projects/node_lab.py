@@ -23,6 +23,8 @@ from wardround.hub.record.handlers import LedgerDesk
 from wardround.hub.runs import handlers as run_handlers
 from wardround.ledger import store
 from wardround.ledger.mirror import Mirror
+from wardround.node.cohort.disclosure import Discloser
+from wardround.node.cohort.noise import PersonWords
 from wardround.node.desk import Desk
 from wardround.node.gateway.errors import HubRefused, HubUnreachable
 from wardround.node.gateway.gateway import checked
@@ -107,7 +109,8 @@ class NodeLab:
         self.mirror = Mirror(self.database, SITE, hub.log.verifier, self.key)
         self.entries = SiteEntries(SITE, self.key, ORIGIN, gateway, self.mirror, clock=self.clock)
         self.witness = Witness(self.mirror, hub.log.verifier, gateway, self.clock)
-        self.telling = Telling(self.database, self.entries, gateway, self.clock)
+        self.discloser = Discloser(PersonWords(SECRET))
+        self.telling = Telling(self.database, self.entries, gateway, self.discloser, self.clock)
         self.worker = ToyWorker()
         place = EnclavePlace("", self.door.objects.root, folder / "volumes")
         keys = PseudonymKeys(SECRET)

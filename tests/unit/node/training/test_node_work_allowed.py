@@ -34,7 +34,7 @@ def comparison(lab: NodeLab) -> Comparison:
     wire = cast(Any, lab.wire)
     models = ObjectStore(lab.door.home / "weights")
     worker = cast(Any, lab.worker)
-    return Comparison(lab.assignments, worker, lab.entries, wire, lab.database, models, lab.clock)
+    return Comparison(lab.assignments, worker, lab.entries, wire, lab.database, models, lab.discloser, lab.clock)
 
 
 def refusals(lab: NodeLab, digest: str = DIGEST) -> set[str]:
@@ -127,7 +127,7 @@ def test_a_hub_that_lies_about_the_manifests_place_gains_nothing(lab: NodeLab) -
         row = lab.row("glioma")
         row = session.merge(row)
         row.approval_index = 0
-        actions.sign_manifest(session, row, lab.entries, at=lab.clock())
+        actions.sign_manifest(session, row, lab.entries, lab.discloser, at=lab.clock())
         row.manifest_index, row.told_at = 0, lab.clock()
     assert lab.mirror.settled() > 0
     assert refusals(lab) == {"manifest-not-settled"}
@@ -180,7 +180,7 @@ def test_an_update_is_on_the_ledger_and_in_the_log_before_it_goes(lab: NodeLab) 
     [logged] = lab.wire.recorded
     assert isinstance(logged, RunUpdate)
     assert (logged.digest, logged.entry) == (entry.digest, update.ledger_index)
-    assert update.weight == logged.weight == 15.0, "13 patients are told as about 15"
+    assert update.weight == logged.weight == 10.0, "two patients weigh as much as nine would"
 
 
 def test_an_update_whose_ledger_entry_cant_be_made_doesnt_leave(lab: NodeLab) -> None:

@@ -63,7 +63,14 @@ def test_what_is_kept_and_told_of_a_judgement_holds_no_pseudonym_of_the_enclave(
     models = ObjectStore(lab.door.home / "weights")
     digest = models.put(b"weights")
     work = Comparison(
-        lab.assignments, cast(Any, lab.worker), lab.entries, cast(Any, lab.wire), lab.database, models, lab.clock
+        lab.assignments,
+        cast(Any, lab.worker),
+        lab.entries,
+        cast(Any, lab.wire),
+        lab.database,
+        models,
+        lab.discloser,
+        lab.clock,
     )
     asked: dict[str, Any] = {"project": ASKED.id, "project_digest": ASKED.content_digest(), "run": "glioma-1"}
     with pytest.raises(NotFound, match="no run"):  # this hub never began one; what left is seen all the same
