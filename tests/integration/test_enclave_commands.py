@@ -92,7 +92,7 @@ def test_a_purge_is_shown_first_and_done_only_when_asked_with_a_reason(door: Fro
     assert door.enclave.find(EVERYONE) == (second,)
     with door.database.reading() as session:
         [row] = session.scalars(select(Audit).where(Audit.verb == "purge-enclave"))
-    assert row.actor.startswith("operator:") and "the ethics board said so" in row.detail
+    assert row.actor.startswith("os:") and "the ethics board said so" in row.detail
     assert told(door, "verify")["orphans"] == []
 
 

@@ -72,7 +72,7 @@ def test_decisions_take_effect_at_the_next_step(door: FrontDoor) -> None:
     tops = {len(set(image.pixel_array[:3].ravel().tolist())) for image in stored(door)}
     assert 1 in tops
     assert "Nothing waits for a person." in typed(door).output
-    assert "refused by operator:" in typed(door, "--decided").output
+    assert "refused by os:" in typed(door, "--decided").output
 
 
 @pytest.mark.parametrize("box", ["1,2,3", "a,b,c,d", "-1,0,1,1", "0,0,0,1"])

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from wardround.cli import people, signin
+
 app = typer.Typer(
     help="The coordinator: start it, invite hospitals, watch them.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -161,3 +163,7 @@ def sites(home: Path = HOME, as_json: bool = typer.Option(False, "--json", help=
         state = f"{line.state}: {line.reason}" if line.reason else line.state
         table.add_row(line.name, state, until, heard, line.version or "")
     Console().print(table)
+
+
+app.add_typer(people.app_of("hub"), name="people")
+signin.add_to(app, "hub")

@@ -58,7 +58,7 @@ def check_password(password: str, name: str) -> None:
     bare = folded
     for part in parts:
         bare = bare.replace(part.casefold(), "")
-    if len(bare) < SHORTEST - 4 and bare != folded:
+    if bare != folded and (len(bare) < SHORTEST - 4 or _guessable(bare)):
         raise PasswordRefused("this password is little more than your name; choose another")
     if _guessable(folded):
         raise PasswordRefused("this password is one of those that are guessed first; choose another")
