@@ -274,6 +274,7 @@ def serve_ours(folder: Path, port: int, *, durable: bool) -> None:
         routes=by_called_title({TITLE: "research"}),
         durable=durable,
     )
+    reception.prepare()
     with StorageReceiver([TITLE], landing=reception, port=port):
         signal.pause()
 

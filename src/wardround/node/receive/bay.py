@@ -2,7 +2,7 @@
 
 A process has one bay, a folder under `incoming/`, and holds its lock as long as it lives. The bay holds slots, empty
 files that were made ahead and whose folder is flushed, so that one flush of the file makes an object durable. The
-128 bytes of the preamble, which DICOM leaves to the writer (PS3.10 section 7.1), take the seal: length and digest of
+128 bytes of the preamble, which DICOM leaves to the writer (PS3.10 section 7.1), take the seal: length and checksum of
 what follows, and how it was routed. A file without a true seal was never acknowledged.
 """
 
@@ -19,65 +19,77 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 
 from wardround.dicom.errors import Refused
 from wardround.dicom.header_meta import read_file_meta
 from wardround.foundation.files import flush_directory
+from wardround.node.receive.arrival import Landed, content_digest
 from wardround.node.receive.route import Route
 
 SLOTS = 64
 """Slots that are made at a time, with one flush of the folder."""
-KEPT_READY = 256
+KEPT_READY = 1024
+"""Slots of a bay that was prepared. Making a file may take longer than filling it, where many were just removed:
+ext4 looks past each of them."""
 PREAMBLE = 128
 TRANSFER_SYNTAX = 0x00020010
 _MAGIC = b"WARDSEAL"
-_SEAL = struct.Struct("<8sQLL32sB63sQ")
+_SEAL = struct.Struct("<8sQLLB63sQ")
+_CHECK = struct.Struct("<L")
 _ROUTES = (Route.RESEARCH, Route.CLINIC, Route.BOTH, Route.DISCARD, Route.REFUSED)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _LARGEST_META = 64 * 1024
-_PIECE = 1 << 20
+_PIECE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What the preamble of a whole object says.
+    """What the preamble of a whole object says; it ends with a CRC-32 of itself.
 
-    size: of the file, in bytes. start: where the data set begins. header: CRC-32 of the bytes between preamble and
-    data set. digest: SHA-256 over transfer syntax and data set. route, rule: how it was routed. at: when it came.
+    size: of the file, in bytes. start: where the data set begins. content: CRC-32 of all that follows the preamble.
+    route, rule: how it was routed. at: when it came.
     """
 
     size: int
     start: int
-    header: int
-    digest: bytes
+    content: int
     route: Route
     rule: str
     at: datetime
 
     def __bytes__(self) -> bytes:
-        moment = (self.at - _EPOCH) // timedelta(microseconds=1)
+        moment = (self.at - _EPOCH) // _MICROSECOND
         route = _ROUTES.index(self.route)
-        return _SEAL.pack(_MAGIC, self.size, self.start, self.header, self.digest, route, self.rule.encode(), moment)
+        seal = _SEAL.pack(_MAGIC, self.size, self.start, self.content, route, self.rule.encode(), moment)
+        return seal.ljust(PREAMBLE - _CHECK.size, b"\0") + _CHECK.pack(_check(seal))
 
     @classmethod
     def read(cls, preamble: bytes) -> Seal | None:
-        """The seal in a preamble; None if there is none."""
+        """The seal in a preamble; None if there is none, or it isn't whole."""
         if len(preamble) != PREAMBLE or not preamble.startswith(_MAGIC):
             return None
-        _, size, start, header, digest, route, rule, moment = _SEAL.unpack(preamble)
-        at = _EPOCH + timedelta(microseconds=moment)
-        return cls(size, start, header, digest, _ROUTES[route], rule.rstrip(b"\0").decode("latin-1"), at)
+        if _check(preamble[: _SEAL.size]) != _CHECK.unpack_from(preamble, PREAMBLE - _CHECK.size)[0]:
+            return None
+        _, size, start, content, route, rule, moment = _SEAL.unpack_from(preamble)
+        at = _EPOCH + moment * _MICROSECOND
+        return cls(size, start, content, _ROUTES[route], rule.rstrip(b"\0").decode("latin-1"), at)
+
+
+def _check(seal: bytes) -> int:
+    return zlib.crc32(seal)
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """An object that was found whole: its seal is true. `meta` is its file meta information by tag."""
+    """An object that was found whole: its seal is true. `meta` is its file meta information by tag, `digest` as in
+    `Keys`."""
 
-    file: Path
+    landed: Landed
     seal: Seal
     meta: dict[int, str]
+    digest: str
 
 
 def found_whole(file: Path) -> Whole | None:
@@ -86,7 +98,7 @@ def found_whole(file: Path) -> Whole | None:
     Raises:
         OSError: the file can't be read.
     """
-    with file.open("rb") as opened:
+    with file.open("rb", buffering=0) as opened:
         head = opened.read(_LARGEST_META)
         seal = Seal.read(head[:PREAMBLE])
         if seal is None or os.fstat(opened.fileno()).st_size != seal.size:
@@ -95,13 +107,22 @@ def found_whole(file: Path) -> Whole | None:
             meta, start = read_file_meta(head)
         except Refused:
             return None
-        if start != seal.start or zlib.crc32(head[PREAMBLE:start]) != seal.header:
+        if start != seal.start:
             return None
-        content = sha256(meta.get(TRANSFER_SYNTAX, "").encode())
-        opened.seek(start)
+        opened.seek(PREAMBLE)
+        content = 0
         while piece := opened.read(_PIECE):
-            content.update(piece)
-    return Whole(file, seal, meta) if content.digest() == seal.digest else None
+            content = zlib.crc32(piece, content)
+        if content != seal.content:
+            return None
+        syntax = meta.get(TRANSFER_SYNTAX, "")
+        digest = content_digest(opened.fileno(), start, syntax)
+    return Whole(Landed(file, start, syntax, mark(seal.size, content)), seal, meta, digest)
+
+
+def mark(size: int, content: int) -> int:
+    """`Landed.mark` of a file of ``size`` bytes whose bytes after the preamble have the CRC-32 ``content``."""
+    return size << 32 | content
 
 
 @contextmanager
@@ -129,6 +150,7 @@ class Bay:
         self._slots: deque[Path] = deque()
         self._guard = threading.Lock()
         self._folder: Path | None = None
+        self._ready = 2 * SLOTS
         self._lock = -1
 
     def take(self) -> Path:
@@ -145,15 +167,28 @@ class Bay:
         """Take back a slot that was emptied."""
         self._slots.append(slot)
 
+    def prepare(self) -> None:
+        """Open the bay and make its slots, before anything comes.
+
+        Raises:
+            OSError: the disk takes no more files.
+        """
+        with self._guard:
+            self._ready = KEPT_READY
+            self._make()
+        self.replenish()
+
     def replenish(self) -> None:
         """Make slots until enough are ready; whoever has the time calls it, so that `take` needn't wait.
 
         Raises:
             OSError: the disk takes no more files.
         """
-        with self._guard:
-            while self._folder is not None and len(self._slots) < KEPT_READY:
-                self._make()
+        while self._folder is not None and len(self._slots) < self._ready:
+            # `take` gets its turn in between.
+            with self._guard:
+                if self._folder is not None:
+                    self._make()
 
     def close(self) -> None:
         """Remove the empty slots, and the bay if nothing else is in it."""
@@ -169,7 +204,8 @@ class Bay:
 
     def _make(self) -> None:
         folder = self._folder or self._open()
-        made = [folder / secrets.token_hex(16) for _ in range(SLOTS)]
+        batch = secrets.token_hex(12)
+        made = [folder / f"{batch}{number:08x}" for number in range(SLOTS)]
         for slot in made:
             os.close(os.open(slot, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         if self._durable:

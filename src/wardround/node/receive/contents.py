@@ -1,6 +1,7 @@
 """Which content of each instance is known, so that the sender of another one can be told at once.
 
-What is decided here is a courtesy to the sender: the register decides for good, when it writes.
+What is decided here is a courtesy to the sender: the register decides for good, when it writes. So contents are told
+apart by their marks (`Landed.mark`), and a digest is made of what came only where the index has the instance already.
 """
 
 from __future__ import annotations
@@ -21,28 +22,31 @@ class Claims:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._claims: dict[str, tuple[str, int]] = {}
+        self._claims: dict[str, tuple[int, int]] = {}
 
-    def take(self, entry: Entry) -> bool:
-        """Claim an instance; False where another content of it is on its way."""
-        key, digest = entry.keys.instance, entry.keys.digest
+    def take(self, instance: str, mark: int) -> bool:
+        """Claim an instance, by its key; False where another content of it is on its way."""
         with self._lock:
-            claimed, count = self._claims.get(key, (digest, 0))
-            if claimed == digest:
-                self._claims[key] = digest, count + 1
-            return claimed == digest
+            claimed, count = self._claims.get(instance, (mark, 0))
+            if claimed == mark:
+                self._claims[instance] = mark, count + 1
+            return claimed == mark
 
-    def release(self, entries: Sequence[Entry]) -> None:
+    def release(self, instance: str, mark: int) -> None:
         with self._lock:
-            for entry in entries:
-                key = entry.keys.instance
-                claimed, count = self._claims.get(key, ("", 0))
-                if claimed != entry.keys.digest or entry.file is None:
-                    continue
-                if count > 1:
-                    self._claims[key] = claimed, count - 1
-                else:
-                    del self._claims[key]
+            claimed, count = self._claims.get(instance, (_SEVERAL, 0))
+            if claimed != mark:
+                return
+            if count > 1:
+                self._claims[instance] = claimed, count - 1
+            else:
+                del self._claims[instance]
+
+    def written(self, entries: Sequence[Entry]) -> None:
+        """The index has these now."""
+        for entry in entries:
+            if entry.landed is not None:
+                self.release(entry.keys.instance, entry.landed.mark)
 
 
 class Contents:
@@ -55,37 +59,47 @@ class Contents:
     def __init__(self, load: Callable[[str], Iterable[tuple[str, str]]]) -> None:
         self._load = load
         self._lock = threading.Lock()
+        # A number for each content: of a digest's beginning, or the complement of a mark, which is below zero.
         self._studies: OrderedDict[str, dict[bytes, int]] = OrderedDict()
         self._count = 0
 
-    def differs(self, keys: Keys) -> bool:
+    def differs(self, keys: Keys, mark: int, digest: Callable[[], str]) -> bool:
         """Whether another content of this instance was seen, so that the index has to be asked.
 
+        Args:
+            digest: makes the digest of what came; called only where the index had the instance.
+
         Raises:
-            whatever `load` raises.
+            whatever `load` and `digest` raise.
         """
+        key, content = bytes.fromhex(keys.instance), ~mark
         with self._lock:
             known = self._studies.get(keys.study)
             if known is None:
-                known = {}
-                for instance, digest in self._load(keys.study):
-                    _note(known, instance, digest)
-                self._studies[keys.study] = known
-                self._count += len(known)
+                known = self._loaded(keys.study)
             self._studies.move_to_end(keys.study)
             before = len(known)
-            same = _note(known, keys.instance, keys.digest)
+            seen = known.setdefault(key, content)
             self._count += len(known) - before
             while self._count > MOST_INSTANCES:
                 _, forgotten = self._studies.popitem(last=False)
                 self._count -= len(forgotten)
-            return not same
-
-
-def _note(known: dict[bytes, int], instance: str, digest: str) -> bool:
-    """Remember a content; False where another one is known."""
-    key, content = bytes.fromhex(instance), int(digest[:15], 16)
-    if known.setdefault(key, content) == content:
+        if seen == content or (seen >= 0 and seen == _number(digest())):
+            return False
+        with self._lock:
+            known[key] = _SEVERAL
         return True
-    known[key] = _SEVERAL
-    return False
+
+    def _loaded(self, study: str) -> dict[bytes, int]:
+        known: dict[bytes, int] = {}
+        for instance, digest in self._load(study):
+            key, content = bytes.fromhex(instance), _number(digest)
+            if known.setdefault(key, content) != content:
+                known[key] = _SEVERAL
+        self._studies[study] = known
+        self._count += len(known)
+        return known
+
+
+def _number(digest: str) -> int:
+    return int(digest[:15], 16)

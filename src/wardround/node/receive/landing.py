@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -32,10 +33,12 @@ from wardround.node.receive.arrival import (
     Head,
     KeyMaker,
     Keys,
+    Landed,
     Unreadable,
+    content_digest,
     read_head,
 )
-from wardround.node.receive.bay import PREAMBLE, Bay, Seal
+from wardround.node.receive.bay import PREAMBLE, Bay, Seal, mark
 from wardround.node.receive.contents import Claims, Contents
 from wardround.node.receive.register import CONFLICT, Register, refusal_of
 from wardround.node.receive.registrar import Registrar
@@ -45,6 +48,9 @@ from wardround.node.receive.route_facts import Facts
 log = logging.getLogger(__name__)
 
 _META = ElementWriter(Encoding(implicit=False))
+_UID = struct.Struct("<HH2sH")
+_KEPT_AT_HAND = 8192
+"""Bytes of an object's beginning that are kept until it is routed, so that most needn't be read from its file."""
 
 
 class Answer(IntEnum):
@@ -102,7 +108,7 @@ class Landing:
     def open(self, header: StoreHeader) -> Incoming | RefusedStorage:
         """Begin an object. It is refused with 0xA700 where the disk or the index can't take more, or the door is closed
         to it."""
-        if self.registrar.behind:
+        if not self.registrar.admits():
             return self._turn_away("index-behind")
         reason = None if self._closed is None else self._closed(header)
         if reason is not None:
@@ -137,33 +143,34 @@ class _Landing:
         self._slot = landing.bay.take()
         self._descriptor = os.open(self._slot, os.O_RDWR)
         self._head = file_head(header, self._called, self._calling)
-        self._begun = False
         self._size = len(self._head)
-        self._content = sha256(header.transfer_syntax_uid.encode())
+        self._content = zlib.crc32(memoryview(self._head)[PREAMBLE:])
+        self._beginning: bytes | None = None
+        self._disk_failed = False
 
     def write(self, piece: memoryview | bytes) -> None:
-        if self._begun:
-            written = os.write(self._descriptor, piece)
-        else:
-            self._begun = True
-            written = os.writev(self._descriptor, (self._head, piece)) - len(self._head)
-            if written < 0:
-                raise OSError("the disk took less than the head of an object")
-        while written < len(piece):
-            written += os.write(self._descriptor, piece[written:])
+        try:
+            if self._beginning is not None:
+                written = os.write(self._descriptor, piece)
+            else:
+                self._beginning = bytes(piece[:_KEPT_AT_HAND])
+                written = os.writev(self._descriptor, (self._head, piece)) - len(self._head)
+                if written < 0:
+                    raise OSError("the disk took less than the head of an object")
+            while written < len(piece):
+                written += os.write(self._descriptor, piece[written:])
+        except OSError:
+            self._disk_failed = True
+            raise
         self._size += len(piece)
-        self._content.update(piece)
+        self._content = zlib.crc32(piece, self._content)
 
     def commit(self) -> Accepted | RefusedStorage:
-        landing = self._landing
         try:
-            answer = self._land()
-        except Unreadable as unreadable:
-            self._drop()
-            digest = self._content.hexdigest()
-            self._refuse(landing.keys.unread(self._header.sop_instance_uid, digest), NO_RULE, unreadable.reason_code)
-            mismatch = unreadable.reason_code in ("uid-mismatch", "class-mismatch")
-            answer = Answer.OTHER_INSTANCE if mismatch else Answer.NOT_UNDERSTOOD
+            try:
+                answer = self._land()
+            except Unreadable as unreadable:
+                answer = self._not_understood(unreadable.reason_code)
         except OSError as error:
             log.error("an instance could not be written: %s", type(error).__name__)
             answer = self._fail("disk-error")
@@ -173,12 +180,12 @@ class _Landing:
         return Accepted() if answer is Answer.STORED else RefusedStorage(answer)
 
     def abandon(self) -> None:
-        self._fail("not-whole")
+        self._fail("disk-error" if self._disk_failed else "not-whole")
 
     def _land(self) -> Answer:
         landing = self._landing
         head = self._read_head()
-        keys = landing.keys.keys(head, self._content.hexdigest())
+        keys = landing.keys.keys(head, "")
         facts = Facts(
             head.values,
             transfer_syntax=self._header.transfer_syntax_uid,
@@ -187,30 +194,46 @@ class _Landing:
         )
         rule = landing.routes.decide(facts)
         if not rule.route.paths:
+            keys = replace(keys, digest=self._digest())
             self._drop()
             self._refuse(keys, rule, refusal_of(rule), head)
             return Answer.STORED if rule.answer_stored else Answer.NOT_AUTHORISED
         if landing.noted is not None:
             landing.noted(keys.study, head.uids[STUDY])
-        entry = self._entry(keys, rule, None, head, file=self._slot)
-        ours = landing.claims.take(entry)
+        landed = Landed(self._slot, len(self._head), self._header.transfer_syntax_uid, mark(self._size, self._content))
+        ours = landing.claims.take(keys.instance, landed.mark)
         try:
-            doubtful = ours and landing.contents.differs(keys)
-            other = not ours or (doubtful and landing.register.holds_other_content(keys, rule.route.paths))
+            other = not ours
+            if ours and landing.contents.differs(keys, landed.mark, self._digest):
+                keys = replace(keys, digest=self._digest())
+                other = landing.register.holds_other_content(keys, rule.route.paths)
+            entry = self._entry(keys, rule, None if ours else CONFLICT, head, landed=landed)
             self._seal(entry, flush=landing.durable and not other)
         except BaseException:
-            landing.claims.release([entry])
+            if ours:
+                landing.claims.release(keys.instance, landed.mark)
             raise
-        landing.registrar.put(entry if ours else replace(entry, refusal=CONFLICT))
+        landing.registrar.put(entry)
         return Answer.OTHER_CONTENT if other else Answer.STORED
 
+    def _not_understood(self, reason: str) -> Answer:
+        keys = self._landing.keys.unread(self._header.sop_instance_uid, self._digest())
+        self._drop()
+        self._refuse(keys, NO_RULE, reason)
+        return Answer.OTHER_INSTANCE if reason in ("uid-mismatch", "class-mismatch") else Answer.NOT_UNDERSTOOD
+
+    def _digest(self) -> str:
+        """Of what came, read back: for what isn't taken, and for what the index knows already."""
+        return content_digest(self._descriptor, len(self._head), self._header.transfer_syntax_uid)
+
+    def _read_at(self, pos: int, length: int) -> bytes:
+        if pos == 0 and self._beginning:
+            return self._beginning
+        return os.pread(self._descriptor, length, len(self._head) + pos)
+
     def _read_head(self) -> Head:
-        header, start = self._header, len(self._head)
-        head = read_head(
-            lambda pos, length: os.pread(self._descriptor, length, start + pos),
-            header.transfer_syntax_uid,
-            self._landing.wanted,
-        )
+        header = self._header
+        head = read_head(self._read_at, header.transfer_syntax_uid, self._landing.wanted)
         if header.sop_instance_uid and header.sop_instance_uid.strip(" \0") != head.uids[SOP_INSTANCE]:
             raise Unreadable("uid-mismatch")
         if header.sop_class_uid and header.sop_class_uid.strip(" \0") != head.uids[SOP_CLASS]:
@@ -218,22 +241,15 @@ class _Landing:
         return head
 
     def _seal(self, entry: Entry, *, flush: bool) -> None:
-        seal = Seal(
-            size=self._size,
-            start=len(self._head),
-            header=zlib.crc32(self._head[PREAMBLE:]),
-            digest=bytes.fromhex(entry.keys.digest),
-            route=entry.rule.route,
-            rule=entry.rule.name,
-            at=entry.at,
-        )
+        route, rule = entry.rule.route, entry.rule.name
+        seal = Seal(self._size, len(self._head), self._content, route=route, rule=rule, at=entry.at)
         os.pwrite(self._descriptor, bytes(seal), 0)
         if flush:
             os.fsync(self._descriptor)
         descriptor, self._descriptor = self._descriptor, -1
         os.close(descriptor)
 
-    def _entry(self, keys: Keys, rule: Rule, refusal: str | None, head: Head | None, *, file: Path | None) -> Entry:
+    def _entry(self, keys: Keys, rule: Rule, refusal: str | None, head: Head | None, *, landed: Landed | None) -> Entry:
         return Entry(
             keys=keys,
             size=self._size,
@@ -242,13 +258,13 @@ class _Landing:
             calling_title=self._calling,
             sop_class=sop_class_of(head),
             at=self._landing.clock(),
-            file=file,
+            landed=landed,
             refusal=refusal,
         )
 
     def _refuse(self, keys: Keys, rule: Rule, refusal: str | None, head: Head | None = None) -> None:
         """Keep the fact, and nothing else."""
-        self._landing.registrar.put(self._entry(keys, rule, refusal, head, file=None))
+        self._landing.registrar.put(self._entry(keys, rule, refusal, head, landed=None))
         log.warning("an instance was not taken: %s", refusal or rule.name)
 
     def _fail(self, reason: str) -> Answer:
@@ -274,21 +290,29 @@ class _Landing:
 
 def file_head(header: StoreHeader, called: str, calling: str) -> bytes:
     """Preamble, prefix and file meta information of a received object (PS3.10 Table 7.1-1): who sent it to whom."""
+    before, after = _around_uid(header.sop_class_uid, header.transfer_syntax_uid, called, calling)
+    uid = header.sop_instance_uid.encode()
+    uid += b"\0" * (len(uid) & 1)
+    uid = _UID.pack(0x0002, 0x0003, b"UI", len(uid)) + uid
+    length = _META.data_set([Element(0x00020000, b"UL", struct.pack("<L", len(before) + len(uid) + len(after)))])
+    return b"".join((bytes(PREAMBLE), b"DICM", length, before, uid, after))
+
+
+@lru_cache(maxsize=64)
+def _around_uid(sop_class: str, transfer_syntax: str, called: str, calling: str) -> tuple[bytes, bytes]:
+    """The elements before Media Storage SOP Instance UID and those after it, the same for many objects."""
     titles = [(0x00020016, called), (0x00020017, calling), (0x00020018, called)]
-    elements = [
-        Element(0x00020001, b"OB", b"\0\x01"),
-        Element(0x00020002, b"UI", header.sop_class_uid.encode()),
-        Element(0x00020003, b"UI", header.sop_instance_uid.encode()),
-        Element(0x00020010, b"UI", header.transfer_syntax_uid.encode()),
+    before = [Element(0x00020001, b"OB", b"\0\x01"), Element(0x00020002, b"UI", sop_class.encode())]
+    after = [
+        Element(0x00020010, b"UI", transfer_syntax.encode()),
         Element(0x00020012, b"UI", IMPLEMENTATION_CLASS_UID.encode()),
         Element(0x00020013, b"SH", IMPLEMENTATION_VERSION.encode()),
         *(Element(tag, b"AE", title.encode()) for tag, title in titles if title),
     ]
-    body = _META.data_set(elements)
-    length = _META.data_set([Element(0x00020000, b"UL", struct.pack("<L", len(body)))])
-    return b"".join((bytes(PREAMBLE), b"DICM", length, body))
+    return _META.data_set(before), _META.data_set(after)
 
 
+@lru_cache(maxsize=256)
 def printable_title(title: str) -> str:
     """An AE title as it is kept: at most 16 characters, all printable (PS3.5 Table 6.2-1)."""
     return "".join(one if one.isascii() and one.isprintable() else "?" for one in title.strip())[:16]

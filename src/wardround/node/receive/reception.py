@@ -85,8 +85,10 @@ class Reception:
             make_directory(root)
         self._keys = KeyMaker(secret)
         self._register = Register(database, self._roots, self._incoming, durable=durable)
-        self._registrar = Registrar(self._register, patience=patience, done=self._done, clock=clock)
         self._bay = Bay(self._incoming, durable=durable)
+        self._registrar = Registrar(
+            self._register, patience=patience, done=self._done, meanwhile=self._make_room, clock=clock
+        )
         self._landing = Landing(
             self._bay,
             self._registrar,
@@ -104,6 +106,14 @@ class Reception:
     def open(self, header: StoreHeader) -> Incoming | RefusedStorage:
         """Begin an object that streams in. What its `commit` accepts survives a crash."""
         return self._landing.open(header)
+
+    def prepare(self) -> None:
+        """Make ready for many objects at once, before a receiver listens. Without it the first ones wait a little.
+
+        Raises:
+            OSError: the disk takes no more files.
+        """
+        self._bay.prepare()
 
     def receive(self, arrival: Arrival) -> Answer:
         """Take a whole file in, and wait until the index has it."""
@@ -144,9 +154,10 @@ class Reception:
         with left_behind(self._incoming) as bays:
             batch: list[Entry] = []
             for file in (file for bay in bays for file in sorted(bay.iterdir()) if file.name != ".lock"):
-                whole = found_whole(file)
+                size = file.stat().st_size
+                whole = found_whole(file) if size else None
                 if whole is None:
-                    removed += file.stat().st_size > 0
+                    removed += size > 0
                     file.unlink()
                     continue
                 batch.append(self._recovered(whole))
@@ -172,14 +183,17 @@ class Reception:
         return incoming.commit()
 
     def _done(self, entries: Sequence[Entry]) -> None:
-        self._landing.claims.release(entries)
+        self._landing.claims.written(entries)
+        self._make_room()
+        if self._arrived is not None:
+            self._arrived()
+
+    def _make_room(self) -> None:
         try:
             self._bay.replenish()
         except OSError as error:
             # Whoever needs a slot next hears it, and tells the sender.
             log.error("no room is made for what comes: %s", type(error).__name__)
-        if self._arrived is not None:
-            self._arrived()
 
     def _written(self, batch: list[Entry]) -> int:
         self._register.write(batch, {}, self._clock())
@@ -193,8 +207,7 @@ class Reception:
         called, calling = whole.meta.get(_RECEIVING_AE, ""), whole.meta.get(_SENDING_AE, "")
         known = (rule for rule in self._routes.rules if (rule.name, rule.route) == (seal.rule, seal.route))
         rule = next(known, Rule(seal.rule, None, seal.route, seal.route.value))
-        digest = seal.digest.hex()
-        with whole.file.open("rb") as file:
+        with whole.landed.file.open("rb") as file:
 
             def read_at(pos: int, length: int) -> bytes:
                 file.seek(seal.start + pos)
@@ -203,11 +216,11 @@ class Reception:
             try:
                 head = read_head(read_at, syntax, frozenset())
             except Unreadable as unreadable:
-                keys = self._keys.unread("", digest)
+                keys = self._keys.unread("", whole.digest)
                 refusal = unreadable.reason_code
-                return Entry(keys, seal.size, NO_RULE, called, calling, "", seal.at, whole.file, refusal)
-        keys = self._keys.keys(head, digest)
-        return Entry(keys, seal.size, rule, called, calling, sop_class_of(head), seal.at, whole.file)
+                return Entry(keys, seal.size, NO_RULE, called, calling, "", seal.at, whole.landed, refusal)
+        keys = self._keys.keys(head, whole.digest)
+        return Entry(keys, seal.size, rule, called, calling, sop_class_of(head), seal.at, whole.landed)
 
     def _tidy(self) -> int:
         """Remove the files in the paths' folders that no row stands for; returns how many."""

@@ -13,18 +13,19 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from wardround.foundation.clock import Clock
-from wardround.node.receive.arrival import Entry
+from wardround.node.receive.arrival import Entry, digested
 from wardround.node.receive.register import Register
 
 log = logging.getLogger(__name__)
 
-BATCH = 256
-MOST_WAITING = 4096
+BATCH = 1024
+MOST_WAITING = 2048
+"""Arrivals that may wait. Whoever brings one more waits too, until the index has caught up or `patience` is over."""
 LINGER = 0.05
 """Seconds without a further arrival after which a batch is written."""
-LONGEST_LINGER = 0.25
-"""Seconds that the first arrival of a batch waits for others at most. Writing a batch takes the receivers' time, the
-interpreter's as well as the disk's, and most of what it takes doesn't depend on how many are in it."""
+LONGEST_LINGER = 0.5
+"""Seconds that the first arrival of a batch waits for others at most. What is durable is safe where it lies, and
+making its digest and writing the index take time, the interpreter's as well as the disk's, that senders wait for."""
 RETRY = 0.5
 
 
@@ -34,14 +35,23 @@ class Registrar:
     Args:
         patience: seconds that an entry may wait before the registrar counts as behind.
         done: called with each batch once it is committed.
+        meanwhile: called now and then as long as a batch waits for more.
     """
 
     def __init__(
-        self, register: Register, *, patience: float, done: Callable[[Sequence[Entry]], None], clock: Clock
+        self,
+        register: Register,
+        *,
+        patience: float,
+        done: Callable[[Sequence[Entry]], None],
+        meanwhile: Callable[[], None],
+        clock: Clock,
     ) -> None:
         self._register = register
         self._patience = patience
+        self._linger = min(LONGEST_LINGER, patience / 2)
         self._done = done
+        self._meanwhile = meanwhile
         self._clock = clock
         self._changed = threading.Condition()
         self._waiting: deque[tuple[float, Entry]] = deque()
@@ -55,14 +65,21 @@ class Registrar:
         """How many entries aren't in the index yet."""
         return len(self._waiting)
 
-    @property
-    def behind(self) -> bool:
-        """Whether the index is so far behind, or away for so long, that nothing more should be taken."""
+    def admits(self) -> bool:
+        """Whether one more may be taken. Where too many wait it waits itself, so that a sender is slowed down before
+        it is turned away; False once the index is so far behind, or away for so long, that nothing more should be."""
+        if len(self._waiting) < MOST_WAITING:
+            return not self._late()
+        with self._changed:
+            caught_up = self._changed.wait_for(lambda: len(self._waiting) < MOST_WAITING, self._patience)
+        return caught_up and not self._late()
+
+    def _late(self) -> bool:
         try:
             oldest = self._waiting[0][0]
         except IndexError:
             return False
-        return len(self._waiting) >= MOST_WAITING or time.monotonic() - oldest > self._patience
+        return time.monotonic() - oldest > self._patience
 
     def put(self, entry: Entry) -> None:
         with self._changed:
@@ -106,42 +123,56 @@ class Registrar:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        failing = False
         while (batch := self._next()) is not None:
-            entries, counts = batch
+            entries = self._written(*batch)
+            if entries is None:
+                return
+            self._done(entries)
+            with self._changed:
+                for _ in entries:
+                    self._waiting.popleft()
+                self._counts.subtract(batch[1])
+                self._counts = +self._counts
+                self._changed.notify_all()
+
+    def _written(self, entries: list[Entry], counts: Counter[str]) -> list[Entry] | None:
+        """Write a batch, as often as it takes; its entries with their digests. None to end without it."""
+        failing = False
+        while True:
             try:
+                for number, entry in enumerate(entries):
+                    entries[number] = digested(entry)
                 self._register.write(entries, counts, self._clock())
             except (DBAPIError, PoolExhausted, OSError) as error:
                 if not failing:
                     log.error("the index can't be written; it is tried again: %s", type(error).__name__)
                 failing = True
                 with self._changed:
-                    self._changed.wait_for(lambda: self._closing, RETRY)
-                continue
-            if failing:
-                log.info("the index is written again")
-            failing = False
-            self._done(entries)
-            with self._changed:
-                for _ in entries:
-                    self._waiting.popleft()
-                self._counts.subtract(counts)
-                self._counts = +self._counts
-                self._changed.notify_all()
+                    if self._changed.wait_for(lambda: self._closing, RETRY):
+                        return None
+            else:
+                if failing:
+                    log.info("the index is written again")
+                return entries
 
     def _next(self) -> tuple[list[Entry], Counter[str]] | None:
         """The next batch, once it is full, somebody waits for it, or it has lingered; None to end."""
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._waiting or self._counts)
-            while (pause := self._lingers()) > 0:
-                self._changed.wait(pause)
-            if self._closing:
-                return None
-            return [entry for _, entry in islice(self._waiting, BATCH)], Counter(self._counts)
+        while True:
+            with self._changed:
+                pause = self._lingers()
+                if pause > 0:
+                    self._changed.wait(min(pause, LINGER))
+                elif self._closing:
+                    return None
+                else:
+                    return [entry for _, entry in islice(self._waiting, BATCH)], Counter(self._counts)
+            self._meanwhile()
 
     def _lingers(self) -> float:
         """Seconds that the next batch still waits for more."""
         if self._closing or self._settling or not self._waiting or len(self._waiting) >= BATCH:
             return 0
         first, last = self._waiting[0][0], self._waiting[-1][0]
-        return min(last + LINGER, first + LONGEST_LINGER) - time.monotonic()
+        return min(last + LINGER, first + self._linger) - time.monotonic()
