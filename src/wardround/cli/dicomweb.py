@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from wardround.cli.signin import acting
+
 app = typer.Typer(help="The DICOMweb server: its tokens.", no_args_is_help=True, rich_markup_mode=None)
 token = typer.Typer(help="Tokens of viewers and senders.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(token, name="token")
@@ -38,16 +40,16 @@ def make(
 
     The token is all that standard output gets, so that it can go into a file or a secret store.
     """
-    from wardround.foundation.audit import operator
     from wardround.node.dicomweb.tokens import Scope
     from wardround.node.dicomweb.tokens import make as make_token
     from wardround.node.home import NodeHome
     from wardround.node.receive.route import StudyPath
 
+    actor = acting(home, "give-tokens")
     opened = NodeHome(home)
     try:
         opened.database.upgrade()
-        typer.echo(make_token(opened.database, name, Scope(scope), actor=operator(), path=StudyPath(path)))
+        typer.echo(make_token(opened.database, name, Scope(scope), actor=actor, path=StudyPath(path)))
     finally:
         opened.close()
     typer.echo("It isn't shown again. It is sent as: Authorization: Bearer TOKEN", err=True)
@@ -84,14 +86,14 @@ def show(home: Path = HOME) -> None:
 @token.command()
 def revoke(name: str = NAME, home: Path = HOME) -> None:
     """Let a token open nothing from the next call on. Its name stays taken."""
-    from wardround.foundation.audit import operator
     from wardround.node.dicomweb.tokens import revoke as revoke_token
     from wardround.node.home import NodeHome
 
+    actor = acting(home, "give-tokens")
     opened = NodeHome(home)
     try:
         opened.database.upgrade()
-        revoke_token(opened.database, name, actor=operator())
+        revoke_token(opened.database, name, actor=actor)
     finally:
         opened.close()
     typer.echo(f"{name} is revoked.")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from wardround.cli.signin import acting
+
 if TYPE_CHECKING:
     from wardround.node.enclave.purge import PurgePreview, Scope
     from wardround.node.enclave.verification import Verification
@@ -40,12 +42,12 @@ def verify(
     """
     from datetime import timedelta
 
-    from wardround.foundation.audit import operator
     from wardround.foundation.files import ObjectStore
     from wardround.node.desk import Desk
     from wardround.node.enclave.verification import Verifier, step_aside
     from wardround.node.home import NodeHome
 
+    actor = acting(home, "keep-enclave") if remove_orphans else None
     desk = Desk(NodeHome(home))
     notes = desk.home.enclave / "verification.json"
     verifier = Verifier(desk.home.database, ObjectStore(desk.place.objects), notes, threads=threads)
@@ -61,8 +63,8 @@ def verify(
         typer.echo("Stopped; the next `wardround enclave verify` goes on from here.", err=True)
         raise typer.Exit(130) from None
     removed = 0
-    if remove_orphans:
-        removed = verifier.remove_orphans(found, actor=operator(), at=at, grace=timedelta(hours=grace_hours))
+    if actor is not None:
+        removed = verifier.remove_orphans(found, actor=actor, at=at, grace=timedelta(hours=grace_hours))
     desk.close()
     if as_json:
         document = found.model_dump(mode="json", exclude={"done"}) | {"sound": found.sound, "removed": removed}
@@ -90,7 +92,6 @@ def purge(
 
     Shows first what would go. Who the patients are stays in the vault; `wardround node erase` forgets a person whole.
     """
-    from wardround.foundation.audit import operator
     from wardround.foundation.files import ObjectStore
     from wardround.node.desk import Desk
     from wardround.node.enclave.purge import finish_purges, order_purge, preview
@@ -101,14 +102,15 @@ def purge(
         raise typer.BadParameter("name one of --study, --patient, --project and --before; or --resume alone")
     if yes and scope is not None and not reason.strip():
         raise typer.BadParameter("say why with --reason; it is kept in the audit")
+    actor = acting(home, "purge-enclave") if yes or resume else None
     desk = Desk(NodeHome(home))
     gone: PurgePreview | None = None
     if scope is not None:
         with desk.home.database.reading() as session:
             gone = preview(session, scope)
-        if yes:
+        if yes and actor is not None:
             with desk.home.database.writing() as session:
-                gone = order_purge(session, scope, actor=operator(), reason=reason, at=desk.clock())
+                gone = order_purge(session, scope, actor=actor, reason=reason, at=desk.clock())
     done = None
     if yes or resume:
         done = finish_purges(desk.home.database, ObjectStore(desk.place.objects), desk.place.volumes, at=desk.clock())
@@ -202,6 +204,7 @@ def prepare(
     from wardround.node.enclave.verification import step_aside
     from wardround.node.home import NodeHome
 
+    acting(home, "keep-enclave")
     desk = Desk(NodeHome(home))
     step_aside()
     cases = cases_of(desk.enclave, project)

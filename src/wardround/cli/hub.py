@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from wardround.cli import people, signin
+from wardround.cli.signin import acting
 
 app = typer.Typer(
     help="The coordinator: start it, invite hospitals, watch them.", no_args_is_help=True, rich_markup_mode=None
@@ -85,7 +86,6 @@ def invite(site: str = typer.Argument(..., help="The site's short name, as in `n
     from pydantic import TypeAdapter, ValidationError
 
     from wardround.contracts.base import SiteName
-    from wardround.foundation.audit import operator
     from wardround.foundation.clock import now
     from wardround.hub.home import HubHome
     from wardround.hub.sites.actions import invite as invite_site
@@ -96,9 +96,10 @@ def invite(site: str = typer.Argument(..., help="The site's short name, as in `n
         raise typer.BadParameter(
             f"{site!r} can't be a site's name: 2 to 40 lower-case letters, digits and hyphens, a letter first"
         ) from None
+    actor = acting(home, "invite-site", site=site)
     opened = HubHome(home)
     with opened.database.writing() as session:
-        token = invite_site(session, opened, site, actor=operator(), now=now())
+        token = invite_site(session, opened, site, actor=actor, now=now())
     typer.echo(
         f"For {site}, once, until {token.expires:%Y-%m-%d %H:%M}Z:  wardround node join TOKEN --home DIR", err=True
     )
@@ -113,14 +114,14 @@ def revoke(
     home: Path = HOME,
 ) -> None:
     """Shut a site out, at once and for good."""
-    from wardround.foundation.audit import operator
     from wardround.foundation.clock import now
     from wardround.hub.home import HubHome
     from wardround.hub.sites.actions import revoke as revoke_site
 
+    actor = acting(home, "revoke-site", site=site)
     opened = HubHome(home)
     with opened.database.writing() as session:
-        revoke_site(session, site, reason, actor=operator(), now=now())
+        revoke_site(session, site, reason, actor=actor, now=now())
     typer.echo(f"Site {site} is revoked: from its next call on it is refused.")
     opened.close()
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from wardround.cli.signin import acting
+
 if TYPE_CHECKING:
     from wardround.node.home import NodeHome
     from wardround.node.receive.importing import ImportReport
@@ -40,6 +42,7 @@ def import_(
 
     if called_title and not re.fullmatch(AE_TITLE, called_title):
         raise typer.BadParameter("--called-title is an AE title: 1 to 16 printable characters, no backslash")
+    acting(home, "import-studies")
     opened = NodeHome(home)
     settings = opened.settings.dicom
     opened.database.upgrade()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from wardround.cli.signin import acting
+
 if TYPE_CHECKING:
     from wardround.ledger.keys import LedgerKeys
     from wardround.node.desk import Desk
@@ -258,9 +260,10 @@ def distrust(
     """Stop all use of data here that rests on the ledger, until `trust`; over restarts of the node."""
     from wardround.node.record.actions import distrust as act
 
+    actor = acting(home, "trust-ledger")
     desk = _desk(home)
     try:
-        act(desk.home.database, desk.mirror, reason, actor=_operator())
+        act(desk.home.database, desk.mirror, reason, actor=actor)
     finally:
         desk.close()
     typer.echo("The ledger isn't trusted any more: no data is used here until `wardround ledger trust`.")
@@ -273,9 +276,10 @@ def trust(
     """Follow the hub's ledger again after a person has looked, from what this node had checked."""
     from wardround.node.record.actions import trust as act
 
+    actor = acting(home, "trust-ledger")
     desk = _desk(home)
     try:
-        was = act(desk.home.database, desk.mirror, reason, actor=_operator())
+        was = act(desk.home.database, desk.mirror, reason, actor=actor)
     finally:
         desk.close()
     typer.echo(
@@ -337,9 +341,3 @@ def _desk(home: Path) -> Desk:
     from wardround.node.home import NodeHome
 
     return Desk(NodeHome(home))
-
-
-def _operator() -> str:
-    from wardround.foundation.audit import operator
-
-    return operator()

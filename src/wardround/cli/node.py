@@ -8,6 +8,7 @@ import typer
 
 from wardround.cli import decide, dicomweb, imports, intake, optout, people, signin, vault
 from wardround.cli.pull import pull
+from wardround.cli.signin import acting
 
 app = typer.Typer(
     help="One hospital's program: join, serve, see what left.", no_args_is_help=True, rich_markup_mode=None
@@ -52,7 +53,9 @@ def join(
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         raise typer.BadParameter(f"{fault['loc'][0]}: {fault['msg']}") from None
-    joined = join_federation(Token.parse(token), home, actor=operator(), dicom=dicom, pacs=results, database=database)
+    # A first joining makes the home, before which there is nobody; a later one goes on with its people.
+    actor = acting(home, "join-federation") if (home / "node.toml").is_file() else operator()
+    joined = join_federation(Token.parse(token), home, actor=actor, dicom=dicom, pacs=results, database=database)
     typer.echo(
         f"Joined federation {joined.federation!r} as site {joined.site!r}; settings are in {joined.settings_file}. "
         f"Next: wardround node serve --home {home}"

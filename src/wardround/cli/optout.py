@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from wardround.cli.signin import acting
+
 if TYPE_CHECKING:
     from wardround.node.deidentify.department import Department
     from wardround.node.home import NodeHome
     from wardround.node.optout.actions import Changed
     from wardround.node.optout.identifier import Scheme
     from wardround.node.optout.listing import Entry
+    from wardround.people.acting import Actor
 
 app = typer.Typer(
     help="Patients who opted out of research: load, add, remove, count.", no_args_is_help=True, rich_markup_mode=None
@@ -61,7 +64,6 @@ def remove(
     secret_file: Path | None = SECRET,
 ) -> None:
     """Take a patient, or a list, off the register; they count again from then on."""
-    from wardround.foundation.audit import operator
     from wardround.foundation.clock import now
     from wardround.node.optout.actions import remove as take_off
     from wardround.node.optout.listing import read_list
@@ -71,13 +73,14 @@ def remove(
             entries = read_list(lines)
     else:
         entries = _one(entry)
+    actor = acting(home, "change-optouts")
     opened, department = _open(home)
     changed = take_off(
         opened.database,
         department.register,
         entries,
         scheme=_scheme(entries, secret_file),
-        actor=operator(),
+        actor=actor,
         at=now(),
     )
     department.close()
@@ -137,10 +140,11 @@ def _scheme(entries: list[Entry], secret_file: Path | None) -> Scheme | None:
 
 
 def _add(home: Path, entries: list[Entry], secret_file: Path | None, purge: bool) -> None:
-    from wardround.foundation.audit import operator
     from wardround.foundation.clock import now
     from wardround.node.optout.actions import add as put_on
 
+    actor = acting(home, "change-optouts")
+    purger = acting(home, "purge-enclave") if purge else None
     opened, department = _open(home)
     changed = put_on(
         opened.database,
@@ -148,22 +152,21 @@ def _add(home: Path, entries: list[Entry], secret_file: Path | None, purge: bool
         department.vault,
         entries,
         scheme=_scheme(entries, secret_file),
-        actor=operator(),
+        actor=actor,
         at=now(),
     )
     _tell("Added", changed)
-    if purge:
-        _purge(department)
+    if purger is not None:
+        _purge(department, purger)
     elif changed.left_out:
         typer.echo("Their data are still in the enclave, unused; --purge destroys them.")
     department.close()
     opened.close()
 
 
-def _purge(department: Department) -> None:
-    from wardround.foundation.audit import operator
+def _purge(department: Department, actor: Actor) -> None:
 
-    for _ in department.purge_opted_out(actor=operator()):
+    for _ in department.purge_opted_out(actor=actor):
         typer.echo("Purged one patient from the research side.")
 
 

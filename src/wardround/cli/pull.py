@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from wardround.cli.signin import acting
+
 if TYPE_CHECKING:
     from datetime import date
 
@@ -55,7 +57,6 @@ def pull(
     An order is durable: the node works on it whenever it serves. A study that can't be had holds up no other, and the
     report says why.
     """
-    from wardround.foundation.audit import operator
     from wardround.node.home import NodeHome
     from wardround.node.receive.route import StudyPath
     from wardround.node.retrieve import actions
@@ -63,7 +64,8 @@ def pull(
     from wardround.node.retrieve.report import jobs, write_report
     from wardround.node.retrieve.wiring import sealing_at
 
-    opened, actor = NodeHome(home), operator()
+    looks = listed or (job is not None and report is None and not now)
+    opened, actor = NodeHome(home), "" if looks else acting(home, "pull-studies")
     database = opened.database
     database.upgrade()
     try:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from wardround.cli.signin import acting
+
 if TYPE_CHECKING:
     from wardround.dicom.pixels_boxes import Box
     from wardround.node.home import NodeHome
@@ -80,13 +82,13 @@ def show(
     home: Path = HOME,
 ) -> None:
     """Write one frame of the original as a picture for you to look at, on this machine. Audited."""
-    from wardround.foundation.audit import operator
     from wardround.foundation.files import write_whole
     from wardround.node.review import queries
 
+    actor = acting(home, "look-at-pixels")
     opened, reviews = _open(home)
     try:
-        picture = reviews.look(number, frame=frame, boxes=not plain, actor=operator())
+        picture = reviews.look(number, frame=frame, boxes=not plain, actor=actor)
         write_whole(out, picture, mode=0o600)
         with opened.database.reading() as session:
             asked = queries.review(session, number)
@@ -96,7 +98,7 @@ def show(
             where = f"frame {box.frame}" if box.frame else "all frames"
             typer.echo(f"  row,column,height,width {box.row},{box.column},{box.height},{box.width} in {where}")
         if identity:
-            for keyword, value in reviews.identity(number, actor=operator()).items():
+            for keyword, value in reviews.identity(number, actor=actor).items():
                 typer.echo(f"  {keyword}: {value}")
     finally:
         opened.close()
@@ -105,11 +107,11 @@ def show(
 @app.command()
 def approve(number: int = NUMBER, reason: str = REASON, series: bool = SERIES, home: Path = HOME) -> None:
     """Let an image pass as it is: you looked, and it doesn't show who the patient is."""
-    from wardround.foundation.audit import operator
 
+    actor = acting(home, "decide-review")
     opened, reviews = _open(home)
     try:
-        decided = reviews.approve(number, reason, actor=operator(), series=series)
+        decided = reviews.approve(number, reason, actor=actor, series=series)
     finally:
         opened.close()
     _say(decided, "Approved", "de-identification goes on")
@@ -127,14 +129,14 @@ def redact(
     home: Path = HOME,
 ) -> None:
     """Let an image pass with areas of it blackened. Nothing else in its pixels changes."""
-    from wardround.foundation.audit import operator
 
     boxes = [one for text in box for one in _boxes(text, _frames(frames))]
     if frames and not boxes:
         raise typer.BadParameter("--frames goes with --box")
+    actor = acting(home, "decide-review")
     opened, reviews = _open(home)
     try:
-        decided = reviews.redact(number, boxes, reason, actor=operator(), series=series)
+        decided = reviews.redact(number, boxes, reason, actor=actor, series=series)
     finally:
         opened.close()
     _say(decided, "To be blackened", "de-identification goes on")
@@ -143,11 +145,11 @@ def redact(
 @app.command()
 def refuse(number: int = NUMBER, reason: str = REASON, series: bool = SERIES, home: Path = HOME) -> None:
     """Keep an image off the research path; it stays in quarantine."""
-    from wardround.foundation.audit import operator
 
+    actor = acting(home, "decide-review")
     opened, reviews = _open(home)
     try:
-        decided = reviews.refuse(number, reason, actor=operator(), series=series)
+        decided = reviews.refuse(number, reason, actor=actor, series=series)
     finally:
         opened.close()
     _say(decided, "Refused", "they stay in quarantine")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from wardround.cli.signin import acting
+
 app = typer.Typer(help="Federated runs: start, show, stop.", no_args_is_help=True, rich_markup_mode=None)
 
 HOME = typer.Option(..., "--home", help="The hub's home.", envvar="WARDROUND_HUB_HOME")
@@ -16,7 +18,6 @@ def start(project: str = typer.Argument(..., help="An approved project."), home:
     """Begin a run of a project that enough hospitals approved."""
     from importlib.metadata import version
 
-    from wardround.foundation.audit import operator
     from wardround.foundation.clock import now
     from wardround.foundation.errors import NotFound
     from wardround.hub.home import HubHome
@@ -25,6 +26,7 @@ def start(project: str = typer.Argument(..., help="An approved project."), home:
     from wardround.learning.bundle import BundleRefused
     from wardround.learning.initial import initial_weights
 
+    actor = acting(home, "start-run", project)
     opened = HubHome(home)
     with opened.database.reading() as session:
         actions.check_may_start(session, project)
@@ -40,7 +42,7 @@ def start(project: str = typer.Argument(..., help="An approved project."), home:
             initial=initial,
             engine="flare",
             engine_version=version("nvflare"),
-            actor=operator(),
+            actor=actor,
             at=now(),
         )
     opened.close()
@@ -103,15 +105,17 @@ def stop(
     home: Path = HOME,
 ) -> None:
     """Stop a run for good; whole rounds are kept, the round under way is given up."""
-    from wardround.foundation.audit import operator
     from wardround.foundation.clock import now
     from wardround.hub.home import HubHome
     from wardround.hub.runs import actions, queries
     from wardround.hub.runs.states import RunState
 
     opened = HubHome(home)
+    with opened.database.reading() as session:
+        project = queries.row_of(session, run).project
+    actor = acting(home, "stop-run", project)
     with opened.database.writing() as session:
         row = queries.row_of(session, run)
-        actions.end(session, row, RunState.STOPPED, reason=reason, actor=operator(), at=now())
+        actions.end(session, row, RunState.STOPPED, reason=reason, actor=actor, at=now())
     opened.close()
     typer.echo(f"Run {run} is stopped after round {row.round}; the serving hub gives up its leg and tells the sites.")

@@ -48,6 +48,7 @@ def acting(home: Path, verb: str, project: str | None = None, *, site: str | Non
         NotSignedIn: there are accounts, and no session, or one that has ended.
         MayNot: the person's roles don't allow it.
         NotAllowed: there are no accounts, and the home is somebody else's.
+        NotFound: it isn't a home of the program where that is done.
         UnknownVerb: an error in the program: the verb isn't in the table.
     """
     from wardround.people.acting import acting_as, acting_as_owner
@@ -55,7 +56,9 @@ def acting(home: Path, verb: str, project: str | None = None, *, site: str | Non
     from wardround.people.sessions import NotSignedIn
 
     right = right_of(verb)
-    with roster_at(home) as roster:
+    # What is done at one program only opens that one's home, and says itself when it isn't one.
+    [program] = right.programs if len(right.programs) == 1 else [None]
+    with roster_at(home, program) as roster:
         if roster.empty():
             return acting_as_owner(home)
         try:
@@ -68,15 +71,18 @@ def acting(home: Path, verb: str, project: str | None = None, *, site: str | Non
 
 
 @contextmanager
-def roster_at(home: Path) -> Iterator[Roster]:
+def roster_at(home: Path, program: str | None = None) -> Iterator[Roster]:
     """The people of the hub or node in `home`.
 
+    Args:
+        program: `hub` or `node`; whichever it is if not given.
+
     Raises:
-        NotFound: it is neither's home.
+        NotFound: it isn't such a home.
     """
     from wardround.foundation.errors import NotFound
 
-    if (home / "hub.toml").is_file():
+    if program == "hub" or (program is None and (home / "hub.toml").is_file()):
         from wardround.hub.home import HubHome
         from wardround.hub.people.roster import roster_of as people_of_hub
 
@@ -85,7 +91,7 @@ def roster_at(home: Path) -> Iterator[Roster]:
             yield people_of_hub(hub).upgraded()
         finally:
             hub.close()
-    elif (home / "node.toml").is_file():
+    elif program == "node" or (program is None and (home / "node.toml").is_file()):
         from wardround.node.home import NodeHome
         from wardround.node.people.roster import roster_of as people_of_node
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from wardround.cli.signin import acting
+
 HOME = typer.Option(..., "--home", help="The node's home.", envvar="WARDROUND_NODE_HOME")
 REASON = typer.Option(..., "--reason", help="Why, in your own words; it stays in the audit with your account's name.")
 
@@ -16,16 +18,16 @@ def relink(
     home: Path = HOME,
 ) -> None:
     """Open the vault for one pseudonym and show who it is. Each opening is in the audit, before it happens."""
-    from wardround.foundation.audit import operator
     from wardround.node.deidentify.department import Department
     from wardround.node.deidentify.relink import site_pseudonym
     from wardround.node.home import NodeHome
 
     _check(reason)
+    actor = acting(home, "relink-person")
     opened = NodeHome(home)
     department = Department(opened)
     own = site_pseudonym(department.vault, department.pseudonyms, pseudonym, department.projects())
-    who = department.vault.reveal(own, actor=operator(), reason=reason)
+    who = department.vault.reveal(own, actor=actor, reason=reason)
     department.close()
     opened.close()
     typer.echo(f"Pseudonym:   {own}")
@@ -52,7 +54,6 @@ def erase(
 
     An erasure that a crash cut off is finished by the next one, and when the node is started.
     """
-    from wardround.foundation.audit import operator
     from wardround.node.deidentify.department import Department
     from wardround.node.deidentify.relink import site_pseudonym
     from wardround.node.home import NodeHome
@@ -62,6 +63,7 @@ def erase(
         raise typer.BadParameter("name one person, by --patient-id or by --pseudonym")
     if patient_id == "-":
         patient_id = typer.prompt("Patient ID or NHS number", hide_input=True)
+    actor = acting(home, "erase-person")
     opened = NodeHome(home)
     department = Department(opened)
     erasures = department.erasures()
@@ -71,7 +73,7 @@ def erase(
         [site_pseudonym(department.vault, department.pseudonyms, pseudonym, department.projects())] if pseudonym else []
     )
     found = erasures.find(
-        own, patient_id=patient_id, issuer=issuer, actor=operator(), reason=reason, research_only=research_only
+        own, patient_id=patient_id, issuer=issuer, actor=actor, reason=reason, research_only=research_only
     )
     typer.echo("This person has here:")
     for kind, count in sorted(found.counts.items()):
@@ -83,7 +85,7 @@ def erase(
     if not found.nothing and not yes:
         typer.echo("Nothing was erased. To erase it for good, give the same command with --yes.")
     elif not found.nothing:
-        number = erasures.order(found, actor=operator(), reason=reason)
+        number = erasures.order(found, actor=actor, reason=reason)
         erasures.finish()
         typer.echo(f"Erasure {number} is done, and in the audit. Ledgers keep commitments alone, without their salts.")
         typer.echo("What the PACS sends again is taken in again: `wardround node optout add` keeps it off research.")

@@ -82,6 +82,7 @@ RIGHTS: Mapping[str, Right] = {
     ),
     "decide-review": _right(NODE, "decide about such an image", Role.DATA_CONTROLLER, Role.RADIOLOGIST),
     # At a hospital: what comes in, and its upkeep.
+    "join-federation": _right(NODE, "join the federation anew", Role.ENGINEER),
     "pull-studies": _right(NODE, "pull studies from the PACS", Role.ENGINEER),
     "import-studies": _right(NODE, "import studies from folders", Role.ENGINEER),
     "load-records": _right(NODE, "load health records", Role.ENGINEER),
