@@ -134,13 +134,16 @@ class _PrefixReader:
                 if at_end and not self._data.strip(b"\0"):
                     return None
                 raise malformed("an element is cut off")
-        group, number, length = self._tag_length.unpack_from(self._data, start)
-        tag: int = group << 16 | number
+        tag: int
+        if not implicit:
+            group, number, vr, length = self._explicit.unpack_from(self._data, start)
+            tag = group << 16 | number
+            if vr in SHORT_VRS and group != 0xFFFE:
+                return tag, vr, length, pos + 8
         if implicit or group == 0xFFFE:
+            group, number, length = self._tag_length.unpack_from(self._data, start)
+            tag = group << 16 | number
             return tag, DICTIONARY_VR.get(tag, b"UN"), length, pos + 8
-        _, _, vr, length = self._explicit.unpack_from(self._data, start)
-        if vr in SHORT_VRS:
-            return tag, vr, length, pos + 8
         if vr not in LONG_VRS:
             raise malformed("an element has an unknown value representation")
         if start + 12 > len(self._data):

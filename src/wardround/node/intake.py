@@ -93,6 +93,7 @@ class Intake:
         if self._commitments is not None:
             self._commitments.mend()
             self._reporting.start()
+        self.reception.prepare()
         self._receiver.start()
         self._deidentifying.start()
         self._completing.start()

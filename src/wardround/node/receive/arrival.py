@@ -181,4 +181,4 @@ def digested(entry: Entry) -> Entry:
         digest = content_digest(descriptor, landed.start, landed.transfer_syntax)
     finally:
         os.close(descriptor)
-    return replace(entry, keys=replace(keys, digest=digest))
+    return replace(entry, keys=Keys(keys.study, keys.series, keys.instance, digest))

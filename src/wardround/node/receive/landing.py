@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -49,6 +50,7 @@ log = logging.getLogger(__name__)
 
 _META = ElementWriter(Encoding(implicit=False))
 _UID = struct.Struct("<HH2sH")
+_LOOKS_AT_DISK_EVERY = 0.05
 _KEPT_AT_HAND = 8192
 """Bytes of an object's beginning that are kept until it is routed, so that most needn't be read from its file."""
 
@@ -104,6 +106,7 @@ class Landing:
         self._closed = closed
         self._root = root
         self._reserve = reserve_bytes
+        self._room_until = 0.0
 
     def open(self, header: StoreHeader) -> Incoming | RefusedStorage:
         """Begin an object. It is refused with 0xA700 where the disk or the index can't take more, or the door is closed
@@ -113,8 +116,7 @@ class Landing:
         reason = None if self._closed is None else self._closed(header)
         if reason is not None:
             return self._turn_away(reason)
-        disk = os.statvfs(self._root)
-        if disk.f_bavail * disk.f_frsize < self._reserve:
+        if not self._disk_has_room():
             return self._turn_away("disk-reserve")
         try:
             return _Landing(self, header)
@@ -127,6 +129,15 @@ class Landing:
         called, calling = printable_title(arrival.called_title), printable_title(arrival.calling_title)
         size, at = len(arrival.part10), self.clock()
         self.registrar.put(Entry(keys, size, NO_RULE, called, calling, "", at, None, reason))
+
+    def _disk_has_room(self) -> bool:
+        moment = time.monotonic()
+        if moment >= self._room_until:
+            disk = os.statvfs(self._root)
+            if disk.f_bavail * disk.f_frsize < self._reserve:
+                return False
+            self._room_until = moment + _LOOKS_AT_DISK_EVERY
+        return True
 
     def _turn_away(self, reason: str) -> RefusedStorage:
         self.registrar.count(reason)

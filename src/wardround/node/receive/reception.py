@@ -87,7 +87,11 @@ class Reception:
         self._register = Register(database, self._roots, self._incoming, durable=durable)
         self._bay = Bay(self._incoming, durable=durable)
         self._registrar = Registrar(
-            self._register, patience=patience, done=self._done, meanwhile=self._make_room, clock=clock
+            self._register,
+            patience=patience,
+            done=self._done,
+            meanwhile=lambda: self._make_room(self._bay.replenish),
+            clock=clock,
         )
         self._landing = Landing(
             self._bay,
@@ -108,12 +112,8 @@ class Reception:
         return self._landing.open(header)
 
     def prepare(self) -> None:
-        """Make ready for many objects at once, before a receiver listens. Without it the first ones wait a little.
-
-        Raises:
-            OSError: the disk takes no more files.
-        """
-        self._bay.prepare()
+        """Make room for many objects at once, before a receiver listens; without it the first ones wait a little."""
+        self._make_room(self._bay.prepare)
 
     def receive(self, arrival: Arrival) -> Answer:
         """Take a whole file in, and wait until the index has it."""
@@ -184,13 +184,13 @@ class Reception:
 
     def _done(self, entries: Sequence[Entry]) -> None:
         self._landing.claims.written(entries)
-        self._make_room()
+        self._make_room(self._bay.replenish)
         if self._arrived is not None:
             self._arrived()
 
-    def _make_room(self) -> None:
+    def _make_room(self, make: Callable[[], None]) -> None:
         try:
-            self._bay.replenish()
+            make()
         except OSError as error:
             # Whoever needs a slot next hears it, and tells the sender.
             log.error("no room is made for what comes: %s", type(error).__name__)

@@ -32,6 +32,7 @@ NO_PATH = "none"
 CONFLICT = "conflicting-content"
 NOT_ROUTED = "not-routed"
 DISCARDED_BY_RULE = "discarded-by-rule"
+_INSTANCES = ReceivedInstance.metadata.tables[ReceivedInstance.__tablename__]
 _NOT_IN_USE = frozenset({State.REFUSED, State.PURGED, State.DISCARDED})
 _STATES = {NO_PATH: State.DISCARDED, StudyPath.RESEARCH: State.RECEIVED, StudyPath.CLINIC: State.CLINICAL}
 
@@ -77,6 +78,12 @@ class _Batch:
     inserts: list[dict[str, object]] = field(default_factory=list)
     updates: list[dict[str, object]] = field(default_factory=list)
     placed: list[Path] = field(default_factory=list)
+    folders: set[Path] = field(default_factory=set)
+    name: str = field(default_factory=lambda: secrets.token_hex(12))
+
+    def next_name(self) -> str:
+        """A name of 32 hexadecimal digits that nothing else has, chance aside."""
+        return f"{self.name}{len(self.placed):08x}.dcm"
 
 
 class Register:
@@ -139,7 +146,8 @@ class Register:
                     for entry in entries:
                         self._enter(entry, batch)
                     if self._durable:
-                        self._flush(placed)
+                        for folder in batch.folders:
+                            flush_directory(folder)
                     _write(session, batch)
                     _count(session, turned_away, at)
             except BaseException:
@@ -217,12 +225,13 @@ class Register:
         """Give the landed file its name on a path: nothing in it comes from the sender but a keyed digest."""
         if entry.file is None:
             raise FileNotFoundError(errno.ENOENT, "an instance without a file has no place")
-        name = f"{secrets.token_hex(16)}.dcm"
+        name, folder = batch.next_name(), self._roots[path]
         if path is StudyPath.CLINIC:
-            name = f"{entry.keys.study}/{name}"
-            make_directory(self._roots[path] / entry.keys.study)
+            name, folder = f"{entry.keys.study}/{name}", folder / entry.keys.study
+            make_directory(folder)
         target = self._roots[path] / name
         batch.placed.append(target)
+        batch.folders.add(folder)
         try:
             os.link(entry.file, target)
         except OSError as error:
@@ -239,10 +248,6 @@ class Register:
             written.flush()
             if self._durable:
                 os.fsync(written.fileno())
-
-    def _flush(self, placed: Iterable[Path]) -> None:
-        for folder in {file.parent for file in placed}:
-            flush_directory(folder)
 
 
 def _keep(
@@ -327,7 +332,8 @@ def _write(session: Session, batch: _Batch) -> None:
     if touched:
         session.execute(update(ReceivedStudy), touched)
     if batch.inserts:
-        session.execute(insert(ReceivedInstance), batch.inserts)
+        # The table's own insert, for many rows without the mapper's work on each.
+        session.execute(insert(_INSTANCES), batch.inserts)
     if batch.updates:
         session.execute(update(ReceivedInstance), batch.updates)
 
