@@ -16,6 +16,7 @@ NOUNS: dict[str, str] = {
     "hub": "wardround.cli.hub",
     "node": "wardround.cli.node",
     "project": "wardround.cli.project",
+    "cohort": "wardround.cli.cohort",
     "run": "wardround.cli.run",
     "model": "wardround.cli.model",
     "ledger": "wardround.cli.ledger",

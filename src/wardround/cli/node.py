@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from wardround.cli import decide, dicomweb, imports, intake, optout, people, signin, vault
+from wardround.cli import decide, dicomweb, imports, intake, node_cohort, optout, people, signin, vault
 from wardround.cli.pull import pull
 from wardround.cli.signin import acting
 
@@ -157,5 +157,6 @@ app.command()(vault.relink)
 app.command()(vault.erase)
 app.add_typer(optout.app, name="optout")
 app.add_typer(dicomweb.app, name="dicomweb")
+app.add_typer(node_cohort.app, name="cohort")
 app.add_typer(people.app_of("node"), name="people")
 signin.add_to(app, "node")

@@ -97,7 +97,7 @@ def template(
         cohort=CohortQuestion(modality="MR", has_label=True),
         plan=plan,
         leaves=(
-            Leaving(kind="cohort-answer", largest_bytes=4096, how_often="each time that the count is asked"),
+            Leaving(kind="cohort-answer", largest_bytes=98_304, how_often="each time that a count is asked"),
             Leaving(kind="run-update", largest_bytes=64_000_000, how_often="once a round"),
             Leaving(kind="local-model", largest_bytes=64_000_000, how_often="once, at the end of the run"),
             Leaving(kind="evaluation-result", largest_bytes=4096, how_often="once for each model judged"),
@@ -113,33 +113,20 @@ def count(
     home: Path = HOME,
     wait: float = typer.Option(30, "--wait", min=0, help="Seconds to wait for the answers."),
 ) -> None:
-    """Ask every site how many people the project's question finds; below 10 is never told."""
-    import time
-
-    from rich.console import Console
-    from rich.table import Table
-
-    from wardround.foundation.audit import operator
+    """Ask every site how many people the project's question finds, in rounded numbers."""
+    from wardround.cli.cohort import collect, show
+    from wardround.cli.signin import acting
+    from wardround.foundation.clock import now
     from wardround.hub.home import HubHome
-    from wardround.hub.projects import queries
     from wardround.hub.projects.actions import ask_counts
 
+    actor = acting(home, "ask-counts", project)
     opened = HubHome(home)
     with opened.database.writing() as session:
-        asked = ask_counts(session, project, actor=operator())
-        wanted = queries.project_of(session, project)
-    deadline = time.monotonic() + wait
-    while True:
-        with opened.database.reading() as session:
-            told = queries.counts(session, wanted)
-        if set(asked) <= set(told) or time.monotonic() >= deadline:
-            break
-        time.sleep(0.1)
+        asked = ask_counts(session, project, actor=actor, at=now())
+    found = collect(opened, asked.id, wait)
     opened.close()
-    table = Table("site", wanted.cohort.in_words())
-    for site in asked:
-        table.add_row(site, told[site].in_words() if site in told else "no answer yet")
-    Console().print(table)
+    show(found)
 
 
 @app.command()

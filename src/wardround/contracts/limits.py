@@ -44,7 +44,7 @@ LIMITS: dict[type[Message], Limit] = {
     LedgerSubmission: Limit(128 * KIB),
     MirrorRequest: Limit(KIB),
     WitnessCosignature: Limit(4 * KIB),
-    CohortAnswer: Limit(KIB),
+    CohortAnswer: Limit(96 * KIB),
     ProjectDecision: Limit(KIB),
     RunUpdate: Limit(64 * KIB, 2 * GIB),
     LocalModel: Limit(KIB, 2 * GIB),

@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter
 
 from wardround.contracts.base import Digest, Frozen, ProjectId, ReasonCode, RunId, SiteName
 from wardround.contracts.disclosure import Count
-from wardround.contracts.task import NumberedTask
+from wardround.contracts.task import AskId, Axis, NumberedTask
 
 Pem = Annotated[str, Field(min_length=1, max_length=16_384)]
 LedgerLine = Annotated[str, Field(min_length=1, max_length=65_536)]
@@ -132,11 +132,23 @@ class WitnessCosignature(Message):
     line: str = Field(max_length=1000)
 
 
+class CohortPart(Frozen):
+    """The people of one group of a breakdown. A group of which nothing may be told isn't named."""
+
+    axis: Axis
+    value: str = Field(pattern=r"^[\w .,&()/+-]{1,64}$")
+    people: Count
+
+
 class CohortAnswer(Message):
+    """How many people a question found here. `question` is the SHA-256 of its canonical JSON."""
+
     kind: Literal["cohort-answer"] = "cohort-answer"
-    project: ProjectId
+    ask: AskId = "0" * 16
+    project: ProjectId | None = None
     question: Digest
     people: Count
+    parts: Annotated[tuple[CohortPart, ...], Field(max_length=500)] = ()
 
 
 class ProjectDecision(Message):

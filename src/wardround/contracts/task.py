@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, TypeAdapter
 
 from wardround.contracts.base import Digest, Frozen, ProjectId, RunId
-from wardround.contracts.cohort_query import CohortQuestion
-from wardround.contracts.project import Project
+from wardround.contracts.project import PersonName, Project
+
+LARGEST_QUESTION = 64 * 1024
+"""Bytes of a question's JSON at most, at the hub that takes it and at the node that is asked."""
+
+
+def _as_text(value: object) -> object:
+    """A question that isn't written out yet, as JSON text."""
+    if isinstance(value, BaseModel):
+        return value.model_dump_json()
+    return json.dumps(value) if isinstance(value, dict) else value
+
+
+AskId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+"""One asking of one question, at all sites."""
+
+Axis = Literal["age", "sex", "year", "modality", "manufacturer"]
+"""What an answer may be broken down by."""
 
 
 class CountCohort(Frozen):
-    """How many people here would the question find?"""
+    """How many people here would the question find, in all and by each axis of `by`?
+
+    `question` is the question's JSON text: a node reads it itself, and one that it can't read it refuses, without
+    losing the tasks beside it. `asked_by` and `project` (none for a question that belongs to none) are what the hub
+    says; a node's budget is kept by them.
+    """
 
     kind: Literal["count-cohort"] = "count-cohort"
-    project: ProjectId
-    question: CohortQuestion
+    ask: AskId = "0" * 16
+    project: ProjectId | None = None
+    asked_by: PersonName = "unnamed"
+    question: Annotated[str, BeforeValidator(_as_text), StringConstraints(max_length=LARGEST_QUESTION)]
+    by: Annotated[tuple[Axis, ...], Field(max_length=5)] = ()
 
 
 class ConsiderProject(Frozen):

@@ -120,7 +120,7 @@ class Journey:
         project = self.project()
         with hub.database.writing() as session:
             projects.draft(session, project, actor=RESEARCHER, at=now())
-            projects.ask_counts(session, project.id, actor=RESEARCHER)
+            projects.ask_counts(session, project.id, actor=RESEARCHER, at=now())
         federation.wait_for("counting", lambda: len(self._counts(project)) == len(self.hospitals), within=60)
         self.story.counts = self._counts(project)
         told = ", ".join(f"{site} {count.in_words()}" for site, count in sorted(self.story.counts.items()))

@@ -11,6 +11,7 @@ from wardround.federation.provisioning import Identity
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.loop import Loop
 from wardround.hub.api.exchange import Exchange
+from wardround.hub.cohorts import handlers as cohorts
 from wardround.hub.home import SERVER_NAME, HubHome
 from wardround.hub.projects import handlers as projects
 from wardround.hub.record.handlers import LedgerDesk
@@ -53,6 +54,7 @@ def build(home: HubHome, *, clock: Clock = now) -> Hub:
     sites.register(exchange, log)
     tasks.register(exchange, waits)
     projects.register(exchange)
+    cohorts.register(exchange)
     runs.register(exchange)
     LedgerDesk(log).register(exchange)
     coordinator = RunCoordinator(home.database, home.objects, log, clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import wardround.hub.audit
+import wardround.hub.cohorts.tables
 import wardround.hub.projects.tables
 import wardround.hub.registry.tables
 import wardround.hub.runs.tables

@@ -22,6 +22,8 @@ from wardround.foundation.files import ObjectStore
 from wardround.foundation.loop import Loop
 from wardround.node.clinic.pathway import Pathway
 from wardround.node.clinic.retention import Retention
+from wardround.node.cohort.answering import Answering
+from wardround.node.cohort.counting import EnclaveCounting
 from wardround.node.deidentify.secret import site_secret
 from wardround.node.desk import Desk
 from wardround.node.dicomweb.catalogue import Catalogue
@@ -133,13 +135,15 @@ def _viewing(home: NodeHome, intake: Intake, clock: Clock) -> list[Background]:
 
 
 def _answer_questions(handlers: TaskHandlers, desk: Desk, witness: Witness) -> None:
-    questions = Questions(desk.home.database, desk.enclave, desk.gateway, desk.clock)
+    home, discloser = desk.home, desk.discloser
+    counting = EnclaveCounting(desk.enclave, discloser.words)
+    answering = Answering(home.database, counting, desk.gateway, discloser, home.settings.cohort, desk.clock)
 
     def catch_up(_task: WitnessCheckpoint) -> None:
         witness.catch_up()
 
-    handlers.register(CountCohort)(questions.count)
-    handlers.register(ConsiderProject)(questions.consider)
+    handlers.register(CountCohort)(answering.answer)
+    handlers.register(ConsiderProject)(Questions(home.database, desk.clock).consider)
     handlers.register(WitnessCheckpoint)(catch_up)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import wardround.node.audit
 import wardround.node.clinic.tables
+import wardround.node.cohort.tables
 import wardround.node.deidentify.tables
 import wardround.node.dicomweb.tables
 import wardround.node.enclave.tables

@@ -9,9 +9,11 @@ from sqlalchemy.orm import Session
 
 from wardround.contracts.outbound import CohortAnswer, ProjectDecision
 from wardround.contracts.project import Project
-from wardround.contracts.task import ConsiderProject, CountCohort
+from wardround.contracts.task import ConsiderProject
 from wardround.foundation.errors import Conflict, NotAllowed
 from wardround.hub import audit
+from wardround.hub.cohorts.actions import ask
+from wardround.hub.cohorts.tables import CohortAsk
 from wardround.hub.projects import queries
 from wardround.hub.projects.states import ProjectState, check_transition
 from wardround.hub.projects.tables import CountRow, DecisionRow, ProjectRow
@@ -36,14 +38,14 @@ def draft(session: Session, project: Project, *, actor: str, at: datetime) -> No
     audit.record(session, actor, "draft-project", project.id, row.digest)
 
 
-def ask_counts(session: Session, project: str, *, actor: str) -> list[str]:
-    """Ask every active site how many people the project's question finds; returns the sites asked."""
-    question = queries.project_of(session, project).cohort
-    sites = members(session)
-    for site in sites:
-        enqueue(session, site, CountCohort(project=project, question=question))
-    audit.record(session, actor, "ask-counts", project, question.content_digest())
-    return sites
+def ask_counts(session: Session, project: str, *, actor: str, at: datetime) -> CohortAsk:
+    """Ask every active site how many people the project's question finds, under its researcher's name.
+
+    Raises:
+        NotAllowed: no site has joined.
+    """
+    asked = queries.project_of(session, project)
+    return ask(session, asked.cohort, asked_by=asked.researcher, project=project, actor=actor, at=at)
 
 
 def submit(session: Session, project: str, *, actor: str) -> list[str]:
@@ -65,20 +67,16 @@ def submit(session: Session, project: str, *, actor: str) -> list[str]:
     return sites
 
 
-def take_count(session: Session, site: str, answer: CohortAnswer, *, at: datetime) -> None:
-    """Keep a site's count; a newer answer to the same question replaces the older one."""
-    queries.row_of(session, answer.project)
+def take_count(session: Session, site: str, project: str, answer: CohortAnswer, *, at: datetime) -> None:
+    """Keep a site's count for a project; a newer answer to the same question replaces the older one."""
     row = session.scalar(
-        select(CountRow).where(
-            CountRow.project == answer.project, CountRow.site == site, CountRow.question == answer.question
-        )
+        select(CountRow).where(CountRow.project == project, CountRow.site == site, CountRow.question == answer.question)
     )
     if row is None:
-        row = CountRow(project=answer.project, site=site, question=answer.question)
+        row = CountRow(project=project, site=site, question=answer.question)
         session.add(row)
     row.about = answer.people.about
     row.told_at = at
-    audit.record(session, f"site:{site}", "tell-count", answer.project, answer.question)
 
 
 def take_decision(session: Session, site: str, decision: ProjectDecision, *, at: datetime) -> None:

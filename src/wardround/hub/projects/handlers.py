@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wardround.contracts.ledger_entry import Approval, Refusal
-from wardround.contracts.outbound import Acknowledged, CohortAnswer, ProjectDecision
+from wardround.contracts.outbound import Acknowledged, ProjectDecision
 from wardround.foundation.errors import NotAllowed
 from wardround.hub.api.exchange import Caller, Exchange
 from wardround.hub.projects import actions
@@ -11,14 +11,7 @@ from wardround.ledger import store
 
 
 def register(exchange: Exchange) -> None:
-    exchange.register(CohortAnswer)(_count)
     exchange.register(ProjectDecision)(_decision)
-
-
-def _count(caller: Caller, message: CohortAnswer, _attachment: bytes) -> Acknowledged:
-    with caller.database.writing() as session:
-        actions.take_count(session, caller.site, message, at=caller.now())
-    return Acknowledged()
 
 
 def _decision(caller: Caller, message: ProjectDecision, _attachment: bytes) -> Acknowledged:

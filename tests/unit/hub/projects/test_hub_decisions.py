@@ -104,9 +104,13 @@ def test_a_draft_has_editions_and_needs_somebody_to_read_it(lab: RunLab) -> None
 
 def test_a_newer_count_replaces_the_older_and_answers_its_own_question(lab: RunLab) -> None:
     wire = Wire(lab, "north")
-    for about in (None, 25):
-        question = ASKED.cohort.content_digest()
-        wire.send(CohortAnswer(project="glioma", question=question, people=Count(about=about)))
-    wire.send(CohortAnswer(project="glioma", question="0" * 64, people=Count(about=90)))
+    question = ASKED.cohort.content_digest()
+    for about in (None, 20):
+        with lab.database.writing() as session:
+            asked = actions.ask_counts(session, "glioma", actor="operator:test", at=NOON)
+        answer = CohortAnswer(ask=asked.id, project="glioma", question=question, people=Count(about=about))
+        wire.send(answer)
+        with pytest.raises(Conflict, match="nobody asked"):
+            wire.send(answer.model_copy(update={"question": "0" * 64, "people": Count(about=90)}))
     with lab.database.reading() as session:
-        assert queries.counts(session, ASKED) == {"north": Count(about=25)}
+        assert queries.counts(session, ASKED) == {"north": Count(about=20)}

@@ -18,11 +18,14 @@ from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.federation.engine import RoundTask
 from wardround.foundation.errors import NotAllowed
 from wardround.hub.api.exchange import Exchange
+from wardround.hub.cohorts import handlers as cohort_handlers
 from wardround.hub.projects import handlers as project_handlers
 from wardround.hub.record.handlers import LedgerDesk
 from wardround.hub.runs import handlers as run_handlers
 from wardround.ledger import store
 from wardround.ledger.mirror import Mirror
+from wardround.node.cohort.answering import Answering
+from wardround.node.cohort.counting import EnclaveCounting
 from wardround.node.cohort.disclosure import Discloser
 from wardround.node.cohort.noise import PersonWords
 from wardround.node.desk import Desk
@@ -33,6 +36,7 @@ from wardround.node.projects.tables import ProjectRow
 from wardround.node.projects.telling import Telling
 from wardround.node.record.entries import SiteEntries
 from wardround.node.record.witness import Witness
+from wardround.node.settings import CohortSettings
 from wardround.node.training.assignment import Assignments
 from wardround.node.training.cohort import EnclavePlace
 from wardround.node.training.learner import Lesson
@@ -53,6 +57,7 @@ class Wire:
         self.cut: Callable[[Message], str | None] = lambda _: None
         self._exchange = Exchange()
         project_handlers.register(self._exchange)
+        cohort_handlers.register(self._exchange)
         run_handlers.register(self._exchange)
         LedgerDesk(hub.log).register(self._exchange)
         self._caller = SimpleNamespace(
@@ -111,6 +116,8 @@ class NodeLab:
         self.witness = Witness(self.mirror, hub.log.verifier, gateway, self.clock)
         self.discloser = Discloser(PersonWords(SECRET))
         self.telling = Telling(self.database, self.entries, gateway, self.discloser, self.clock)
+        counting = EnclaveCounting(self.door.enclave, self.discloser.words)
+        self.answering = Answering(self.database, counting, gateway, self.discloser, CohortSettings(), self.clock)
         self.worker = ToyWorker()
         place = EnclavePlace("", self.door.objects.root, folder / "volumes")
         keys = PseudonymKeys(SECRET)

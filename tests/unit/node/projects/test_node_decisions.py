@@ -13,11 +13,12 @@ from wardround.contracts.ledger_entry import Approval, Manifest, Refusal
 from wardround.contracts.outbound import CohortAnswer, LedgerSubmission, Message, ProjectDecision
 from wardround.contracts.task import CountCohort
 from wardround.foundation.errors import NotAllowed, NotFound
+from wardround.hub.projects import actions as hub_actions
 from wardround.hub.projects import queries as hub_projects
+from wardround.hub.tasks import queries as queue
 from wardround.ledger.commitment import commitment_root
 from wardround.node.gateway.errors import HubRefused, HubUnreachable
 from wardround.node.projects import approval, queries
-from wardround.node.projects.questions import Questions
 
 ASKED = project()
 DIGEST = ASKED.content_digest()
@@ -185,10 +186,12 @@ def test_a_decision_that_the_hub_wont_take_holds_up_no_other(lab: NodeLab) -> No
 
 def test_a_count_needs_no_approval_and_tells_no_small_number(lab: NodeLab) -> None:
     lab.hub.submit(ASKED)
-    questions = Questions(lab.database, lab.door.enclave, lab.wire, lab.clock)  # type: ignore[arg-type]  # the wire
     lab.fill()
-    questions.count(CountCohort(project="glioma", question=ASKED.cohort))
+    with lab.hub.database.writing() as session:
+        asked = hub_actions.ask_counts(session, "glioma", actor="person:researcher", at=lab.clock())
+        [task] = [task.task for task in queue.after(session, SITE, 0) if isinstance(task.task, CountCohort)]
+    lab.answering.answer(task)
     [answer] = lab.wire.sent
     assert isinstance(answer, CohortAnswer)
     assert answer.people.about is None
-    assert answer.question == ASKED.cohort.content_digest()
+    assert (answer.ask, answer.question) == (asked.id, ASKED.cohort.content_digest())
