@@ -15,7 +15,7 @@ from wardround.contracts.cohort_query import CohortQuestion
 from wardround.demo.identities import Canaries
 from wardround.demo.patients import StudyInstances, to_dicom
 from wardround.demo.phantoms import hospitals
-from wardround.dicom.confidentiality import Profile
+from wardround.dicom.confidentiality_profile import Option, Profile
 from wardround.dicom.deidentify import Deidentifier
 from wardround.dicom.header_meta import read_file_meta
 from wardround.dicom.network_messages import Accepted, RefusedStorage, StoreHeader
@@ -90,6 +90,7 @@ class FrontDoor:
         patience: float = 10,
         workers: int = 0,
         screener: Screener | None = None,
+        profile: Profile | None = None,
     ) -> None:
         self.home = home
         self.clock = clock or Clock()
@@ -109,13 +110,15 @@ class FrontDoor:
         self.vault = Vault(home / "vault", home / "identity" / "vault.key", audit=self.database, clock=self.clock)
         self.objects = ObjectStore(home / "enclave" / "objects")
         self.enclave = Enclave(self.database, self.objects, volumes=home / "enclave" / "volumes")
-        deidentifier = Deidentifier(Profile.research(), SECRET)
+        used = profile or Profile.research()
+        deidentifier = Deidentifier(used, SECRET)
         self.deidentify = deidentifier.deidentify
         self.register = Register(SECRET, self.vault)
-        aside = self.objects.root / ASIDE
-        self.crew: Crew = Alone(Bench(self.deidentify, deidentifier.identity, screener, self.quarantine, aside))
+        aside, defaces = self.objects.root / ASIDE, Option.CLEAN_VISUAL_FEATURES in used.options
+        bench = Bench(self.deidentify, deidentifier.identity, screener, self.quarantine, aside, defaces)
+        self.crew: Crew = Alone(bench)
         if workers:
-            self.crew = Processes(Recipe(Profile.research(), SECRET, self.quarantine, aside, screener), workers)
+            self.crew = Processes(Recipe(used, SECRET, self.quarantine, aside, screener), workers)
         self.deidentification = Deidentification(
             self.database,
             quarantine=self.quarantine,
@@ -124,6 +127,7 @@ class FrontDoor:
             objects=self.objects,
             register=self.register,
             gate=Gate(screener or Screener()),
+            whole_series=defaces,
             clock=self.clock,
         )
 

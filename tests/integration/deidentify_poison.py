@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass, replace
 from threading import Event
 
+from wardround.dicom.deidentify_original import Original
 from wardround.dicom.statement import Deidentified, PixelWork
 from wardround.node.deidentify.crew import Recipe
 from wardround.node.deidentify.work import Bench
@@ -22,13 +23,13 @@ class Poisoned(Recipe):
         bench = Recipe.bench(self)
         deidentify = bench.deidentify
 
-        def poisoned(data: bytes, pixels: PixelWork | None) -> Deidentified:
-            if KILLS in data:
+        def poisoned(original: Original, pixels: PixelWork | None) -> Deidentified:
+            if KILLS in original.part10:
                 os.kill(os.getpid(), signal.SIGSEGV)
-            if HANGS in data:
+            if HANGS in original.part10:
                 Event().wait()
-            if BREAKS in data:
+            if BREAKS in original.part10:
                 raise RecursionError("Somebody^Known")
-            return deidentify(data, pixels)
+            return deidentify(original, pixels)
 
         return replace(bench, deidentify=poisoned)

@@ -10,7 +10,6 @@ before it is handed out.
 from __future__ import annotations
 
 import struct
-import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,24 +23,17 @@ from wardround.dicom.deidentify_dates import age_between
 from wardround.dicom.deidentify_elements import (
     PIXEL_DATA,
     Element,
-    ElementReader,
     ElementWriter,
     Encoding,
     malformed,
 )
+from wardround.dicom.deidentify_original import NATIVE, Original
 from wardround.dicom.errors import Reason, Refused
-from wardround.dicom.header_meta import file_meta, read_file_meta
+from wardround.dicom.header_meta import file_meta
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.dicom.statement import Deidentified, Identity, PixelWork, Statement
 
 SOFTWARE = f"Wardround {__version__}"
-
-_IMPLICIT = "1.2.840.10008.1.2"
-_EXPLICIT = "1.2.840.10008.1.2.1"
-_DEFLATED = "1.2.840.10008.1.2.1.99"
-_BIG_ENDIAN = "1.2.840.10008.1.2.2"
-_NATIVE = frozenset({_IMPLICIT, _EXPLICIT, _DEFLATED, _BIG_ENDIAN})
-_LARGEST_INFLATED = 2**31
 
 _CHARSET = 0x00080005
 _IMAGE_TYPE = 0x00080008
@@ -79,28 +71,29 @@ class Deidentifier:
         self.keys = PseudonymKeys(secret)
         self._rules = rules(profile)
 
-    def identity(self, source: Path | bytes | BinaryIO) -> Identity:
+    def identity(self, source: Path | bytes | BinaryIO | Original) -> Identity:
         """Who a Part 10 file is about, for whoever looks at its pixels before it is de-identified.
 
         Raises:
             Refused: it isn't readable, or in a transfer syntax that isn't taken.
             OSError: ``source`` is a path or stream that can't be read.
         """
-        elements, encoding, _ = self._elements(source)
-        return _Facts(elements, encoding).identity()
+        original = self._read(source)
+        return _Facts(original.elements, original.encoding).identity()
 
-    def deidentify(self, source: Path | bytes | BinaryIO, pixels: PixelWork | None = None) -> Deidentified:
+    def deidentify(self, source: Path | bytes | BinaryIO | Original, pixels: PixelWork | None = None) -> Deidentified:
         """The de-identified copy of a Part 10 file.
 
         Args:
-            source: the object, its pixels changed already if they had to be.
+            source: the object, or the same once it was read.
             pixels: what was done about its pixels. Without it, a class whose pixels must be looked at is refused.
 
         Raises:
             Refused: the object can't be made safe, or isn't readable; the reason says which.
             OSError: ``source`` is a path or stream that can't be read.
         """
-        elements, encoding, transfer_syntax = self._elements(source)
+        original = self._read(source)
+        elements, encoding, transfer_syntax = original.elements, original.encoding, original.transfer_syntax
         facts = _Facts(elements, encoding)
         work = pixels or PixelWork()
         self._accept(facts, transfer_syntax, work)
@@ -150,10 +143,13 @@ class Deidentifier:
             ),
         )
 
-    def _elements(self, source: Path | bytes | BinaryIO) -> tuple[list[Element], Encoding, str]:
-        data, transfer_syntax = _dataset_bytes(_read(source), self._rules.transfer_syntaxes)
-        encoding = Encoding(transfer_syntax == _IMPLICIT, transfer_syntax == _BIG_ENDIAN)
-        return ElementReader(data, encoding).data_set(0, len(data)), encoding, transfer_syntax
+    def _read(self, source: Path | bytes | BinaryIO | Original) -> Original:
+        accepted = self._rules.transfer_syntaxes
+        if not isinstance(source, Original):
+            return Original.read(_read(source), accepted)
+        if source.sent_as not in accepted:
+            raise Refused(Reason.TRANSFER_SYNTAX, "the transfer syntax isn't on the list; store it in another one")
+        return source
 
     def _applied(self, work: PixelWork) -> frozenset[Option]:
         """The options that hold for this object: those of the pixels only where something was done to them."""
@@ -184,7 +180,7 @@ class Deidentifier:
         if not all(facts.text(tag) for tag in (_STUDY, _SERIES, _SOP_INSTANCE)):
             raise Refused(Reason.IDENTITY_MISSING, "a UID is missing; have the sender fix it")
         facts.check_overlays()
-        facts.check_pixels(transfer_syntax in _NATIVE)
+        facts.check_pixels(transfer_syntax in NATIVE)
 
     def _marked(
         self, header: list[Element], facts: _Facts, pseudonym: str, options: frozenset[Option], work: PixelWork
@@ -287,21 +283,3 @@ def _read(source: Path | bytes | BinaryIO) -> bytes:
     if isinstance(source, bytes):
         return source
     return source.read_bytes() if isinstance(source, Path) else source.read()
-
-
-def _dataset_bytes(data: bytes, accepted: frozenset[str]) -> tuple[bytes, str]:
-    """The data set of a Part 10 file and its transfer syntax; deflated data come inflated, as Explicit VR."""
-    meta, start = read_file_meta(data)
-    transfer_syntax = meta.get(0x00020010, "")
-    if transfer_syntax not in accepted:
-        raise Refused(Reason.TRANSFER_SYNTAX, "the transfer syntax isn't on the list; store it in another one")
-    if transfer_syntax != _DEFLATED:
-        return data[start:], transfer_syntax
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        inflated = inflater.decompress(data[start:], _LARGEST_INFLATED)
-    except zlib.error:
-        raise malformed("the deflated data set can't be inflated") from None
-    if inflater.unconsumed_tail or not inflater.eof:
-        raise Refused(Reason.TOO_LARGE, "the deflated data set is cut off or too large")
-    return inflated, _EXPLICIT

@@ -27,10 +27,11 @@ from wardround.dicom.confidentiality import Profile, rules
 from wardround.dicom.confidentiality_profile import Option
 from wardround.dicom.damage import DAMAGE
 from wardround.dicom.deidentify import SOFTWARE, Deidentifier
+from wardround.dicom.deidentify_original import Original
 from wardround.dicom.deidentify_sources import Source, Unreadable, sources
 from wardround.dicom.errors import FolderRefused, Reason, Refused
 from wardround.dicom.pixels_defacing_folder import deface_folder
-from wardround.dicom.pixels_facts import read_facts
+from wardround.dicom.pixels_facts import facts_of
 from wardround.dicom.pixels_redaction import redacted
 from wardround.dicom.pixels_screening import Screener, Verdict
 from wardround.dicom.statement import Deidentified, PixelWork
@@ -162,22 +163,24 @@ class Worker:
 
     def _clean(self, data: bytes) -> tuple[Deidentified, tuple[str, ...]]:
         """The de-identified object and why a person must look at it, if one must."""
-        if not self._screens or data[128:132] != b"DICM":
-            return self._deidentifier.deidentify(data), ()
-        facts = read_facts(data)
+        original = Original.read(data)
+        if not self._screens:
+            return self._deidentifier.deidentify(original), ()
+        facts = facts_of(original)
         screening = self._screener.by_header(facts)
+        pending: Deidentified | None = None
         if screening is None:
             # What is refused by its header needs no reading of its pixels.
-            pending = self._deidentifier.deidentify(data, PixelWork(pending=True))
+            pending = self._deidentifier.deidentify(original, PixelWork(pending=True))
             screening = self._screener.by_reading(data, facts, pending.identity)
         if screening.verdict is Verdict.UNCERTAIN:
-            return self._deidentifier.deidentify(data, PixelWork(pending=True)), screening.reasons
+            return pending or self._deidentifier.deidentify(original, PixelWork(pending=True)), screening.reasons
         if screening.verdict is Verdict.REFUSED:
-            self._deidentifier.deidentify(data, PixelWork(pending=True))
+            self._deidentifier.deidentify(original, PixelWork(pending=True))
             raise Refused(Reason.TEXT_IN_PIXELS, "the pixels can't be made safe")
         boxes = screening.boxes if screening.verdict is Verdict.REDACT else ()
         work = PixelWork(screened=True, cleaned=bool(boxes))
-        return redacted(self._deidentifier.deidentify(data, work), boxes), ()
+        return redacted(self._deidentifier.deidentify(original, work), boxes), ()
 
     def _put(self, one: Deidentified, waiting: bool) -> bool:
         """Write the object under its new UIDs; false if another one is there."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from wardround.dicom.errors import Refused
 from wardround.dicom.pixels_defacing import HeadUnclear, deface, may_show_a_face
+from wardround.dicom.pixels_facts import read_facts
 from wardround.dicom.volume import VolumeRefused
 
 
@@ -37,7 +38,7 @@ def deface_folder(folder: Path, aside: Path) -> FolderDefacing:
     for series in sorted({file.parent for file in folder.rglob("*.dcm") if not file.is_relative_to(aside)}):
         files = sorted(series.glob("*.dcm"))
         instances = [file.read_bytes() for file in files]
-        if not any(may_show_a_face(part10) for part10 in instances):
+        if not any(may_show_a_face(read_facts(part10)) for part10 in instances):
             done.other += 1
             continue
         try:

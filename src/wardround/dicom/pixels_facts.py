@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass
 
-from wardround.dicom.deidentify_elements import Element, ElementReader, Encoding
+from wardround.dicom.deidentify_elements import Element
+from wardround.dicom.deidentify_original import BIG_ENDIAN, Original
 from wardround.dicom.errors import Refused
-from wardround.dicom.header_meta import read_file_meta
 from wardround.dicom.pixels_boxes import Box
 
-IMPLICIT = "1.2.840.10008.1.2"
-EXPLICIT = "1.2.840.10008.1.2.1"
-DEFLATED = "1.2.840.10008.1.2.1.99"
-BIG_ENDIAN = "1.2.840.10008.1.2.2"
-NATIVE = frozenset({IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN})
-_LARGEST_INFLATED = 2**31
 _PIXELS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 _REGIONS = 0x00186011
 _REGION_EDGES = (0x0018601A, 0x00186018, 0x0018601E, 0x0018601C)
@@ -50,29 +43,18 @@ class PixelFacts:
     regions: tuple[Box, ...] = ()
 
 
-def read_facts(part10: bytes) -> PixelFacts:
+def read_facts(part10: bytes | Original) -> PixelFacts:
     """The facts of a Part 10 file; of one that can't be read, `sound` is False."""
     try:
-        elements, transfer_syntax = read_elements(part10)
-    except (Refused, zlib.error):
+        original = part10 if isinstance(part10, Original) else Original.read(part10)
+    except Refused:
         return PixelFacts(sound=False)
-    return facts_of(elements, transfer_syntax)
+    return facts_of(original)
 
 
-def read_elements(part10: bytes) -> tuple[dict[int, Element], str]:
-    """The elements of a Part 10 file's top level by tag, and the transfer syntax that they are in.
-
-    Raises:
-        Refused: it is no Part 10 file, or breaks PS3.5.
-        zlib.error: it can't be inflated, or to more than 2 GiB.
-    """
-    data, transfer_syntax = data_set_bytes(part10)
-    encoding = Encoding(transfer_syntax == IMPLICIT, transfer_syntax == BIG_ENDIAN)
-    return {element.tag: element for element in ElementReader(data, encoding).data_set(0, len(data))}, transfer_syntax
-
-
-def facts_of(elements: dict[int, Element], transfer_syntax: str) -> PixelFacts:
-    """The facts of an object whose elements were read already."""
+def facts_of(original: Original) -> PixelFacts:
+    """The facts of an object that was read already."""
+    elements, transfer_syntax = original.by_tag(), original.transfer_syntax
     header = _Header(elements, ">" if transfer_syntax == BIG_ENDIAN else "<")
     return PixelFacts(
         has_pixels=any(tag in elements for tag in _PIXELS),
@@ -92,24 +74,6 @@ def facts_of(elements: dict[int, Element], transfer_syntax: str) -> PixelFacts:
         photometric=header.text(0x00280004).upper(),
         regions=header.regions(),
     )
-
-
-def data_set_bytes(part10: bytes) -> tuple[bytes, str]:
-    """The data set of a Part 10 file, inflated where it was deflated (then as Explicit VR), and its transfer syntax.
-
-    Raises:
-        Refused: it is no Part 10 file.
-        zlib.error: it can't be inflated, or to more than 2 GiB.
-    """
-    meta, start = read_file_meta(part10)
-    transfer_syntax = meta.get(0x00020010, "")
-    if transfer_syntax != DEFLATED:
-        return part10[start:], transfer_syntax
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    data = inflater.decompress(part10[start:], _LARGEST_INFLATED)
-    if inflater.unconsumed_tail or not inflater.eof:
-        raise zlib.error("cut off or too large")
-    return data, EXPLICIT
 
 
 class _Header:

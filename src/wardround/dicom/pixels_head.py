@@ -33,6 +33,7 @@ class HeadReason(StrEnum):
     NO_HEAD = "no-head"
     NOT_A_HEAD = "not-a-head"
     TOP_MISSING = "top-of-head-missing"
+    MULTI_FRAME = "multi-frame"
 
 
 class HeadUnclear(ValueError):

@@ -17,12 +17,12 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from wardround.dicom.damage import DAMAGE
-from wardround.dicom.deidentify_elements import PIXEL_DATA, ElementReader, ElementWriter, Encoding
+from wardround.dicom.deidentify_elements import PIXEL_DATA, ElementWriter
+from wardround.dicom.deidentify_original import EXPLICIT, NATIVE, Original
 from wardround.dicom.errors import Reason, Refused
 from wardround.dicom.header_meta import file_meta
 from wardround.dicom.pixels_decoding import decoder_for
 from wardround.dicom.pixels_elements import Elements, code_item
-from wardround.dicom.pixels_facts import BIG_ENDIAN, EXPLICIT, IMPLICIT, NATIVE, data_set_bytes
 from wardround.dicom.pixels_layout import Layout
 
 # Lossy transfer syntaxes and the term for what was done (PS3.3 C.7.6.1.1.5.1).
@@ -51,11 +51,9 @@ class Rewriting:
     """
 
     def __init__(self, part10: bytes) -> None:
-        source, transfer_syntax = data_set_bytes(part10)
-        self._encoding = Encoding(transfer_syntax == IMPLICIT, transfer_syntax == BIG_ENDIAN)
-        self._elements = Elements(
-            ElementReader(source, self._encoding).data_set(0, len(source)), self._encoding.big_endian
-        )
+        original = Original.read(part10)
+        transfer_syntax, self._encoding = original.transfer_syntax, original.encoding
+        self._elements = Elements(original.elements, self._encoding.big_endian)
         if transfer_syntax not in NATIVE:
             _decompress(part10, self._elements, transfer_syntax)
             transfer_syntax = EXPLICIT

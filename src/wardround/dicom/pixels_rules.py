@@ -26,6 +26,7 @@ class ScreeningReason(StrEnum):
     BURNED_IN = "burned-in-annotation"
     SCREEN_CAPTURE = "screen-capture"
     RECOGNISABLE = "recognizable-visual-features"
+    FACE_UNCLEAR = "face-unclear"
     TEXT_IN_PIXELS = "text-in-pixels"
     ANNOTATION_AREA = "annotation-area"
     UNDECODABLE = "pixels-undecodable"

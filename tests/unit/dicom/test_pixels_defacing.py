@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from wardround.dicom.confidentiality_profile import Option, Profile
 from wardround.dicom.deidentify_folder import REVIEW, STAGED, deidentify_folder
 from wardround.dicom.pixels_defacing import HeadUnclear, deface, may_show_a_face
 from wardround.dicom.pixels_defacing_folder import deface_folder
+from wardround.dicom.pixels_facts import PixelFacts
 from wardround.dicom.volume import read_volume
 
 SPACING = (4.0, 2.5, 2.5)
@@ -149,15 +151,31 @@ def test_what_is_no_head_is_not_called_defaced(values: float, reason: str) -> No
     assert unclear.value.reason_code == reason
 
 
-def test_only_slices_of_heads_are_asked_for() -> None:
+SLICE = PixelFacts(sop_class=MR, body_part="HEAD")
+
+
+@pytest.mark.parametrize("part", ["HEAD", "BRAIN", "NECK", "WHOLEBODY", "", "SCHAEDEL", "HEAD^ROUTINE"])
+def test_whatever_is_not_known_to_show_no_face_may_show_one(part: str) -> None:
+    assert may_show_a_face(replace(SLICE, body_part=part))
+
+
+def test_only_ct_and_mr_are_asked_for_faces() -> None:
+    assert not may_show_a_face(replace(SLICE, body_part="KNEE"))
+    assert may_show_a_face(replace(SLICE, body_part="KNEE", recognisable="YES")), "the header's own word counts"
+    assert may_show_a_face(replace(SLICE, sop_class="1.2.840.10008.5.1.4.1.1.2.1")), "enhanced ones too"
+    assert not may_show_a_face(replace(SLICE, sop_class="1.2.840.10008.5.1.4.1.1.128"))
+    assert not may_show_a_face(replace(SLICE, has_pixels=False))
+
+
+def test_a_multi_frame_object_is_not_called_defaced() -> None:
     instances, _ = series("axial", cut=slice(50, None))
-    assert may_show_a_face(instances[0])
     ds = pydicom.dcmread(io.BytesIO(instances[0]))
-    ds.BodyPartExamined = "KNEE"
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
     out = io.BytesIO()
-    pydicom.dcmwrite(out, ds, enforce_file_format=True)
-    assert not may_show_a_face(out.getvalue())
-    assert not may_show_a_face(b"nothing")
+    ds.save_as(out)
+    with pytest.raises(HeadUnclear) as unclear:
+        deface([out.getvalue()])
+    assert unclear.value.reason_code == "multi-frame"
 
 
 def test_a_folder_keeps_what_was_defaced_and_sets_aside_what_was_not(tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Protocol
 
-from wardround.dicom.confidentiality import Profile
+from wardround.dicom.confidentiality_profile import Option, Profile
 from wardround.dicom.deidentify import Deidentifier
 from wardround.dicom.pixels_screening import Screener
 from wardround.foundation.errors import WardroundError
-from wardround.node.deidentify.work import Bench, Job, Outcome, Unfit
+from wardround.node.deidentify.work import Bench, Job, Outcome, SeriesJob, Unfit
 
 KILLED = "deidentification-crashed"
 TOO_SLOW = "deidentification-too-slow"
@@ -35,6 +35,10 @@ SECONDS_PER_OBJECT = 120.0
 MOST_MEMORY = 4 * 1024**3
 SECONDS_TO_START = 120.0
 _TRIES = 2
+SLICES_PER_TURN = 50
+"""A series may take as long as one object, and as long again for each so many of its slices."""
+
+Work = Job | SeriesJob
 
 
 class CrewBroken(WardroundError):
@@ -56,14 +60,21 @@ class Recipe:
 
     def bench(self) -> Bench:
         deidentifier = Deidentifier(self.profile, self.secret, self.home_issuer)
-        return Bench(deidentifier.deidentify, deidentifier.identity, self.screener, self.quarantine, self.aside)
+        return Bench(
+            deidentifier.deidentify,
+            deidentifier.identity,
+            self.screener,
+            self.quarantine,
+            self.aside,
+            defaces=Option.CLEAN_VISUAL_FEATURES in self.profile.options,
+        )
 
 
 class Crew(Protocol):
     """Whoever does jobs. For one thread."""
 
-    def give(self, jobs: Iterable[Job]) -> None:
-        """Take jobs in; each gives exactly one outcome."""
+    def give(self, jobs: Iterable[Work]) -> None:
+        """Take jobs in; each, a series too, gives exactly one outcome."""
 
     def outcomes(self, seconds: float) -> list[Outcome]:
         """What was done since the last call; waits at most `seconds` for the first, and not at all without work."""
@@ -85,9 +96,9 @@ class Alone:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[Work] = deque()
 
-    def give(self, jobs: Iterable[Job]) -> None:
+    def give(self, jobs: Iterable[Work]) -> None:
         self._jobs.extend(jobs)
 
     def outcomes(self, seconds: float) -> list[Outcome]:
@@ -121,12 +132,12 @@ class Processes:
         self._seconds = seconds
         self._idle_seconds = idle_seconds
         self._hands: list[_Hand] = []
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[Work] = deque()
         self._tries: dict[int, int] = {}
         self._done: list[Outcome] = []
         self._idle_since = time.monotonic()
 
-    def give(self, jobs: Iterable[Job]) -> None:
+    def give(self, jobs: Iterable[Work]) -> None:
         self._jobs.extend(jobs)
         self._hand_out()
 
@@ -242,11 +253,11 @@ class _Hand:
             )
         self.line: Connection[object, Outcome | None] = Connection(ours.detach())
         self.ready = False
-        self.jobs: deque[Job] = deque()
+        self.jobs: deque[Work] = deque()
         self.since = time.monotonic()
         self.line.send(recipe)
 
-    def give(self, job: Job) -> bool:
+    def give(self, job: Work) -> bool:
         if not self.jobs and self.ready:
             self.since = time.monotonic()
         self.jobs.append(job)
@@ -258,7 +269,11 @@ class _Hand:
 
     def until(self, seconds: float) -> float:
         """The moment after which it has taken too long, over its start or over the first of its jobs."""
-        return self.since + (seconds if self.ready else max(seconds, SECONDS_TO_START))
+        if not self.ready:
+            return self.since + max(seconds, SECONDS_TO_START)
+        job = self.jobs[0] if self.jobs else None
+        turns = len(job.jobs) // SLICES_PER_TURN if isinstance(job, SeriesJob) else 0
+        return self.since + seconds * (1 + turns)
 
     def answer(self) -> Outcome | None:
         """What it says next: first, and once, that it is ready."""
@@ -288,7 +303,7 @@ def main(descriptor: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     recipes: Connection[object, Recipe] = Connection(descriptor)
     bench = recipes.recv().bench()
-    line: Connection[Outcome | None, Job] = Connection(os.dup(descriptor))
+    line: Connection[Outcome | None, Work] = Connection(os.dup(descriptor))
     with suppress(EOFError, OSError):
         line.send(None)
         while True:

@@ -11,6 +11,8 @@ from sqlalchemy import select
 
 from wardround.dicom.confidentiality_profile import Option, Profile
 from wardround.dicom.errors import ProfileInvalid
+from wardround.dicom.pixels_device_file import read_device_rules
+from wardround.dicom.pixels_rules import DeviceRule, shipped_rules
 from wardround.dicom.pixels_screening import Screener
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.clock import Clock, now
@@ -56,15 +58,22 @@ class Department:
         chosen = self._home.settings.deidentification.profile
         is_file = bool(set("./") & set(chosen))
         try:
-            profile = Profile.chosen(str(self._home.path / chosen) if is_file else chosen)
+            return Profile.chosen(str(self._home.path / chosen) if is_file else chosen)
         except ProfileInvalid as error:
             raise SettingsRefused(f"node.toml: 'deidentification.profile': {error}") from None
-        if Option.CLEAN_VISUAL_FEATURES in profile.options:
-            raise SettingsRefused(
-                "node.toml: 'deidentification.profile': faces are removed from a whole series, which objects that are "
-                "de-identified as they arrive aren't; leave that option out here"
-            )
-        return profile
+
+    @cached_property
+    def removes_faces(self) -> bool:
+        return Option.CLEAN_VISUAL_FEATURES in self.profile.options
+
+    @cached_property
+    def screener(self) -> Screener:
+        """How pixels are looked at here.
+
+        Raises:
+            SettingsRefused: the profile or the device rules of `node.toml` can't be used here.
+        """
+        return Screener(devices=self._device_rules(), deface=self.removes_faces)
 
     @cached_property
     def pseudonyms(self) -> PseudonymKeys:
@@ -88,7 +97,7 @@ class Department:
     def deidentification(self) -> Deidentification:
         """The way into the enclave, with processes of its own once there is something to do."""
         home, settings = self._home, self._home.settings.deidentification
-        screener = Screener()
+        screener = self.screener
         recipe = Recipe(
             profile=self.profile,
             secret=self.secret,
@@ -106,8 +115,16 @@ class Department:
             objects=self.objects,
             register=self.register,
             gate=Gate(screener),
+            whole_series=self.removes_faces,
             clock=self._clock,
         )
+
+    def _device_rules(self) -> tuple[DeviceRule, ...]:
+        """The hospital's own rules, then those shipped."""
+        chosen = self._home.settings.deidentification.device_rules
+        if not chosen:
+            return shipped_rules()
+        return (*read_device_rules(self._home.path / chosen), *shipped_rules())
 
     def mend(self) -> None:
         """Go on with erasures that were cut off, and know every patient of the enclave by its ids."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +20,8 @@ from typing import TypeVar
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from wardround.dicom.deidentify_original import Original
 from wardround.dicom.errors import Refused
-from wardround.dicom.pixels_facts import read_elements
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotFound
@@ -287,8 +286,8 @@ class Erasures:
             if instance.id in known or (research_only and instance.path == StudyPath.CLINIC.value):
                 continue
             try:
-                elements, _ = read_elements((self._root(instance) / str(instance.file)).read_bytes())
-            except (OSError, Refused, zlib.error):
+                elements = Original.read((self._root(instance) / str(instance.file)).read_bytes()).by_tag()
+            except (OSError, Refused):
                 # Unreadable, or gone meanwhile: nothing says that it is this person's.
                 continue
             if wanted.has(patient_ids(elements)):

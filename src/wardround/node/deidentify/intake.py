@@ -12,6 +12,9 @@ De-identification gives the same bytes for the same object, so that a crash betw
 the instances again; an original whose state says that it is done is removed by `Reception.recover`. What a crash
 left aside of the object store is removed by `start`.
 
+Under a profile that removes faces, CT and MR slices are done by series, once their study is complete, and each series
+is stored whole or not at all; while one of it waits for a person, so do the others.
+
 A study of the enclave is open, and out of every cohort's sight, until its study at the front door is complete and
 nothing of it is left to do (`openness`). What waits for a person, or was refused, doesn't keep it open.
 """
@@ -27,28 +30,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
 from wardround.foundation.files import ObjectStore, flush_directory
+from wardround.node.deidentify.backlog import Backlog, Item, Task
 from wardround.node.deidentify.crew import Crew
 from wardround.node.deidentify.openness import close_finished, keep_open, unready
 from wardround.node.deidentify.staging import Staging
 from wardround.node.deidentify.vault import Vault
-from wardround.node.deidentify.work import Clean, Job, Outcome, Unfit, Unsure
+from wardround.node.deidentify.work import Clean, End, Outcome, Together, Unfit, Unsure
 from wardround.node.enclave.index import Index, IndexConflict
 from wardround.node.optout.register import REASON as OPTED_OUT
 from wardround.node.optout.register import Register
-from wardround.node.receive.route import StudyPath
 from wardround.node.receive.state import State, check_step
 from wardround.node.receive.tables import ReceivedInstance
 from wardround.node.review.gate import Gate, Wait, passage
 from wardround.node.review.gate import Refuse as RefusedPixels
-from wardround.node.review.queries import unpacked
-from wardround.node.review.state import ReviewState
-from wardround.node.review.tables import PixelReview
 
 log = logging.getLogger(__name__)
 
@@ -73,14 +73,6 @@ class Progress:
         return self.deidentified + sum(self.refused.values()) + self.waiting
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    id: int
-    study: int | None
-    file: str
-    blackened: tuple[tuple[int | None, ...], ...] | None
-
-
 class Deidentification:
     """Brings what was received for research into the enclave. For one thread.
 
@@ -92,6 +84,7 @@ class Deidentification:
         objects: the enclave's object store.
         register: who opted out.
         gate: puts objects before a person.
+        whole_series: whether faces are removed, for which a whole series is needed.
     """
 
     def __init__(
@@ -104,6 +97,7 @@ class Deidentification:
         objects: ObjectStore,
         register: Register,
         gate: Gate | None = None,
+        whole_series: bool = False,
         clock: Clock = now,
     ) -> None:
         self._database = database
@@ -114,8 +108,10 @@ class Deidentification:
         self._register = register
         self._gate = gate
         self._clock = clock
-        self._items: dict[int, _Item] = {}
-        self._waiting: deque[_Item] = deque()
+        self._backlog = Backlog(database, whole_series=whole_series)
+        self._tasks: dict[int, Task] = {}
+        self._items: dict[int, Item] = {}
+        self._waiting: deque[Task] = deque()
 
     def start(self) -> None:
         """Tidy up after a crash."""
@@ -129,6 +125,7 @@ class Deidentification:
         is raised and leaves the rest for the next call.
         """
         counts: Counter[str] = Counter()
+        self._backlog.reopen(self._clock())
         try:
             self._run(counts, most, stopping)
         finally:
@@ -137,11 +134,13 @@ class Deidentification:
                 self._crew.stop()
                 self._staging.tidy()
             self._items.clear()
+            self._tasks.clear()
             self._waiting.clear()
+            self._backlog.restart()
         deidentified, waiting = counts.pop(State.DEIDENTIFIED.value, 0), counts.pop(State.REVIEW.value, 0)
         for reason, number in sorted(counts.items()):
             log.warning("%d instances were refused: %s", number, reason)
-        return Progress(deidentified, dict(counts), self._left(), waiting)
+        return Progress(deidentified, dict(counts), self._backlog.left(), waiting)
 
     def close_studies(self) -> int:
         """Let cohorts see the studies that are complete and done; returns how many became ready."""
@@ -157,22 +156,21 @@ class Deidentification:
 
     def _run(self, counts: Counter[str], most: int | None, stopping: Callable[[], bool]) -> None:
         """Keep the crew busy, and have one group stored at a time beside it."""
-        taken = last = 0
-        outcomes: list[Outcome] = []
+        taken = 0
+        outcomes: list[End] = []
         since = 0.0
         storing: Future[Counter[str]] | None = None
         with ThreadPoolExecutor(1, "storing") as beside:
             while not stopping():
                 room = self._crew.room
                 if not self._waiting and room and (most is None or taken < most):
-                    fetched = self._next(last, GROUP * 2 if most is None else min(GROUP * 2, most - taken))
-                    taken += len(fetched)
-                    last = max([last, *(item.id for item in fetched)])
-                    self._waiting.extend(fetched)
+                    tasks = self._backlog.next(GROUP * 2 if most is None else min(GROUP * 2, most - taken))
+                    taken += sum(len(task.items) for task in tasks)
+                    self._waiting.extend(tasks)
                 given = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
-                self._items |= {item.id: item for item in given}
-                self._crew.give([_job(item) for item in given])
-                new = self._crew.outcomes(PATIENCE)
+                self._begin(given)
+                self._crew.give([task.job for task in given])
+                new = [end for outcome in self._crew.outcomes(PATIENCE) for end in self._ends(outcome)]
                 if new and not outcomes:
                     since = time.monotonic()
                 outcomes += new
@@ -187,7 +185,25 @@ class Deidentification:
                 elif idle and storing is None and not given:
                     return
 
-    def _store(self, outcomes: Sequence[Outcome]) -> Counter[str]:
+    def _begin(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            self._tasks[task.job.id] = task
+            self._items |= {item.id: item for item in task.items}
+
+    def _ends(self, outcome: Outcome) -> Sequence[End]:
+        """What became of each object that an outcome is about; what came to no end is forgotten until later."""
+        task = self._tasks.pop(outcome.job)
+        if isinstance(outcome, Together):
+            ended = {end.job for end in outcome.ends}
+            for item in task.items:
+                if item.id not in ended:
+                    del self._items[item.id]
+            return outcome.ends
+        if isinstance(outcome, Unfit):
+            return [Unfit(item.id, outcome.reason) for item in task.items]
+        return [outcome]
+
+    def _store(self, outcomes: Sequence[End]) -> Counter[str]:
         """Store a group; returns how many came to which end."""
         items = [self._items[outcome.job] for outcome in outcomes]
         clean = {each.job: each for each in outcomes if isinstance(each, Clean)}
@@ -245,36 +261,6 @@ class Deidentification:
         )
         return ends
 
-    def _next(self, after: int, most: int) -> list[_Item]:
-        query = (
-            select(
-                ReceivedInstance.id,
-                ReceivedInstance.study_id,
-                ReceivedInstance.file,
-                PixelReview.state,
-                PixelReview.blackened,
-            )
-            .outerjoin(PixelReview, PixelReview.digest == ReceivedInstance.digest)
-            .where(*_to_do(), ReceivedInstance.id > after)
-            .order_by(ReceivedInstance.id)
-            .limit(most)
-        )
-        decided = (ReviewState.APPROVED.value, ReviewState.REDACTED.value)
-        with self._database.reading() as session:
-            return [
-                _Item(id_, study, file or "", tuple(map(tuple, boxes)) if state in decided else None)
-                for id_, study, file, state, boxes in session.execute(query)
-            ]
-
-    def _left(self) -> int:
-        with self._database.reading() as session:
-            return session.scalar(select(func.count()).select_from(ReceivedInstance).where(*_to_do())) or 0
-
-
-def _job(item: _Item) -> Job:
-    boxes = None if item.blackened is None else tuple(unpacked(list(box)) for box in item.blackened)
-    return Job(item.id, item.file, boxes)
-
 
 def _settle(
     session: Session, done: Sequence[int], refused: Mapping[int, str], opted_out: Collection[int], moment: datetime
@@ -301,7 +287,3 @@ def _settle(
                 for number, reason in refused.items()
             ],
         )
-
-
-def _to_do() -> tuple[ColumnElement[bool], ...]:
-    return (ReceivedInstance.path == StudyPath.RESEARCH.value, ReceivedInstance.state == State.RECEIVED.value)

@@ -132,8 +132,20 @@ _LEARNING = {
     "label-other-grid": "the segmentation doesn't lie on its series' grid; export it anew",
     "label-unmatched-frame": "a frame of the segmentation lies on no slice; send the whole series",
 }
+_FACES = {
+    f"face-{code}": f"its face can't be removed, since {words}"
+    for code, words in _LEARNING.items()
+    if not code.startswith(("label-", "case-", "object-"))
+} | {
+    "face-no-head": "the header says head, and no head is found in the series, so that no face can be removed",
+    "face-not-a-head": "the header says head, and nothing of a head's size is in the series; its face can't be removed",
+    "face-top-of-head-missing": "too much of the top of the head is missing for its face to be removed",
+    "face-multi-frame": "a multi-frame object may show a face, which can't be removed from it; have slices sent",
+    "face-late": "a slice that may show a face came after its series was done; a longer quiet_seconds waits longer",
+    "face-unclear": "it may be a head, and its face wasn't found; a person decides: wardround deid review",
+}
 
-WORDS: Mapping[str, str] = _AT_THE_DOOR | _TURNED_AWAY | _IMPORTS | _DEIDENTIFICATION | _LEARNING
+WORDS: Mapping[str, str] = _AT_THE_DOOR | _TURNED_AWAY | _IMPORTS | _DEIDENTIFICATION | _LEARNING | _FACES
 """Reason code to what it means and the mend."""
 
 

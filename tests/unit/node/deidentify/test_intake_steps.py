@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import func, select
 from tests.front_door import EVERYONE, FrontDoor, data_set, edited, studies
 
+from wardround.dicom.deidentify_original import Original
 from wardround.dicom.statement import Deidentified, PixelWork
 from wardround.foundation import files
 from wardround.node.deidentify import intake
@@ -86,10 +87,10 @@ def test_an_object_that_breaks_the_deidentifier_is_refused(
     poison = studies()[0].slices[1]
     deidentify = door.deidentify
 
-    def breaks(data: bytes, pixels: PixelWork | None) -> Deidentified:
-        if data_set(data) == data_set(poison):
+    def breaks(original: Original, pixels: PixelWork | None) -> Deidentified:
+        if data_set(original.part10) == data_set(poison):
             raise KeyError("Somebody^Known")
-        return deidentify(data, pixels)
+        return deidentify(original, pixels)
 
     assert isinstance(door.crew, Alone)
     monkeypatch.setattr(door.crew, "bench", replace(door.crew.bench, deidentify=breaks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from typer.testing import CliRunner
 
 from wardround.cli.deid import app as deid
 from wardround.cli.node import app
+from wardround.dicom.pixels_facts import PixelFacts
+from wardround.dicom.pixels_screening import Screener
 from wardround.foundation.errors import NotFound
 from wardround.foundation.settings import SettingsRefused
 from wardround.node.audit import Audit
@@ -163,10 +166,9 @@ def test_starting_again_finishes_an_erasure_that_was_cut_off(home: Path) -> None
 
 @pytest.mark.parametrize(
     ("profile", "why"),
-    [("nonesuch", "there is no profile"), ("mine.toml", "mine.toml"), ("faces.toml", "faces are removed")],
+    [("nonesuch", "there is no profile"), ("mine.toml", "mine.toml")],
 )
 def test_a_profile_that_cannot_be_used_is_told_with_its_place(home: Path, profile: str, why: str) -> None:
-    (home / "faces.toml").write_text('options = ["clean-visual-features"]\n')
     (home / "node.toml").write_text(f'{SETTINGS}[deidentification]\nprofile = "{profile}"\n')
     opened = NodeHome(home)
     with pytest.raises(SettingsRefused, match=f"deidentification.profile.*{why}"):
@@ -179,4 +181,19 @@ def test_a_profile_of_the_hospitals_own_is_used(home: Path) -> None:
     (home / "node.toml").write_text(f'{SETTINGS}[deidentification]\nprofile = "mine.toml"\n')
     opened = NodeHome(home)
     assert Department(opened).profile.name == "mine"
+    opened.close()
+
+
+def test_the_hospitals_device_rules_come_before_those_shipped(home: Path) -> None:
+    rule = '[[rule]]\nname = "Ward 3"\nmanufacturer = "Acme"\nboxes = [[0, 0, 9, 9]]\n'
+    (home / "devices.toml").write_text(rule)
+    (home / "node.toml").write_text(f'{SETTINGS}[deidentification]\ndevice_rules = "devices.toml"\n')
+    opened = NodeHome(home)
+    facts = PixelFacts(sop_class="1.2.840.10008.5.1.4.1.1.2", image_type=("ORIGINAL", "PRIMARY"), manufacturer="ACME")
+    grey = replace(facts, rows=512, columns=512, photometric="MONOCHROME2")
+    assert Screener().by_header(grey) is not None
+    assert Department(opened).screener.by_header(grey) is None, "where it prints is read and blackened"
+    (home / "devices.toml").write_text(f"{rule}frames = 1\n")
+    with pytest.raises(SettingsRefused, match=r"devices\.toml.*frames"):
+        Department(opened).deidentification()
     opened.close()
