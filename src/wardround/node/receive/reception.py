@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from wardround.dicom.errors import Refused
 from wardround.dicom.header_meta import read_file_meta
@@ -112,8 +114,13 @@ class Reception:
         return self._landing.open(header)
 
     def prepare(self) -> None:
-        """Make room for many objects at once, before a receiver listens; without it the first ones wait a little."""
+        """Make room for many objects at once, and open the index, before a receiver listens; without it the first ones
+        wait a little."""
         self._make_room(self._bay.prepare)
+        try:
+            self._register.contents("")
+        except (DBAPIError, PoolExhausted) as error:
+            log.error("the index does not answer: %s", type(error).__name__)
 
     def receive(self, arrival: Arrival) -> Answer:
         """Take a whole file in, and wait until the index has it."""
