@@ -36,6 +36,7 @@ class Traces:
     def __init__(self, rules: Rules) -> None:
         self._vocabulary = rules.vocabulary
         self._names: set[bytes] = set()
+        self._names_that_are_terms: set[bytes] = set()
         self._ids: set[bytes] = set()
         self._uids: set[bytes] = set()
         self._words: list[bytes] = []
@@ -48,8 +49,8 @@ class Traces:
         """An original value of PN: all components of all representations (PS3.5 6.2.1)."""
         for part in _SEPARATORS.split(value.lower()):
             for piece in (part, *_JOINTS.split(part)):
-                if len(piece) >= _SHORTEST_NAME and piece not in self._vocabulary:
-                    self._names.add(piece)
+                if len(piece) >= _SHORTEST_NAME:
+                    (self._names_that_are_terms if piece in self._vocabulary else self._names).add(piece)
         if not is_plain(value):
             for wide in _WIDE_SEPARATORS.split(folded(decoded(value, character_set))):
                 if wide.isascii():
@@ -85,9 +86,14 @@ class Traces:
         self._uids.add(value)
 
     def identifies(self, word: bytes) -> bool:
-        """Whether a word in lower case is, or holds, one that was noted so far."""
+        """Whether a word in lower case is, or holds, one that was noted so far: a name that is a term too (Hand, Chest)
+        may be either in free text, though it may stay where it is a code."""
         noted = self._names | self._ids
-        return word in noted or any(len(each) >= _SUBSTRING_FROM and each in word for each in noted)
+        return (
+            word in noted
+            or word in self._names_that_are_terms
+            or any(len(each) >= _SUBSTRING_FROM and each in word for each in noted)
+        )
 
     def kept_text(self, value: bytes, character_set: bytes = b"") -> None:
         """Text that the result will hold."""
