@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.front_door import EVERYONE, FrontDoor, studies
 
-from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.cohort_builder import imaging, patients
 from wardround.node.enclave.holdings import holdings
 from wardround.node.enclave.purge import Scope, finish_purges, order_purge, preview
 from wardround.node.enclave.room import room
@@ -39,7 +39,7 @@ def test_a_purge_takes_what_it_said_and_leaves_the_rest_sound(door: FrontDoor) -
         door.database, door.objects, door.home / "v", at=door.clock() + timedelta(days=36500), settling=timedelta(0)
     )
     assert (gone.objects, done.removed, done.waiting) == (5, 5, 0)
-    assert door.enclave.count(CohortQuestion(has_label=True)) == 1
+    assert door.enclave.count(patients.with_(imaging(has_label=True)).question()) == 1
     assert door.enclave.case(second).label is not None
     found = Verifier(door.database, door.objects, door.home / "notes").run(fast=False, at=door.clock())
     assert found.sound and found.orphans == [] and found.objects == 5

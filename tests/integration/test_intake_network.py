@@ -13,7 +13,7 @@ import pytest
 from pydicom.uid import UID
 from tests.front_door import EVERYONE, FrontDoor, studies
 
-from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.cohort_builder import imaging, patients
 from wardround.demo.identities import Canaries
 from wardround.dicom.network import Peer, SendReport, StorageReceiver, send
 from wardround.node.receive.clinical import clinical_studies, purge_clinical
@@ -40,7 +40,7 @@ def test_from_the_pacs_to_a_cohort(door: FrontDoor) -> None:
     assert deliver(door, second.segmentation, *second.slices).complete
     assert deliver(door, *second.slices).complete, "sent again"
     assert door.tick().deidentified == 10
-    labelled = CohortQuestion(has_label=True, modality="MR")
+    labelled = patients.with_(imaging(has_label=True, modality="MR")).question()
     assert door.enclave.count(labelled) == 2
     for ref in door.enclave.manifest(labelled).cases:
         case = door.enclave.case(ref)

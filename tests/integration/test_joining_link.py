@@ -14,7 +14,7 @@ from queue import Queue
 import pytest
 from tests.federation_lab import PATIENCE, HubLab
 
-from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.cohort_builder import patients
 from wardround.contracts.outbound import TaskReport
 from wardround.contracts.task import CountCohort, EndRun
 from wardround.foundation.clock import Clock, now
@@ -30,7 +30,7 @@ from wardround.node.link.link import Link
 from wardround.node.link.tables import OutboxMessage, TakenTask
 
 TASK = EndRun(project="p1", run="r1")
-OTHER = CountCohort(project="p1", question=CohortQuestion(sex="F"))
+OTHER = CountCohort(project="p1", question=patients.of_sex("F").question())
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from tests import orthanc
 from tests.front_door import SECRET, FrontDoor, studies
 
-from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.cohort_builder import imaging, patients
 from wardround.demo.patients import StudyInstances
 from wardround.dicom.network import Peer, StorageReceiver
 from wardround.foundation.clock import now
@@ -164,7 +164,7 @@ def test_a_patient_with_several_studies_is_pulled_study_by_study(hospital: Hospi
 def test_a_question_is_answered_by_what_the_pacs_can_tell(hospital: Hospital) -> None:
     first, second = studies()
     hospital.pacs.take([*labelled(first, "A1"), *labelled(second, "A2")[:4]])
-    asked = CohortQuestion(modality="MR", has_label=True)
+    asked = patients.with_(imaging(modality="MR", has_label=True)).question()
     number = hospital.order(Ask(question=asked, first=date(2025, 2, 1), last=date(2025, 4, 1)))
     puller = hospital.puller()
     work(puller, lambda: job(hospital.door.database, number).state == "finished")

@@ -65,7 +65,7 @@ def template(
     from pydantic import TypeAdapter, ValidationError
 
     from wardround.contracts.base import ProjectId
-    from wardround.contracts.cohort_query import CohortQuestion
+    from wardround.contracts.cohort_builder import imaging, patients
     from wardround.contracts.project import Leaving, Project
     from wardround.contracts.run_plan import RunPlan
     from wardround.foundation.clock import now
@@ -94,7 +94,7 @@ def template(
         title="What the model shall do, in one line",
         purpose="Why, for a data controller to read",
         researcher="Your Name",
-        cohort=CohortQuestion(modality="MR", has_label=True),
+        cohort=patients.with_(imaging(modality="MR", has_label=True)).question(),
         plan=plan,
         leaves=(
             Leaving(kind="cohort-answer", largest_bytes=98_304, how_often="each time that a count is asked"),

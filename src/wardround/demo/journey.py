@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from sqlalchemy import select
 
-from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.cohort_builder import imaging, patients
 from wardround.contracts.disclosure import Count
 from wardround.contracts.project import Leaving, Project
 from wardround.contracts.run_plan import RunPlan
@@ -253,7 +253,7 @@ class Journey:
             title="Outlining gliomas on FLAIR",
             purpose="Train one model that outlines gliomas on FLAIR series, and compare it with training alone",
             researcher="A. Researcher",
-            cohort=CohortQuestion(modality="MR", has_label=True),
+            cohort=patients.with_(imaging(modality="MR", has_label=True)).question(),
             plan=plan,
             leaves=(
                 Leaving(kind="cohort-answer", largest_bytes=4096, how_often="each time that the count is asked"),

@@ -6,21 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from wardround.contracts.cohort_query import CohortQuestion
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
 from wardround.foundation.files import ObjectStore
-from wardround.node.deidentify.openness import unready
+from wardround.node.cohort.selection import is_image, people, selected, whole_labels
 from wardround.node.enclave.case import Case, CaseRef, CaseUnusable, Manifest, case_digest
 from wardround.node.enclave.tables import EnclaveInstance, EnclaveLabel, EnclavePatient, EnclaveSeries, EnclaveStudy
 from wardround.node.enclave.unusable import note
 from wardround.node.enclave.volumes import Volumes
 from wardround.node.optout.queries import excluded
 
-LABEL_MODALITY = "SEG"
 _Query = Select[*tuple[Any, ...]]
 
 
@@ -61,19 +60,31 @@ class Enclave:
         self._volumes = Volumes(volumes, objects, limit=volumes_limit)
         self._clock = clock
 
-    def count(self, question: CohortQuestion) -> int:
-        """The exact number of distinct patients; `contracts.cohort_query.disclosed` decides what of it is told."""
-        query = select(func.count(EnclaveSeries.pseudonym.distinct()))
+    def people(self, question: CohortQuestion) -> frozenset[str]:
+        """The pseudonyms of whom the question is true.
+
+        Raises:
+            NotAllowed: it asks for health records, and none are loaded here (`no-records`).
+        """
         with self.database.reading() as session:
-            return session.scalar(_asked(query, question)) or 0
+            return frozenset(session.scalars(people(question)))
+
+    def count(self, question: CohortQuestion) -> int:
+        """The exact number of distinct patients; `node.cohort.disclosure` decides what of it is told."""
+        return len(self.people(question))
 
     def find(self, question: CohortQuestion) -> tuple[CaseRef, ...]:
-        """The cases that answer to `question`, in the order of pseudonym, study and series."""
-        query = _asked(_names(), question)
+        """The cases whose images a question uses, in the order of pseudonym, study and series.
+
+        Raises:
+            NotAllowed: see `people`.
+        """
+        condition = selected(question)
+        query = select(EnclaveSeries.pseudonym, EnclaveSeries.study_uid, EnclaveSeries.uid).where(condition)
         query = query.order_by(EnclaveSeries.pseudonym, EnclaveSeries.study_uid, EnclaveSeries.uid)
         with self.database.reading() as session:
             found = session.execute(query).all()
-            instances = _instances(session, _asked(select(EnclaveSeries.uid), question))
+            instances = _instances(session, select(EnclaveSeries.uid).where(condition))
             labels = _labels(session)
         return tuple(
             CaseRef(
@@ -84,7 +95,7 @@ class Enclave:
                 digest=case_digest(instances[series], label[1] if label else None),
             )
             for pseudonym, study, series in found
-            for label in (labels.get((pseudonym, series)) if question.has_label is not False else None,)
+            for label in (labels.get((pseudonym, series)),)
         )
 
     def manifest(self, question: CohortQuestion) -> Manifest:
@@ -150,7 +161,7 @@ class Enclave:
             return Totals(
                 patients=number(select(func.count()).select_from(EnclavePatient)),
                 studies=number(select(func.count()).select_from(EnclaveStudy)),
-                series=number(select(func.count()).select_from(EnclaveSeries).where(_is_image())),
+                series=number(select(func.count()).select_from(EnclaveSeries).where(is_image())),
                 instances=number(select(func.count()).select_from(EnclaveInstance)),
                 bytes=number(select(func.sum(EnclaveInstance.size))),
                 reference_labels=number(
@@ -158,57 +169,6 @@ class Enclave:
                 ),
                 unlinked_labels=number(select(func.count()).select_from(EnclaveLabel).where(~linked)),
             )
-
-
-def _asked(query: _Query, question: CohortQuestion) -> _Query:
-    """`query` over the series that meet all conditions of `question` together.
-
-    Who opted out isn't there for any question, nor is a study that is still coming in.
-    """
-    conditions: list[ColumnElement[bool]] = [
-        _is_image(),
-        EnclaveSeries.pseudonym.not_in(excluded()),
-        EnclaveSeries.study_uid.not_in(unready()),
-    ]
-    query = query.select_from(EnclaveSeries)
-    if question.sex is not None:
-        query = query.join(EnclavePatient, EnclavePatient.pseudonym == EnclaveSeries.pseudonym)
-        conditions.append(EnclavePatient.sex == question.sex)
-    if question.min_age is not None:
-        conditions.append(EnclaveSeries.age >= question.min_age)
-    if question.max_age is not None:
-        conditions.append(EnclaveSeries.age <= question.max_age)
-    if question.modality is not None:
-        conditions.append(EnclaveSeries.modality == question.modality)
-    if question.body_part is not None:
-        conditions.append(EnclaveSeries.body_part == question.body_part)
-    if question.has_label is not None:
-        labelled = exists().where(
-            EnclaveLabel.labelled_series_uid == EnclaveSeries.uid,
-            EnclaveLabel.pseudonym == EnclaveSeries.pseudonym,
-            EnclaveLabel.is_reference,
-            EnclaveLabel.uid.in_(_whole_labels()),
-        )
-        conditions.append(labelled if question.has_label else ~labelled)
-    return query.where(and_(*conditions))
-
-
-def _whole_labels() -> _Query:
-    """The labels whose own study is complete: it needn't be that of the series that they were drawn on."""
-    return (
-        select(EnclaveInstance.uid)
-        .join(EnclaveSeries, EnclaveSeries.uid == EnclaveInstance.series_uid)
-        .where(EnclaveSeries.modality == LABEL_MODALITY, EnclaveSeries.study_uid.not_in(unready()))
-    )
-
-
-def _names() -> _Query:
-    return select(EnclaveSeries.pseudonym, EnclaveSeries.study_uid, EnclaveSeries.uid)
-
-
-def _is_image() -> ColumnElement[bool]:
-    """Labels are series too; they are counted with what they label, never for themselves."""
-    return or_(EnclaveSeries.modality.is_(None), EnclaveSeries.modality != LABEL_MODALITY)
 
 
 def _instances(session: Session, series: _Query) -> dict[str, list[str]]:
@@ -229,7 +189,7 @@ def _labels(session: Session) -> dict[tuple[str, str], tuple[str, str]]:
     query = (
         select(EnclaveLabel.pseudonym, EnclaveLabel.labelled_series_uid, EnclaveInstance.uid, EnclaveInstance.digest)
         .join(EnclaveInstance, EnclaveInstance.uid == EnclaveLabel.uid)
-        .where(EnclaveLabel.is_reference, EnclaveLabel.uid.in_(_whole_labels()))
+        .where(EnclaveLabel.is_reference, EnclaveLabel.uid.in_(whole_labels()))
         .order_by(EnclaveInstance.indexed_at, EnclaveInstance.uid)
     )
     return {(pseudonym, series): (uid, digest) for pseudonym, series, uid, digest in session.execute(query)}

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.cohort_query import CohortQuestion, QuestionRefused, read_question
 from wardround.dicom.network_query import Dates, FoundStudy, single_value
 from wardround.dicom.network_query_status import KeyRefused
 from wardround.foundation.errors import WardroundError
+from wardround.node.retrieve.askable import NotAskable, study_conditions
 
 LARGEST_FILE = 32 * 1024 * 1024
 MOST_ASKS = 100_000
@@ -120,6 +119,10 @@ def check(ask: Ask, where: str) -> Ask:
     if ask.question is not None:
         if ask.first is None or ask.last is None:
             raise AskRefused(f"{where}: a question needs dates; give --from and --to")
+        try:
+            study_conditions(ask.question)
+        except NotAskable as refused:
+            raise AskRefused(f"{where}: {refused}") from None
     elif not tidy:
         raise AskRefused(f"{where}: names no study; give an accession number, a study UID or a patient id")
     if ask.modality is not None and not (ask.modality.isascii() and ask.modality.isalnum() and len(ask.modality) <= 16):
@@ -147,11 +150,9 @@ def read_asks(path: Path, *, first: date | None = None, last: date | None = None
         raise AskRefused(f"{path.name}: isn't UTF-8 text; save it as such") from None
     if text.lstrip().startswith("{"):
         try:
-            question = CohortQuestion.model_validate_json(text)
-        except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in fault["loc"]) or "the file"
-            raise AskRefused(f"{path.name}: {place}: {fault['msg']}; it has to be a cohort question") from None
+            question = read_question(text)
+        except QuestionRefused as refused:
+            raise AskRefused(f"{path.name}: {refused}; it has to be a cohort question") from None
         return [check(Ask(question=question, first=first, last=last), path.name)]
     return once(_lines(path.name, text, first, last))
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from wardround.contracts.cohort_query import CohortQuestion
 from wardround.dicom.network import Landing, Peer
 from wardround.dicom.network_query import (
     FoundInstance,
@@ -21,6 +20,7 @@ from wardround.dicom.network_query import (
 )
 from wardround.dicom.network_query_association import Stop
 from wardround.dicom.network_retrieve import Retrieved, get, move
+from wardround.node.retrieve.askable import StudyConditions, study_conditions
 from wardround.node.retrieve.asks import Ask
 
 
@@ -49,7 +49,7 @@ class Pacs:
             PeerUnreachable, AssociationRefused, QueryFailed: see `wardround.dicom.network_query.studies_at`.
         """
         if ask.question is not None:
-            found = list(self._answering(ask, ask.question, stop))
+            found = list(self._answering(ask, study_conditions(ask.question), stop))
         else:
             found = studies_at(
                 self.peer,
@@ -108,7 +108,7 @@ class Pacs:
             cancelled=stop,
         )
 
-    def _answering(self, ask: Ask, question: CohortQuestion, stop: Stop) -> Iterator[FoundStudy]:
+    def _answering(self, ask: Ask, question: StudyConditions, stop: Stop) -> Iterator[FoundStudy]:
         """What a C-FIND can tell of a question: date, modality, sex and age by study, body part by series.
 
         A study of which the PACS doesn't say what is asked for isn't an answer.
@@ -165,8 +165,8 @@ class Pacs:
         )
 
 
-def _answers(study: FoundStudy, question: CohortQuestion) -> bool:
-    if question.sex is not None and study.sex != question.sex:
+def _answers(study: FoundStudy, question: StudyConditions) -> bool:
+    if question.sexes is not None and study.sex not in question.sexes:
         return False
     if question.modality is not None and question.modality not in study.modalities:
         return False

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
-from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.cohort_builder import imaging, patients
 from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import Approval, Entry, Evidence, Manifest, Member, Update
 from wardround.contracts.outbound import EvaluationResult, LocalModel, ProjectDecision, TaskReport
@@ -62,7 +62,7 @@ def project(name: str = "glioma", **plan: object) -> Project:
         title="Find gliomas",
         purpose="To find them sooner",
         researcher="R. Searcher",
-        cohort=CohortQuestion(modality="MR"),
+        cohort=patients.with_(imaging(modality="MR")).question(),
         plan=RunPlan.model_validate(asked),
         leaves=(),
         ends=date(2030, 1, 1),

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from tests.front_door import EVERYONE, SECRET, FrontDoor, studies
 from tests.unit.dicom.volume_lab import series
 
-from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.cohort_builder import imaging, patients
 from wardround.dicom.confidentiality import Profile
 from wardround.dicom.deidentify import Deidentifier
 from wardround.dicom.statement import Deidentified, Identity, Statement
@@ -209,5 +209,5 @@ def test_a_study_that_is_still_coming_in_is_in_no_cohort_nor_is_its_label(door: 
         session.query(EnclaveSeries).filter(EnclaveSeries.modality == "SEG").update({"study_uid": "1.2.77"})
         session.add(OpenStudy(study_uid="1.2.77", received_study=1))
     [without] = door.enclave.find(EVERYONE)
-    assert without.label is None and door.enclave.count(CohortQuestion(has_label=True)) == 0
-    assert door.enclave.count(CohortQuestion(has_label=False)) == 1
+    assert without.label is None and door.enclave.count(patients.with_(imaging(has_label=True)).question()) == 0
+    assert door.enclave.count(patients.with_(imaging(has_label=False)).question()) == 1

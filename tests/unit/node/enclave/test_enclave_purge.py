@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, select, update
 from tests.front_door import EVERYONE, FrontDoor
 
-from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.cohort_builder import imaging, patients
 from wardround.foundation.errors import NotFound
 from wardround.ledger.commitment import commitment, draw_salts
 from wardround.node.audit import Audit
@@ -41,7 +41,7 @@ def frozen(door: FrontDoor, project: str, cases: list[tuple[str, str]]) -> dict[
 
 
 def test_a_patient_is_gone_with_all_that_was_made_of_them(door: FrontDoor) -> None:
-    first, second = door.enclave.find(CohortQuestion(has_label=True))
+    first, second = door.enclave.find(patients.with_(imaging(has_label=True)).question())
     for ref in (first, second):
         door.enclave.case(ref)
     scope = Scope("patient", first.pseudonym)
@@ -67,7 +67,7 @@ def test_a_patient_is_gone_with_all_that_was_made_of_them(door: FrontDoor) -> No
 
 def test_a_volume_goes_with_its_label(door: FrontDoor) -> None:
     """The label may be of another study than the series that it was drawn on."""
-    [first, _] = door.enclave.find(CohortQuestion(has_label=True))
+    [first, _] = door.enclave.find(patients.with_(imaging(has_label=True)).question())
     assert door.enclave.case(first).label is not None
     with door.database.writing() as session:
         session.add(EnclaveStudy(uid="1.2.77", pseudonym=first.pseudonym, statements=[], date=None, description=None))

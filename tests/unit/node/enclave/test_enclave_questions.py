@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.front_door import EVERYONE, FrontDoor, edited, studies
 
-from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.cohort_builder import imaging, patients
 from wardround.demo.patients import DemoPatient
 from wardround.demo.phantoms import hospitals
 from wardround.dicom.segmentation import write_segmentation
@@ -55,15 +55,17 @@ def test_each_condition_counts_the_people_who_meet_it(door: FrontDoor) -> None:
     assert count(EVERYONE) == 5
     phantom = patient(0).identity
     assert phantom.age is not None
-    assert count(CohortQuestion(sex="F")) == 2 + (phantom.sex == "F")
-    assert count(CohortQuestion(modality="CT")) == 1
-    assert count(CohortQuestion(body_part="CHEST")) == 1
-    assert count(CohortQuestion(min_age=61, max_age=61, sex="F", body_part="CHEST")) == 1
-    assert count(CohortQuestion(min_age=62, max_age=130, sex="F", body_part="CHEST")) == 0
-    assert count(CohortQuestion(max_age=1)) == 1
-    assert count(CohortQuestion(has_label=True)) == 1
-    assert count(CohortQuestion(has_label=False)) == 4
-    assert count(CohortQuestion(has_label=True, modality="CT")) == 0, "conditions hold for the same series"
+    assert count(patients.of_sex("F").question()) == 2 + (phantom.sex == "F")
+    assert count(patients.with_(imaging(modality="CT")).question()) == 1
+    assert count(patients.with_(imaging(body_part="CHEST")).question()) == 1
+    assert count(patients.with_(imaging(body_part="CHEST")).aged(61, 61).of_sex("F").question()) == 1
+    assert count(patients.with_(imaging(body_part="CHEST")).aged(62, 130).of_sex("F").question()) == 0
+    assert count(patients.with_(imaging()).aged(None, 1).question()) == 1
+    assert count(patients.with_(imaging(has_label=True)).question()) == 1
+    assert count(patients.with_(imaging(has_label=False)).question()) == 4
+    assert count(patients.with_(imaging(has_label=True, modality="CT")).question()) == 0, (
+        "conditions hold for the same series"
+    )
 
 
 def test_a_person_with_two_studies_is_counted_once(door: FrontDoor) -> None:
@@ -81,7 +83,7 @@ def test_a_person_with_two_studies_is_counted_once(door: FrontDoor) -> None:
 def test_a_label_finds_its_series_whichever_came_first(door: FrontDoor, label_first: bool) -> None:
     study = studies()[0]
     parts: list[list[bytes]] = [[study.segmentation], study.slices]
-    labelled = CohortQuestion(has_label=True)
+    labelled = patients.with_(imaging(has_label=True)).question()
     for part in parts if label_first else reversed(parts):
         assert door.enclave.count(labelled) == 0
         door.give(*part)
@@ -107,7 +109,7 @@ def test_what_an_algorithm_drew_is_no_reference(door: FrontDoor) -> None:
     drawn = write_segmentation(study.slices, patient(0).mask, model_name="m", model_version="1")
     door.give(*study.slices, drawn)
     assert not door.tick().refused
-    assert door.enclave.count(CohortQuestion(has_label=True)) == 0
+    assert door.enclave.count(patients.with_(imaging(has_label=True)).question()) == 0
     [ref] = door.enclave.find(EVERYONE)
     assert ref.label is None
 
@@ -115,7 +117,7 @@ def test_what_an_algorithm_drew_is_no_reference(door: FrontDoor) -> None:
 def test_a_case_holds_the_voxels_that_were_sent(door: FrontDoor) -> None:
     door.give_study(studies()[0])
     door.tick()
-    [ref] = door.enclave.find(CohortQuestion(has_label=True))
+    [ref] = door.enclave.find(patients.with_(imaging(has_label=True)).question())
     case = door.enclave.case(ref)
     truth = patient(0)
     assert case.image.dtype == np.float32
