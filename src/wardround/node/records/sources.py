@@ -27,6 +27,8 @@ SOURCES: Mapping[str, str] = MappingProxyType(
     {
         "omop": "wardround.node.records.omop:source",
         "csv": "wardround.node.records.mapped:source",
+        "fhir": "wardround.node.records.fhir.reader:source",
+        "hl7": "wardround.node.records.hl7.reader:source",
     }
 )
 """Name to `module:function`, a `Source`; imported when asked for."""
