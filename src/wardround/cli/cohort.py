@@ -116,28 +116,16 @@ def read_question(file: Path) -> CohortQuestion:
     """
     import sys
 
-    from pydantic import ValidationError
-
-    from wardround.contracts.cohort_query import CohortQuestion
-    from wardround.contracts.task import LARGEST_QUESTION
+    from wardround.contracts import cohort_query
     from wardround.foundation.errors import WardroundError
 
     try:
-        raw = sys.stdin.buffer.read(LARGEST_QUESTION + 1) if str(file) == "-" else file.read_bytes()
+        raw = sys.stdin.buffer.read(cohort_query.LARGEST + 1) if str(file) == "-" else file.read_bytes()
+        return cohort_query.read_question(raw)
     except OSError as error:
         raise WardroundError(f"{file} can't be read ({error.strerror})") from None
-    if len(raw) > LARGEST_QUESTION:
-        raise WardroundError(
-            f"{file}: {len(raw)} bytes; a question is {LARGEST_QUESTION} at most. Name groups of codes by their common "
-            "ancestor, or ask in parts"
-        )
-    try:
-        return CohortQuestion.model_validate_json(raw)
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in fault["loc"]) or "the file"
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise WardroundError(f"{file}: {where}: {fault['msg']}{more}; correct it") from None
+    except cohort_query.QuestionRefused as refused:
+        raise WardroundError(f"{file}: {refused}") from None
 
 
 def read_axes(text: str) -> tuple[Axis, ...]:

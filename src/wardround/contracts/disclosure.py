@@ -55,8 +55,3 @@ def total(counts: Iterable[Count]) -> Total:
     told = list(counts)
     numbers = [count.about for count in told if count.about is not None]
     return Total(about=sum(numbers), told=len(numbers), untold=len(told) - len(numbers))
-
-
-def disclosed(people: int) -> Count:
-    """Transitional: goes once `node.cohort.disclosure.disclosed` is called everywhere."""
-    return Count(about=None if people < 2 * SMALLEST_TOLD else 10 * round(people / 10))

@@ -8,10 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, TypeAdapter
 
 from wardround.contracts.base import Digest, Frozen, ProjectId, RunId
+from wardround.contracts.cohort_query import LARGEST
 from wardround.contracts.project import PersonName, Project
-
-LARGEST_QUESTION = 64 * 1024
-"""Bytes of a question's JSON at most, at the hub that takes it and at the node that is asked."""
 
 
 def _as_text(value: object) -> object:
@@ -40,7 +38,7 @@ class CountCohort(Frozen):
     ask: AskId = "0" * 16
     project: ProjectId | None = None
     asked_by: PersonName = "unnamed"
-    question: Annotated[str, BeforeValidator(_as_text), StringConstraints(max_length=LARGEST_QUESTION)]
+    question: Annotated[str, BeforeValidator(_as_text), StringConstraints(max_length=LARGEST)]
     by: Annotated[tuple[Axis, ...], Field(max_length=5)] = ()
 
 

@@ -264,7 +264,7 @@ class CohortSettings(Settings):
 
     smallest_told: int = Field(default=SMALLEST_TOLD, ge=SMALLEST_TOLD, le=100_000)
     questions_per_day: int = Field(default=60, ge=0, le=1_000_000)
-    questions_in_total: int = Field(default=600, ge=0, le=1_000_000)
+    questions_in_total: int = Field(default=300, ge=0, le=1_000_000)
     all_per_day: int = Field(default=1000, ge=0, le=1_000_000)
     without_project: bool = True
 

@@ -13,41 +13,36 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from wardround.contracts import ledger_entry
-from wardround.contracts.cohort_query import CohortQuestion
-from wardround.contracts.disclosure import SMALLEST_TOLD, Count, disclosed, told_size
+from wardround.contracts.disclosure import SMALLEST_TOLD, UNTOLD, Count, told_size, total
 from wardround.contracts.limits import LIMITS
 from wardround.contracts.outbound import OUTBOUND, Outbound
 
-PEOPLE = st.integers(0, 10_000_000)
 
-
-@given(PEOPLE)
-def test_what_is_told_is_at_least_ten_and_a_multiple_of_five_nearby(people: int) -> None:
-    about = disclosed(people).about
-    if people < 10:
-        assert about is None
-    else:
-        assert about is not None and about >= 10 and about % 5 == 0
-        assert abs(about - people) <= 2
-    assert told_size(people) == (about or 10)
-
-
-@given(PEOPLE, PEOPLE)
-def test_more_people_are_never_told_as_fewer(one: int, other: int) -> None:
-    fewer, more = sorted((one, other))
-    assert (disclosed(fewer).about or 0) <= (disclosed(more).about or 0)
-
-
-@pytest.mark.parametrize("people", [0, 1, 5, 9])
-def test_few_people_and_nobody_are_told_alike(people: int) -> None:
-    assert disclosed(people) == disclosed(0)
-    assert disclosed(people).in_words() == "fewer than 10"
-
-
-@given(st.integers(-5, 9))
-def test_a_small_count_cant_be_put_into_words_at_all(people: int) -> None:
+@pytest.mark.parametrize("people", [-5, 0, 1, 9, 11, 12, 2.5])
+def test_a_small_or_exact_count_cant_be_put_into_words_at_all(people: float) -> None:
     with pytest.raises(ValidationError):
-        Count(about=people)
+        Count(about=people)  # type: ignore[arg-type]  # on purpose
+
+
+def test_few_people_are_told_in_words_that_claim_no_number() -> None:
+    assert Count(about=None).in_words() == UNTOLD
+    assert Count(about=1230).in_words() == "about 1,230"
+    assert told_size(Count(about=None)) == SMALLEST_TOLD
+    assert told_size(Count(about=40)) == 40
+
+
+COUNTS = st.lists(st.none() | st.integers(2, 10_000).map(lambda number: 5 * number))
+
+
+@given(COUNTS)
+def test_sites_together_are_the_sum_of_what_was_told_and_say_what_is_missing(told: list[int | None]) -> None:
+    together = total(Count(about=about) for about in told)
+    assert together.about == sum(about for about in told if about is not None)
+    assert together.told + together.untold == len(told)
+    if together.told:
+        assert together.in_words().startswith("at least about" if None in told else "about")
+    else:
+        assert "0" not in together.in_words().replace(UNTOLD, "")
 
 
 NUMBERS = {
@@ -64,12 +59,13 @@ NUMBERS = {
     "run-update.round": "the round, given by the hub",
     # What was measured or told.
     "cohort-answer.people.about": "a Count",
+    "cohort-answer.parts.people.about": "a Count",
     "project-decision.people.about": "a Count",
     "evaluation-result.patients.about": "a Count",
-    "run-update.weight": "told_size of the cohort (test_node_work_allowed)",
+    "run-update.weight": "the told size of the frozen cohort, as its manifest has it (test_node_work_allowed)",
     "run-update.metrics": "means over held-out patients",
     "evaluation-result.mean_dice": "a mean over held-out patients",
-    "local-model.steps": "follows from told_size and the plan (test_node_work_allowed)",
+    "local-model.steps": "follows from the plan alone (test_node_work_allowed)",
 }
 ENTRY_NUMBERS = {
     "withdrawal.approval": "a place in the ledger",
@@ -77,7 +73,7 @@ ENTRY_NUMBERS = {
     "manifest.people.about": "a Count",
     "update.round": "the round, given by the hub",
     "update.manifest": "a place in the ledger",
-    "update.steps": "follows from told_size and the plan (test_node_work_allowed)",
+    "update.steps": "follows from the plan alone (test_node_work_allowed)",
     "aggregate.round": "the hub's own",
     "aggregate.updates": "places in the ledger",
     "model.best_round": "the hub's own",
@@ -141,27 +137,3 @@ def test_no_message_takes_a_field_that_isnt_its_own(model: type[BaseModel]) -> N
     with pytest.raises(ValidationError) as refused:
         OUTBOUND.validate_python({"kind": kind(model), "patient_name": "DOE^JANE"})
     assert any(error["type"] == "extra_forbidden" for error in refused.value.errors())
-
-
-@given(
-    st.builds(
-        dict,
-        min_age=st.none() | st.integers(0, 130),
-        max_age=st.none() | st.integers(0, 130),
-        sex=st.sampled_from([None, "F", "M", "O"]),
-        has_label=st.sampled_from([None, True, False]),
-    )
-)
-def test_a_question_reads_as_a_sentence_and_keeps_its_digest(asked: dict[str, Any]) -> None:
-    low, high = asked["min_age"], asked["max_age"]
-    if low is not None and high is not None and low > high:
-        with pytest.raises(ValidationError, match="swap them"):
-            CohortQuestion(**asked)
-        return
-    question = CohortQuestion(**asked)
-    words = question.in_words()
-    assert words.startswith("patients")
-    for bound in (low, high):
-        assert bound is None or str(bound) in words
-    assert CohortQuestion.model_validate_json(question.model_dump_json()).content_digest() == question.content_digest()
-    assert SMALLEST_TOLD == 10

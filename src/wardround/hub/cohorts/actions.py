@@ -7,9 +7,9 @@ from secrets import token_hex
 
 from sqlalchemy.orm import Session
 
-from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.cohort_query import LARGEST, CohortQuestion
 from wardround.contracts.outbound import CohortAnswer
-from wardround.contracts.task import LARGEST_QUESTION, Axis, CountCohort
+from wardround.contracts.task import Axis, CountCohort
 from wardround.foundation.errors import Conflict, NotAllowed
 from wardround.hub import audit
 from wardround.hub.cohorts.tables import CohortAsk, CohortReply
@@ -37,10 +37,10 @@ def ask(
         NotAllowed: no site has joined, or the question is too large.
     """
     text = question.canonical().decode()
-    if len(text.encode()) > LARGEST_QUESTION:
+    if len(text.encode()) > LARGEST:
         raise NotAllowed(
-            f"the question is {len(text.encode())} bytes; sites take {LARGEST_QUESTION}. Name groups of codes by their "
-            "common ancestor",
+            f"the question is {len(text.encode())} bytes when written out; sites take {LARGEST}. Name groups of codes "
+            "by their common ancestor",
             code="question-too-large",
         )
     sites = members(session)

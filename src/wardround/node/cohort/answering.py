@@ -9,12 +9,12 @@ from hashlib import sha256
 
 from pydantic import ValidationError
 
-from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.cohort_query import LARGEST, CohortQuestion, QuestionRefused, read_question
 from wardround.contracts.outbound import CohortAnswer, CohortPart
-from wardround.contracts.task import LARGEST_QUESTION, Axis, CountCohort
+from wardround.contracts.task import Axis, CountCohort
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
-from wardround.foundation.errors import NotAllowed, WardroundError
+from wardround.foundation.errors import NotAllowed
 from wardround.node.cohort import budget, queries
 from wardround.node.cohort.disclosure import Discloser, disclosed_parts
 from wardround.node.cohort.noise import Tally
@@ -143,11 +143,9 @@ class Answering:
 
 def _read(text: str) -> tuple[CohortQuestion | None, str | None]:
     """The question, or the code of why it can't be read. What the hub checked is checked again."""
-    if len(text.encode()) > LARGEST_QUESTION:
+    if len(text.encode()) > LARGEST:
         return None, "question-too-large"
     try:
-        return CohortQuestion.model_validate_json(text), None
-    except ValidationError:
+        return read_question(text), None
+    except QuestionRefused:
         return None, "question-not-understood"
-    except WardroundError as error:
-        return None, error.code

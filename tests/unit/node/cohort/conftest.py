@@ -1,0 +1,3 @@
+"""A node that answers questions, over a real hub's handlers."""
+
+from tests.unit.node.projects.conftest import lab as lab
