@@ -1,7 +1,6 @@
 """A front door as a process of its own, to be killed: `python -m tests.integration.intake_child HOME`.
 
 Prints its port once it listens, and `idle` whenever nothing is left to do; ends when its standard input does.
-With `--only-receive` nothing is de-identified.
 """
 
 from __future__ import annotations
@@ -21,18 +20,15 @@ from wardround.node.receive.state import State
 from wardround.node.receive.tables import ReceivedInstance
 
 
-def main(home: Path, *, only_receive: bool) -> None:
+def main(home: Path) -> None:
     door = FrontDoor(home, workers=1)
     door.reception.recover()
-    if not only_receive:
-        door.deidentification.start()
+    door.deidentification.start()
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     with StorageReceiver(["RESEARCH"], landing=door.reception) as receiver:
         print(receiver.port, flush=True)
         before = -1
-        if only_receive:
-            ended.wait()
         while not ended.wait(0.01):
             complete_studies(door.database, quiet=timedelta(0), now=now())
             door.deidentification.tick(3)
@@ -48,4 +44,4 @@ def main(home: Path, *, only_receive: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), only_receive="--only-receive" in sys.argv)
+    main(Path(sys.argv[1]))

@@ -14,7 +14,9 @@ import pydicom
 import pytest
 from tests.front_door import FrontDoor, data_set, studies
 
+from wardround.dicom.network_messages import RefusedStorage, StoreHeader
 from wardround.foundation import database as database_module
+from wardround.node.receive import registrar
 from wardround.node.receive.landing import Answer
 from wardround.node.receive.reception import Recovered
 from wardround.node.receive.register import Register
@@ -155,6 +157,64 @@ def test_a_disk_that_fails_leaves_nothing_half_written(door: FrontDoor, monkeypa
     assert door.give(first) == [Answer.STORED]
 
 
+def test_a_disk_that_fails_within_an_object_is_told_from_a_sender_that_does(
+    door: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    header = StoreHeader("RESEARCH", "PACS", "1.2.840.10008.5.1.4.1.1.4", "1.2.3", "1.2.840.10008.1.2.1", "", 1)
+    for failing in (True, False):
+        incoming = door.reception.open(header)
+        assert not isinstance(incoming, RefusedStorage)
+        incoming.write(b"begun")
+        if failing:
+            with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+                patch.setattr(os, "write", fail)
+                incoming.write(b"the rest")
+        incoming.abandon()
+    assert door.reception.settle(30)
+    assert intake_summary(door.database).turned_away == {"disk-error": 1, "not-whole": 1}
+    assert door.quarantined() == []
+
+
+def test_who_comes_while_the_index_is_busy_waits_and_is_taken(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registrar, "MOST_WAITING", 2)
+    written, held, writing = Register.write, threading.Event(), threading.Event()
+
+    def later(*arguments: object) -> None:
+        writing.set()
+        held.wait(30)
+        written(*arguments)  # type: ignore[arg-type]  # passed through
+
+    monkeypatch.setattr(Register, "write", later)
+    first, second, third, _ = studies()[0].slices
+    assert [door.stream(first), door.stream(second)] == [Answer.STORED] * 2
+    assert writing.wait(30)
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(door.stream, third)
+        with pytest.raises(TimeoutError):
+            waits.result(0.2)
+        held.set()
+        assert waits.result(30) is Answer.STORED
+    assert door.reception.settle(30)
+    assert intake_summary(door.database).turned_away == {}
+
+
+def test_after_a_restart_the_same_content_is_known_and_another_is_told_apart(tmp_path: Path) -> None:
+    first = studies()[0].slices[0]
+    before = FrontDoor(tmp_path)
+    assert before.stream(first) is Answer.STORED
+    before.close()
+    door = FrontDoor(tmp_path)
+    assert door.stream(first) is Answer.STORED
+    assert door.stream(changed(first, InstanceNumber=77)) is Answer.OTHER_CONTENT
+    assert door.reception.settle(30)
+    assert intake_summary(door.database).refused == {"conflicting-content": 1}
+    assert intake_summary(door.database).states["research"] == {"received": 1, "refused": 1}
+    door.close()
+
+
 def test_an_index_that_is_locked_loses_nothing_and_stops_what_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,12 +253,15 @@ def test_what_had_landed_before_a_crash_is_registered_after_it(tmp_path: Path, m
     changed = bytearray(truncated.read_bytes())
     changed[-1] ^= 1
     (bay / "changed").write_bytes(changed)
+    claimed = bytearray(truncated.read_bytes())
+    claimed[40] ^= 1
+    (bay / "sealed-otherwise").write_bytes(claimed)
     (bay / "unsealed").write_bytes(bytes(128) + fourth[128:])
     os.close(crashed.reception._bay._lock)
     crashed.close_databases()
 
     door = FrontDoor(tmp_path)
-    assert door.reception.recover() == Recovered(registered=3, removed=3)
+    assert door.reception.recover() == Recovered(registered=3, removed=4)
     assert door.quarantined_data_sets() == sorted(map(data_set, (first, second, third)))
     assert intake_summary(door.database).states == {"research": {"received": 3}}
     assert not bay.exists()

@@ -1,0 +1,67 @@
+"""Receivers by the hundred, each a process to be killed: `python -m tests.integration.intake_nursery HOME`.
+
+Everything is imported once; each line on standard input has it fork a receiver on HOME, as a restarted node would
+have one. It prints the receiver's process id, and `dead` when that has ended; in between the receiver prints, once it
+has recovered and listens, its port, how many objects it found and how many files it removed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.front_door import FrontDoor, studies
+
+from wardround.dicom.network import StorageReceiver
+from wardround.foundation.database import Database
+from wardround.node.receive import bay
+from wardround.node.receive.reception import Reception
+from wardround.node.receive.route import by_called_title
+
+SECRET = bytes(range(32))
+
+
+def reception(home: Path) -> Reception:
+    return Reception(
+        Database(f"sqlite:///{home / 'node.db'}", migrations="wardround.node.migrations"),
+        quarantine=home / "quarantine",
+        clinical=home / "clinical",
+        secret=SECRET,
+        routes=by_called_title({"RESEARCH": "research"}),
+        reserve_bytes=0,
+    )
+
+
+def serve(home: Path) -> None:
+    door = reception(home)
+    recovered = door.recover()
+    with StorageReceiver(["RESEARCH"], landing=door) as receiver:
+        print(receiver.port, recovered.registered, recovered.removed, flush=True)
+        signal.pause()
+
+
+def main(home: Path) -> None:
+    # A file system that has just lost ten thousand empty files makes new ones slowly.
+    bay.SLOTS = 8
+    # What is imported when it is first needed is imported now, so that a receiver is there within milliseconds.
+    with tempfile.TemporaryDirectory() as scratch:
+        door = FrontDoor(Path(scratch))
+        door.give(studies()[0].slices[0])
+        door.close()
+    for _ in iter(sys.stdin.readline, ""):
+        child = os.fork()
+        if not child:
+            try:
+                serve(home)
+            finally:
+                os._exit(1)
+        print(child, flush=True)
+        os.waitpid(child, 0)
+        print("dead", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
