@@ -117,16 +117,15 @@ def _matches(roster: Roster, kept: str | None, password: str) -> bool:
 def _second_factor(roster: Roster, session: Session, account: Account, code: str) -> tuple[str, int | None]:
     """Why the second factor isn't right, or nothing; and how many recovery codes are left, if one was used.
 
-    Taking a code is one conditional update, so that of two sign-ins with one code at the same moment one wins.
+    The account's row is locked: of two sign-ins with one code at the same moment the second finds it taken.
     """
     if account.totp is None:
         return ("no second factor" if roster.settings.second_factor == "required" else ""), None
     at = roster.clock()
     step = totp.step_of(roster.unseal(account.name, account.totp), code, at, after=account.totp_step)
     if step is not None:
-        take = update(Account).where(Account.name == account.name, Account.totp_step < step).values(totp_step=step)
-        taken = session.scalar(take.returning(Account.name))
-        return ("code" if taken is None else ""), None
+        account.totp_step = step
+        return "", None
     mine = (RecoveryCode.person == account.name) & RecoveryCode.used_at.is_(None)
     use = update(RecoveryCode).where(mine, RecoveryCode.digest == recovery_digest(roster, account.name, code))
     if session.scalar(use.values(used_at=at).returning(RecoveryCode.digest)) is None:

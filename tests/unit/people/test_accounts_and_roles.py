@@ -8,6 +8,8 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from tests.unit.people.people_lab import GOOD, OWNER, PeopleLab
 
 from wardround.foundation.errors import Conflict, NotAllowed, NotFound
@@ -92,6 +94,19 @@ def test_two_operators_dont_remove_each_other_at_the_same_moment(lab: PeopleLab)
         done = list(pool.map(remove, ("anna", "bob"), ("bob", "anna")))
     assert sorted(done) == [False, True]
     assert sorted(line.state for line in accounts.lines(lab.roster)) == ["enrolled", "removed"]
+
+
+def test_who_looks_for_another_operator_holds_them_all(lab: PeopleLab) -> None:
+    """Or two operators who are removed at the same moment would each be the other's last one."""
+    if lab.database.is_sqlite:
+        pytest.skip("SQLite lets in one writer at a time")
+    lab.person("anna")
+    lab.person("bob", Role.OPERATOR)
+    with lab.database.writing() as first:
+        grants.check_operator_stays(first, "anna")
+        with pytest.raises(OperationalError, match="lock timeout"), lab.database.writing() as second:
+            second.execute(text("SET LOCAL lock_timeout = '50ms'"))
+            grants.check_operator_stays(second, "bob")
 
 
 def test_a_removed_account_opens_nothing_and_its_name_stays_taken(lab: PeopleLab) -> None:

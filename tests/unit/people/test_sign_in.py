@@ -10,7 +10,8 @@ from threading import Barrier
 
 import pytest
 from argon2 import PasswordHasher
-from tests.unit.people.people_lab import GOOD, CountedPasswords, PeopleLab
+from sqlalchemy import text
+from tests.unit.people.people_lab import CHEAP, GOOD, CountedPasswords, PeopleLab
 
 from wardround.people import accounts, totp
 from wardround.people.attempts import LockedOut
@@ -18,7 +19,7 @@ from wardround.people.password import Passwords
 from wardround.people.roles import Role
 from wardround.people.sessions import person_of
 from wardround.people.settings import PeopleSettings
-from wardround.people.sign_in import SignedIn, SignInRefused, sign_in
+from wardround.people.sign_in import SignedIn, SignInRefused, change_password, sign_in
 from wardround.people.tables import Account
 
 WRONG = "wrong gnome quilt"
@@ -169,6 +170,19 @@ def test_a_source_that_tries_many_names_waits_and_others_dont(lab: PeopleLab) ->
     lab.sign_in("anna", source="10.0.0.9")
 
 
+def test_right_sign_ins_from_one_place_dont_add_up_and_dont_hide_wrong_ones(lab: PeopleLab) -> None:
+    """Many people share a workstation; and somebody with one account can't use it to guess at the others for free."""
+    lab.person("anna")
+    for _ in range(31):
+        lab.sign_in("anna", source="10.0.0.9")
+    for number in range(29):
+        refused(lab, f"guess-{number}", source="10.0.0.9")
+    lab.sign_in("anna", source="10.0.0.9")
+    refused(lab, "guess-30", source="10.0.0.9")
+    with pytest.raises(LockedOut):
+        lab.sign_in("anna", source="10.0.0.9")
+
+
 def test_an_operator_unlocks_at_once(lab: PeopleLab) -> None:
     lab.person("anna")
     lab.person("bob", Role.DATA_CONTROLLER)
@@ -211,6 +225,28 @@ def test_of_two_sign_ins_with_one_code_at_the_same_moment_one_wins(lab: PeopleLa
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["SignInRefused", "SignedIn"]
 
 
+def test_a_sign_in_sees_the_code_that_another_is_taking(lab: PeopleLab) -> None:
+    """The step above, made to happen: the second comes while the first has taken the code and hasn't committed."""
+    if lab.database.is_sqlite:
+        pytest.skip("SQLite lets in one writer at a time")
+    lab.person("anna")
+    code = lab.code("anna")
+    waits = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        with lab.database.writing() as first:
+            first.get_one(Account, "anna").totp_step = totp.step_at(lab.moment)
+            first.flush()
+            second = pool.submit(sign_in, lab.roster, "anna", GOOD, code, source="desk")
+            while not second.done():
+                with lab.database.reading() as watching:
+                    if watching.scalar(waits):
+                        break
+        with pytest.raises(SignInRefused):
+            second.result()
+
+
 def test_two_people_signing_in_at_the_same_moment_both_get_in(lab: PeopleLab) -> None:
     lab.person("anna")
     lab.person("bob", Role.ENGINEER)
@@ -231,17 +267,30 @@ def test_signing_in_renews_a_hash_of_other_parameters(lab: PeopleLab) -> None:
     lab.sign_in("anna")
 
 
-def test_a_reset_while_somebody_signs_in_leaves_them_outside(lab: PeopleLab) -> None:
+def test_a_reset_or_a_new_password_while_somebody_signs_in_leaves_them_outside(lab: PeopleLab) -> None:
     lab.person("anna")
     lab.person("bob", Role.ENGINEER)
+    bob = person_of(lab.roster, lab.sign_in("bob").token)
 
-    class ResetMeanwhile(Passwords):
+    def reset() -> None:
+        accounts.reset(lab.roster, "bob", actor="person:anna", reason="a test")
+
+    def change() -> None:
+        change_password(lab.roster, bob, GOOD, "plums and pie at noon", source="desk")
+
+    class Meanwhile(Passwords):
+        def __init__(self, happens: Callable[[], None]) -> None:
+            super().__init__(CHEAP)
+            self._happens = happens
+
         def matches(self, kept: str, password: str) -> bool:
-            accounts.reset(lab.roster, "bob", actor="person:anna", reason="a test")
-            return lab.passwords.matches(kept, password)
+            lab.roster.passwords = lab.passwords
+            self._happens()
+            return super().matches(kept, password)
 
-    lab.roster.passwords = ResetMeanwhile()
-    refused(lab, "bob", GOOD, lab.code("bob"))
+    for happens in (change, reset):
+        lab.roster.passwords = Meanwhile(happens)
+        refused(lab, "bob", GOOD, lab.code("bob"))
 
 
 def test_where_codes_are_required_an_account_without_one_stays_outside(tmp_path: Path) -> None:
