@@ -18,7 +18,7 @@ except SystemExit as ended:
 print("\\nMODULES", " ".join(sorted(sys.modules)))
 """
 HEAVY = {"torch", "monai", "nvflare", "sqlalchemy", "fastapi", "uvicorn", "httpx", "pydicom", "numpy"}
-HEAVY |= {"cryptography", "alembic", "highdicom", "pynetdicom", "nibabel", "rich"}
+HEAVY |= {"cryptography", "alembic", "highdicom", "pynetdicom", "nibabel", "rich", "argon2", "pyotp"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["hub", "--help"], ["node", "join", "--help"], ["--version"]])
