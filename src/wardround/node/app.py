@@ -136,7 +136,7 @@ def _viewing(home: NodeHome, intake: Intake, clock: Clock) -> list[Background]:
 
 def _answer_questions(handlers: TaskHandlers, desk: Desk, witness: Witness) -> None:
     home, discloser = desk.home, desk.discloser
-    counting = EnclaveCounting(desk.enclave, discloser.words)
+    counting = EnclaveCounting(home.database, discloser.words)
     answering = Answering(home.database, counting, desk.gateway, discloser, home.settings.cohort, desk.clock)
 
     def catch_up(_task: WitnessCheckpoint) -> None:

@@ -116,7 +116,7 @@ class NodeLab:
         self.witness = Witness(self.mirror, hub.log.verifier, gateway, self.clock)
         self.discloser = Discloser(PersonWords(SECRET))
         self.telling = Telling(self.database, self.entries, gateway, self.discloser, self.clock)
-        counting = EnclaveCounting(self.door.enclave, self.discloser.words)
+        counting = EnclaveCounting(self.database, self.discloser.words)
         self.answering = Answering(self.database, counting, gateway, self.discloser, CohortSettings(), self.clock)
         self.worker = ToyWorker()
         place = EnclavePlace("", self.door.objects.root, folder / "volumes")
