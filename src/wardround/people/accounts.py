@@ -108,6 +108,12 @@ def enrol(roster: Roster, name: str, code: str, password: str, first: str, *, so
     check_password(password, name)
     if not first and roster.settings.second_factor == "required":
         raise NotAllowed("everybody here needs a second factor: enrol with a code from a telephone")
+    with roster.database.writing() as session:
+        invited = _invited(roster, session, name, code, source) is not None
+        if invited:
+            attempts.right(roster, session, name, source)
+    if not invited:  # no hash is computed for who has no code
+        raise _wrong_code()
     kept = roster.passwords.hash(password)
     codes = recovery.new_codes() if first else ()
     refused: CodeRefused | None = None

@@ -148,6 +148,13 @@ def test_enrolment_codes_cant_be_guessed_for_long(lab: PeopleLab) -> None:
         accounts.offer_codes(lab.roster, "anna", code, source="desk")
 
 
+def test_no_hash_is_computed_for_who_has_no_code(lab: PeopleLab) -> None:
+    lab.invite("anna")
+    with pytest.raises(CodeRefused):
+        accounts.enrol(lab.roster, "anna", "guess", GOOD, "123456", source="desk")
+    assert lab.passwords.computed == 0
+
+
 def test_enrolment_wants_a_good_password_and_a_true_first_code(lab: PeopleLab) -> None:
     code = lab.invite("anna")
     lab.telephones["anna"] = accounts.offer_codes(lab.roster, "anna", code, source="desk").secret
