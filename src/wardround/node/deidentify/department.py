@@ -29,6 +29,8 @@ from wardround.node.optout.actions import match_missing
 from wardround.node.optout.queries import excluded
 from wardround.node.optout.register import Register
 from wardround.node.projects.queries import projects
+from wardround.node.receive.commitment_store import FOLDER, CommitmentStore
+from wardround.node.retrieve.wiring import sealing_at
 from wardround.node.review.gate import Gate
 
 log = logging.getLogger(__name__)
@@ -140,7 +142,18 @@ class Department:
     def erasures(self) -> Erasures:
         home = self._home
         places = Places(home.quarantine, home.clinical, home.path / "results", self.objects, home.enclave / "volumes")
-        return Erasures(home.database, self.vault, places, self.secret, self._clock)
+        commitments = home.quarantine / FOLDER
+        return Erasures(
+            home.database,
+            self.vault,
+            places,
+            self.secret,
+            self._clock,
+            pulls=sealing_at(home),
+            commitments=CommitmentStore(home.database, commitments, home.identity / "commitments.key")
+            if commitments.is_dir()
+            else None,
+        )
 
     def purge_opted_out(self, *, actor: str) -> Iterator[int]:
         """Erase from the research side everybody who is left out now; yields the number of each erasure."""

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,13 +33,19 @@ from wardround.node.deidentify.subject import patient_ids
 from wardround.node.deidentify.tables import Erasure as ErasureRow
 from wardround.node.deidentify.tables import OpenStudy
 from wardround.node.deidentify.vault import Vault
+from wardround.node.dicomweb.forgetting import forget as forget_headers
+from wardround.node.dicomweb.forgetting import kept as kept_headers
 from wardround.node.enclave.purge import Scope, finish_purges, preview, purge_patient
 from wardround.node.enclave.tables import EnclaveStudy
 from wardround.node.optout.identifier import OptOutKeys, PatientIds, canonical, nhs_number
 from wardround.node.optout.tables import PatientKey
 from wardround.node.receive.arrival import KeyMaker
+from wardround.node.receive.commitment_store import CommitmentStore
 from wardround.node.receive.route import StudyPath
 from wardround.node.receive.tables import ReceivedInstance, ReceivedStudy
+from wardround.node.retrieve.forgetting import About, asks_about
+from wardround.node.retrieve.forgetting import forget as forget_asks
+from wardround.node.retrieve.sealing import Sealing
 from wardround.node.review.tables import PixelReview
 
 log = logging.getLogger(__name__)
@@ -65,12 +72,15 @@ class Places:
 class Person:
     """Whom an erasure is about; what of it identifies is sealed wherever it is kept.
 
-    studies: the keys of their studies at the front door, on whatever path.
+    studies: the keys of their studies at the front door, on whatever path. asks, commitments: the rows of pulls that
+    asked for them, and of storage commitments that wait for their answer and name instances of theirs.
     """
 
     pseudonyms: tuple[str, ...]
     studies: tuple[str, ...] = field(repr=False)
     instances: tuple[int, ...] = field(repr=False)
+    asks: tuple[int, ...] = ()
+    commitments: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,15 @@ class _Wanted:
     def known(self, patient: PatientIds) -> None:
         self.pairs |= {_pair(text, issuer) for text, issuer in patient.ids}
 
+    def names(self, patient_id: str) -> bool:
+        """Whether an id that names no issuer is theirs, of whatever issuer."""
+        text = canonical(patient_id)
+        return (
+            text in self.anybodys
+            or any(text == known for known, _ in self.pairs)
+            or (nhs_number(patient_id) in self.numbers)
+        )
+
     def has(self, patient: PatientIds) -> bool:
         return any(
             _pair(text, issuer) in self.pairs or canonical(text) in self.anybodys or nhs_number(text) in self.numbers
@@ -123,15 +142,29 @@ class Erasures:
 
     Args:
         secret: the site's secret, for the keys of the front door and of opt-outs.
+        pulls: what opens the asks of pulls.
+        commitments: where requests for storage commitment wait.
     """
 
-    def __init__(self, database: Database, vault: Vault, places: Places, secret: bytes, clock: Clock = now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        places: Places,
+        secret: bytes,
+        clock: Clock = now,
+        *,
+        pulls: Sealing | None = None,
+        commitments: CommitmentStore | None = None,
+    ) -> None:
         self._database = database
         self._vault = vault
         self._places = places
         self._front_door = KeyMaker(secret)
         self._keys = OptOutKeys(secret)
         self._clock = clock
+        self._pulls = pulls
+        self._commitments = commitments
 
     def find(
         self,
@@ -157,18 +190,30 @@ class Erasures:
         if patient_id:
             wanted.given(patient_id, issuer)
         uids: set[str] = set()
+        accessions: set[str] = set()
         for pseudonym in every:
             try:
                 who = self._vault.reveal(pseudonym, actor=actor, reason=reason)
             except NotFound:
                 continue
             uids |= set(who.studies.values())
+            accessions |= {number for number in who.accession_numbers.values() if number}
             wanted.known(PatientIds(((who.patient_id, who.issuer), *who.other_ids)))
         studies = {self._front_door.key("study", uid) for uid in uids}
         with self._database.reading() as session:
             instances = set(self._instances(session, studies, research_only))
             instances |= set(self._by_file(session, wanted, instances, research_only))
-            person = Person(every, tuple(sorted(studies)), tuple(sorted(instances)))
+            instance_keys = {key for part in _parts(sorted(instances)) for key in _instance_keys(session, part)}
+            asks: list[int] = []
+            if self._pulls is not None:
+                about = About(studies, accessions, partial(self._front_door.key, "study"), wanted.names)
+                path = StudyPath.RESEARCH.value if research_only else None
+                asks = asks_about(session, self._pulls, about, path=path)
+        waiting: list[int] = []
+        if self._commitments is not None:
+            waiting = self._commitments.about(instance_keys, partial(self._front_door.key, "instance"))
+        person = Person(every, tuple(sorted(studies)), tuple(sorted(instances)), tuple(asks), tuple(waiting))
+        with self._database.reading() as session:
             return Found(person, self._counted(session, person, research_only), research_only)
 
     def order(self, found: Found, *, actor: str, reason: str) -> int:
@@ -184,6 +229,8 @@ class Erasures:
             "pseudonyms": person.pseudonyms,
             "studies": person.studies,
             "instances": person.instances,
+            "asks": person.asks,
+            "commitments": person.commitments,
             "research_only": found.research_only,
         }
         moment = self._clock()
@@ -210,12 +257,22 @@ class Erasures:
             if row.sealed is None:
                 continue
             note = json.loads(self._vault.unseal(_SEALED_FOR, row.sealed))
-            person = Person(tuple(note["pseudonyms"]), tuple(note["studies"]), tuple(note["instances"]))
+            person = Person(
+                tuple(note["pseudonyms"]),
+                tuple(note["studies"]),
+                tuple(note["instances"]),
+                tuple(note.get("asks", ())),
+                tuple(note.get("commitments", ())),
+            )
             self._erase(row, person, bool(note["research_only"]))
         return [row.id for row in waiting]
 
     def _erase(self, row: ErasureRow, person: Person, research_only: bool) -> None:
         # The front door first: what the node is working on at this moment then has no row to come to an end in.
+        if self._commitments is not None:
+            self._commitments.forget(person.commitments, self._clock())
+        with self._database.writing() as session:
+            forget_asks(session, person.asks, self._clock())
         self._erase_received(person, research_only)
         for pseudonym in person.pseudonyms:
             with self._database.writing() as session:
@@ -223,6 +280,7 @@ class Erasures:
                     here = select(EnclaveStudy.uid).where(EnclaveStudy.pseudonym == pseudonym)
                     session.execute(delete(OpenStudy).where(OpenStudy.study_uid.in_(here)))
                     purge_patient(session, pseudonym, actor=row.actor, reason=f"erasure {row.id}", at=self._clock())
+                forget_headers(session, pseudonym)
                 session.execute(delete(PatientKey).where(PatientKey.pseudonym == pseudonym))
         places = self._places
         finish_purges(self._database, places.objects, places.volumes, at=self._clock(), settling=_AT_ONE_GO)
@@ -304,6 +362,7 @@ class Erasures:
                 counts["studies of the enclave"] += gone.studies
                 counts["objects of the enclave"] += gone.objects
                 counts["studies of frozen cohorts"] += sum(gone.manifests.values())
+            counts["headers for viewers"] += kept_headers(session, pseudonym)
             counts["facts of the vault"] += self._vault.counted(pseudonym)
         for part in _parts(person.instances):
             by_path = select(ReceivedInstance.path, func.count(), func.count(ReceivedInstance.file))
@@ -315,10 +374,16 @@ class Erasures:
                 counts["received instances"] += rows
         if not research_only:
             counts["results"] = len(list(_results(session, set(person.studies))))
+        counts["asks of pulls"] = len(person.asks)
+        counts["waiting commitments"] = len(person.commitments)
         return dict(counts)
 
     def _root(self, instance: ReceivedInstance) -> Path:
         return self._places.clinical if instance.path == StudyPath.CLINIC.value else self._places.quarantine
+
+
+def _instance_keys(session: Session, rows: Sequence[int]) -> Iterator[str]:
+    yield from session.scalars(select(ReceivedInstance.instance_key).where(ReceivedInstance.id.in_(rows)))
 
 
 def _results(session: Session, studies: set[str]) -> Iterator[str]:

@@ -32,6 +32,9 @@ SETTLING = 10.0
 UNANSWERED = timedelta(seconds=60)
 """After how long an answer counts as lost whose association said nothing of it, or ended with this program."""
 FORGOTTEN = timedelta(hours=1)
+KEPT = timedelta(days=30)
+"""How long it is kept that a request was answered or given up."""
+_PRUNED_EVERY = timedelta(hours=1)
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=1)
 MOST_ATTEMPTS = 16
 """About nine hours."""
@@ -72,6 +75,7 @@ class CommitmentDesk:
         self._wake = wake
         self._lock = threading.Lock()
         self._answering: dict[int, tuple[CommitmentRequest, int, int, datetime]] = {}
+        self._pruned_at: datetime | None = None
 
     def mend(self) -> None:
         """Tidy up after a crash, before anybody can ask."""
@@ -113,7 +117,8 @@ class CommitmentDesk:
             self._wake()
 
     def tick(self, *, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Send the answers that are due. May take minutes where a peer is silent; for one thread.
+        """Send the answers that are due, and delete rows that ended long ago. For one thread; may take minutes where
+        a peer is silent.
 
         Raises:
             DBAPIError, sqlalchemy.exc.TimeoutError: the index doesn't answer.
@@ -121,6 +126,10 @@ class CommitmentDesk:
         with self._lock:
             limit = self._clock() - FORGOTTEN
             self._answering = {key: one for key, one in self._answering.items() if one[3] > limit}
+        now = self._clock()
+        if self._pruned_at is None or now - self._pruned_at >= _PRUNED_EVERY:
+            self._store.prune(now - KEPT)
+            self._pruned_at = now
         silent: dict[str, str] = {}
         for waiting in self._store.due(self._clock()):
             if stopping():

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from wardround.dicom.network_messages import CommitmentRequest
 from wardround.foundation.database import Database
@@ -26,6 +27,8 @@ from wardround.node.receive.tables import CommitmentRow
 
 FOLDER = "commitments"
 """Below the quarantine."""
+ERASED = "patient-erased"
+"""Why a request was given up whose answer would name instances of somebody who was erased."""
 
 
 class CommitmentState(StrEnum):
@@ -131,12 +134,52 @@ class CommitmentStore:
     ) -> None:
         """Note how it ended, and forget what was asked. `failed`: of how many instances the answer said no."""
         with self._database.writing() as session:
-            row = session.get_one(CommitmentRow, number)
+            row = session.get(CommitmentRow, number)
+            if row is None:
+                return  # ended otherwise, and pruned since
             row.state, row.reason, row.finished_at = state.value, reason, at
             if failed is not None:
                 row.failed = failed
             file = self._folder / row.file
         file.unlink(missing_ok=True)
+
+    def about(self, keys: Set[str], key_of: Callable[[str], str]) -> list[int]:
+        """The requests waiting for their answer that name one of these instances.
+
+        Args:
+            keys: the front door's keys of instances.
+            key_of: makes such a key of a SOP Instance UID.
+        """
+        with self._database.reading() as session:
+            waits = CommitmentRow.state == CommitmentState.WAITING.value
+            rows = list(session.scalars(select(CommitmentRow).where(waits).order_by(CommitmentRow.id)))
+        found = []
+        for row in rows if keys else ():
+            try:
+                asked = self.request(Waiting(row.id, row.file, row.calling_title, row.called_title, row.attempts))
+            except RequestUnreadable:
+                continue
+            if any(key_of(uid.strip(" \0")) in keys for _, uid in asked.instances):
+                found.append(row.id)
+        return found
+
+    def forget(self, numbers: Sequence[int], at: datetime) -> None:
+        """Give requests up for an erasure, and what they named: whoever asked may ask again for the rest."""
+        with self._database.reading() as session:
+            waits = CommitmentRow.state == CommitmentState.WAITING.value
+            waiting = list(session.scalars(select(CommitmentRow.id).where(waits, CommitmentRow.id.in_(numbers))))
+        for number in waiting:
+            self.finish(number, CommitmentState.GIVEN_UP, at, reason=ERASED)
+
+    def prune(self, before: datetime) -> int:
+        """Delete the rows of requests that ended before; how many."""
+        ended = (CommitmentRow.state != CommitmentState.WAITING.value, CommitmentRow.finished_at < before)
+        with self._database.reading() as session:
+            if session.scalar(select(CommitmentRow.id).where(*ended).limit(1)) is None:
+                return 0
+        with self._database.writing() as session:
+            gone = delete(CommitmentRow).where(*ended).returning(CommitmentRow.id)
+            return len(session.scalars(gone.execution_options(synchronize_session=False)).all())
 
     def tidy(self) -> None:
         """Remove files for which nothing waits, as a crash may leave one."""

@@ -23,6 +23,7 @@ MANY = "several-studies"
 UNREADABLE = "ask-unreadable"
 FAULT = "failed"
 CRASHED = "node-crashed"
+ERASED = "patient-erased"
 
 _CODES: dict[type[QueryFailed], str] = {
     OutOfResources: "pacs-out-of-resources",
@@ -36,6 +37,7 @@ _CODES: dict[type[QueryFailed], str] = {
 }
 
 IN_WORDS = {
+    ERASED: "the patient was erased from this node; nothing to do",
     ABSENT: "the PACS has no such study; check the number, or whether it was archived elsewhere",
     AWAY: "the PACS doesn't answer; it is tried again by itself",
     REFUSES: "the PACS refuses the association; allow this node's AE title there",

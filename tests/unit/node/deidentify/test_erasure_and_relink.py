@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.front_door import EVERYONE, SECRET, FrontDoor, edited, studies
 
 from wardround.dicom.confidentiality import Profile
 from wardround.dicom.deidentify import Deidentifier
+from wardround.dicom.network_messages import CommitmentRequest
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.errors import NotFound
 from wardround.node.audit import Audit
@@ -21,10 +23,20 @@ from wardround.node.deidentify.erasure import Erasures, Places
 from wardround.node.deidentify.relink import site_pseudonym
 from wardround.node.deidentify.statements import statements
 from wardround.node.deidentify.tables import Erasure
+from wardround.node.dicomweb.catalogue import Catalogue
+from wardround.node.dicomweb.tables import WebInstance, WebStudy
 from wardround.node.enclave.tables import EnclaveInstance, EnclavePatient
 from wardround.node.optout.tables import PatientKey
+from wardround.node.receive.arrival import KeyMaker
 from wardround.node.receive.clinical import clinical_studies
-from wardround.node.receive.tables import ReceivedInstance, ReceivedStudy
+from wardround.node.receive.commitment import CommitmentDesk
+from wardround.node.receive.commitment_holdings import Holdings
+from wardround.node.receive.commitment_store import FOLDER, CommitmentState, CommitmentStore
+from wardround.node.receive.tables import CommitmentRow, ReceivedInstance, ReceivedStudy
+from wardround.node.retrieve.asks import Ask
+from wardround.node.retrieve.sealing import Sealing
+from wardround.node.retrieve.states import StudyState
+from wardround.node.retrieve.tables import PullItem, PullJob
 
 KEYS = PseudonymKeys(SECRET)
 WHO = {"actor": "person:Dr Aster", "reason": "asked by the patient"}
@@ -81,6 +93,9 @@ def test_a_person_leaves_every_place_and_the_other_one_none(door: FrontDoor) -> 
         "clinical files": 6,
         "received instances": 12,
         "results": 0,
+        "headers for viewers": 0,
+        "asks of pulls": 0,
+        "waiting commitments": 0,
     }
     assert door.enclave.totals().patients == 2, "finding takes nothing"
     number = every.order(found, **WHO)
@@ -218,3 +233,91 @@ def test_a_study_states_how_it_was_made_without_a_value_of_it(door: FrontDoor) -
         assert statements(session, "1.2.3") == []
     [applied] = both[0].applied
     assert applied["objects"] == 5 and applied["software"].startswith("Wardround ") and applied["counts"]["removed"] > 0
+
+
+def asked(door: FrontDoor, job: PullJob, line: int, ask: Ask, state: StudyState) -> int:
+    item = PullItem(
+        job_id=job.id,
+        line=line,
+        sealed=Sealing(door.home / "pulls.key").seal(ask, job.id, line),
+        state=state.value,
+        due_at=door.clock(),
+        changed_at=door.clock(),
+    )
+    with door.database.writing() as session:
+        session.add(item)
+        session.flush()
+        return item.id
+
+
+def test_asks_of_pulls_headers_for_viewers_and_waiting_commitments_go_too(door: FrontDoor) -> None:
+    fill(door)
+    catalogue = Catalogue(door.database, door.objects)
+    catalogue.catch_up()
+    store = CommitmentStore(door.database, door.quarantine / FOLDER, door.home / "commitments.key")
+    mine, theirs = (pydicom.dcmread(BytesIO(study.slices[0])) for study in studies())
+    commitments = [
+        store.add(
+            CommitmentRequest("PACS", "RESEARCH", "1.2.3", ((ds.SOPClassUID, ds.SOPInstanceUID),), "127.0.0.1"),
+            door.clock(),
+            due=door.clock(),
+        )
+        for ds in (mine, theirs)
+    ]
+    job = PullJob(actor="person:x", path="research", state="running", ordered_at=door.clock())
+    with door.database.writing() as session:
+        session.add(job)
+        session.flush()
+        session.expunge(job)
+    asks = {
+        asked(door, job, 1, Ask(patient_id=str(mine.PatientID)), StudyState.QUEUED): True,
+        asked(door, job, 2, Ask(accession=str(mine.AccessionNumber)), StudyState.DONE): True,
+        asked(door, job, 3, Ask(study_uid=str(mine.StudyInstanceUID)), StudyState.FAILED): True,
+        asked(door, job, 4, Ask(patient_id=str(theirs.PatientID)), StudyState.QUEUED): False,
+        asked(door, job, 5, Ask(study_uid=str(theirs.StudyInstanceUID)), StudyState.DONE): False,
+    }
+    every = erasures(door)
+    every = Erasures(
+        door.database,
+        door.vault,
+        every._places,
+        SECRET,
+        door.clock,
+        pulls=Sealing(door.home / "pulls.key"),
+        commitments=store,
+    )
+    found = every.find([], patient_id=patient_id(0), **WHO)
+    told = {kind: found.counts[kind] for kind in ("asks of pulls", "headers for viewers", "waiting commitments")}
+    assert told == {"asks of pulls": 3, "headers for viewers": 5, "waiting commitments": 1}
+    every.order(found, **WHO)
+    every.finish()
+    with door.database.reading() as session:
+        for number, gone in asks.items():
+            item = session.get_one(PullItem, number)
+            assert (item.sealed == b"") is gone and not (gone and item.state == "queued")
+        assert set(session.scalars(select(WebStudy.patient_id))) == {pseudonym_of(1)}
+        assert session.scalar(select(func.count()).select_from(WebInstance)) == 5
+        assert session.get_one(CommitmentRow, commitments[0]).reason == "patient-erased"
+    assert [one.id for one in store.due(door.clock())] == [commitments[1]]
+    assert len(list((door.quarantine / FOLDER).iterdir())) == 1
+    assert every.find([], patient_id=patient_id(0), **WHO).nothing
+
+
+def test_rows_of_commitments_that_ended_are_deleted_in_time(door: FrontDoor) -> None:
+    store = CommitmentStore(door.database, door.quarantine / FOLDER, door.home / "commitments.key")
+    request = CommitmentRequest("PACS", "RESEARCH", "1.2.3", (("1.2", "1.2.4"),), "127.0.0.1")
+    numbers = [store.add(request, door.clock(), due=door.clock()) for _ in range(3)]
+    store.finish(numbers[0], CommitmentState.DELIVERED, door.clock())
+    store.finish(numbers[1], CommitmentState.GIVEN_UP, door.clock() + timedelta(days=20))
+    desk = CommitmentDesk(
+        store,
+        Holdings(door.database, KeyMaker(SECRET), {}),
+        settle=lambda seconds: True,
+        requestors={},
+        clock=lambda: door.clock() + timedelta(days=31),
+    )
+    store.postpone(numbers[2], door.clock() + timedelta(days=40), failed_attempt=False)
+    desk.tick()
+    with door.database.reading() as session:
+        assert set(session.scalars(select(CommitmentRow.id))) == set(numbers[1:])
+    store.finish(numbers[0], CommitmentState.DELIVERED, door.clock())
