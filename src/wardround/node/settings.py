@@ -269,6 +269,16 @@ class CohortSettings(Settings):
     without_project: bool = True
 
 
+class RecordsSettings(Settings):
+    """Health records in OMOP CDM. `database` is an SQLAlchemy URL of PostgreSQL; empty means DuckDB in the home, which
+    takes at most `memory_mb` and `threads` processor cores.
+    """
+
+    database: str = Field(default="", pattern=r"^(postgresql(\+psycopg)?://.*)?$")
+    memory_mb: int = Field(default=256, ge=64, le=1_000_000)
+    threads: int = Field(default=1, ge=1, le=256)
+
+
 class NodeSettings(Settings):
     """`database` is an SQLAlchemy URL; empty means `node.db` in the home."""
 
@@ -289,3 +299,4 @@ class NodeSettings(Settings):
     enclave: EnclaveSettings = EnclaveSettings()
     cohort: CohortSettings = CohortSettings()
     people: PeopleSettings = PeopleSettings()
+    records: RecordsSettings = RecordsSettings()
