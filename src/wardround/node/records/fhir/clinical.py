@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
 from wardround.node.records.fhir.navigate import child, children, number, says, text
-from wardround.node.records.fhir.resource import NotTaken, Resource, end_of
+from wardround.node.records.fhir.resource import Resource, end_of
+from wardround.node.records.hl7.values import NotTaken
 from wardround.node.records.hl7.vocabularies import FROM_PRESCRIPTION, FROM_RECORD
 from wardround.node.records.reasons import Reason
 from wardround.node.records.row import Row, Value

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 from wardround.node.records.fhir.clinical import status
 from wardround.node.records.fhir.navigate import Json, child, children, number, says, text
-from wardround.node.records.fhir.resource import NotTaken, Resource
+from wardround.node.records.fhir.resource import Resource
+from wardround.node.records.hl7.values import NotTaken
 from wardround.node.records.hl7.vocabularies import COMPARATORS, FROM_LABORATORY, FROM_RECORD, NO, YES
 from wardround.node.records.reasons import Reason
 from wardround.node.records.row import Code, Rejected, Row, Value
@@ -50,7 +51,7 @@ def observation(resource: Resource) -> Iterator[Row | Rejected]:
         try:
             yield from _part(resource, component, f"#{suffix}", said)
         except NotTaken as refused:
-            yield resource.rejected(refused)
+            yield refused.at(resource.found.where)
 
 
 def _part(resource: Resource, part: Json, suffix: str, said: str) -> Iterator[Row]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wardround.node.records.fhir.navigate import Json, child, children, text
-from wardround.node.records.fhir.resource import NotTaken, Resource
-from wardround.node.records.hl7.moments import Moment, fhir_moment
-from wardround.node.records.hl7.vocabularies import FROM_RECORD, OMOP_ETHNICITY, OMOP_RACE
+from wardround.node.records.fhir.resource import Resource
+from wardround.node.records.hl7.moments import fhir_moment
+from wardround.node.records.hl7.values import NotTaken, birth, death, ethnicity, race
+from wardround.node.records.hl7.vocabularies import FROM_RECORD
 from wardround.node.records.reasons import Reason
-from wardround.node.records.row import Code, PersonIdentity, Row, Value
+from wardround.node.records.row import PersonIdentity, Row, Value
 from wardround.node.records.schema import FEMALE, MALE, NO_CONCEPT, OTHER_SEX
 
 _SEX = {"male": MALE, "female": FEMALE, "other": OTHER_SEX}
@@ -38,28 +39,6 @@ def patient(resource: Resource) -> Iterator[Row]:
     yield from _death(resource, person)
 
 
-def birth(moment: Moment | None) -> dict[str, Value]:
-    """The columns of a birth, of a date in part those that are known; raises NotTaken for what is no date."""
-    if moment is None:
-        raise NotTaken(Reason.BAD_DATE)
-    if moment.whole is not None:
-        return {"birth_datetime": moment.whole}
-    values: dict[str, Value] = {"year_of_birth": moment.year}
-    return values if moment.month is None else values | {"month_of_birth": moment.month}
-
-
-def race(code: Code) -> tuple[Code, ...]:
-    """A code of race and, of CDC's, the one that OMOP has for it."""
-    omop = OMOP_RACE.get(code.code) if code.vocabulary == "CDCREC" else None
-    return (code,) if omop is None else (code, Code("Race", omop))
-
-
-def ethnicity(code: Code) -> tuple[Code, ...]:
-    """A code of ethnicity and, of CDC's, the one that OMOP has for it."""
-    omop = OMOP_ETHNICITY.get(code.code) if code.vocabulary == "CDCREC" else None
-    return (code,) if omop is None else (code, Code("Ethnicity", omop))
-
-
 def _origin(resource: Resource, extension: Json) -> dict[str, Value]:
     url = text(extension, "url")
     if url == _UK:
@@ -81,12 +60,7 @@ def _origin(resource: Resource, extension: Json) -> dict[str, Value]:
 def _death(resource: Resource, person: PersonIdentity) -> Iterator[Row]:
     said, where = text(resource.json, "deceasedDateTime"), resource.found.where
     if said:
-        moment = fhir_moment(said)
-        if moment is None:
-            raise NotTaken(Reason.BAD_DATE, "of the death")
-        values: dict[str, Value] = {"death_date": moment.latest, "death_type_concept_id": FROM_RECORD}
-        if moment.at is not None:
-            values["death_datetime"] = moment.at
+        values = death(fhir_moment(said), FROM_RECORD)
         yield Row("death", resource.key, person, values, where)
     elif resource.json.get("deceasedBoolean") is True:
         raise NotTaken(Reason.NO_DATE, "of the death")

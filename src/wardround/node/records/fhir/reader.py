@@ -22,9 +22,10 @@ from wardround.node.records.fhir.navigate import child, children
 from wardround.node.records.fhir.observed import diagnostic_report, observation
 from wardround.node.records.fhir.patient import patient
 from wardround.node.records.fhir.people import People
-from wardround.node.records.fhir.resource import NotTaken, Resource
+from wardround.node.records.fhir.resource import Resource
 from wardround.node.records.fhir.stream import Found, files_of, resources
 from wardround.node.records.hl7.conventions import Conventions, read_conventions
+from wardround.node.records.hl7.values import NotTaken
 from wardround.node.records.reasons import Reason
 from wardround.node.records.row import Reader, Rejected, Row
 from wardround.node.records.sources import Options
@@ -97,7 +98,7 @@ def _records(resource: Resource) -> Iterator[Row | Rejected]:
     except NotTaken as refused:
         if refused.removed:
             yield from _taken_back(resource)
-        yield resource.rejected(refused)
+        yield refused.at(found.where)
 
 
 def _taken_back(resource: Resource) -> Iterator[Row]:

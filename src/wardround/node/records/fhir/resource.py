@@ -11,19 +11,9 @@ from wardround.node.records.fhir.people import People
 from wardround.node.records.fhir.stream import Found
 from wardround.node.records.hl7.conventions import Conventions
 from wardround.node.records.hl7.moments import Moment, fhir_moment
+from wardround.node.records.hl7.values import NotTaken, dated
 from wardround.node.records.reasons import Reason
-from wardround.node.records.row import Code, PersonIdentity, Rejected, Row, Value
-
-
-class NotTaken(Exception):
-    """A resource, or a part of one, that makes no record. note: a word of ours for people; removed: it takes back what
-    was loaded under its key."""
-
-    def __init__(self, reason: Reason, note: str = "", *, removed: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.note = note
-        self.removed = removed
+from wardround.node.records.row import Code, PersonIdentity, Row, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +76,8 @@ class Resource:
             raise NotTaken(Reason.NO_DATE)
         return dated(stem, moment)
 
-    def rejected(self, refused: NotTaken) -> Rejected:
-        """What a person is told of what isn't taken."""
-        where = self.found.where
-        return Rejected(refused.reason, where if not refused.note else f"{where}: {refused.note}")
-
     def row(self, table: str, values: dict[str, Value], key: str | None = None) -> Row:
         return Row(table, key or self.key, self.person(), values, self.found.where)
-
-
-def dated(stem: str, moment: Moment) -> dict[str, Value]:
-    """`STEM_date` and, where the time is known, `STEM_datetime`; raises NotTaken for a date in part."""
-    day = moment.whole
-    if day is None:
-        raise NotTaken(Reason.BAD_DATE, "a date in part")
-    values: dict[str, Value] = {f"{stem}_date": day}
-    return values if moment.at is None else values | {f"{stem}_datetime": moment.at}
 
 
 def end_of(node: Json, *names: str) -> Moment | None:
