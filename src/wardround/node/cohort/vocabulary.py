@@ -1,0 +1,97 @@
+"""Which concepts a code set names at this node, by its vocabulary tables; without them, the codes as they are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from ibis.backends import BaseBackend
+
+from wardround.contracts.cohort_tree import CodeSet
+from wardround.foundation.errors import NotAllowed
+from wardround.node.cohort.meaning import MAPS_TO
+
+FEW = 2000
+"""So many concepts are written into a query; of more, the query looks them up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """concepts: what a record may have as its concept; of very many, `below` is a column that holds them all.
+    sources: what it may have as the concept of its own code."""
+
+    concepts: tuple[int, ...]
+    sources: tuple[int, ...]
+    below: Any = None
+
+
+class Vocabulary:
+    """The vocabulary tables of a records store."""
+
+    def __init__(self, backend: BaseBackend, *, few: int = FEW) -> None:
+        self._backend = backend
+        self._few = few
+
+    def named(self, codes: CodeSet, path: str) -> Named:
+        """What the code set at `path` of a question names.
+
+        Raises:
+            NotAllowed: there is a vocabulary here, and one of its concepts or codes isn't in it (`unknown-concept`).
+        """
+        own = self._known(codes, path)
+        own |= set(codes.concepts)
+        named = tuple(sorted(own | self._mapped(own)))
+        if not codes.descendants or not named:
+            return Named(concepts=named, sources=named)
+        ancestor = self._backend.table("concept_ancestor")
+        below = ancestor.filter(ancestor.ancestor_concept_id.isin(named)).descendant_concept_id
+        found = self._column(below.as_table().distinct().limit(self._few + 1))
+        if len(found) > self._few:
+            return Named(concepts=named, sources=named, below=below)
+        return Named(concepts=tuple(sorted({*named, *found})), sources=named)
+
+    def _known(self, codes: CodeSet, path: str) -> set[int]:
+        concept = self._backend.table("concept")
+        tests = [concept.concept_id.isin(codes.concepts)] if codes.concepts else []
+        for vocabulary in sorted({one.vocabulary for one in codes.codes}):
+            texts = [one.code for one in codes.codes if one.vocabulary == vocabulary]
+            tests.append((concept.vocabulary_id == vocabulary) & concept.concept_code.isin(texts))
+        test = reduce(lambda left, right: left | right, tests)
+        columns = ("concept_id", "vocabulary_id", "concept_code")
+        found = concept.filter(test).select(*columns).to_pyarrow().to_pylist()
+        have = {row["concept_id"] for row in found}
+        texts_had = {(row["vocabulary_id"], row["concept_code"]) for row in found}
+        missing = [f"OMOP {number}" for number in codes.concepts if number not in have] if self._is_loaded() else []
+        lacking = [one for one in codes.codes if (one.vocabulary, one.code) not in texts_had]
+        if lacking:
+            there = self._vocabularies(sorted({one.vocabulary for one in lacking}))
+            missing += [f"{one.vocabulary} {one.code}" for one in lacking if one.vocabulary in there]
+        if missing:
+            raise NotAllowed(
+                f"{path}: {', '.join(missing[:5])} isn't in the vocabulary of this node; correct the code, or load the "
+                "vocabulary's newer edition with `wardround node records load`",
+                code="unknown-concept",
+            )
+        return {row["concept_id"] for row in found}
+
+    def _mapped(self, own: set[int]) -> set[int]:
+        if not own:
+            return set()
+        relation = self._backend.table("concept_relationship")
+        pairs = relation.filter(relation.concept_id_1.isin(sorted(own)), relation.relationship_id == MAPS_TO)
+        return set(self._column(pairs.select("concept_id_2")))
+
+    def _is_loaded(self) -> bool:
+        concept = self._backend.table("concept")
+        return bool(self._column(concept.select("concept_id").limit(1)))
+
+    def _vocabularies(self, names: list[str]) -> set[str]:
+        """Those of `names` of which this node has any concept."""
+        concept = self._backend.table("concept")
+        there = concept.filter(concept.vocabulary_id.isin(names)).select("vocabulary_id").distinct()
+        return {str(row["vocabulary_id"]) for row in there.to_pyarrow().to_pylist()}
+
+    @staticmethod
+    def _column(rows: Any) -> list[int]:
+        return [next(iter(row.values())) for row in rows.to_pyarrow().to_pylist()]
