@@ -56,12 +56,13 @@ class PersonWords:
     def __init__(self, secret: bytes) -> None:
         if len(secret) < 16:
             raise ValueError("the words of persons need a secret of 16 bytes at least; use the site's")
-        self._key = hmac.digest(secret, b"wardround cohort person words v1", "sha256")
+        self._key = hmac.digest(secret, b"wardround records word v1", "sha256")
 
     def word(self, pseudonym: str) -> int:
-        """The word of a person by the site's own pseudonym: HMAC-SHA-256 (RFC 2104), its first 63 bits."""
-        digest = hmac.digest(self._key, pseudonym.strip(" \0").encode(), "sha256")
-        return int.from_bytes(digest[:8], "big") >> 1
+        """The word of a person by the site's own pseudonym: 63 bits of HMAC-SHA-256 (RFC 2104), the same that the
+        health records keep with the person."""
+        digest = hmac.digest(self._key, pseudonym.encode(), "sha256")
+        return int.from_bytes(digest[:8], "big") & (2**WORD_BITS - 1)
 
     def tally(self, pseudonyms: Iterable[str]) -> Tally:
         """The tally of a set of people; one who is named twice is one person."""
