@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, IPvAnyNetwork, model_validator
 
 from wardround.contracts.base import SiteName
 from wardround.contracts.disclosure import SMALLEST_TOLD
@@ -269,6 +269,33 @@ class CohortSettings(Settings):
     without_project: bool = True
 
 
+class MllpSettings(DicomTls):
+    """HL7 v2 messages (ADT, ORU) over MLLP, straight into the health records.
+
+    senders: addresses or networks (`10.1.2.0/24`) that are let in; empty lets in anyone who reaches `host`. mapping: a
+    file, in the home if its path isn't absolute, that says which number of a patient counts. With the three `tls_`
+    files (PEM) it speaks TLS only, and a sender has to show a certificate. largest_kb: of one message. message_seconds:
+    how long one may take to come.
+    """
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: int = Field(default=2575, ge=0, le=65535)
+    senders: tuple[IPvAnyNetwork, ...] = ()
+    mapping: str = ""
+    largest_kb: int = Field(default=1024, ge=1, le=4096)
+    connections: int = Field(default=16, ge=1, le=256)
+    idle_seconds: float = Field(default=600, gt=0, le=86_400)
+    message_seconds: float = Field(default=60, gt=0, le=3600)
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        open_to_all = not self.senders and self.tls_certificate is None
+        if open_to_all and self.host not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError("without senders or the tls_ files it can listen on 127.0.0.1 alone")
+        return self
+
+
 class RecordsSettings(Settings):
     """Health records in OMOP CDM. `database` is an SQLAlchemy URL of PostgreSQL; empty means DuckDB in the home, which
     takes at most `memory_mb` and `threads` processor cores.
@@ -277,6 +304,7 @@ class RecordsSettings(Settings):
     database: str = Field(default="", pattern=r"^(postgresql(\+psycopg)?://.*)?$")
     memory_mb: int = Field(default=256, ge=64, le=1_000_000)
     threads: int = Field(default=1, ge=1, le=256)
+    mllp: MllpSettings = MllpSettings()
 
 
 class NodeSettings(Settings):
