@@ -28,6 +28,7 @@ __all__ = [
     "VolumePolicy",
     "VolumeReason",
     "VolumeRefused",
+    "check_volume",
     "read_volume",
     "read_volumes",
     "slices_in_order",
@@ -84,6 +85,15 @@ def read_volume(instances: Sequence[Source], policy: VolumePolicy = STRICT) -> V
     datasets, stack = _only(instances, policy)
     with _damage_refused():
         return _volume(datasets, stack, policy)
+
+
+def check_volume(instances: Sequence[Source], policy: VolumePolicy = STRICT) -> None:
+    """Whether the headers of a series say that it is one volume. Pixels are looked at only where two instances lie at
+    one place, so that datasets may have theirs deferred.
+
+    Raises VolumeRefused as `read_volume` does, but for what the pixels alone tell.
+    """
+    _only(instances, policy)
 
 
 def slices_in_order(instances: Sequence[Source]) -> tuple[list[Dataset], tuple[int, int, int]]:

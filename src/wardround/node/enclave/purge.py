@@ -32,6 +32,7 @@ from wardround.node.enclave.tables import (
     EnclaveRemoval,
     EnclaveSeries,
     EnclaveStudy,
+    EnclaveTrial,
     EnclaveUnusable,
 )
 from wardround.node.projects.tables import ManifestRow
@@ -313,6 +314,7 @@ def _delete_rows(session: Session, studies: Sequence[str]) -> None:
     conditions: tuple[tuple[type[Any], ColumnElement[bool]], ...] = (
         (EnclaveLabel, EnclaveLabel.uid.in_(instances)),
         (EnclaveUnusable, EnclaveUnusable.series_uid.in_(of_studies)),
+        (EnclaveTrial, EnclaveTrial.series_uid.in_(of_studies)),
         (EnclaveInstance, EnclaveInstance.series_uid.in_(of_studies)),
         (EnclaveSeries, EnclaveSeries.study_uid.in_(studies)),
         (EnclaveStudy, EnclaveStudy.uid.in_(studies)),

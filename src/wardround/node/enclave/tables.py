@@ -120,6 +120,16 @@ class EnclaveUnusable(NodeTable):
     tried_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
+class EnclaveTrial(NodeTable):
+    """A series that was tried by its headers, and of how many instances it was then."""
+
+    __tablename__ = "enclave_trials"
+
+    series_uid: Mapped[str] = mapped_column(ForeignKey("enclave_series.uid"), primary_key=True)
+    instances: Mapped[int]
+    tried_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
 class EnclavePurge(NodeTable):
     """A purge that somebody ordered. `counts` says what went, by kind; `finished_at` is set once its bytes are gone."""
 
