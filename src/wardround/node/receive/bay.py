@@ -28,10 +28,12 @@ from wardround.node.receive.arrival import Landed, content_digest
 from wardround.node.receive.route import Route
 
 SLOTS = 64
-"""Slots that are made at a time, with one flush of the folder."""
-KEPT_READY = 1024
-"""Slots of a bay that was prepared. Making a file may take longer than filling it, where many were just removed:
-ext4 looks past each of them."""
+"""Slots of a bay that wasn't prepared."""
+KEPT_READY = 2048
+"""Slots of one that was. Making a file may take longer than filling it, where many were just removed: ext4 looks past
+each of them."""
+RUNNING_LOW = 256
+"""Slots below which more are made even while objects come; also how many are made with one flush of the folder."""
 PREAMBLE = 128
 TRANSFER_SYNTAX = 0x00020010
 _MAGIC = b"WARDSEAL"
@@ -150,7 +152,7 @@ class Bay:
         self._slots: deque[Path] = deque()
         self._guard = threading.Lock()
         self._folder: Path | None = None
-        self._ready = 2 * SLOTS
+        self._ready = SLOTS
         self._lock = -1
 
     def take(self) -> Path:
@@ -160,7 +162,7 @@ class Bay:
         except IndexError:
             with self._guard:
                 if not self._slots:
-                    self._make()
+                    self._make(SLOTS)
             return self.take()
 
     def give_back(self, slot: Path) -> None:
@@ -175,20 +177,24 @@ class Bay:
         """
         with self._guard:
             self._ready = KEPT_READY
-            self._make()
+            self._make(RUNNING_LOW)
         self.replenish()
 
-    def replenish(self) -> None:
+    def replenish(self, *, busy: bool = False) -> None:
         """Make slots until enough are ready; whoever has the time calls it, so that `take` needn't wait.
+
+        Args:
+            busy: only where they run low: making them takes from the disk what flushing objects needs.
 
         Raises:
             OSError: the disk takes no more files.
         """
-        while self._folder is not None and len(self._slots) < self._ready:
+        enough = min(RUNNING_LOW, self._ready) if busy else self._ready
+        while self._folder is not None and len(self._slots) < enough:
             # `take` gets its turn in between.
             with self._guard:
                 if self._folder is not None:
-                    self._make()
+                    self._make(min(RUNNING_LOW, self._ready))
 
     def close(self) -> None:
         """Remove the empty slots, and the bay if nothing else is in it."""
@@ -202,10 +208,10 @@ class Bay:
                 os.close(self._lock)
             self._folder = None
 
-    def _make(self) -> None:
+    def _make(self, count: int) -> None:
         folder = self._folder or self._open()
         batch = secrets.token_hex(12)
-        made = [folder / f"{batch}{number:08x}" for number in range(SLOTS)]
+        made = [folder / f"{batch}{number:08x}" for number in range(count)]
         for slot in made:
             os.close(os.open(slot, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         if self._durable:

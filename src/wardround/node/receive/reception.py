@@ -92,7 +92,7 @@ class Reception:
             self._register,
             patience=patience,
             done=self._done,
-            meanwhile=lambda: self._make_room(self._bay.replenish),
+            meanwhile=lambda: self._make_room(lambda: self._bay.replenish(busy=True)),
             clock=clock,
         )
         self._landing = Landing(
