@@ -52,6 +52,13 @@ _BY_VR: dict[str, Any] = {
     "ST": CANARY, "SV": 1, "TM": "101112", "UC": CANARY, "UI": CANARY_UID, "UL": 1, "UN": b"\0\0",
     "UR": f"http://{CANARY}.example", "US": 1, "UT": CANARY, "UV": 1,
 }  # fmt: skip
+_SUCCESSORS = {
+    "1.2.840.10008.5.1.4.1.1.3": "1.2.840.10008.5.1.4.1.1.3.1",
+    "1.2.840.10008.5.1.4.1.1.5": "1.2.840.10008.5.1.4.1.1.20",
+    "1.2.840.10008.5.1.4.1.1.6": "1.2.840.10008.5.1.4.1.1.6.1",
+    "1.2.840.10008.5.1.4.1.1.12.3": "1.2.840.10008.5.1.4.1.1.12.1",
+}
+_PLAIN = "1.2.840.10008.5.1.4.1.1.7"
 _NOT_LISTED = ""
 _SKIPPED = frozenset({"EncryptedAttributesSequence", "DigitalSignaturesSequence", "MACParametersSequence"})
 
@@ -61,15 +68,16 @@ def _standard(name: str) -> Any:
     return json.loads(files("highdicom").joinpath("_standard", name).read_text(encoding="utf-8"))
 
 
-def known(sop_class: str) -> bool:
-    """Whether the modules of the class are known."""
-    return sop_class in _standard("sop_class_iod_map.json")
+def like(sop_class: str) -> str:
+    """The class whose modules an object of ``sop_class`` gets: its own where they are known; of a retired class those
+    of its successor, or of an image that says little where there is none."""
+    return sop_class if sop_class in _standard("sop_class_iod_map.json") else _SUCCESSORS.get(sop_class, _PLAIN)
 
 
 def filled(sop_class: str, types: frozenset[str] = frozenset({"1", "1C", "2", "2C"}), depth: int = 3) -> bytes:
     """An object of ``sop_class`` with every attribute of ``types``, sequences ``depth`` deep."""
     dataset = Dataset()
-    iod = _standard("sop_class_iod_map.json")[sop_class]
+    iod = _standard("sop_class_iod_map.json")[like(sop_class)]
     for module in _standard("iod_module_map.json")[iod]:
         attributes = _standard("module_attribute_map.json").get(module["key"], [])
         sequences = {(*each["path"], each["keyword"]) for each in attributes if each["type"] in types}

@@ -1,5 +1,6 @@
 """PS3.15 Annex E for every SOP class that a profile can take: nothing listed survives, what was valid stays valid."""
 
+import io
 import re
 import subprocess
 from collections import Counter
@@ -8,7 +9,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
-from tests.conformance.confidentiality_zoo import CANARY, CANARY_UID, filled, known
+from tests.conformance.confidentiality_zoo import CANARY, CANARY_UID, filled
 
 from wardround.dicom.confidentiality import Option, Profile
 from wardround.dicom.confidentiality_classes import (
@@ -25,7 +26,7 @@ from wardround.dicom.statement import PixelWork
 
 SECRET = b"a secret of the conformance tests"
 VALIDATOR = Path("/usr/bin/dciodvfy")
-TAKEN = [one for one in class_decisions() if one.fate is not Fate.REFUSE and known(one.uid)]
+TAKEN = [one for one in class_decisions() if one.fate is not Fate.REFUSE]
 NEEDED = frozenset({Option.CLEAN_STRUCTURED_CONTENT, Option.CLEAN_GRAPHICS})
 EVERYTHING = frozenset(ACCEPTABLE)
 PROFILES = {
@@ -79,6 +80,23 @@ def test_optional_attributes_change_nothing_about_that(kind: str, tmp_path: Path
 
 
 LEFT_OUT = {Reason.IDENTITY_MISSING, Reason.IDENTITY_REMAINS, Reason.MALFORMED, Reason.PIXEL_LENGTH, Reason.NOT_PART10}
+"""What is wrong with some of these files, and mended: about nobody, naming the patient everywhere, or bare."""
+
+
+def completed(source: bytes) -> bytes:
+    """The same object with a Patient ID, UIDs and a name of nobody, as a Part 10 file."""
+    dataset = pydicom.dcmread(io.BytesIO(source), force=True)
+    dataset.PatientID, dataset.PatientName = dataset.get("PatientID") or "4085761", "Vandersteen^Ottilie"
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        if not dataset.get(keyword):
+            setattr(dataset, keyword, f"1.2.999.{len(keyword)}")
+    if dataset.file_meta.get("TransferSyntaxUID") == "1.2.840.10008.1.2.1.99":
+        dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"  # the validator doesn't inflate
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
 REAL = [
     *("CT_small.dcm", "MR_small.dcm", "rtdose.dcm", "rtplan.dcm", "rtstruct.dcm", "test-SR.dcm", "reportsi.dcm"),
     *("waveform_ecg.dcm", "JPEG2000.dcm", "SC_rgb_rle.dcm", "examples_ybr_color.dcm", "liver_1frame.dcm"),
@@ -95,11 +113,18 @@ def test_an_object_of_a_real_device_is_as_valid_as_before(file: str, profile: st
     if path is None:
         pytest.skip("pydicom came without this file")
     source = Path(str(path)).read_bytes()
+    deidentifier = Deidentifier(PROFILES[profile], SECRET)
     try:
-        after = Deidentifier(PROFILES[profile], SECRET).deidentify(source, PixelWork(approved=True)).data
+        after = deidentifier.deidentify(source, PixelWork(approved=True)).data
     except Refused as refused:
         assert refused.reason in LEFT_OUT
-        pytest.skip(f"refused: {refused.reason_code}")
+        source = completed(source)
+        try:
+            after = deidentifier.deidentify(source, PixelWork(approved=True)).data
+        except Refused as again:
+            # The file's own identity stands in attributes that are kept: no mending of ours, and rightly refused.
+            assert again.reason is Reason.IDENTITY_REMAINS
+            pytest.skip(f"refused: {again.reason_code}")
     new = errors_of(after, tmp_path / "after.dcm") - errors_of(source, tmp_path / "before.dcm")
     assert not new
     assert pydicom.dcmread(tmp_path / "after.dcm").PatientIdentityRemoved == "YES"
@@ -107,8 +132,6 @@ def test_an_object_of_a_real_device_is_as_valid_as_before(file: str, profile: st
 
 @pytest.mark.parametrize("decision", list(class_decisions()), ids=lambda one: one.uid)
 def test_a_class_is_taken_only_as_its_decision_says(decision: ClassDecision) -> None:
-    if not known(decision.uid):
-        pytest.skip("its modules aren't known here")
     source = filled(decision.uid, frozenset({"1"}))
     outcomes = {}
     for name, profile in {"research": Profile.research(), "all": PROFILES["descriptive"]}.items():
