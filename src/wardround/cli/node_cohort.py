@@ -42,6 +42,7 @@ def log(
                 "reason": row.reason,
                 "told": row.told,
                 "cost": row.cost,
+                "near": row.near,
             }
             for row in rows
         ]
@@ -51,7 +52,7 @@ def log(
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("at (UTC)", "asked by", "project", "question", "told", "cost")
+    table = Table("at (UTC)", "asked by", "project", "question", "told", "cost", "near")
     for row in rows:
         words = row.words or "(it couldn't be read)"
         if row.by:
@@ -61,5 +62,7 @@ def log(
             told = Count.model_validate(row.told["people"]).in_words()
             told += f", and {len(row.told['parts'])} groups" if row.told["parts"] else ""
         moment = f"{row.at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(moment, row.asked_by, row.project, escape(words), told, str(row.cost))
+        table.add_row(moment, row.asked_by, row.project, escape(words), told, str(row.cost), str(row.near or ""))
     Console().print(table)
+    if any(row.near for row in rows):
+        typer.echo("near: so many other questions of the same person found as many people, give or take two.")

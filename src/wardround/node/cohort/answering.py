@@ -124,7 +124,8 @@ class Answering:
         with self._database.writing() as session:
             row = session.get_one(AskedQuestion, number)
             before = queries.told_before(session, row)
-            row.told = told
+            row.told, row.people = told, found.people.people
+            row.near = queries.near(session, row)
             row.outcome = "told"
             if before is not None and before.told == told:
                 row.outcome, row.cost = "repeated", 0

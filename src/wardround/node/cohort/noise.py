@@ -62,7 +62,7 @@ class PersonWords:
         """The word of a person by the site's own pseudonym: 63 bits of HMAC-SHA-256 (RFC 2104), the same that the
         health records keep with the person."""
         digest = hmac.digest(self._key, pseudonym.encode(), "sha256")
-        return int.from_bytes(digest[:8], "big") & (2**WORD_BITS - 1)
+        return int.from_bytes(digest[:8], "big") & ((1 << WORD_BITS) - 1)
 
     def tally(self, pseudonyms: Iterable[str]) -> Tally:
         """The tally of a set of people; one who is named twice is one person."""

@@ -38,6 +38,23 @@ def told_before(session: Session, row: AskedQuestion) -> AskedQuestion | None:
     return None
 
 
+NEAR = 2
+"""Two questions whose numbers of people differ by so much at most may be about single people."""
+
+
+def near(session: Session, row: AskedQuestion) -> int:
+    """How many other questions of the same person for the same project found nearly as many people."""
+    if not row.people:
+        return 0
+    query = select(func.count(AskedQuestion.digest.distinct())).where(
+        AskedQuestion.asked_by == row.asked_by,
+        AskedQuestion.project == row.project,
+        AskedQuestion.digest != row.digest,
+        AskedQuestion.people.between(row.people - NEAR, row.people + NEAR),
+    )
+    return session.scalar(query) or 0
+
+
 def spent(session: Session, *, since: datetime | None = None, asker: tuple[str, str] | None = None) -> int:
     """What was paid: since a moment or ever, by one person in one project or by all."""
     query = select(func.coalesce(func.sum(AskedQuestion.cost), 0))

@@ -142,7 +142,7 @@ class _Asked:
     def _has_index(self, who: Any) -> _Condition:
         if self._question.index is None:
             return true()
-        return who.pseudonym.in_(select(self._index_days().c.pseudonym))
+        return _of(who).in_(select(self._index_days().c.pseudonym))
 
     def _index_days(self) -> FromClause:
         index = self._question.index
@@ -196,7 +196,7 @@ class _Asked:
 
     def _ordered(self, node: Order, who: Any, bound: Imaging | None) -> _Condition:
         def apart(series: Any, other: Any) -> _Condition:
-            distance = days_between(_day(series), _day(other))
+            distance: ColumnElement[int] = days_between(_day(series), _day(other))
             if node.when == "after":
                 distance = days_between(_day(other), _day(series))
             elif node.when == "around":
@@ -230,8 +230,9 @@ class _Asked:
         return false()
 
 
-def _of(who: Any) -> Any:
-    return who.pseudonym
+def _of(who: Any) -> ColumnElement[str]:
+    pseudonym: ColumnElement[str] = who.pseudonym
+    return pseudonym
 
 
 def _day(series: Any) -> Any:

@@ -20,7 +20,8 @@ class AskedQuestion(NodeTable):
     answer is the one that was told before and nothing is paid; or `refused`, with the reason's code. `project` is
     empty for a question that belongs to none; `digest` is the SHA-256 of the question's canonical JSON, or of its
     bytes where it couldn't be read. `told` is what was told, as the message has it; `cost` what it takes of the
-    budget.
+    budget. `people` is the exact number found, which stays here; `near` how many other questions of the same person for
+    the same project found as many, give or take two: the mark of somebody who asks about single people.
     """
 
     __tablename__ = "cohort_questions"
@@ -41,3 +42,5 @@ class AskedQuestion(NodeTable):
     reason: Mapped[str | None] = mapped_column(String(61))
     told: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     cost: Mapped[int]
+    people: Mapped[int | None]
+    near: Mapped[int] = mapped_column(server_default="0")

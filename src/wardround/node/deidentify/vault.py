@@ -131,6 +131,18 @@ class Vault:
                 key = (kind, name, one.pseudonym)
                 facts[key] = _newer(facts.get(key, {}), fact)
             instances["instance", one.sop_uid, one.pseudonym] = {"uid": who.sop_uid}
+        self._keep(facts, instances)
+
+    def know(self, patients: Mapping[str, PatientIds]) -> None:
+        """Seal who the people behind these pseudonyms are, durably, of whom there may be records and no images."""
+        facts: dict[_Name, _Fact] = {}
+        for pseudonym, ids in patients.items():
+            (first, issuer), *others = ids.ids
+            fact = {"id": first, "issuer": issuer, "name": "", "birth_date": "", "others": [list(o) for o in others]}
+            facts["patient", pseudonym, pseudonym] = fact
+        self._keep(facts, {})
+
+    def _keep(self, facts: dict[_Name, _Fact], instances: Mapping[_Name, _Fact]) -> None:
         if not facts:
             return
         with self._database.writing() as session:
@@ -141,8 +153,9 @@ class Vault:
                 if (after := _newer(before, fact)) != before:
                     entry.nonce, entry.sealed = self._seal((entry.kind, entry.name, entry.pseudonym), after)
             # A new UID is made of the old one: what is known of an instance is the same for ever.
-            rows = [self._row(key, fact) for key, fact in (facts | instances).items()]
-            session.execute(insert(VaultEntry).on_conflict_do_nothing(), rows)
+            rows = [self._row(key, fact) for key, fact in (facts | dict(instances)).items()]
+            if rows:
+                session.execute(insert(VaultEntry).on_conflict_do_nothing(), rows)
 
     def pseudonyms(self) -> frozenset[str]:
         """Every pseudonym that the vault knows. Nothing is opened for it."""

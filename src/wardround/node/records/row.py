@@ -26,7 +26,7 @@ class PersonIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A code of a vocabulary by OMOP's name of it: `SNOMED`, `ICD10CM`, `LOINC`, `RxNorm`, `UCUM`; or the source's own."""
+    """A code of a vocabulary by OMOP's name of it (`SNOMED`, `ICD10CM`, `LOINC`, `RxNorm`, `UCUM`), or the source's."""
 
     vocabulary: str
     code: str

@@ -1,10 +1,12 @@
 """The tables of the records store, as data: OMOP CDM 5.4, its imaging extension, and ours.
 
 Sources: OHDSI, Common Data Model 5.4 (https://ohdsi.github.io/CommonDataModel/cdm54.html); Park et al., Development of
-Medical Imaging Data Standardization for Imaging-Based Observational Research, J Imaging Inform Med 2024 (`image_occurrence`).
+Medical Imaging Data Standardization for Imaging-Based Observational Research, J Imaging Inform Med 2024
+(`image_occurrence`).
 
-Columns that may hold who somebody is, or free text, are in the tables so that OMOP tools find them, and are never filled
-(`Column.kept` is false). Every date is shifted as the person's images are; `person_source_value` is the pseudonym.
+Columns that may hold who somebody is, or free text, are in the tables so that OMOP tools find them, and are never
+filled (`Column.kept` is false). Every date is shifted as the person's images are; `person_source_value` is the
+pseudonym.
 """
 
 from __future__ import annotations
@@ -128,7 +130,8 @@ _ALL = (
         "measurement_time:t- measurement_type_concept_id:i! operator_concept_id:i value_as_number:f "
         "value_as_concept_id:i unit_concept_id:i range_low:f range_high:f provider_id:b- visit_occurrence_id:b "
         "visit_detail_id:b- measurement_source_value:t measurement_source_concept_id:i unit_source_value:t "
-        "unit_source_concept_id:i value_source_value:t measurement_event_id:b- meas_event_field_concept_id:i- origin:i!",
+        "unit_source_concept_id:i value_source_value:t measurement_event_id:b- "
+        "meas_event_field_concept_id:i- origin:i!",
     ),
     _table(
         "observation",

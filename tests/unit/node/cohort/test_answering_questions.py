@@ -249,6 +249,16 @@ def test_no_text_of_the_hub_is_more_than_refused(desk: Desk, text: str) -> None:
         desk.answering.answer(CountCohort(ask="1" * 16, question=text))
 
 
+def test_question_after_question_about_nearly_the_same_people_is_marked_for_the_hospital_alone(desk: Desk) -> None:
+    numbers = iter([300, 301, 299, 900, 300])
+    desk.finds = lambda _question, _by: Found(Tally(next(numbers), 100))
+    for age in (40, 41, 42, 43):
+        desk.ask(age)
+    desk.ask(44, who="Grace")
+    assert [row.near for row in desk.log()] == [0, 1, 2, 0, 0]
+    assert all("near" not in (row.told or {}) and "people" in (row.told or {}) for row in desk.log())
+
+
 def test_what_leaves_is_all_that_the_log_says(desk: Desk) -> None:
     desk.ask()
     [sent] = desk.lab.wire.sent

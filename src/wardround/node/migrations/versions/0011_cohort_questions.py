@@ -28,6 +28,8 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(61), nullable=True),
         sa.Column("told", sa.JSON(), nullable=True),
         sa.Column("cost", sa.Integer(), nullable=False),
+        sa.Column("people", sa.Integer(), nullable=True),
+        sa.Column("near", sa.Integer(), server_default="0", nullable=False),
         sa.CheckConstraint(
             "outcome IN ('asked', 'told', 'repeated', 'refused')", name=op.f("ck_cohort_questions_outcome")
         ),

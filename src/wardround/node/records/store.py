@@ -1,0 +1,252 @@
+"""Where health records are kept: one DuckDB file in the home, or PostgreSQL by one setting.
+
+One process at a time may write to a DuckDB file, and nobody reads meanwhile. Readers and writers therefore take a lock
+on a file beside it (flock(2)), shared or exclusive, for as long as one question or one applied load lasts; a process
+that dies gives it up. Who waits longer than `patience` is told so. Nothing is downloaded: DuckDB may neither install
+nor load an extension by itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ibis
+from sqlalchemy import make_url
+
+from wardround.node.records.errors import RecordsBusy, RecordsRefused
+from wardround.node.records.schema import TABLES, Column, Table, Type
+from wardround.node.settings import RecordsSettings
+
+PATIENCE = 30.0
+_PAUSE = 0.02
+_POSTGRESQL_LOCK = 0x57415244
+STATEMENTS = Table(
+    "person_statement",
+    (
+        Column("origin", Type.INTEGER, required=True),
+        Column("load_id", Type.INTEGER, required=True),
+        *TABLES["person"].columns,
+    ),
+    ("origin", "person_id"),
+)
+"""What each source says of a person; `person` has of each column what the newest load says that says something."""
+_OURS = (
+    STATEMENTS,
+    Table(
+        "record_source",
+        (Column("source_id", Type.INTEGER, required=True), Column("name", Type.TEXT, required=True)),
+        ("source_id",),
+    ),
+    Table(
+        "record_load",
+        (
+            Column("load_id", Type.INTEGER, required=True),
+            Column("source_id", Type.INTEGER, required=True),
+            Column("finished_at", Type.TIMESTAMP, required=True),
+            Column("actor", Type.TEXT, required=True),
+            Column("report", Type.TEXT, required=True),
+        ),
+        ("load_id",),
+    ),
+    Table(
+        "record_mark",
+        (Column("name", Type.TEXT, required=True), Column("value", Type.TEXT, required=True)),
+        ("name",),
+    ),
+)
+_INDEXES = (
+    ("condition_occurrence", "condition_concept_id, person_id"),
+    ("condition_occurrence", "condition_source_value, person_id"),
+    ("procedure_occurrence", "procedure_concept_id, person_id"),
+    ("drug_exposure", "drug_concept_id, person_id"),
+    ("measurement", "measurement_concept_id, person_id"),
+    ("measurement", "measurement_source_value, person_id"),
+    ("observation", "observation_concept_id, person_id"),
+    ("image_occurrence", "modality, person_id"),
+    ("concept", "concept_code, vocabulary_id"),
+    *((name, "person_id") for name, table in TABLES.items() if table.date and name != "death"),
+)
+
+
+class Connection:
+    """One connection that may write; SQL that both engines understand, with `?` for parameters."""
+
+    def __init__(self, backend: ibis.BaseBackend) -> None:
+        self.is_duckdb = backend.name == "duckdb"
+        self._raw: Any = backend.con
+
+    def run(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        """Execute a statement; how many rows it changed."""
+        if self.is_duckdb:
+            changed = self._raw.execute(sql, list(parameters)).fetchall()
+            return int(changed[0][0]) if changed and isinstance(changed[0][0], int) else 0
+        with self._raw.cursor() as cursor:
+            cursor.execute(sql.replace("?", "%s"), tuple(parameters) or None)
+            return int(max(cursor.rowcount, 0))
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        if self.is_duckdb:
+            return list(self._raw.execute(sql, list(parameters)).fetchall())
+        with self._raw.cursor() as cursor:
+            cursor.execute(sql.replace("?", "%s"), tuple(parameters) or None)
+            return list(cursor.fetchall())
+
+    def number(self, sql: str) -> int:
+        return int(self.rows(sql)[0][0] or 0)
+
+    def stage(self, name: str, columns: Sequence[Column], files: Sequence[Path]) -> None:
+        """Make a temporary table of Parquet files, which have these columns; empty where there are no files."""
+        types = ", ".join(f"{column.name} {column.type.value}" for column in columns)
+        self.run(f"CREATE TEMPORARY TABLE {name} ({types})")
+        names = ", ".join(column.name for column in columns)
+        if self.is_duckdb:
+            for file in files:
+                self.run(f"INSERT INTO {name} ({names}) SELECT {names} FROM read_parquet(?)", [str(file)])  # noqa: S608 - our names
+            return
+        from pyarrow.parquet import ParquetFile
+
+        with self._raw.cursor() as cursor, cursor.copy(f"COPY {name} ({names}) FROM STDIN") as copy:
+            for file in files:
+                for batch in ParquetFile(file).iter_batches(10_000, columns=[column.name for column in columns]):
+                    for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                        copy.write_row(row)
+        self.run(f"ANALYZE {name}")
+
+
+class Records:
+    """The records of one node.
+
+    Args:
+        folder: `omop` in the node's home.
+        patience: seconds that a reader or a writer waits for others.
+    """
+
+    def __init__(self, folder: Path, settings: RecordsSettings | None = None, *, patience: float = PATIENCE) -> None:
+        self.folder = folder
+        self._settings = settings or RecordsSettings()
+        self._patience = patience
+
+    @property
+    def staging(self) -> Path:
+        return self.folder / "staging"
+
+    @contextmanager
+    def reading(self) -> Iterator[ibis.BaseBackend]:
+        """An Ibis backend with the tables of `schema.TABLES`, for reading alone.
+
+        Raises:
+            RecordsBusy: a load is being applied, for longer than the patience.
+        """
+        if not self._settings.database and not self._file.exists():
+            with self.writing():
+                pass
+        with self._lock(fcntl.LOCK_SH):
+            backend = self._connect(read_only=True)
+            try:
+                yield backend
+            finally:
+                backend.disconnect()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction: committed at the end of the block, rolled back when the block raises. The tables are made
+        if they aren't there.
+
+        Raises:
+            RecordsBusy: others read or write for longer than the patience.
+        """
+        with self._lock(fcntl.LOCK_EX):
+            backend = self._connect(read_only=False)
+            try:
+                connection = Connection(backend)
+                if connection.is_duckdb:
+                    connection.run("BEGIN")
+                else:
+                    connection.run(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})")
+                _make_tables(connection)
+                yield connection
+                backend.con.commit()
+            finally:
+                backend.disconnect()  # what wasn't committed is rolled back
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "records.duckdb"
+
+    def _connect(self, *, read_only: bool) -> ibis.BaseBackend:
+        if not self._settings.database:
+            return ibis.duckdb.connect(
+                self._file,
+                read_only=read_only,
+                memory_limit=f"{self._settings.memory_mb}MB",
+                threads=self._settings.threads,
+                temp_directory=str(self.folder / "spill"),
+                preserve_insertion_order=False,
+                autoinstall_known_extensions=False,
+                autoload_known_extensions=False,
+                allow_community_extensions=False,
+            )
+        import psycopg
+
+        url = make_url(self._settings.database)
+        host = url.query.get("host") or url.host
+        try:
+            backend = ibis.postgres.connect(
+                host=str(host) if host else None,
+                port=url.port or 5432,
+                user=url.username,
+                password=url.password,
+                database=url.database,
+            )
+        except psycopg.OperationalError as error:
+            raise RecordsRefused(
+                f"node.toml: 'records.database' can't be reached ({str(error).splitlines()[0]}); check the server"
+            ) from None
+        if read_only:
+            backend.con.read_only = True
+        return backend
+
+    @contextmanager
+    def _lock(self, kind: int) -> Iterator[None]:
+        if self._settings.database:
+            yield
+            return
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            deadline = time.monotonic() + self._patience
+            while True:
+                try:
+                    fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        raise RecordsBusy(
+                            "the health records are in use by another program (a load or a question); try again later"
+                        ) from None
+                time.sleep(_PAUSE)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _make_tables(connection: Connection) -> None:
+    there = {row[0] for row in connection.rows("SELECT table_name FROM information_schema.tables")}
+    for table in (*TABLES.values(), *_OURS):
+        if table.name in there:
+            continue
+        columns = [f"{each.name} {each.type.value}{' NOT NULL' * each.required}" for each in table.columns]
+        if not connection.is_duckdb:
+            # DuckDB keeps the index of a primary key in memory, and checks it before a transaction's own deletions.
+            columns.append(f"PRIMARY KEY ({', '.join(table.key)})")
+        connection.run(f"CREATE TABLE {table.name} ({', '.join(columns)})")
+        if not connection.is_duckdb:
+            for name, indexed in _INDEXES:
+                if name == table.name:
+                    connection.run(f"CREATE INDEX ON {name} ({indexed})")
