@@ -66,8 +66,11 @@ def template(
 
     from wardround.contracts.base import ProjectId
     from wardround.contracts.cohort_builder import imaging, patients
-    from wardround.contracts.project import Leaving, Project
+    from wardround.contracts.data_use import DataUse
+    from wardround.contracts.lawful_basis import LawfulBasis
+    from wardround.contracts.project import Project
     from wardround.contracts.run_plan import RunPlan
+    from wardround.contracts.standard_project import usual_leaves
     from wardround.foundation.clock import now
     from wardround.foundation.errors import NotFound
     from wardround.learning.bundle import BundleRefused, bundle_digest, packaged, read_bundle
@@ -94,14 +97,12 @@ def template(
         title="What the model shall do, in one line",
         purpose="Why, for a data controller to read",
         researcher="Your Name",
+        lawful_basis=LawfulBasis(article_6="6-1-e", article_9="9-2-j"),
+        data_use=(DataUse(code="DUO:0000006"), DataUse(code="DUO:0000021")),
         cohort=patients.with_(imaging(modality="MR", has_label=True)).question(),
         plan=plan,
-        leaves=(
-            Leaving(kind="cohort-answer", largest_bytes=98_304, how_often="each time that a count is asked"),
-            Leaving(kind="run-update", largest_bytes=64_000_000, how_often="once a round"),
-            Leaving(kind="local-model", largest_bytes=64_000_000, how_often="once, at the end of the run"),
-            Leaving(kind="evaluation-result", largest_bytes=4096, how_often="once for each model judged"),
-        ),
+        runs=3,
+        leaves=usual_leaves(plan, sites),
         ends=now().date() + timedelta(days=180),
     )
     typer.echo(project.model_dump_json(indent=2))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from wardround.contracts.base import Digest, Frozen
+from wardround.contracts.privacy import Privacy
 
 PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,60}$")]
 
@@ -18,7 +19,7 @@ class RunPlan(Frozen):
     `quorum` is how many sites a round needs; `deadline_seconds` is how long a round waits for the others.
     `local_steps` is the number of optimiser steps per round, the same at every site; `None` takes the setting's own.
     With `compare_alone`, each site also trains the same model on its own patients alone, for as many steps as the run
-    took there, and every model is judged at every site.
+    took there, and every model is judged at every site. `privacy` is what each site does to an update before it leaves.
     """
 
     package: PackageName
@@ -31,4 +32,13 @@ class RunPlan(Frozen):
     quorum: int = Field(ge=1, le=1000)
     deadline_seconds: float = Field(default=600, gt=0, le=86_400)
     compare_alone: bool = True
+    privacy: Privacy | None = None
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _one_mind(self) -> RunPlan:
+        if self.privacy is not None and self.compare_alone:
+            raise ValueError(
+                "with `privacy` a model that a site trained alone would leave without it; set `compare_alone` to false"
+            )
+        return self

@@ -11,9 +11,12 @@ from importlib.metadata import version
 from sqlalchemy import select
 
 from wardround.contracts.cohort_builder import imaging, patients
+from wardround.contracts.data_use import DataUse
 from wardround.contracts.disclosure import Count
-from wardround.contracts.project import Leaving, Project
+from wardround.contracts.lawful_basis import LawfulBasis
+from wardround.contracts.project import Project, ProjectPerson
 from wardround.contracts.run_plan import RunPlan
+from wardround.contracts.standard_project import usual_leaves
 from wardround.demo.federation import PACS_TITLE, DemoFailed, DemoFederation
 from wardround.demo.pacs import push
 from wardround.demo.patients import DemoHospital, DemoPatient, StudyInstances, clinic_patient, mr_slices, to_dicom
@@ -253,14 +256,16 @@ class Journey:
             title="Outlining gliomas on FLAIR",
             purpose="Train one model that outlines gliomas on FLAIR series, and compare it with training alone",
             researcher="A. Researcher",
+            people=(ProjectPerson(name="A. Radiologist", part="clinician"),),
+            lawful_basis=LawfulBasis(article_6="6-1-e", article_9="9-2-j"),
+            data_use=(
+                DataUse(code="DUO:0000007", detail="MONDO:0021042"),
+                DataUse(code="DUO:0000021"),
+                DataUse(code="DUO:0000046"),
+            ),
             cohort=patients.with_(imaging(modality="MR", has_label=True)).question(),
             plan=plan,
-            leaves=(
-                Leaving(kind="cohort-answer", largest_bytes=4096, how_often="each time that the count is asked"),
-                Leaving(kind="run-update", largest_bytes=64_000_000, how_often=f"once a round, {plan.rounds} rounds"),
-                Leaving(kind="local-model", largest_bytes=64_000_000, how_often="once, at the end of the run"),
-                Leaving(kind="evaluation-result", largest_bytes=4096, how_often="once for each model judged"),
-            ),
+            leaves=usual_leaves(plan, sites),
             ends=now().date() + timedelta(days=30),
         )
 

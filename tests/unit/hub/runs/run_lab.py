@@ -16,11 +16,14 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.cohort_builder import imaging, patients
+from wardround.contracts.data_use import DataUse
 from wardround.contracts.disclosure import Count
+from wardround.contracts.lawful_basis import LawfulBasis
 from wardround.contracts.ledger_entry import Approval, Entry, Evidence, Manifest, Member, Update
 from wardround.contracts.outbound import EvaluationResult, LocalModel, ProjectDecision, TaskReport
 from wardround.contracts.project import Project
 from wardround.contracts.run_plan import RunPlan
+from wardround.contracts.standard_project import usual_leaves
 from wardround.contracts.task import TASK, EvaluateModel, TrainAlone
 from wardround.federation.engine import LegState, RoundTask, RoundUpdate
 from wardround.federation.inprocess import InProcessEngine
@@ -54,17 +57,21 @@ def weights(value: float) -> bytes:
     return to_bytes({"w": np.full(2, value, dtype=np.float32)})
 
 
-def project(name: str = "glioma", **plan: object) -> Project:
+def project(name: str = "glioma", *, runs: int = 3, **plan: object) -> Project:
     package = {"package": PACKAGE, "package_digest": bundle_digest(packaged(PACKAGE))}
     asked: dict[str, object] = {**package, "rounds": 2, "quorum": 2, "deadline_seconds": 30, **plan}
+    made = RunPlan.model_validate(asked)
     return Project(
         id=name,
         title="Find gliomas",
         purpose="To find them sooner",
         researcher="R. Searcher",
+        lawful_basis=LawfulBasis(article_6="6-1-e", article_9="9-2-j"),
+        data_use=(DataUse(code="DUO:0000006"),),
         cohort=patients.with_(imaging(modality="MR")).question(),
-        plan=RunPlan.model_validate(asked),
-        leaves=(),
+        plan=made,
+        runs=runs,
+        leaves=usual_leaves(made, 3),
         ends=date(2030, 1, 1),
     )
 

@@ -1,0 +1,23 @@
+"""The parts of a project that follow from the others, for a template to begin with."""
+
+from __future__ import annotations
+
+from wardround.contracts.project import Leaving
+from wardround.contracts.run_plan import RunPlan
+
+LARGEST_UPDATE = 64_000_000
+"""Bytes that hold an update of every model package that comes with this program."""
+
+
+def usual_leaves(plan: RunPlan, sites: int, *, largest: int = LARGEST_UPDATE) -> tuple[Leaving, ...]:
+    """What has to leave for `plan` to be carried out at each of `sites` hospitals.
+
+    An update may leave twice a round, since a round that broke is done again, and not always to the same bit.
+    """
+    alone = (Leaving(kind="local-model", largest_bytes=largest, times=1),) if plan.compare_alone else ()
+    judged = 2 + (sites if plan.compare_alone else 0)
+    return (
+        Leaving(kind="run-update", largest_bytes=largest, times=2),
+        *alone,
+        Leaving(kind="evaluation-result", largest_bytes=4096, times=judged),
+    )
