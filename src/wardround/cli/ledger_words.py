@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from wardround.ledger.study_proof import Step, StudyShown, Usage
 
 _TIME = "%Y-%m-%d %H:%M:%SZ"
+_PURPOSES = {
+    "preparation": "to hold the cohort ready",
+    "training": "to train on it",
+    "judging": "to judge a model",
+}
 
 
 def words_of(shown: StudyShown, keys: LedgerKeys) -> Iterator[str]:
@@ -24,7 +29,7 @@ def words_of(shown: StudyShown, keys: LedgerKeys) -> Iterator[str]:
 
 
 def _usage(usage: Usage) -> Iterator[str]:
-    from wardround.contracts.ledger_entry import Approval, Model, Purge, Update, Use, Withdrawal
+    from wardround.contracts.ledger_entry import Approval, Evidence, Model, Purge, Update, Use, Withdrawal
 
     approval = usage.approval.entry
     assert isinstance(approval, Approval)  # noqa: S101 - the check has looked
@@ -47,7 +52,15 @@ def _usage(usage: Usage) -> Iterator[str]:
             f"{last:{_TIME}} [{_places(steps)}]"
         )
     for run, steps in _by_run([step for step in usage.uses if isinstance(step.entry, Use)]).items():
-        yield f"  was read for run {run}: {len(steps)} rounds [{_places(steps)}]"
+        for purpose, words in _PURPOSES.items():
+            if read := [step for step in steps if isinstance(step.entry, Use) and step.entry.purpose == purpose]:
+                yield f"  was read for run {run} {words}: {_times(len(read))} [{_places(read)}]"
+    for step in usage.uses:
+        if isinstance(step.entry, Evidence):
+            yield (
+                f"  was among the cases held ready when {usage.manifest.by} judged model {step.entry.model[:16]}… on "
+                f"{step.at:{_TIME}} [entry {step.index}]"
+            )
     for run, steps in _by_run(usage.aggregates).items():
         yield f"  went into the hub's aggregates of run {run}: {len(steps)} rounds [{_places(steps)}]"
     for step in usage.models:
@@ -68,6 +81,10 @@ def _by_run(steps: Sequence[Step]) -> dict[str, list[Step]]:
     for step in steps:
         runs.setdefault(str(getattr(step.entry, "run", "")), []).append(step)
     return runs
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def _places(steps: Sequence[Step]) -> str:

@@ -17,7 +17,15 @@ from itertools import pairwise
 from secrets import token_hex
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PlainSerializer, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from rfc8785 import CanonicalizationError
 
 from wardround.contracts.base import Digest, Frozen, ProjectId, ReasonCode, RunId, SiteName
@@ -120,6 +128,15 @@ class Member(_Entry):
     witness: VerifierKey
 
 
+class Departure(_Entry):
+    """The hub takes a site out, which ``left`` or was ``revoked``: from here on it records and witnesses nothing. The
+    first tree that holds this is settled by a quorum of those who were members before it, the site among them."""
+
+    kind: Literal["departure"] = "departure"
+    site: SiteName
+    reason: Literal["left", "revoked"]
+
+
 class Approval(_Entry):
     """A site's data controller says yes to a project, as the digest has it, until the given moment."""
 
@@ -157,22 +174,40 @@ class Manifest(_Entry):
 
 
 class Use(_Entry):
-    """The site begins to read the studies of the manifest at index ``manifest`` for one round of a run."""
+    """The site begins to read the studies of the manifest at index ``manifest`` for a run. It is on the ledger before
+    the first of them is read.
+
+    ``purpose`` is the ``training`` of one ``round``, the ``preparation`` of the cohort before the first one, or the
+    ``judging`` of the ``model`` with that digest; each names what its purpose needs and nothing else. A site that
+    trains alone, for comparison, does so in the first round of a run whose name ends in ``-alone``.
+    """
 
     kind: Literal["use"] = "use"
     run: RunId
-    round: int = Field(ge=1, le=1_000_000)
+    purpose: Literal["training", "preparation", "judging"]
+    round: int | None = Field(default=None, ge=1, le=1_000_000)
+    model: Digest | None = None
     manifest: Index
+
+    @model_validator(mode="after")
+    def _names_what_its_purpose_needs(self) -> Use:
+        if (self.round is not None) != (self.purpose == "training"):
+            raise ValueError("a use names a round where its purpose is training, and nowhere else")
+        if (self.model is not None) != (self.purpose == "judging"):
+            raise ValueError("a use names a model where its purpose is judging, and nowhere else")
+        return self
 
 
 class Update(_Entry):
-    """One site's contribution to one round, made from the manifest at index ``manifest``."""
+    """One site's contribution to one round, made from the manifest at index ``manifest`` by the training that the
+    entry at index ``use`` tells of. Entries made before uses were recorded name none."""
 
     kind: Literal["update"] = "update"
     run: RunId
     round: int = Field(ge=1, le=1_000_000)
     digest: Digest
     manifest: Index
+    use: Index | None = Field(default=None, exclude_if=lambda value: value is None)
     steps: int = Field(ge=0, le=2**53 - 1)
 
 
@@ -197,13 +232,15 @@ class Model(_Entry):
 
 
 class Evidence(_Entry):
-    """A record of how a model did at the site that signs this, by the record's digest."""
+    """A record of how a model did at the site that signs this, by the record's digest. Where it was judged on a frozen
+    cohort, ``use`` is the index of the entry that tells of it."""
 
     kind: Literal["evidence"] = "evidence"
     model: Digest
     pathway: Pathway
     stage: Stage
     record: Digest
+    use: Index | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Deployment(_Entry):
@@ -257,6 +294,7 @@ class Purge(_Entry):
 Entry = Annotated[
     Founding
     | Member
+    | Departure
     | Approval
     | Refusal
     | Withdrawal

@@ -6,13 +6,16 @@ from base64 import b64decode
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from wardround.contracts.ledger_entry import HUB, Entry, Founding, Member, SignedEntry
+from wardround.contracts.ledger_entry import HUB, Departure, Entry, Founding, Member, SignedEntry
 from wardround.foundation.errors import WardroundError
 from wardround.ledger.envelope import is_signed_by
 from wardround.ledger.note import NoteRefused, SignatureType, Verifier
 from wardround.ledger.quorum import is_quorum, quorum
 
-_OF_THE_HUB = frozenset({"founding", "member", "aggregate", "model"})
+SPEAK_OF_MEMBERS = ("founding", "member", "departure")
+"""The kinds of entry from which it follows who may write and who witnesses."""
+
+_OF_THE_HUB = frozenset({*SPEAK_OF_MEMBERS, "aggregate", "model"})
 
 
 class EntryRefused(WardroundError):
@@ -35,7 +38,7 @@ class Keys:
 
 
 class Members:
-    """The sites announced so far, by the newest announcement of each.
+    """The sites announced so far, by the newest announcement of each, without those that were taken out since.
 
     Args:
         hub: the ledger's own verifier; the hub signs its entries with the same key.
@@ -92,7 +95,10 @@ class Members:
         elif entry.origin in self._keys:
             key = self._keys[entry.origin].entry
         else:
-            raise EntryRefused(f"{entry.origin} isn't a member; the hub announces it first", code="unknown-origin")
+            raise EntryRefused(
+                f"{entry.origin} isn't a member: the hub hasn't announced it, or has taken it out since",
+                code="unknown-origin",
+            )
         if (entry.kind in _OF_THE_HUB) != (entry.origin == HUB):
             raise EntryRefused(f"{entry.origin} can't record a {entry.kind}", code="wrong-origin")
         if not is_signed_by(signed, key, self._hub.name, data):
@@ -104,10 +110,13 @@ class Members:
         """Take a checked entry into account, if it says something about members.
 
         Raises:
-            EntryRefused: as :meth:`enrol`.
+            EntryRefused: as :meth:`enrol`; ``bad-member``, if a site is to leave that isn't here.
         """
         if isinstance(entry, Member):
             self.enrol(entry)
+        elif isinstance(entry, Departure):
+            if self._keys.pop(entry.site, None) is None:
+                raise EntryRefused(f"{entry.site} isn't a member, so it can't leave", code="bad-member")
         elif isinstance(entry, Founding):
             self.faults = entry.faults
 

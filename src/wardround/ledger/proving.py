@@ -10,14 +10,15 @@ from wardround.contracts.ledger_entry import read_signed_entry
 from wardround.foundation.errors import NotFound, Unreachable
 from wardround.ledger import store, tables
 from wardround.ledger.commitment import Membership
+from wardround.ledger.members import SPEAK_OF_MEMBERS
 from wardround.ledger.note import Verifier
 from wardround.ledger.proof import inclusion_proof
 from wardround.ledger.store import Transaction
 from wardround.ledger.study_proof import Opening, ProvenLine, Step, StudyProof, speaks_of_members, usage_of
 from wardround.ledger.tlog_proof import write_tlog_proof
 
-_OF_THE_SITE = ("approval", "manifest", "withdrawal", "purge", "use", "update")
-_OF_THE_HUB = ("founding", "member", "aggregate", "model")
+_OF_THE_SITE = ("approval", "manifest", "withdrawal", "purge", "use", "update", "evidence")
+_OF_THE_HUB = (*SPEAK_OF_MEMBERS, "aggregate", "model")
 _BATCH = 1000
 
 

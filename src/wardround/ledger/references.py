@@ -23,7 +23,7 @@ from wardround.ledger.members import EntryRefused
 Lookup = Callable[[int], Entry | None]
 """The entry at an index before the one being checked, or None where there is none."""
 
-_Kind = TypeVar("_Kind", Approval, Manifest, Update, Evidence)
+_Kind = TypeVar("_Kind", Approval, Manifest, Use, Update, Evidence)
 
 
 def named(entry: Entry) -> tuple[int, ...]:
@@ -31,8 +31,12 @@ def named(entry: Entry) -> tuple[int, ...]:
     match entry:
         case Manifest() | Withdrawal():
             return (entry.approval,)
-        case Use() | Update():
+        case Use():
             return (entry.manifest,)
+        case Update():
+            return (entry.manifest,) if entry.use is None else (entry.manifest, entry.use)
+        case Evidence():
+            return () if entry.use is None else (entry.use,)
         case Aggregate():
             return entry.updates
         case Promotion():
@@ -63,8 +67,9 @@ def check_references(entry: Entry, index: int, lookup: Lookup) -> None:
     """Check what the entry at ``index`` says about earlier ones.
 
     A manifest and a withdrawal name an approval of their own site and project; a use, an update and a purge name
-    manifests of their own site; an aggregate names updates of its run and round, one from each site; a promotion
-    names evidence of its model. A founding comes first, and nobody has seen a tree that holds what is to come.
+    manifests of their own site; an update names a use of its own run, round and manifest; evidence names a use for
+    judging its own model; an aggregate names updates of its run and round, one from each site; a promotion names
+    evidence of its model. A founding comes first, and nobody has seen a tree that holds what is to come.
 
     Raises:
         EntryRefused: ``reference-missing``, ``reference-kind`` or ``reference-mismatch``.
@@ -81,9 +86,18 @@ def check_references(entry: Entry, index: int, lookup: Lookup) -> None:
         if approval.project != entry.project:
             raise _mismatch(entry.approval, "project")
     elif isinstance(entry, Use | Update | Purge):
-        for manifest in named(entry):
+        for manifest in entry.manifests if isinstance(entry, Purge) else (entry.manifest,):
             if _named(lookup, manifest, Manifest).origin != entry.origin:
                 raise _mismatch(manifest, "site")
+        if isinstance(entry, Update) and entry.use is not None:
+            use = _named(lookup, entry.use, Use)
+            # Both name a manifest, which is of their own site alone.
+            if (use.run, use.round, use.manifest) != (entry.run, entry.round, entry.manifest):
+                raise _mismatch(entry.use, "run, round or manifest")
+    elif isinstance(entry, Evidence) and entry.use is not None:
+        use = _named(lookup, entry.use, Use)
+        if (use.origin, use.model) != (entry.origin, entry.model):
+            raise _mismatch(entry.use, "site or model")
     elif isinstance(entry, Promotion):
         for evidence in entry.evidence:
             if _named(lookup, evidence, Evidence).model != entry.model:

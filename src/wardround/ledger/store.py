@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from wardround.contracts.ledger_entry import Entry, SignedEntry, read_signed_entry
 from wardround.foundation.errors import WardroundError
 from wardround.ledger import tables
-from wardround.ledger.members import Members
+from wardround.ledger.members import SPEAK_OF_MEMBERS, Members
 from wardround.ledger.note import Note, Verifier
 from wardround.ledger.tree import Frontier, Node, cover, fold, leaf_hash
 
@@ -241,10 +241,10 @@ def entry(tx: Transaction, index: int) -> Entry | None:
 
 
 def members(tx: Transaction, hub: Verifier, before: int) -> Members:
-    """The sites that entries before index ``before`` announce; their signatures were checked as they came in."""
+    """The sites that are members by entries before index ``before``; their signatures were checked as they came in."""
     columns = tables.entries.c
     known = Members(hub)
-    about_members = columns.kind.in_(("founding", "member"))
+    about_members = columns.kind.in_(SPEAK_OF_MEMBERS)
     for (data,) in tx.execute(
         select(columns.bytes).where(about_members, columns.index < before).order_by(columns.index)
     ):
@@ -288,8 +288,9 @@ def settled(tx: Transaction, hub: Verifier, upto: int) -> int:
 
     Who is a witness is itself said by the ledger, so whoever could change that unseen could make a quorum of its own.
     Hence a checkpoint is settled by a quorum of the members of the last *settled* tree, each with the key that it had
-    there: a newcomer, or a new key, counts once those before have cosigned its announcement. The first checkpoint
-    that is settled here has none before it; its own members count.
+    there: a newcomer, or a new key, counts once those before have cosigned its announcement, and whoever leaves is
+    counted among those of whom a quorum is due until such a quorum of the others has cosigned its leaving. The first
+    checkpoint that is settled here has none before it; its own members count.
     """
     leaves = int(tx.execute(select(tables.head.c.settled)).scalar() or 0)
     in_force = members(tx, hub, leaves)

@@ -22,8 +22,10 @@ from wardround.contracts.ledger_entry import (
     HUB,
     Aggregate,
     Approval,
+    Departure,
     Entry,
     EntryUnreadable,
+    Evidence,
     Founding,
     Index,
     Manifest,
@@ -93,7 +95,7 @@ class Usage:
     Attributes:
         manifest: the frozen cohort that the study is in; ``approval`` what it rests on.
         ended: withdrawals of the approval and purges of the manifest, if any.
-        uses: what the site did with the cohort: `Use` and `Update` entries.
+        uses: what the site did with the cohort: `Use`, `Update` and `Evidence` entries.
         aggregates: what the hub made of those updates.
         models: registered from runs whose aggregates those are, up to their best round.
     """
@@ -115,6 +117,8 @@ class Usage:
                 kept, about = self.ended, self.manifest.index in entry.manifests and self._own(entry)
             case Use() | Update():
                 kept, about = self.uses, entry.manifest == self.manifest.index and self._own(entry)
+            case Evidence():
+                kept, about = self.uses, self._own(entry) and any(use.index == entry.use for use in self.uses)
             case Aggregate():
                 kept, about = self.aggregates, any(self._in(entry, use) for use in self.uses)
             case Model():
@@ -239,4 +243,6 @@ def _steps(lines: Sequence[ProvenLine], checkpoint: Checkpoint, members: Members
 
 def speaks_of_members(entry: Entry, sites: set[str]) -> bool:
     """Whether a checker needs the entry to know the keys of these sites."""
-    return isinstance(entry, Founding) or (isinstance(entry, Member) and entry.origin == HUB and entry.site in sites)
+    if isinstance(entry, Member | Departure):
+        return entry.origin == HUB and entry.site in sites
+    return isinstance(entry, Founding)

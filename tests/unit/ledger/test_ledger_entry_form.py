@@ -18,6 +18,7 @@ from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import (
     Aggregate,
     Approval,
+    Departure,
     Deployment,
     Entry,
     EntryUnreadable,
@@ -61,7 +62,12 @@ ENTRIES: list[Entry] = [
     Evidence(**SITE, model=DIGEST, pathway="brain-mr", stage="offline", record=DIGEST),
     Deployment(**SITE, model=DIGEST, pathway="brain-mr", stage="shadow"),
     Founding(**BY_HUB, faults=1),
-    Use(**SITE, run="run-1", round=3, manifest=4, seen=Seen(size=4, root=DIGEST)),
+    Departure(**BY_HUB, site="north", reason="revoked"),
+    Use(**SITE, run="run-1", purpose="training", round=3, manifest=4, seen=Seen(size=4, root=DIGEST)),
+    Use(**SITE, run="run-1", purpose="preparation", manifest=4),
+    Use(**SITE, run="run-1", purpose="judging", model=DIGEST, manifest=4),
+    Update(**SITE, run="run-1", round=3, digest=DIGEST, manifest=4, use=5, steps=200),
+    Evidence(**SITE, model=DIGEST, pathway="brain-mr", stage="offline", record=DIGEST, use=5),
     Promotion(**SITE, model=DIGEST, pathway="brain-mr", stage="triage", evidence=(3, 9)),
     Suspension(**SITE, model=DIGEST, pathway="brain-mr", stage="withdrawn", reason="drift"),
     Reidentification(**SITE, reason="incidental-finding", people=Count(about=None), record=DIGEST),
@@ -94,7 +100,7 @@ def test_the_quick_way_writes_any_text_and_index_so(text: str, index: int) -> No
 
 def test_an_integer_that_no_double_holds_is_refused() -> None:
     entry = Manifest(**SITE, project="glioma", approval=3, people=Count(about=25), commitment=DIGEST)
-    data = sign_entry(entry, KEY, LEDGER).replace(b'"about":25', b'"about":9007199254740993')
+    data = sign_entry(entry, KEY, LEDGER).replace(b'"about":25', b'"about":9007199254740995')
     with pytest.raises(EntryUnreadable) as refused:
         read_signed_entry(data)
     assert refused.value.code == "not-canonical"
