@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from wardround.foundation.database import Database
+    from wardround.node.policy.file import PolicyFile
 
 MIGRATIONS = "wardround.node.migrations"
 
@@ -29,6 +30,11 @@ class NodePaths:
     @property
     def settings_file(self) -> Path:
         return self.path / "node.toml"
+
+    @property
+    def policy_file(self) -> Path:
+        """What this hospital allows."""
+        return self.path / "policy.toml"
 
     @property
     def identity(self) -> Path:
@@ -128,6 +134,14 @@ class NodeHome(NodePaths):
     def database(self) -> Database:
         """The node's database; `upgrade()` it once before use, as `node join` and `node serve` do."""
         return self.open_database(self.settings.database)
+
+    @cached_property
+    def policy(self) -> PolicyFile:
+        """What this hospital allows, as its file says whenever it is asked."""
+        from wardround.node.policy.adoption import was_there
+        from wardround.node.policy.file import PolicyFile
+
+        return PolicyFile(self.policy_file, lambda: was_there(self.database))
 
     def close(self) -> None:
         if "database" in self.__dict__:

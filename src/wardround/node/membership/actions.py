@@ -34,6 +34,8 @@ from wardround.node.gateway.errors import HubRefused
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.home import NodeHome, NodePaths
 from wardround.node.membership.tables import Membership
+from wardround.node.policy.adoption import put_on_audit, write_first
+from wardround.node.policy.file import read_policy
 from wardround.node.settings import DicomSettings, PacsSettings
 
 
@@ -57,6 +59,7 @@ def join(
         TokenRefused: the token expired.
         HubUnreachable, HubUntrusted, HubRefused, ClockSkewed: see `node.gateway`.
         CertificateRefused: the hub sent a certificate that isn't for this node.
+        SettingsRefused: somebody wrote a policy beforehand, and it can't be used.
     """
     home = NodePaths(path)
     joined_before = _may_join(home, path, token, clock())
@@ -83,6 +86,9 @@ def join(
         write_whole(home.root_certificate, root.encode(), mode=0o644)
         write_whole(home.certificate, joined.certificate.encode(), mode=0o644)
         _remember(opened, joined, certificate, token, actor=actor, clock=clock)
+        if joined_before is None:
+            write_first(home.policy_file)
+            put_on_audit(read_policy(home.policy_file), opened, joined.site, actor=actor, clock=clock)
     finally:
         opened.close()
     if joined_before is None:

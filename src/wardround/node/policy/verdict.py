@@ -1,0 +1,254 @@
+"""Would this hospital's policy let a project be carried out here, and how? Pure: no clock, no file, no database.
+
+Each rule gives one finding. A bound (rounds, runs, days, sizes, privacy) tightens a project that asks for more; what
+can't be tightened (another package, another lawful basis, a message that work needs) refuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from wardround.contracts.approval_limits import ApprovalLimits, terms_of
+from wardround.contracts.data_use import LABELS
+from wardround.contracts.project import Project
+from wardround.foundation.errors import NotAllowed
+from wardround.node.policy.kinds import WORK_KINDS
+from wardround.node.policy.rules import Policy
+from wardround.node.policy.terms import may_leave, terms
+
+NO_LIMITS = ApprovalLimits()
+
+
+class Outcome(StrEnum):
+    ALLOWED = "allowed"
+    TIGHTENED = "tightened"
+    REFUSED = "refused"
+
+
+class PolicyForbids(NotAllowed):
+    """This hospital's policy forbids it; `code` is the rule's."""
+
+    code = "policy-forbids"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one rule says. `rule` is its key in policy.toml, `words` what is asked, `instead` what would be allowed
+    where that isn't; `code` is the reason that may leave the node.
+    """
+
+    rule: str
+    outcome: Outcome
+    words: str
+    instead: str = ""
+    code: str = "policy-forbids"
+
+    def in_words(self) -> str:
+        return f"{self.words}; {self.instead}" if self.instead else self.words
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All findings about one project, in the order of policy.toml."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def allowed(self) -> bool:
+        return not self.refusals
+
+    @property
+    def refusals(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.outcome is Outcome.REFUSED)
+
+
+def verdict(
+    policy: Policy,
+    project: Project,
+    *,
+    approved_on: date,
+    limits: ApprovalLimits = NO_LIMITS,
+    people: int | None = None,
+) -> Verdict:
+    """What `policy` makes of `project` under the `limits` of its approval.
+
+    Args:
+        approved_on: the day of the approval, or today.
+        people: how many people its cohort has here, where that is known.
+    """
+    return Verdict(
+        (
+            *_leaving(policy, project, limits),
+            *_cohort(policy, people),
+            *_purpose(policy, project),
+            *_plan(policy, project),
+            *_bounds(policy, project, limits, approved_on),
+            *_privacy(policy, project, limits, approved_on),
+            *_work(policy),
+        )
+    )
+
+
+def check_policy(
+    policy: Policy,
+    project: Project,
+    *,
+    approved_on: date,
+    limits: ApprovalLimits = NO_LIMITS,
+    people: int | None = None,
+) -> None:
+    """Whether `policy` lets the project be carried out at all.
+
+    Raises:
+        PolicyForbids: the first rule that doesn't, in words, with its code.
+    """
+    refusals = verdict(policy, project, approved_on=approved_on, limits=limits, people=people).refusals
+    if refusals:
+        first, more = refusals[0], len(refusals) - 1
+        rest = f" (and {more} more: wardround node policy explain {project.id})" if more else ""
+        raise PolicyForbids(f"{project.id}: policy.toml, {first.rule}: {first.in_words()}{rest}", code=first.code)
+
+
+def can_policy(
+    policy: Policy,
+    project: Project,
+    *,
+    approved_on: date,
+    limits: ApprovalLimits = NO_LIMITS,
+    people: int | None = None,
+) -> bool:
+    """As `check_policy`, for a page that shows a button or doesn't."""
+    return verdict(policy, project, approved_on=approved_on, limits=limits, people=people).allowed
+
+
+def check_hours(policy: Policy, at: datetime) -> None:
+    """Whether this hospital works for projects at that moment.
+
+    Raises:
+        PolicyForbids: `outside-hours`.
+    """
+    if not policy.work.when.open_at(at):
+        raise PolicyForbids(
+            f"policy.toml, work.hours: this hospital works for projects {policy.work.hours} only", code="outside-hours"
+        )
+
+
+def _found(rule: str, fits: bool, words: str, instead: str, code: str) -> Finding:
+    if fits:
+        return Finding(rule, Outcome.ALLOWED, words, code=code)
+    return Finding(rule, Outcome.REFUSED, words, instead, code)
+
+
+def _listed(rule: str, what: str, asked: str, allowed: Collection[str] | None, code: str) -> Finding:
+    """A finding about something that has to be on a list; none (None) lets anything through."""
+    known = "allowed: " + (", ".join(allowed or ()) or "none")
+    return _found(rule, allowed is None or asked in allowed, f"{what} {asked}", known, code)
+
+
+def _bounded(rule: str, words: str, asked: object, given: object, unit: str) -> Finding:
+    if asked == given:
+        return Finding(rule, Outcome.ALLOWED, f"{words} {asked}{unit}")
+    return Finding(rule, Outcome.TIGHTENED, f"{words} {asked}{unit}", f"{given}{unit} here")
+
+
+def _leaving(policy: Policy, project: Project, limits: ApprovalLimits) -> Iterator[Finding]:
+    for kind in WORK_KINDS:
+        yield _found(
+            "leaving.kinds",
+            may_leave(policy, kind),
+            f"{kind} leaves for each run",
+            "it may not leave here, and without it there is no run",
+            "message-not-allowed",
+        )
+    if not may_leave(policy, "object-request"):
+        yield Finding(
+            "leaving.kinds", Outcome.TIGHTENED, "models are fetched from the hub to be judged", "not from here"
+        )
+    asked = terms_of(project, limits)
+    for leaving in asked.leaves:
+        if leaving.kind not in WORK_KINDS and not may_leave(policy, leaving.kind):
+            yield Finding("leaving.kinds", Outcome.TIGHTENED, f"{leaving.kind} leaves", "none leaves here")
+            continue
+        rule = f"leaving.kind.{leaving.kind}.largest_bytes"
+        largest = min(leaving.largest_bytes, policy.leaving.largest(leaving.kind))
+        yield _bounded(rule, f"{leaving.kind} of at most", f"{leaving.largest_bytes:,}", f"{largest:,}", " bytes")
+
+
+def _cohort(policy: Policy, people: int | None) -> Iterator[Finding]:
+    least = policy.cohort.smallest_trained_on
+    rule, code = "cohort.smallest_trained_on", "cohort-too-small"
+    if people is None:
+        yield Finding(rule, Outcome.ALLOWED, f"a cohort of at least {least} people; how many there are isn't known yet")
+    else:
+        yield _found(rule, people >= least, f"a cohort of {people} people", f"at least {least}", code)
+
+
+def _purpose(policy: Policy, project: Project) -> Iterator[Finding]:
+    rules, basis = policy.projects, project.lawful_basis
+    code = "lawful-basis-not-allowed"
+    yield _listed("projects.article_6", "GDPR Article", basis.article_6, rules.article_6, code)
+    yield _listed("projects.article_9", "GDPR Article", basis.article_9, rules.article_9, code)
+    for use in project.data_use:
+        found = _listed("projects.data_uses", "data use", use.code, rules.data_uses, "data-use-not-allowed")
+        words = f"data use {use.code} ({LABELS[use.code]})"
+        yield Finding(found.rule, found.outcome, words, found.instead, found.code)
+
+
+def _plan(policy: Policy, project: Project) -> Iterator[Finding]:
+    rules, plan = policy.projects, project.plan
+    code = "package-not-allowed"
+    yield _listed("projects.packages", "model package", plan.package, rules.packages, code)
+    yield _listed("projects.package_digests", "its digest", plan.package_digest, rules.package_digests, code)
+    yield _listed("projects.algorithms", "algorithm", plan.algorithm, rules.algorithms, "algorithm-not-allowed")
+    if plan.local_steps is not None:
+        yield _found(
+            "projects.most_local_steps",
+            plan.local_steps <= rules.most_local_steps,
+            f"{plan.local_steps:,} steps a round",
+            f"at most {rules.most_local_steps:,}",
+            "too-many-steps",
+        )
+    for rule, most, what in (("most_runs", rules.most_runs, "runs"), ("most_rounds", rules.most_rounds, "rounds")):
+        if most == 0:
+            yield Finding(f"projects.{rule}", Outcome.REFUSED, f"{what} are asked", f"no {what} here", f"no-{what}")
+
+
+def _bounds(policy: Policy, project: Project, limits: ApprovalLimits, approved_on: date) -> Iterator[Finding]:
+    asked, given = terms_of(project, limits), terms(policy, project, limits, approved_on=approved_on)
+    yield _bounded("projects.longest_days", "data used until", asked.until, given.until, "")
+    yield _bounded("projects.most_runs", "at most", asked.runs, given.runs, " runs")
+    yield _bounded("projects.most_rounds", "at most", asked.rounds, given.rounds, " rounds of each run")
+    if asked.leaving("local-model") is not None and given.leaving("local-model") is None:
+        # Either it is forbidden, or updates are cut, and a model that was trained alone would leave without that.
+        rule = (
+            "privacy"
+            if policy.projects.compare_alone and may_leave(policy, "local-model")
+            else "projects.compare_alone"
+        )
+        yield Finding(rule, Outcome.TIGHTENED, "a model that was trained here alone leaves", "none leaves here")
+
+
+def _privacy(policy: Policy, project: Project, limits: ApprovalLimits, approved_on: date) -> Iterator[Finding]:
+    rules = policy.privacy
+    asked, given = terms_of(project, limits).privacy, terms(policy, project, limits, approved_on=approved_on).privacy
+    words = "updates leave as they are" if asked is None else asked.in_words()
+    rule = "privacy.largest_clip_norm" if rules.largest_clip_norm is not None else "privacy.least_noise"
+    if rules.least_noise is not None and given is None:
+        wanted = f"noise of {rules.least_noise:g} needs a clip norm: approve with limits that name one"
+        yield Finding("privacy.least_noise", Outcome.REFUSED, words, wanted, "privacy-too-weak")
+    elif given == asked or given is None:
+        yield Finding(rule, Outcome.ALLOWED, words)
+    else:
+        yield Finding(rule, Outcome.TIGHTENED, words, f"{given.in_words()} here")
+
+
+def _work(policy: Policy) -> Iterator[Finding]:
+    work = policy.work
+    if work.hours:
+        zone = f" ({work.time_zone})" if work.time_zone else ""
+        yield Finding("work.hours", Outcome.TIGHTENED, "work at any hour", f"{work.hours}{zone} here")
+    if work.most_runs_at_once == 0:
+        yield Finding("work.most_runs_at_once", Outcome.REFUSED, "runs are asked", "no runs here", "no-runs")
