@@ -18,6 +18,7 @@ class Reason(StrEnum):
     BAD_DATE = "bad-date"
     FUTURE_DATE = "date-in-the-future"
     BEFORE_BIRTH = "date-before-birth"
+    ENDS_BEFORE_START = "ends-before-it-begins"
     NO_CODE = "no-code"
     BAD_CODE = "bad-code"
     UNKNOWN_CONCEPT = "unknown-concept"
@@ -27,6 +28,8 @@ class Reason(StrEnum):
     NOT_FINAL = "not-final"
     ENTERED_IN_ERROR = "entered-in-error"
     UNSUPPORTED = "unsupported"
+    UNKNOWN_COLUMN = "unknown-column"
+    DUPLICATE = "duplicate"
     MALFORMED = "malformed"
     TOO_LARGE = "too-large"
 
@@ -41,6 +44,7 @@ WORDS: Mapping[Reason, str] = MappingProxyType(
         Reason.BAD_DATE: "its date isn't one; check the date's format",
         Reason.FUTURE_DATE: "its date lies in the future; correct it at the source",
         Reason.BEFORE_BIRTH: "its date lies before the person's birth; correct either at the source",
+        Reason.ENDS_BEFORE_START: "ends before it begins; correct either date at the source",
         Reason.NO_CODE: "says nothing by a code; free text isn't taken",
         Reason.BAD_CODE: "its code isn't a vocabulary's name and a code without blanks; correct it",
         Reason.UNKNOWN_CONCEPT: "names a concept that the loaded vocabulary doesn't have; load the newer vocabulary",
@@ -50,6 +54,8 @@ WORDS: Mapping[Reason, str] = MappingProxyType(
         Reason.NOT_FINAL: "isn't final yet; load it again when it is",
         Reason.ENTERED_IN_ERROR: "was entered in error",
         Reason.UNSUPPORTED: "is of a kind that isn't taken",
+        Reason.UNKNOWN_COLUMN: "is a column that isn't known; what it says isn't loaded",
+        Reason.DUPLICATE: "has the name of another record before it; give each its own, or leave one out",
         Reason.MALFORMED: "can't be read; mend its form",
         Reason.TOO_LARGE: "is larger than one record may be",
     }

@@ -25,8 +25,8 @@ Source = Callable[[Options], Reader]
 
 SOURCES: Mapping[str, str] = MappingProxyType(
     {
-        "omop": "wardround.node.records.omop:source",
-        "csv": "wardround.node.records.mapped:source",
+        "omop": "wardround.node.records.omop.reader:source",
+        "csv": "wardround.node.records.mapped.reader:source",
         "fhir": "wardround.node.records.fhir.reader:source",
         "hl7": "wardround.node.records.hl7.reader:source",
     }

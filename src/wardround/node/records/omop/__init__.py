@@ -1,0 +1,1 @@
+"""Tables of the OMOP common data model, as a hospital's own OMOP has them, as records."""

@@ -1,0 +1,1 @@
+"""Files of rows: separated values read with care, and what has to be remembered of millions of them."""
