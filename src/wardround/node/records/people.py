@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import select
 
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.database import Database
 from wardround.node.deidentify.vault import Vault
 from wardround.node.optout.identifier import PatientIds
 from wardround.node.optout.register import Register
+from wardround.node.optout.tables import OptOut, PatientKey
 from wardround.node.records.keys import RecordKeys
 from wardround.node.records.row import PersonIdentity
 
 _REMEMBERED = 100_000
+_AT_ONCE = 500
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +30,10 @@ class Whom:
     days: int
     person_id: int
     word: int
-    opted_out: bool
 
 
 class People:
-    """Turns identities into persons of the records, and has the vault and the opt-outs know them.
+    """Turns identities into persons of the records.
 
     Args:
         home_issuer: the issuer of the hospital's own ids, as in `node.toml`: it means the same as none.
@@ -43,56 +48,91 @@ class People:
         keys: RecordKeys,
         home_issuer: str = "",
     ) -> None:
-        self._database, self._vault, self._register = database, vault, register
+        self.database, self.vault, self.register = database, vault, register
         self._pseudonyms, self._keys = pseudonyms, keys
         self._home_issuer = home_issuer.strip()
-        self._known: dict[PersonIdentity, Whom] = {}
 
-    def meet(self, identities: Iterable[PersonIdentity], *, keep: bool) -> dict[PersonIdentity, Whom]:
-        """The persons behind identities. keep: have the vault remember those who didn't opt out."""
-        wanted = dict.fromkeys(identities)
-        if len(self._known) > _REMEMBERED:
-            self._known.clear()
-        new = [each for each in wanted if each not in self._known]
-        ids = {each: self._ids(each) for each in new}
-        with self._database.reading() as session:
-            keys = self._register.keys_of(session, ids)
-            out = set[PersonIdentity]()
-            for start in range(0, len(new), 500):
-                out |= self._register.opted_out(session, {each: keys[each] for each in new[start : start + 500]})
-        for each in new:
-            patient_id, issuer = ids[each].ids[0]
-            pseudonym = self._pseudonyms.patient(patient_id, issuer)
-            self._known[each] = Whom(
-                pseudonym,
-                self._pseudonyms.days(patient_id, issuer),
-                self._keys.person(pseudonym),
-                self._keys.word(pseudonym),
-                each in out,
-            )
-        if keep:
-            self._keep({each: ids[each] for each in new if each not in out}, keys)
-        return {each: self._known[each] for each in wanted}
+    def meeting(self) -> Meeting:
+        """Those of one load; what it remembers it forgets with that load, since an erasure may come in between."""
+        return Meeting(self)
 
-    def _keep(self, ids: dict[PersonIdentity, PatientIds], keys: dict[PersonIdentity, frozenset[str]]) -> None:
-        everyone = list(ids)
-        for start in range(0, len(everyone), 500):
-            part = everyone[start : start + 500]
-            by_pseudonym: dict[str, PatientIds] = {}
-            noted: dict[str, frozenset[str]] = {}
-            for each in part:
-                pseudonym = self._known[each].pseudonym
-                before = by_pseudonym[pseudonym].ids if pseudonym in by_pseudonym else ()
-                by_pseudonym[pseudonym] = PatientIds(tuple(dict.fromkeys((*before, *ids[each].ids))))
-                noted[pseudonym] = noted.get(pseudonym, frozenset()) | keys[each]
-            self._vault.know(by_pseudonym)
-            with self._database.writing() as session:
-                self._register.note(session, noted)
+    def whom(self, ids: PatientIds) -> Whom:
+        """The person whom the first of these ids names."""
+        patient_id, issuer = ids.ids[0]
+        pseudonym = self._pseudonyms.patient(patient_id, issuer)
+        days = self._pseudonyms.days(patient_id, issuer)
+        return Whom(pseudonym, days, self._keys.person(pseudonym), self._keys.word(pseudonym))
 
-    def _ids(self, identity: PersonIdentity) -> PatientIds:
-        first = (identity.patient_id.strip(), self._issuer(identity.issuer))
-        others = ((text.strip(), self._issuer(issuer)) for text, issuer in identity.others)
+    def ids(self, identity: PersonIdentity) -> PatientIds:
+        """Every id of theirs, the first one first, as the way into the enclave has them."""
+        first = (identity.patient_id.strip(" \0"), self._issuer(identity.issuer))
+        others = ((text.strip(" \0"), self._issuer(issuer)) for text, issuer in identity.others)
         return PatientIds(tuple(dict.fromkeys((first, *(pair for pair in others if pair[0])))))
 
     def _issuer(self, issuer: str) -> str:
-        return "" if issuer.strip() == self._home_issuer else issuer.strip()
+        plain = issuer.strip(" \0")
+        return "" if plain == self._home_issuer else plain
+
+
+class Meeting:
+    """See `People.meeting`."""
+
+    def __init__(self, people: People) -> None:
+        self._people = people
+        self._known: dict[PersonIdentity, tuple[PatientIds, Whom]] = {}
+        self._kept: set[PersonIdentity] = set()
+
+    def meet(self, identities: Iterable[PersonIdentity]) -> dict[PersonIdentity, Whom]:
+        """The persons behind identities, each with an id that isn't blank.
+
+        Their ids are noted as keyed digests, also those of people who opted out: a later record that names them by
+        another of their ids alone is known for theirs by that.
+        """
+        wanted = list(dict.fromkeys(identities))
+        if len(self._known) > _REMEMBERED:
+            self._known.clear()
+        new = [each for each in wanted if each not in self._known]
+        for each in new:
+            ids = self._people.ids(each)
+            self._known[each] = ids, self._people.whom(ids)
+        for part in _parts(new):
+            self._note(part)
+        return {each: self._known[each][1] for each in wanted}
+
+    def opted_out(self, pseudonyms: Iterable[str]) -> set[str]:
+        """Which of these people, who were met, opted out of research by any of their ids."""
+        out: set[str] = set()
+        with self._people.database.reading() as session:
+            for part in _parts(sorted(set(pseudonyms))):
+                listed = select(PatientKey.pseudonym).join(OptOut, OptOut.key == PatientKey.key)
+                out |= set(session.scalars(listed.where(PatientKey.pseudonym.in_(part))))
+        return out
+
+    def keep(self, identities: Iterable[PersonIdentity]) -> None:
+        """Have the vault know these people, who were met, durably; before anything of theirs is in the records."""
+        if len(self._kept) > _REMEMBERED:
+            self._kept.clear()
+        new = [each for each in dict.fromkeys(identities) if each not in self._kept]
+        for part in _parts(new):
+            by_pseudonym: dict[str, tuple[tuple[str, str], ...]] = {}
+            for each in part:
+                ids, whom = self._known[each]
+                before = by_pseudonym.get(whom.pseudonym, ())
+                by_pseudonym[whom.pseudonym] = tuple(dict.fromkeys((*before, *ids.ids)))
+            self._people.vault.know({pseudonym: PatientIds(ids) for pseudonym, ids in by_pseudonym.items()})
+        self._kept.update(new)
+
+    def _note(self, part: Sequence[PersonIdentity]) -> None:
+        register = self._people.register
+        with self._people.database.writing() as session:
+            keys = register.keys_of(session, {each: self._known[each][0] for each in part})
+            noted: dict[str, frozenset[str]] = {}
+            for each, own in keys.items():
+                pseudonym = self._known[each][1].pseudonym
+                noted[pseudonym] = noted.get(pseudonym, frozenset()) | own
+            register.note(session, noted)
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), _AT_ONCE):
+        yield items[start : start + _AT_ONCE]

@@ -26,16 +26,19 @@ from wardround.node.settings import RecordsSettings
 PATIENCE = 30.0
 _PAUSE = 0.02
 _POSTGRESQL_LOCK = 0x57415244
+_BUSY = "the health records are in use by another program (a load or a question); try again later"
 STATEMENTS = Table(
     "person_statement",
     (
         Column("origin", Type.INTEGER, required=True),
         Column("load_id", Type.INTEGER, required=True),
+        Column("stated", Type.BOOLEAN, required=True),
         *TABLES["person"].columns,
     ),
     ("origin", "person_id"),
 )
-"""What each source says of a person; `person` has of each column what the newest load says that says something."""
+"""What each source says of a person; `person` has of each column what the newest load says that says something.
+`stated`: by a record of the person, and not by an event alone."""
 _OURS = (
     STATEMENTS,
     Table(
@@ -100,6 +103,15 @@ class Connection:
     def number(self, sql: str) -> int:
         return int(self.rows(sql)[0][0] or 0)
 
+    def mark(self, name: str) -> str | None:
+        """What was noted under a name."""
+        found = self.rows("SELECT value FROM record_mark WHERE name = ?", [name])
+        return str(found[0][0]) if found else None
+
+    def set_mark(self, name: str, value: str) -> None:
+        self.run("DELETE FROM record_mark WHERE name = ?", [name])
+        self.run("INSERT INTO record_mark (name, value) VALUES (?, ?)", [name, value])
+
     def stage(self, name: str, columns: Sequence[Column], files: Sequence[Path]) -> None:
         """Make a temporary table of Parquet files, which have these columns; empty where there are no files."""
         types = ", ".join(f"{column.name} {column.type.value}" for column in columns)
@@ -131,6 +143,7 @@ class Records:
         self.folder = folder
         self._settings = settings or RecordsSettings()
         self._patience = patience
+        self._made = False
 
     @property
     def staging(self) -> Path:
@@ -143,9 +156,10 @@ class Records:
         Raises:
             RecordsBusy: a load is being applied, for longer than the patience.
         """
-        if not self._settings.database and not self._file.exists():
+        if not self._made and (self._settings.database or not self._file.exists()):
             with self.writing():
                 pass
+        self._made = True
         with self._lock(fcntl.LOCK_SH):
             backend = self._connect(read_only=True)
             try:
@@ -168,12 +182,22 @@ class Records:
                 if connection.is_duckdb:
                     connection.run("BEGIN")
                 else:
-                    connection.run(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})")
+                    self._wait_for_others(connection)
                 _make_tables(connection)
                 yield connection
                 backend.con.commit()
             finally:
                 backend.disconnect()  # what wasn't committed is rolled back
+
+    def _wait_for_others(self, connection: Connection) -> None:
+        from psycopg.errors import LockNotAvailable
+
+        try:
+            connection.run(f"SET LOCAL lock_timeout = {max(1, int(self._patience * 1000))}")
+            connection.run(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})")
+            connection.run("SET LOCAL lock_timeout = 0")
+        except LockNotAvailable:
+            raise RecordsBusy(_BUSY) from None
 
     @property
     def _file(self) -> Path:
@@ -227,9 +251,7 @@ class Records:
                     break
                 except BlockingIOError:
                     if time.monotonic() >= deadline:
-                        raise RecordsBusy(
-                            "the health records are in use by another program (a load or a question); try again later"
-                        ) from None
+                        raise RecordsBusy(_BUSY) from None
                 time.sleep(_PAUSE)
             yield
         finally:
@@ -237,7 +259,8 @@ class Records:
 
 
 def _make_tables(connection: Connection) -> None:
-    there = {row[0] for row in connection.rows("SELECT table_name FROM information_schema.tables")}
+    listed = "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
+    there = {row[0] for row in connection.rows(listed)}
     for table in (*TABLES.values(), *_OURS):
         if table.name in there:
             continue

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from wardround.node.records.errors import RecordsBusy
 from wardround.node.records.row import Code
 from wardround.node.records.schema import NO_CONCEPT
-from wardround.node.records.store import Records
+from wardround.node.records.store import Connection, Records
+
+if TYPE_CHECKING:
+    from ibis import BaseBackend
 
 _REMEMBERED = 200_000
+VERSION = "vocabulary"
+"""The mark that changes whenever vocabulary tables are loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,7 @@ class Vocabulary:
         self._records = records
         with records.reading() as backend:
             self.loaded = bool(backend.table("concept").limit(1).to_pyarrow().num_rows)
+            self._version = _version(backend)
         self._meanings: dict[Code, Meaning] = {}
         self._concepts: dict[int, bool] = {}
 
@@ -68,9 +76,20 @@ class Vocabulary:
             number, standard = own.get(code, (NO_CONCEPT, False))
             self._meanings[code] = Meaning(number, number if standard else maps.get(number, NO_CONCEPT))
 
+    def check_same(self, connection: Connection) -> None:
+        """Raises RecordsBusy if another vocabulary was loaded since this one was looked at."""
+        if connection.mark(VERSION) != self._version:
+            raise RecordsBusy("another vocabulary was loaded meanwhile; start the load again")
+
     def meaning(self, code: Code) -> Meaning:
         return self._meanings.get(code, Meaning())
 
     def has(self, concept: int) -> bool:
         """Whether a concept is known; without vocabulary tables every one is taken for known."""
         return not self.loaded or not concept or self._concepts.get(concept, False)
+
+
+def _version(backend: BaseBackend) -> str | None:
+    marks = backend.table("record_mark")
+    found = marks.filter(marks.name == VERSION).to_pyarrow()["value"].to_pylist()
+    return found[0] if found else None
