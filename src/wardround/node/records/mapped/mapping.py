@@ -26,79 +26,27 @@ A text with `{column}` in it stands for what a row has there; see `template`.
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from wardround.contracts.cohort_units import known_units
 from wardround.node.records.hl7.conventions import usable
-from wardround.node.records.mapped.dates import DateFormat, date_format
-from wardround.node.records.mapped.template import Template, template
-from wardround.node.records.tabular import cells
+from wardround.node.records.mapped.dates import date_format
+from wardround.node.records.mapped.field import (
+    Cells,
+    Coded,
+    Format,
+    OneOrMore,
+    Part,
+    Templated,
+    Unit,
+    UnitName,
+)
+from wardround.node.records.mapped.template import Template
 from wardround.node.records.tabular.delimited import ENCODINGS, MOST_COLUMNS
 
 MOST_RECORDS = 2_000
 Table = Literal["condition", "measurement", "procedure", "drug", "observation", "death", "visit"]
-
-
-def _template(value: Any) -> Template:
-    if isinstance(value, Template):
-        return value
-    if not isinstance(value, str):
-        raise ValueError("isn't a text; put it in quotes, with {column} for what a row has there")
-    return template(value)
-
-
-def _format(value: Any) -> DateFormat:
-    if isinstance(value, DateFormat):
-        return value
-    if not isinstance(value, str):
-        raise ValueError("isn't a text; put it in quotes, such as '%Y-%m-%d'")
-    return date_format(value)
-
-
-def _listed(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else [value]
-
-
-def _code(value: Template) -> Template:
-    text, is_column = value.parts[0]
-    vocabulary, colon, rest = text.partition(":")
-    if is_column or not colon or (not rest and len(value.parts) == 1):
-        raise ValueError(f"{value.text!r} isn't a code; write its vocabulary, a colon and the code: SNOMED:56265001")
-    # What the cells will say is looked at row by row.
-    if cells.code(vocabulary, rest + "x" * (len(value.parts) - 1) or "x") is None:
-        raise ValueError(f"{value.text!r} isn't a vocabulary's name, a colon, and a code without blanks; correct it")
-    return value
-
-
-def _unit(value: Template) -> Template:
-    if not value.columns:
-        check_unit(value.text)
-    return value
-
-
-def check_unit(text: str) -> str:
-    """Raise ValueError for what can't be a unit of UCUM, or is one in the wrong capitals."""
-    if not text.isascii() or not text.isprintable() or " " in text or len(text) > 50:
-        raise ValueError(f"{text!r} isn't a unit of UCUM, which has no blanks; such as mg/dL or mm[Hg]")
-    if text not in known_units():
-        meant = [unit for unit in known_units() if unit.lower() == text.lower()]
-        if meant:
-            raise ValueError(f"{text!r} isn't a unit of UCUM, where capitals count; write {meant[0]}")
-    return text
-
-
-Templated = Annotated[Template, BeforeValidator(_template)]
-Coded = Annotated[Templated, AfterValidator(_code)]
-Cell = str | int | float
-Cells = Annotated[tuple[Cell, ...], BeforeValidator(_listed), Field(min_length=1)]
-
-
-class Part(BaseModel):
-    """A table of the file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, populate_by_name=False)
 
 
 class FileForm(Part):
@@ -130,7 +78,7 @@ class When(Part):
     `equals` is compared as one, a text as text."""
 
     column: str
-    equals: Cells | None = None
+    equals: Annotated[Cells, Field(min_length=1)] | None = None
     above: float | None = None
     below: float | None = None
 
@@ -145,7 +93,7 @@ class Day(Part):
     """A date: what a row has `from` somewhere in a `format`, or the day that is stated (`on`)."""
 
     from_: Annotated[Templated | None, Field(alias="from")] = None
-    format: Annotated[DateFormat, BeforeValidator(_format)] = date_format("%Y-%m-%d")
+    format: Format = date_format("%Y-%m-%d")
     on: datetime.date | None = None
 
     @model_validator(mode="after")
@@ -159,9 +107,9 @@ class SexFrom(Part):
     """Which cells say which sex."""
 
     from_: Annotated[Templated, Field(alias="from")]
-    female: Annotated[tuple[Cell, ...], BeforeValidator(_listed)] = ()
-    male: Annotated[tuple[Cell, ...], BeforeValidator(_listed)] = ()
-    other: Annotated[tuple[Cell, ...], BeforeValidator(_listed)] = ()
+    female: Cells = ()
+    male: Cells = ()
+    other: Cells = ()
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -216,14 +164,14 @@ class Record(Part):
 
     table: Table
     name: Annotated[str, StringConstraints(max_length=60)] = ""
-    when: Annotated[tuple[When, ...], BeforeValidator(_listed)] = ()
+    when: Annotated[tuple[When, ...], OneOrMore] = ()
     code: Coded | None = None
     codes: Codes | None = None
     concept: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
     value: Templated | None = None
     answer: Coded | None = None
-    unit: Annotated[Templated, AfterValidator(_unit)] | None = None
-    units: dict[str, Annotated[str, AfterValidator(check_unit)]] = Field(default_factory=dict)
+    unit: Unit | None = None
+    units: dict[str, UnitName] = Field(default_factory=dict)
     date: Day | None = None
     end: Day | None = None
 

@@ -38,7 +38,7 @@ def read(path: Path, mapping: Mapping, link: Path | None = None) -> Iterator[Row
         RecordsRefused: there is no such file, or one isn't what the mapping says.
     """
     files = _files_of(path, mapping.file.files)
-    form = Form(mapping.file.separator, mapping.file.encoding, mapping.file.columns, _MEND)
+    form = Form(mapping.file.separator, mapping.file.encoding, mapping.file.columns, mend=_MEND)
     with Index() as index:
         rows = Rows(mapping, index, Link(link, ("number",), index) if link is not None else None)
         for number, file in enumerate(files, start=1):

@@ -10,7 +10,8 @@ from datetime import date, timedelta
 from wardround.node.records.hl7.moments import Moment
 from wardround.node.records.hl7.values import NotTaken, birth
 from wardround.node.records.hl7.vocabularies import COMPARATORS
-from wardround.node.records.mapped.mapping import AgeFrom, Cell, Day, Person, Record, SexFrom, When
+from wardround.node.records.mapped.field import Cell
+from wardround.node.records.mapped.mapping import AgeFrom, Day, Person, Record, SexFrom, When
 from wardround.node.records.mapped.template import Template
 from wardround.node.records.reasons import Reason
 from wardround.node.records.row import Code, Value

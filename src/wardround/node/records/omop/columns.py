@@ -1,23 +1,25 @@
 """A row of an OMOP table, text by text, as the values of a record.
 
-Source: OHDSI, Common Data Model 5.4. Concepts that are numbers stay numbers. A `*_source_value` isn't taken: which
-vocabulary its text is of only the source concept says, and that is kept.
+Source: OHDSI, Common Data Model 5.4. Concepts that are numbers stay numbers. The text of a `*_source_value` isn't
+taken, since it may be anything; the code that the source concept stands for is, where the table `concept` is there.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
 from typing import Any
 
 from wardround.node.records.hl7.values import NotTaken
 from wardround.node.records.reasons import Reason
-from wardround.node.records.row import Value
+from wardround.node.records.row import Code, Value
 from wardround.node.records.schema import NO_CONCEPT, PERSON, REFERENCES, TABLES, Column, Type
 from wardround.node.records.tabular.cells import moment, number, whole
 
 _INTEGER = 1 << 31
 _OURS = frozenset({"origin", "person_id", "person_source_value"})
+_OWN = re.compile(r"(.+)_source_concept_id")
 _OPTIONAL = ("_type_concept_id", "_source_concept_id")
 
 
@@ -44,11 +46,18 @@ class Columns:
         self._concepts = [
             column.name for column in spec.columns if column.required and column.name.endswith("_type_concept_id")
         ]
+        self._own = {
+            name: f"{found[1]}_source_value"
+            for name in self._readers
+            if (found := _OWN.fullmatch(name)) and f"{found[1]}_source_value" in spec.names
+        }
         self.needed = ["person_id", *([self.key] if self.key and table != PERSON else []), *self._required]
         self.wanted = sorted({*self.needed, *self._readers, "person_source_value"})
 
-    def values(self, cells: Mapping[str, str], missing: frozenset[str]) -> dict[str, Value]:
-        """The values of a row; raises NotTaken."""
+    def values(
+        self, cells: Mapping[str, str], missing: frozenset[str], code_of: Callable[[int], Code | None]
+    ) -> dict[str, Value]:
+        """The values of a row; raises NotTaken. code_of: the code that a concept is of its vocabulary, if known."""
         values: dict[str, Value] = dict.fromkeys(self._concepts, NO_CONCEPT)
         for name, read in self._readers.items():
             text = cells.get(name, "").strip()
@@ -57,6 +66,11 @@ class Columns:
         for name in self._required:
             if name not in values:
                 raise NotTaken(_lacking(self.table, name), name)
+        for own, said in self._own.items():
+            concept = values.get(own)
+            code = code_of(concept) if isinstance(concept, int) and concept else None
+            if code is not None:
+                values[said] = code
         return _born(values) if self.table == PERSON else values
 
 

@@ -1,24 +1,25 @@
 """The reader of OMOP: a folder of tables as CSV, TSV or Parquet.
 
 Who a person is: what the link file says of their `person_id` or `person_source_value`; without one,
-`person_source_value` is the patient's number as the images have it, of the hospital's own issuer.
+`person_source_value` is the patient's number as the images have it, of the hospital's own issuer. The table `concept`,
+where it is beside the others, tells which code each source concept is.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 from wardround.node.records.errors import RecordsRefused
-from wardround.node.records.hl7.conventions import usable
 from wardround.node.records.hl7.values import NotTaken
+from wardround.node.records.omop.codes import Codes
 from wardround.node.records.omop.columns import Columns
-from wardround.node.records.omop.tables import MISSING, File, Parquet, Separated, files_of
+from wardround.node.records.omop.people import People
+from wardround.node.records.omop.tables import CONCEPT, MISSING, File, Parquet, Separated, files_of
 from wardround.node.records.reasons import Reason
-from wardround.node.records.row import PersonIdentity, Reader, Rejected, Row
+from wardround.node.records.row import Reader, Rejected, Row
 from wardround.node.records.schema import PERSON, RECORDS
 from wardround.node.records.sources import Options
 from wardround.node.records.tabular.cells import whole
@@ -26,7 +27,6 @@ from wardround.node.records.tabular.index import Index
 from wardround.node.records.tabular.link import Link
 
 _PLAIN = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_REMEMBERED = 50_000
 
 
 def source(options: Options) -> Reader:
@@ -49,18 +49,23 @@ def read(path: Path, link: Path | None = None) -> Iterator[Row | Rejected]:
     files, rejected = files_of(path)
     yield from rejected
     with Index() as index:
-        people = _People(index, Link(link, ("person_id", "person_source_value"), index) if link is not None else None)
+        people = People(index, Link(link, ("person_id", "person_source_value"), index) if link is not None else None)
         if PERSON not in files and not people.by_number:
             raise RecordsRefused(
                 f"{path}: has no table person, which says whose each record is; add it, or link by person_id"
             )
+        codes = Codes(index)
+        for file in files.get(CONCEPT, ()):
+            codes.learn(file)
         for table in RECORDS:
             for file in files.get(table, ()):
                 with closing(file.open()) as opened:
-                    yield from _rows(file, opened, people, index)
+                    yield from _rows(file, opened, people, codes, index)
 
 
-def _rows(file: File, opened: Separated | Parquet, people: _People, index: Index) -> Iterator[Row | Rejected]:
+def _rows(
+    file: File, opened: Separated | Parquet, people: People, codes: Codes, index: Index
+) -> Iterator[Row | Rejected]:
     columns = Columns(file.table)
     needed = [*columns.needed, *people.needed(file.table)]
     lacking = [name for name in needed if name not in opened.columns]
@@ -76,12 +81,12 @@ def _rows(file: File, opened: Separated | Parquet, people: _People, index: Index
             continue
         cells, where = found
         try:
-            yield _row(columns, cells, where, people, index)
+            yield _row(columns, cells, where, people, codes, index)
         except NotTaken as refused:
             yield refused.at(where)
 
 
-def _row(columns: Columns, cells: dict[str, str], where: str, people: _People, index: Index) -> Row:
+def _row(columns: Columns, cells: dict[str, str], where: str, people: People, codes: Codes, index: Index) -> Row:
     number = _number(cells, "person_id")
     if number is None:
         raise NotTaken(Reason.NO_PERSON, "person_id")
@@ -93,50 +98,9 @@ def _row(columns: Columns, cells: dict[str, str], where: str, people: _People, i
     if columns.table == PERSON:
         people.meet(number, cells.get("person_source_value", ""))
     person = people.of(number)
-    return Row(columns.table, key, person, columns.values(cells, MISSING), where)
+    return Row(columns.table, key, person, columns.values(cells, MISSING, codes.of), where)
 
 
 def _number(cells: dict[str, str], name: str) -> str | None:
     found = whole(cells.get(name, "").strip())
     return None if found is None else str(found)
-
-
-class _People:
-    """Whom each `person_id` is."""
-
-    def __init__(self, index: Index, link: Link | None) -> None:
-        self._index, self._link = index, link
-        self.by_number = link is not None and link.by == "person_id"
-        self._lately: dict[str, PersonIdentity] = {}
-
-    def needed(self, table: str) -> list[str]:
-        """Columns of a table without which nobody can be told."""
-        return ["person_source_value"] if table == PERSON and not self.by_number else []
-
-    def meet(self, number: str, said: str) -> None:
-        """Note the person of a row of `person`, whose `person_source_value` is `said`; raises NotTaken."""
-        if self.by_number:
-            return
-        said = said.strip()
-        person = PersonIdentity(said) if usable(said) and said not in MISSING else None
-        if self._link is not None:
-            person = self._link.find(said)
-        self._index.add("who", number, "" if person is None else json.dumps([person.patient_id, person.issuer]))
-
-    def of(self, number: str) -> PersonIdentity:
-        """Whom a number is; raises NotTaken if that can't be told."""
-        known = self._lately.get(number)
-        if known is not None:
-            return known
-        if self.by_number and self._link is not None:
-            person, noted = self._link.find(number), ""
-        else:
-            noted = self._index.get("who", number) or ""
-            person = PersonIdentity(*json.loads(noted)) if noted else None
-        if person is None:
-            linked = self._link is not None and (self.by_number or self._index.get("who", number) is not None)
-            raise NotTaken(Reason.NOT_LINKED) if linked else NotTaken(Reason.NO_PERSON)
-        if len(self._lately) >= _REMEMBERED:
-            self._lately.clear()
-        self._lately[number] = person
-        return person

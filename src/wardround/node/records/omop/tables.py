@@ -19,6 +19,8 @@ from wardround.node.records.row import Rejected
 from wardround.node.records.schema import RECORDS, VOCABULARY
 from wardround.node.records.tabular.delimited import Delimited, Form, separator_of
 
+CONCEPT = "concept"
+"""The table of the vocabularies: it tells which code a source concept is."""
 _SEPARATED = (".csv", ".tsv", ".txt")
 _PARQUET = ".parquet"
 _BATCH = 10_000
@@ -49,7 +51,7 @@ class File:
 
 
 def files_of(folder: Path) -> tuple[dict[str, list[File]], list[Rejected]]:
-    """The files of each table that is loaded, and what else is told as not loaded.
+    """The files of each table that is loaded, and of `concept`; and what else is told as not loaded.
 
     A table is a file, or a folder of files, of its name, in small or capital letters.
 
@@ -63,9 +65,9 @@ def files_of(folder: Path) -> tuple[dict[str, list[File]], list[Rejected]]:
     for number, path in enumerate(sorted(folder.iterdir()), start=1):
         table = (path.name if path.is_dir() else path.stem).lower()
         parts = _parts(path)
-        if not parts or path.name.startswith(".") or table in VOCABULARY:
+        if not parts or path.name.startswith(".") or table in VOCABULARY[1:]:
             continue
-        if table not in RECORDS:
+        if table not in (*RECORDS, CONCEPT):
             rejected.append(Rejected(Reason.UNSUPPORTED, table if table in _OTHERS else f"file {number}"))
             continue
         if table in found:
@@ -75,7 +77,7 @@ def files_of(folder: Path) -> tuple[dict[str, list[File]], list[Rejected]]:
             File(table, part, f"{table} part {at}" if many else f"{table}{part.suffix.lower()}")
             for at, part in enumerate(parts, start=1)
         ]
-    if not found:
+    if not set(found) - {CONCEPT}:
         raise RecordsRefused(f"{folder}: holds no table of OMOP; name the folder with person.csv (or .parquet)")
     return found, rejected
 
@@ -90,7 +92,10 @@ class Separated:
     """The rows of a CSV or TSV file."""
 
     def __init__(self, file: File) -> None:
-        self._file = Delimited(file.path, Form(separator=separator_of(file.path)), file.name)
+        separator = separator_of(file.path)
+        # OHDSI's vocabularies come with tabs, and with quotes that are part of the names.
+        quoted = file.table != CONCEPT or separator != "\t"
+        self._file = Delimited(file.path, Form(separator, quoted=quoted), file.name)
         self.columns = tuple(name.lower() for name in self._file.columns)
 
     def close(self) -> None:

@@ -38,12 +38,13 @@ _UNDECODED = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a file is written. columns: their names, where no line of the file says them; mend: what a person can do
-    about another encoding."""
+    """How a file is written. columns: their names, where no line of the file says them; quoted: whether quotes mean
+    anything; mend: what a person can do about another encoding."""
 
     separator: str = ","
     encoding: str = "utf-8"
     columns: tuple[str, ...] = ()
+    quoted: bool = True
     mend: str = "save the file as UTF-8"
 
 
@@ -75,7 +76,12 @@ class Delimited:
         except OSError as error:
             raise RecordsRefused(f"{path}: can't be read ({error.strerror}); mend that, and load again") from None
         self._lines = _Lines(self._file)
-        self._rows = csv.reader(self._lines, delimiter=form.separator, strict=True)
+        self._rows = csv.reader(
+            self._lines,
+            delimiter=form.separator,
+            strict=True,
+            quoting=csv.QUOTE_MINIMAL if form.quoted else csv.QUOTE_NONE,
+        )
         try:
             self.columns = form.columns or self._header()
         except BaseException:
