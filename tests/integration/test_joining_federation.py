@@ -72,7 +72,7 @@ def test_a_joined_node_speaks_to_its_hub(lab: HubLab) -> None:
     assert line.state == "member"
     assert line.heard_at is not None
     with home.database.reading() as session:
-        assert list(session.scalars(select(NodeAudit.verb))) == ["join"]
+        assert list(session.scalars(select(NodeAudit.verb))) == ["join", "change-policy"]
 
 
 def test_keys_stay_where_they_were_made(lab: HubLab) -> None:

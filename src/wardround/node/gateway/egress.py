@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from wardround.contracts.outbound import Message
@@ -46,6 +46,22 @@ class EgressLog:
             session.flush()
             return row.id
 
+    def refuse(self, message: Message, size: int, reason: str) -> None:
+        """Write that `message`, `size` bytes in all, was held back by this hospital's own policy."""
+        row = Egress(
+            at=self._clock(),
+            kind=getattr(message, "kind", type(message).__name__),
+            project=getattr(message, "project", None),
+            run=getattr(message, "run", None),
+            size=size,
+            digest=None,
+            outcome="refused",
+            reason=reason,
+            ended_at=self._clock(),
+        )
+        with self._database.writing() as session:
+            session.add(row)
+
     def end(self, number: int, outcome: str, *, reason: str | None = None, answer_bytes: int | None = None) -> None:
         """Write how that ended."""
         with self._database.writing() as session:
@@ -54,6 +70,13 @@ class EgressLog:
                 .where(Egress.id == number)
                 .values(outcome=outcome, reason=reason, answer_bytes=answer_bytes, ended_at=self._clock())
             )
+
+
+def left_here() -> ColumnElement[bool]:
+    """Of a row: the message left, or may have. Not what found no hub or a false one, nor what the policy held back:
+    such a row is refused and has no digest, as none has that a hub refused."""
+    held_back = and_(Egress.outcome == "refused", Egress.digest.is_(None))
+    return ~or_(Egress.outcome.in_(("unreachable", "untrusted")), held_back)
 
 
 @dataclass(frozen=True)
@@ -68,14 +91,14 @@ class EgressTotal:
 
 
 def totals(session: Session) -> list[EgressTotal]:
-    """Totals by kind. `size` counts everything that left or may have left: not what found no hub or a false one."""
-    kept_in = Egress.outcome.in_(("unreachable", "untrusted"))
+    """Totals by kind. `size` counts everything that left or may have left (`left_here`)."""
+    left = left_here()
     rows = session.execute(
         select(
             Egress.kind,
             func.count(),
-            func.coalesce(func.sum(Egress.size).filter(~kept_in), 0),
-            func.count().filter(kept_in),
+            func.coalesce(func.sum(Egress.size).filter(left), 0),
+            func.count().filter(~left),
             func.max(Egress.at),
         )
         .group_by(Egress.kind)
@@ -90,7 +113,7 @@ def bytes_out(session: Session, *, project: str | None = None) -> int:
     An update is carried within the engine's traffic, whose bytes are counted at the relay: for the whole node it
     isn't counted a second time; of a project it is all that tells of the engine.
     """
-    asked = select(func.coalesce(func.sum(Egress.size), 0)).where(Egress.outcome.not_in(("unreachable", "untrusted")))
+    asked = select(func.coalesce(func.sum(Egress.size), 0)).where(left_here())
     asked = asked.where(Egress.kind != "run-update" if project is None else Egress.project == project)
     return int(session.execute(asked).scalar_one())
 

@@ -36,6 +36,12 @@ class ClockSkewed(WardroundError):
 
 
 class MayNotLeave(NotAllowed):
-    """Not of the closed list, or larger than its kind may be: it was not sent."""
+    """Not of the closed list, larger than its kind may be, or held back by this hospital's policy: it was not sent."""
 
     code = "may-not-leave"
+
+
+class MayLeaveLater(MayNotLeave):
+    """Too much left lately, or the policy can't be read until somebody mends it: it was not sent now."""
+
+    code = "over-rate"

@@ -18,8 +18,12 @@ from wardround.foundation.certificates import BACKDATED, read_certificate
 from wardround.foundation.clock import Clock, now
 from wardround.node.gateway.channel import Answer, Channel
 from wardround.node.gateway.egress import EgressLog
-from wardround.node.gateway.errors import HubRefused, HubUnreachable, HubUntrusted, MayNotLeave
+from wardround.node.gateway.errors import HubRefused, HubUnreachable, HubUntrusted, MayLeaveLater, MayNotLeave
 from wardround.node.home import NodeHome
+from wardround.node.policy.file import PolicyUnusable
+from wardround.node.policy.kinds import ESSENTIAL
+from wardround.node.policy.leaving import LeavingForbidden, check_leaving
+from wardround.node.policy.rates import Rates
 
 LOG = logging.getLogger(__name__)
 PATIENCE = 120.0
@@ -36,6 +40,7 @@ class Gateway:
         self._home = home
         self._clock = clock
         self._log = EgressLog(home.database, clock)
+        self._rates = Rates(home.database)
         self._lock = threading.Lock()
         self._channel: Channel | None = None
         self._channel_of: tuple[int, int] | None = None
@@ -51,7 +56,8 @@ class Gateway:
             patience: seconds of silence after which the hub counts as unreachable.
 
         Raises:
-            MayNotLeave: the message isn't on the closed list, or is larger than its kind may be.
+            MayNotLeave: the message isn't on the closed list, is larger than its kind may be, or the policy holds it
+                back (`MayLeaveLater`: for now).
             HubUnreachable: the hub doesn't answer; trying again may work.
             HubRefused: the hub said no; `code` says why.
             HubUntrusted: not our hub, or a certificate isn't valid.
@@ -79,7 +85,40 @@ class Gateway:
         """
         header = checked(message, size, self._home.settings.largest_attachment)
         digest = None if isinstance(message, EngineTraffic) else sha256(header).hexdigest()
-        self._log.begin(message, size, digest, outcome="carried", answer_bytes=answer_bytes)
+        with self._rates.lock:
+            forbidden = self._forbidden(message, size)
+            if forbidden is None or isinstance(message, EngineTraffic):
+                # What the relay tells of has gone already: it is counted, whatever is said of more.
+                self._log.begin(message, size, digest, outcome="carried", answer_bytes=answer_bytes)
+            else:
+                self._log.refuse(message, size, forbidden.code)
+        if forbidden is not None:
+            raise forbidden
+
+    def room(self, kind: str) -> int | None:
+        """How many bytes of `kind` the policy lets leave now; None: no bound.
+
+        For a carrier that counts what it carried afterwards, so that it can stop in time.
+        """
+        try:
+            leaving = self._home.policy.current().leaving
+        except PolicyUnusable:
+            return 0
+        return self._rates.room(leaving, kind, self._clock()) if kind in leaving.kinds else 0
+
+    def _forbidden(self, message: Message, size: int) -> MayNotLeave | None:
+        """Why this hospital's policy holds `message` back, or None where it doesn't."""
+        kind = message_kind(message)
+        if kind in ESSENTIAL:
+            return None
+        try:
+            policy = self._home.policy.current()
+            check_leaving(policy, kind, size)
+            self._rates.check(policy.leaving, kind, size, self._clock())
+        except (PolicyUnusable, LeavingForbidden) as forbidden:
+            later = forbidden.code in {PolicyUnusable.code, MayLeaveLater.code}
+            return (MayLeaveLater if later else MayNotLeave)(str(forbidden), code=forbidden.code)
+        return None
 
     def close(self) -> None:
         """Close all connections, for good; calls that are under way or come later find the hub unreachable."""
@@ -89,11 +128,20 @@ class Gateway:
             channel.close()
 
     def _attempt(self, message: Message, header: bytes, attachment: bytes, patience: float) -> tuple[Reply, bytes]:
-        number = self._log.begin(message, len(header) + len(attachment) + 4, body_digest(header, attachment))
+        size = len(header) + len(attachment) + 4
+        with self._rates.lock:
+            forbidden = self._forbidden(message, size)
+            if forbidden is not None:
+                self._log.refuse(message, size, forbidden.code)
+                raise forbidden
+            number = self._log.begin(message, size, body_digest(header, attachment))
         try:
             answer = self._ready().post(header, attachment, type(message), patience=patience)
         except (HubUntrusted, HubUnreachable, HubRefused) as error:
-            self._log.end(number, outcome_of(error), reason=error.code)
+            outcome = outcome_of(error)
+            self._log.end(number, outcome, reason=error.code)
+            if outcome in {"unreachable", "untrusted"}:
+                self._rates.forget(number)
             if error.code in {"no-answer", "certificate-refused"}:
                 self._explain_expiry()
             raise

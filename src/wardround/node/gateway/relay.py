@@ -14,6 +14,7 @@ from concurrent.futures import Future
 
 from wardround.contracts.base import RunId
 from wardround.contracts.outbound import EngineTraffic
+from wardround.node.gateway.errors import MayNotLeave
 from wardround.node.gateway.gateway import Gateway
 
 LOG = logging.getLogger(__name__)
@@ -28,14 +29,22 @@ class Relay:
         target: host and port of the hub's engine.
         on_bytes: told how many bytes went up and down since the last time, every few seconds, and at the end. When
             it raises, the relay closes: nothing passes uncounted for long.
+        room: how many bytes may still go up now, asked as often; None: no bound. At its end the relay closes.
     """
 
     def __init__(
-        self, target: tuple[str, int], on_bytes: Callable[[int, int], None], *, told_every: float = TOLD_EVERY
+        self,
+        target: tuple[str, int],
+        on_bytes: Callable[[int, int], None],
+        *,
+        told_every: float = TOLD_EVERY,
+        room: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._target = target
         self._on_bytes = on_bytes
         self._told_every = told_every
+        self._room = room
+        self._left: int | None = None
         self._up = 0
         self._down = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -52,6 +61,11 @@ class Relay:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(port)), name="engine-relay", daemon=True)
         self._thread.start()
         return port.result()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it carries anything: not before its start, nor once it closed by itself."""
+        return self._thread is not None and self._thread.is_alive()
 
     def stop(self) -> None:
         """Close all connections, tell the last bytes, and give the port back."""
@@ -72,6 +86,7 @@ class Relay:
             carried.add(task)
             task.add_done_callback(carried.discard)
 
+        self._left = await asyncio.to_thread(self._room)
         try:
             server = await asyncio.start_server(arrived, "127.0.0.1", 0, limit=PIECE)
         except OSError as error:
@@ -98,8 +113,15 @@ class Relay:
 
     async def _tell(self) -> None:
         up, down, self._up, self._down = self._up, self._down, 0, 0
+        if self._left is not None:
+            self._left -= up
         if up or down:
-            await asyncio.to_thread(self._on_bytes, up, down)
+            try:
+                await asyncio.to_thread(self._on_bytes, up, down)
+            except MayNotLeave:
+                self._close_for_good()
+                return
+        self._left = await asyncio.to_thread(self._room)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -120,6 +142,9 @@ class Relay:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, up: bool) -> None:
         while piece := await source.read(PIECE):
             if up:
+                if self._left is not None and self._up + len(piece) > self._left:
+                    self._close_for_good()
+                    return
                 self._up += len(piece)
             else:
                 self._down += len(piece)
@@ -129,6 +154,11 @@ class Relay:
             sink.write_eof()
             await sink.drain()
 
+    def _close_for_good(self) -> None:
+        LOG.error("the engine's relay is closed: this hospital's policy lets no more leave for now")
+        if self._stopping is not None:
+            self._stopping.set()
+
 
 def engine_relay(gateway: Gateway, run: RunId, target: tuple[str, int]) -> Relay:
     """A relay whose traffic is logged as `EngineTraffic` of `run`."""
@@ -136,4 +166,4 @@ def engine_relay(gateway: Gateway, run: RunId, target: tuple[str, int]) -> Relay
     def log(up: int, down: int) -> None:
         gateway.record(EngineTraffic(run=run), up, answer_bytes=down)
 
-    return Relay(target, log)
+    return Relay(target, log, room=lambda: gateway.room("engine-traffic"))

@@ -16,7 +16,8 @@ class Egress(NodeTable):
     """One message. `outcome` is `sending` until its end is known, so a crash leaves it counted as gone.
 
     `digest` is the SHA-256 of the body; none for bytes that the engine's own connection carried, which are only
-    counted. `answer_bytes` is the size of what came back.
+    counted, and none for what this hospital's policy held back: it is `refused`, its reason is the policy's, and
+    nothing of it left. `answer_bytes` is the size of what came back.
     """
 
     __tablename__ = "egress"

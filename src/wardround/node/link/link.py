@@ -16,7 +16,14 @@ from wardround.foundation.certificates import CertificateRefused
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.errors import NotAllowed, Unreachable, WardroundError
 from wardround.foundation.files import ObjectStore
-from wardround.node.gateway.errors import HubFailed, HubRefused, HubUnreachable, HubUntrusted, MayNotLeave
+from wardround.node.gateway.errors import (
+    HubFailed,
+    HubRefused,
+    HubUnreachable,
+    HubUntrusted,
+    MayLeaveLater,
+    MayNotLeave,
+)
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.home import NodeHome
 from wardround.node.link import outbox, tasks
@@ -189,7 +196,7 @@ class Link:
             refused: str | None = None
             try:
                 self._gateway.send(item.message, self._attachment(item))
-            except HubFailed:
+            except (HubFailed, MayLeaveLater):
                 answered = False
                 continue
             except (HubUnreachable, HubUntrusted) as error:

@@ -66,6 +66,12 @@ class LeavingRules(RateRules):
     bytes_per_day: int | None = Field(default=300 * GB, ge=0)
     kind: dict[Kind, KindRules] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _can_be_measured(self) -> Self:
+        if self.of("engine-traffic").largest_bytes is not None:
+            raise ValueError("engine-traffic has no size of one message; limit its bytes_per_hour instead")
+        return self
+
     def of(self, kind: str) -> KindRules:
         """The rules of one kind; none where there are none."""
         return self.kind.get(kind, KindRules())

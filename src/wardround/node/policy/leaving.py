@@ -1,0 +1,40 @@
+"""May a message leave, by its kind and size? Pure; how much left before is for `rates`."""
+
+from __future__ import annotations
+
+from wardround.foundation.errors import NotAllowed
+from wardround.node.policy.kinds import ESSENTIAL
+from wardround.node.policy.rules import Policy
+
+
+class LeavingForbidden(NotAllowed):
+    """The policy lets no such message leave, or not now; `code` says why."""
+
+    code = "message-not-allowed"
+
+
+def check_leaving(policy: Policy, kind: str, size: int) -> None:
+    """Whether `policy` lets a message of `kind` leave, `size` bytes with what is beside it.
+
+    Raises:
+        LeavingForbidden: `message-not-allowed`, `message-too-large`.
+    """
+    if kind in ESSENTIAL:
+        return
+    if kind not in policy.leaving.kinds:
+        raise LeavingForbidden(f"policy.toml, leaving.kinds: {kind} may not leave this hospital")
+    largest = policy.leaving.of(kind).largest_bytes
+    if largest is not None and size > largest:
+        raise LeavingForbidden(
+            f"policy.toml, leaving.kind.{kind}.largest_bytes: it has {size:,} bytes; at most {largest:,} may leave",
+            code="message-too-large",
+        )
+
+
+def can_leave(policy: Policy, kind: str, size: int) -> bool:
+    """As `check_leaving`, to be asked before the work that would make the message."""
+    try:
+        check_leaving(policy, kind, size)
+    except LeavingForbidden:
+        return False
+    return True
