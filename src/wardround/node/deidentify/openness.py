@@ -13,6 +13,7 @@ from sqlalchemy import Select, delete, exists, insert, select
 from sqlalchemy.orm import Session
 
 from wardround.node.deidentify.tables import OpenStudy
+from wardround.node.enclave import changes
 from wardround.node.receive.state import State
 from wardround.node.receive.tables import ReceivedInstance, ReceivedStudy
 
@@ -37,4 +38,6 @@ def close_finished(session: Session) -> int:
     )
     complete = exists().where(ReceivedStudy.id == OpenStudy.received_study, ReceivedStudy.completed_at.is_not(None))
     finished = delete(OpenStudy).where(complete, ~to_do).returning(OpenStudy.study_uid)
-    return len(session.scalars(finished.execution_options(synchronize_session=False)).all())
+    closed = session.scalars(finished.execution_options(synchronize_session=False)).all()
+    changes.note(session, closed)
+    return len(closed)

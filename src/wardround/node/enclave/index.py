@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from wardround.dicom.statement import Deidentified, Statement
 from wardround.node.base import NodeTable
+from wardround.node.enclave import changes
 from wardround.node.enclave.description import Description
 from wardround.node.enclave.tables import EnclaveInstance, EnclaveLabel, EnclavePatient, EnclaveSeries, EnclaveStudy
 
@@ -115,6 +116,7 @@ class Index:
         if self._stated:
             statements = [{"uid": uid, "statements": self._statements[uid]} for uid in sorted(self._stated)]
             self._session.execute(update(EnclaveStudy), statements)
+            changes.note(self._session, self._stated)
 
     def _add_patient(self, pseudonym: str, sex: str | None) -> None:
         if pseudonym not in self._sexes:

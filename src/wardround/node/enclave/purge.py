@@ -23,6 +23,7 @@ from wardround.foundation.errors import NotFound
 from wardround.foundation.files import ObjectStore, flush_directory
 from wardround.ledger.commitment import commitment
 from wardround.node import audit
+from wardround.node.enclave import changes
 from wardround.node.enclave.case import volumes_folder
 from wardround.node.enclave.tables import (
     EnclaveInstance,
@@ -310,6 +311,9 @@ def _forget_in_manifests(session: Session, studies: Sequence[str], at: datetime)
 def _delete_rows(session: Session, studies: Sequence[str]) -> None:
     of_studies = select(EnclaveSeries.uid).where(EnclaveSeries.study_uid.in_(studies))
     instances = select(EnclaveInstance.uid).where(EnclaveInstance.series_uid.in_(of_studies))
+    labelled = select(EnclaveLabel.labelled_series_uid).where(EnclaveLabel.uid.in_(instances))
+    also = session.scalars(select(EnclaveSeries.study_uid).where(EnclaveSeries.uid.in_(labelled)).distinct())
+    changes.note(session, {*studies, *also})
     patients = set(session.scalars(select(EnclaveStudy.pseudonym).where(EnclaveStudy.uid.in_(studies))))
     conditions: tuple[tuple[type[Any], ColumnElement[bool]], ...] = (
         (EnclaveLabel, EnclaveLabel.uid.in_(instances)),

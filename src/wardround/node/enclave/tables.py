@@ -6,7 +6,7 @@ from datetime import date as Date  # noqa: N812 - a column is called date
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wardround.foundation.columns import UtcTime
@@ -152,3 +152,12 @@ class EnclaveRemoval(NodeTable):
     purge_id: Mapped[int] = mapped_column(ForeignKey("enclave_purges.id"), primary_key=True)
     kind: Mapped[str] = mapped_column(String(8), primary_key=True)
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
+class EnclaveChange(NodeTable):
+    """A study of which something came, went or became whole, for who keeps a picture of the enclave (`changes`)."""
+
+    __tablename__ = "enclave_changes"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
+    study_uid: Mapped[str] = mapped_column(String(64))

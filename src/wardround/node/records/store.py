@@ -149,6 +149,10 @@ class Records:
     def staging(self) -> Path:
         return self.folder / "staging"
 
+    def exists(self) -> bool:
+        """Whether anything was ever kept here; records in PostgreSQL are taken to be there."""
+        return bool(self._settings.database) or self._file.exists()
+
     @contextmanager
     def reading(self) -> Iterator[ibis.BaseBackend]:
         """An Ibis backend with the tables of `schema.TABLES`, for reading alone.
