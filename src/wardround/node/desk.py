@@ -76,7 +76,11 @@ class Desk:
     def discloser(self) -> Discloser:
         """Makes of people the numbers that may leave this node."""
         secret = site_secret(self.home.identity / "pseudonyms.key", self.home.database)
-        return Discloser(PersonWords(secret), self.home.settings.cohort.smallest_told)
+        return Discloser(
+            PersonWords(secret),
+            self.home.settings.cohort.smallest_told,
+            lambda: self.home.policy.current().cohort.smallest_told,
+        )
 
     @cached_property
     def mirror(self) -> Mirror:

@@ -131,7 +131,7 @@ class Answering:
                 row.outcome, row.cost = "repeated", 0
 
     def _parts(self, axis: Axis, found: Mapping[str, Tally]) -> list[CohortPart]:
-        told = disclosed_parts(found, smallest=self._discloser.smallest)
+        told = disclosed_parts(found, smallest=self._discloser.least)
         largest = sorted(told, key=lambda name: (-(told[name].about or 0), name))[:MOST_GROUPS]
         parts = []
         for name in sorted(largest):

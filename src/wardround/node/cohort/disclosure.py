@@ -8,7 +8,7 @@ so high that the guard hardly ever decides, and a question that finds nine or te
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -79,14 +79,20 @@ def disclosed_parts(found: Mapping[str, Tally], *, smallest: int = SMALLEST_TOLD
 
 @dataclass(frozen=True, slots=True)
 class Discloser:
-    """What this node tells of people: who is in its secret third, and the least number that it tells."""
+    """What this node tells of people: who is in its secret third, and the least number that it tells: `smallest`, or
+    what `raised` says at that moment where that is more."""
 
     words: PersonWords
     smallest: int = SMALLEST_TOLD
+    raised: Callable[[], int] = lambda: SMALLEST_TOLD
+
+    @property
+    def least(self) -> int:
+        return max(self.smallest, self.raised())
 
     def people(self, pseudonyms: Iterable[str]) -> Count:
         """What is told of a set of people, by the site's own pseudonyms."""
         return self.of(self.words.tally(pseudonyms))
 
     def of(self, found: Tally) -> Count:
-        return disclosed(found, smallest=self.smallest)
+        return disclosed(found, smallest=self.least)
