@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
-from wardround.contracts.limits import LIMITS, Limit
+from wardround.contracts.limits import LIMITS
 
 ESSENTIAL = frozenset(
     {
@@ -24,12 +21,7 @@ ESSENTIAL = frozenset(
 would be deaf, or its work would stay off the record, so a policy can't hold them back. None holds anything computed
 from images or records but the counts of manifests and decisions, which are told as all counts are."""
 
-CONTRACT: Mapping[str, Limit] = MappingProxyType(
-    {kind.model_fields["kind"].default: limit for kind, limit in LIMITS.items()}
-)
-"""Every kind of message with the limits of its contract, which a policy can only lower."""
-
-LIMITABLE = tuple(sorted(set(CONTRACT) - ESSENTIAL))
+LIMITABLE = tuple(sorted({str(kind.model_fields["kind"].default) for kind in LIMITS} - ESSENTIAL))
 """The others. A kind that a later version adds is one of these, and leaves only where a policy names it."""
 
 WORK_KINDS = ("engine-traffic", "run-update")

@@ -14,7 +14,7 @@ from wardround.contracts.disclosure import SMALLEST_TOLD
 from wardround.contracts.lawful_basis import Article6, Article9
 from wardround.contracts.run_plan import PackageName
 from wardround.foundation.settings import Settings
-from wardround.node.policy.kinds import CONTRACT, ESSENTIAL, LIMITABLE
+from wardround.node.policy.kinds import ESSENTIAL, LIMITABLE
 from wardround.node.retrieve.hours import Hours
 
 SMALLEST_COHORT = 2
@@ -75,12 +75,6 @@ class LeavingRules(RateRules):
     def of(self, kind: str) -> KindRules:
         """The rules of one kind; none where there are none."""
         return self.kind.get(kind, KindRules())
-
-    def largest(self, kind: str) -> int:
-        """How large a message of that kind may be, with what is beside it, by contract and policy: bytes."""
-        limit = CONTRACT[kind]
-        whole, own = limit.header + limit.attachment, self.of(kind).largest_bytes
-        return whole if own is None or kind in ESSENTIAL else min(whole, own)
 
 
 class CohortRules(Settings):

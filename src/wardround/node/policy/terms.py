@@ -47,13 +47,13 @@ def may_leave(policy: Policy, kind: str) -> bool:
     shut = any(
         0 in (rate.messages_per_hour, rate.messages_per_day, rate.bytes_per_hour, rate.bytes_per_day) for rate in rates
     )
-    return kind in leaving.kinds and not shut and leaving.largest(kind) > 0
+    return kind in leaving.kinds and not shut and leaving.of(kind).largest_bytes != 0
 
 
 def _message(policy: Policy, kind: LeavingKind) -> MessageLimit:
     if not may_leave(policy, kind):
         return MessageLimit(kind=kind, times=0)
-    return MessageLimit(kind=kind, largest_bytes=policy.leaving.largest(kind))
+    return MessageLimit(kind=kind, largest_bytes=policy.leaving.of(kind).largest_bytes)
 
 
 def _days_on(day: date, days: int) -> date:

@@ -173,7 +173,8 @@ def _leaving(policy: Policy, project: Project, limits: ApprovalLimits) -> Iterat
             yield Finding("leaving.kinds", Outcome.TIGHTENED, f"{leaving.kind} leaves", "none leaves here")
             continue
         rule = f"leaving.kind.{leaving.kind}.largest_bytes"
-        largest = min(leaving.largest_bytes, policy.leaving.largest(leaving.kind))
+        own = policy.leaving.of(leaving.kind).largest_bytes
+        largest = leaving.largest_bytes if own is None else min(leaving.largest_bytes, own)
         yield _bounded(rule, f"{leaving.kind} of at most", f"{leaving.largest_bytes:,}", f"{largest:,}", " bytes")
 
 
