@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping as Cells
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 
 from wardround.node.records.hl7.moments import Moment
 from wardround.node.records.hl7.values import NotTaken, birth
@@ -68,8 +68,9 @@ def born(person: Person, default: Day | None, cells: Cells[str, str], decimal: s
 
 
 def _aged(age: AgeFrom, default: Day | None, cells: Cells[str, str], decimal: str) -> dict[str, Value]:
-    """Someone of 63 on a day is taken for born sixty-three years and a half before it: the middle of what it can be,
-    so that the age on that day is what was said."""
+    """Someone of 63 on a day is taken for born in the month that lies sixty-three years and a half before it: the
+    middle of what it can be, so that the age on that day is what was said. The day isn't made up: a birth without one
+    contradicts no other source that has it."""
     said = age.years.fill(cells)
     if said is None:
         return {}
@@ -81,14 +82,11 @@ def _aged(age: AgeFrom, default: Day | None, cells: Cells[str, str], decimal: st
     if on is None or on.whole is None:
         raise NotTaken(Reason.NO_DATE, "of the age")
     lived = years + 0.5 if years.is_integer() else years
-    return {"birth_datetime": _before(on.whole, round(lived * _YEAR))}
-
-
-def _before(day: date, days: int) -> date:
     try:
-        return day - timedelta(days=days)
+        day_of_birth = on.whole - timedelta(days=round(lived * _YEAR))
     except OverflowError:
         raise NotTaken(Reason.BAD_DATE, "of the age") from None
+    return {"year_of_birth": day_of_birth.year, "month_of_birth": day_of_birth.month}
 
 
 def sex(said: SexFrom | None, cells: Cells[str, str], decimal: str) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from wardround.node.records.hl7.values import NotTaken
 from wardround.node.records.reasons import Reason
 from wardround.node.records.row import Code, Value
-from wardround.node.records.schema import NO_CONCEPT, PERSON, REFERENCES, TABLES, Column, Type
+from wardround.node.records.schema import PERSON, REFERENCES, TABLES, Column, Type
 from wardround.node.records.tabular.cells import moment, number, whole
 
 _INTEGER = 1 << 31
@@ -24,7 +24,10 @@ _OPTIONAL = ("_type_concept_id", "_source_concept_id")
 
 
 class Columns:
-    """How the rows of one table are read. needed: columns that have to be there; known: all that are of the table."""
+    """How the rows of one table are read. needed: columns that have to be there; known: all that are of the table.
+
+    A concept of a type, a sex, a race or an ethnicity that isn't there is none; what else OMOP requires is required.
+    """
 
     def __init__(self, table: str) -> None:
         spec = TABLES[table]
@@ -41,11 +44,7 @@ class Columns:
             for column in spec.columns
             if column.required and column.name in self._readers and not column.name.endswith(_OPTIONAL)
         ]
-        extra = ["year_of_birth"] if table == PERSON else []
-        self._required = [*required, *extra]
-        self._concepts = [
-            column.name for column in spec.columns if column.required and column.name.endswith("_type_concept_id")
-        ]
+        self._required = ["year_of_birth"] if table == PERSON else required
         self._own = {
             name: f"{found[1]}_source_value"
             for name in self._readers
@@ -58,7 +57,7 @@ class Columns:
         self, cells: Mapping[str, str], missing: frozenset[str], code_of: Callable[[int], Code | None]
     ) -> dict[str, Value]:
         """The values of a row; raises NotTaken. code_of: the code that a concept is of its vocabulary, if known."""
-        values: dict[str, Value] = dict.fromkeys(self._concepts, NO_CONCEPT)
+        values: dict[str, Value] = {}
         for name, read in self._readers.items():
             text = cells.get(name, "").strip()
             if text not in missing:

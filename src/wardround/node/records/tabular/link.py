@@ -41,7 +41,7 @@ class Link:
             if "patient_id" not in names or unknown:
                 raise RecordsRefused(
                     f"{path}: the columns of a link file are {self.by}, patient_id and, perhaps, issuer; "
-                    f"{'leave the others out' if unknown else 'patient_id is missing, add it'}"
+                    f"{'leave the others out' if 'patient_id' in names else 'patient_id is missing, add it'}"
                 )
             for line in file.rows():
                 if isinstance(line, Rejected):
