@@ -39,11 +39,12 @@ from wardround.node.query.server import QueryServer
 from wardround.node.receive.clinical import clinical_studies
 from wardround.node.record.witness import Witness
 from wardround.node.retrieve.wiring import puller_at
-from wardround.node.training import learner as functions
 from wardround.node.training.assignment import Assignments
 from wardround.node.training.comparison import Comparison
 from wardround.node.training.legs import Legs
 from wardround.node.training.participant import NodeParticipant
+from wardround.node.training.preparation import Preparation
+from wardround.node.training.uses import Uses
 
 CATALOGUE_CAUGHT_UP_EVERY = 1.0
 
@@ -78,17 +79,12 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
     assignments = Assignments(
         home.site, home.database, desk.place, desk.mirror, desk.pseudonyms, clock, threads=threads
     )
-    participant = NodeParticipant(assignments, learner, desk.entries, desk.gateway, home.database, clock)
-    legs = Legs(
-        home,
-        desk.gateway,
-        assignments,
-        participant,
-        on_join=lambda assignment: learner.submit(functions.prepare, assignment),
-    )
+    uses = Uses(home.database, desk.entries, clock)
+    participant = NodeParticipant(assignments, uses, learner, desk.entries, desk.gateway, home.database, clock)
+    legs = Legs(home, desk.gateway, assignments, participant, on_join=Preparation(uses, learner))
     weights = ObjectStore(home.path / "weights")
     comparison = Comparison(
-        assignments, learner, desk.entries, desk.gateway, home.database, weights, desk.discloser, clock
+        assignments, uses, learner, desk.entries, desk.gateway, home.database, weights, desk.discloser, clock
     )
     handlers = TaskHandlers()
     witness = Witness(desk.mirror, desk.hub, desk.gateway, clock)

@@ -79,6 +79,9 @@ class RunCoordinator:
                 header.digest,
             ):
                 raise UpdateRefused("entry-differs")
+            if entry.use is None:
+                # Where it names one, the ledger has checked that it is of this very run, round and manifest.
+                raise UpdateRefused("no-use")
             # The ledger has checked that these are the site's own; not that they are of this run's project.
             manifest = store.entry(session, entry.manifest)
             approval = store.entry(session, manifest.approval) if isinstance(manifest, Manifest) else None

@@ -7,14 +7,16 @@ from hashlib import sha256
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wardround.contracts.ledger_entry import Entry, Evidence, Update
+from wardround.contracts.ledger_entry import Entry, Evidence, Update, Use
 from wardround.contracts.outbound import EvaluationResult, LocalModel
 from wardround.foundation.errors import Conflict, NotAllowed
 from wardround.hub import audit
 from wardround.hub.runs import queries
 from wardround.hub.runs.tables import EvaluationRow, LocalModelRow
+from wardround.ledger import store
 
 NO_ENTRY = "the ledger entry that the message names isn't there, isn't this site's, or speaks of something else"
+NO_USE = "the ledger entry doesn't name the use of data that it rests on"
 
 
 def alone_run(run: str) -> str:
@@ -35,6 +37,8 @@ def take_local_model(session: Session, site: str, message: LocalModel, weights: 
         raise Conflict("the attachment's digest isn't the one that the message names; send it again")
     if (entry.digest, entry.run) != (message.digest, alone_run(message.run)):
         raise NotAllowed("the ledger entry speaks of another model")
+    if entry.use is None:
+        raise NotAllowed(NO_USE, code="no-use")
     _check_asked(session, site, message.run, message.project, "alone")
     row = session.scalar(select(LocalModelRow).where(LocalModelRow.run == message.run, LocalModelRow.site == site))
     if row is None:
@@ -52,6 +56,9 @@ def take_evaluation(session: Session, site: str, message: EvaluationResult, entr
     """
     if not isinstance(entry, Evidence) or entry.origin != site or entry.model != message.model:
         raise NotAllowed(NO_ENTRY)
+    use = None if entry.use is None else store.entry(session, entry.use)
+    if not isinstance(use, Use) or use.run != message.run:
+        raise NotAllowed(NO_USE, code="no-use")
     _check_asked(session, site, message.run, message.project, "evaluate")
     row = session.scalar(
         select(EvaluationRow).where(

@@ -37,3 +37,18 @@ class Erasure(NodeTable):
     finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
     sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     counts: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class Reidentification(NodeTable):
+    """A look behind a pseudonym. The ledger has `record`, the salted digest of this row; without `salt`, which goes
+    when the person is erased, that says nothing any more."""
+
+    __tablename__ = "reidentifications"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    pseudonym: Mapped[str] = mapped_column(String(64), index=True)
+    actor: Mapped[str] = mapped_column(String(120))
+    reason: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcTime)
+    salt: Mapped[bytes] = mapped_column(LargeBinary(32))
+    record: Mapped[str] = mapped_column(String(64))

@@ -22,6 +22,7 @@ from wardround.node.record.entries import SiteEntries
 from wardround.node.training import learner
 from wardround.node.training.assignment import Assignments
 from wardround.node.training.tables import Judgement
+from wardround.node.training.uses import Uses
 
 
 class OfflineRecord(Frozen):
@@ -43,6 +44,7 @@ class Comparison:
     def __init__(
         self,
         assignments: Assignments,
+        uses: Uses,
         worker: Worker,
         entries: SiteEntries,
         gateway: Gateway,
@@ -53,6 +55,7 @@ class Comparison:
     ) -> None:
         self._discloser = discloser
         self._assignments = assignments
+        self._uses = uses
         self._worker = worker
         self._entries = entries
         self._gateway = gateway
@@ -62,16 +65,19 @@ class Comparison:
 
     def train_alone(self, task: TrainAlone) -> None:
         assignment = self._assignments.check(task.project, task.project_digest)
+        alone = f"{task.run[:34]}-alone"
+        use = self._uses.training(alone, 1, assignment.manifest)
         lesson = self._worker.call(learner.learn_alone, assignment, min(task.rounds, assignment.plan.rounds))
         self._models.put(lesson.update)
         index = self._entries.put(
             Update(
                 origin=self._entries.site,
                 at=self._clock(),
-                run=f"{task.run[:34]}-alone",
+                run=alone,
                 round=1,
                 digest=lesson.digest,
                 manifest=assignment.manifest,
+                use=use,
                 steps=lesson.steps,
             )
         )
@@ -81,6 +87,7 @@ class Comparison:
     def evaluate(self, task: EvaluateModel) -> None:
         assignment = self._assignments.check(task.project, task.project_digest)
         weights = self.fetch(task.model)
+        use = self._uses.judging(task.run, task.model, assignment.manifest)
         judged = self._worker.call(learner.judge, assignment, weights)
         record = OfflineRecord(run=task.run, label=task.label, model=task.model, dice=judged.dice)
         index = self._entries.put(
@@ -91,6 +98,7 @@ class Comparison:
                 pathway=assignment.plan.package,
                 stage="offline",
                 record=record.content_digest(),
+                use=use,
             )
         )
         with self._database.writing() as session:

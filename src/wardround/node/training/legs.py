@@ -43,8 +43,8 @@ class Legs:
     """Does the tasks `JoinLeg` and `EndRun`. A run that was joined is joined again when the node restarts.
 
     Args:
-        on_join: called with what is to be learned once the engine's client has been told to connect, so that the
-            cohort can be loaded meanwhile.
+        on_join: called with the run and what is to be learned once the engine's client has been told to connect, so
+            that the cohort can be loaded meanwhile.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Legs:
         gateway: Gateway,
         assignments: Assignments,
         participant: Participant,
-        on_join: Callable[[Assignment], object],
+        on_join: Callable[[str, Assignment], object],
     ) -> None:
         self._home = home
         self._gateway = gateway
@@ -122,7 +122,7 @@ class Legs:
         with self._lock:
             self._seats[task.run] = _Seat(task, relay, site, certificate)
         site.start()
-        self._on_join(assignment)
+        self._on_join(task.run, assignment)
         with self._home.database.writing() as session:
             audit.record(session, "program", "join-leg", task.run, f"leg {task.leg}")
 

@@ -1,4 +1,4 @@
-"""This hospital's part in a leg: judge the aggregate, train, put the use on the ledger, let the update leave."""
+"""This hospital's part in a leg: put the use on the ledger, judge the aggregate, train, let the update leave."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from wardround.node.record.entries import SiteEntries
 from wardround.node.training import learner
 from wardround.node.training.assignment import Assignment, Assignments, ManifestNotSettled
 from wardround.node.training.tables import RoundDone
+from wardround.node.training.uses import Uses
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class NodeParticipant:
     def __init__(
         self,
         assignments: Assignments,
+        uses: Uses,
         worker: Worker,
         entries: SiteEntries,
         gateway: Gateway,
@@ -36,6 +38,7 @@ class NodeParticipant:
         clock: Clock,
     ) -> None:
         self._assignments = assignments
+        self._uses = uses
         self._worker = worker
         self._entries = entries
         self._gateway = gateway
@@ -51,18 +54,25 @@ class NodeParticipant:
         if task.round > assignment.plan.rounds or task.total_rounds != assignment.plan.rounds:
             raise Declined("not-the-approved-plan")
         try:
+            use = self._uses.training(task.run_id, task.round, assignment.manifest)
+        except WardroundError as error:
+            _log.warning("round %s of %s: its use isn't on the ledger: %s", task.round, task.run_id, error.code)
+            raise Declined(error.code) from error
+        try:
             lesson = self._worker.call(learner.learn, assignment, task.arrays, task.round, task.total_rounds)
         except WorkerDied as error:
             raise Declined("learning-process-died") from error
         except learner.LessonRefused as error:
             raise Declined(error.code) from error
         try:
-            return self._release(project, assignment, task, lesson)
+            return self._release(project, assignment, task, lesson, use)
         except WardroundError as error:
             _log.warning("round %s of %s: the update could not leave: %s", task.round, task.run_id, error.code)
             raise Declined(error.code) from error
 
-    def _release(self, project: str, assignment: Assignment, task: RoundTask, lesson: learner.Lesson) -> RoundUpdate:
+    def _release(
+        self, project: str, assignment: Assignment, task: RoundTask, lesson: learner.Lesson, use: int
+    ) -> RoundUpdate:
         """Ledger first, then the gateway's log, and only then the engine."""
         entry = Update(
             origin=self._entries.site,
@@ -71,6 +81,7 @@ class NodeParticipant:
             round=task.round,
             digest=lesson.digest,
             manifest=assignment.manifest,
+            use=use,
             steps=lesson.steps,
         )
         index = self._entries.put(entry)

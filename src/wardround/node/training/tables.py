@@ -5,11 +5,30 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, String, UniqueConstraint
+from sqlalchemy import JSON, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wardround.foundation.columns import UtcTime
 from wardround.node.base import NodeTable
+
+
+class DataUse(NodeTable):
+    """A use of a frozen cohort, as its ledger entry tells it. `signed` is that entry, kept before it is sent, so that
+    however often it is sent it stays one; `entry` its place in the ledger once the hub took it. Nothing was read under
+    a use without one. `round` is 0 and `model` empty where the purpose names none."""
+
+    __tablename__ = "data_uses"
+    __table_args__ = (UniqueConstraint("run", "purpose", "round", "model", "manifest"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(String(40))
+    purpose: Mapped[str] = mapped_column(String(20))
+    round: Mapped[int]
+    model: Mapped[str] = mapped_column(String(64))
+    manifest: Mapped[int]
+    signed: Mapped[bytes] = mapped_column(LargeBinary)
+    entry: Mapped[int | None]
+    begun_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
 class RoundDone(NodeTable):

@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
+from wardround.contracts.approval_limits import ApprovalLimits
 from wardround.contracts.cohort_builder import imaging, patients
 from wardround.contracts.data_use import DataUse
 from wardround.contracts.disclosure import Count
 from wardround.contracts.lawful_basis import LawfulBasis
-from wardround.contracts.ledger_entry import Approval, Entry, Evidence, Manifest, Member, Update
+from wardround.contracts.ledger_entry import Approval, Entry, Evidence, Manifest, Member, Update, Use
 from wardround.contracts.outbound import EvaluationResult, LocalModel, ProjectDecision, TaskReport
 from wardround.contracts.project import Project
 from wardround.contracts.run_plan import RunPlan
@@ -95,8 +97,12 @@ class Hospital:
         with self.lab.database.writing() as session:
             return self.lab.log.append(session, sign_entry(entry, self.key, ORIGIN))
 
+    def use(self, run: str, **said: Any) -> int:
+        return self.put(Use(origin=self.name, at=NOON, run=run, manifest=self.manifest, **said))
+
     def update_entry(self, run: str, round_number: int, update: bytes) -> int:
         digest = sha256(update).hexdigest()
+        use = self.use(run, purpose="training", round=round_number)
         return self.put(
             Update(
                 origin=self.name,
@@ -105,6 +111,7 @@ class Hospital:
                 round=round_number,
                 digest=digest,
                 manifest=self.manifest,
+                use=use,
                 steps=10,
             )
         )
@@ -188,14 +195,15 @@ class RunLab:
     def submit(self, asked: Project) -> None:
         with self.database.writing() as session:
             projects.draft(session, asked, actor="operator:test", at=NOON)
-            projects.submit(session, asked.id, actor="operator:test")
+            projects.submit(session, asked.id, actor="operator:test", at=NOON)
 
-    def approve(self, asked: Project, *names: str) -> None:
+    def approve(self, asked: Project, *names: str, limits: ApprovalLimits | None = None) -> None:
         """Each of these sites approves, as the node does: entries first, then the decision."""
         digest = asked.content_digest()
         for name in names:
             site = self.hospitals[name]
-            site.entry = site.put(Approval(origin=name, at=NOON, project=asked.id, project_digest=digest))
+            said = Approval(origin=name, at=NOON, project=asked.id, project_digest=digest, limits=limits)
+            site.entry = site.put(said)
             site.manifest = site.put(
                 Manifest(
                     origin=name,
@@ -207,10 +215,10 @@ class RunLab:
                 )
             )
             decision = ProjectDecision(
-                project=asked.id, project_digest=digest, approved=True, entry=site.entry, people=Count(about=None)
+                project=asked.id, project_digest=digest, answer="approved", entry=site.entry, people=Count(about=None)
             )
             with self.database.writing() as session:
-                projects.take_decision(session, name, decision, at=NOON)
+                projects.take_decision(session, name, decision, said, at=NOON)
 
     def start(self, asked: str = "glioma") -> str:
         initial = self.objects.put(START)
@@ -286,7 +294,10 @@ class RunLab:
         self.objects.put(update)
 
     def send_judgement(self, site: str, task: EvaluateModel, dice: float, *, patients: int | None = None) -> None:
-        evidence = Evidence(origin=site, at=NOON, model=task.model, pathway="toy", stage="offline", record="d" * 64)
+        use = self.hospitals[site].use(task.run, purpose="judging", model=task.model)
+        evidence = Evidence(
+            origin=site, at=NOON, model=task.model, pathway="toy", stage="offline", record="d" * 64, use=use
+        )
         index = self.hospitals[site].put(evidence)
         message = EvaluationResult(
             project=task.project,

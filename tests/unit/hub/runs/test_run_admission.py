@@ -8,7 +8,7 @@ from hashlib import sha256
 import pytest
 from tests.unit.hub.runs.run_lab import NOON, RunLab, project, weights
 
-from wardround.contracts.ledger_entry import Evidence
+from wardround.contracts.ledger_entry import Evidence, Update
 from wardround.federation.engine import UpdateHeader, UpdateRefused
 from wardround.hub.runs import actions, queries
 from wardround.hub.runs.states import RunState
@@ -72,6 +72,12 @@ def test_an_entry_of_another_kind_round_or_run_covers_nothing(lab: RunLab, run: 
     assert refusal(lab, replace(right, ledger_index=north.put(evidence))) == "unknown-entry"
     for index in (north.update_entry(run, 2, UPDATE), north.update_entry("other-1", 1, UPDATE)):
         assert refusal(lab, replace(right, ledger_index=index)) == "entry-differs"
+
+
+def test_an_update_of_data_whose_use_is_not_on_the_record_is_refused(lab: RunLab, run: str) -> None:
+    north, right = lab.hospitals["north"], header(lab, run)
+    entry = Update(origin="north", at=NOON, run=run, round=1, digest=DIGEST, manifest=north.manifest, steps=10)
+    assert refusal(lab, replace(right, ledger_index=north.put(entry))) == "no-use"
 
 
 def test_a_cohort_approved_for_another_project_covers_nothing(lab: RunLab, run: str) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
-from tests.unit.hub.runs.run_lab import RunLab, weights
+from tests.unit.hub.runs.run_lab import NOON, RunLab, project, weights
 
-from wardround.contracts.ledger_entry import Model
+from wardround.contracts.disclosure import Count
+from wardround.contracts.ledger_entry import Evidence, Model, Update
+from wardround.contracts.outbound import EvaluationResult, LocalModel
 from wardround.contracts.task import EvaluateModel, TrainAlone
 from wardround.foundation.errors import NotAllowed
 from wardround.hub.registry import queries as registry
 from wardround.hub.registry.tables import ModelRow
 from wardround.hub.runs import queries
 from wardround.hub.runs.driver import COMPARISON_PATIENCE
+from wardround.hub.runs.intake import alone_run, take_evaluation, take_local_model
 from wardround.hub.runs.states import RunState
 from wardround.ledger import store
 
@@ -160,7 +164,9 @@ def test_a_model_that_nobody_asked_to_judge_cant_be_put_in_the_runs_place(lab: R
 
 def test_only_sites_that_the_run_asked_may_add_a_model_or_a_judgement(lab: RunLab, run: str) -> None:
     lab.join("west")
-    lab.hospitals["west"].manifest = lab.hospitals["west"].entry = -1
+    other = project("other")
+    lab.submit(other)
+    lab.approve(other, "west")
     [(_, _, task), *_] = lab.tasks("train-alone")
     assert isinstance(task, TrainAlone)
     judging = EvaluateModel(
@@ -175,6 +181,43 @@ def test_only_sites_that_the_run_asked_may_add_a_model_or_a_judgement(lab: RunLa
     with pytest.raises(NotAllowed) as refused:
         lab.send_local("north", task.model_copy(update={"project": "another"}), weights(1))
     assert refused.value.code == "not-asked"
+
+
+def test_a_model_or_a_judgement_without_a_use_on_the_record_is_not_taken(lab: RunLab, run: str) -> None:
+    north = lab.hospitals["north"]
+    [alone] = [task for site, _, task in lab.tasks("train-alone") if site == "north"]
+    assert isinstance(alone, TrainAlone)
+    made, digest = weights(9), sha256(weights(9)).hexdigest()
+    update = Update(
+        origin="north", at=NOON, run=alone_run(run), round=1, digest=digest, manifest=north.manifest, steps=10
+    )
+    index = north.put(update)
+    model = LocalModel(project="glioma", run=run, digest=digest, steps=10, entry=index)
+    with pytest.raises(NotAllowed) as refused, lab.database.writing() as session:
+        take_local_model(session, "north", model, made, store.entry(session, index))
+    assert refused.value.code == "no-use"
+
+    lab.train_alone()
+    lab.driver.tick()
+    [(_, _, task), *_] = [found for found in lab.tasks("evaluate-model") if found[0] == "north"]
+    assert isinstance(task, EvaluateModel)
+    for use in (None, north.use("other-1", purpose="judging", model=task.model)):
+        evidence = Evidence(
+            origin="north", at=NOON, model=task.model, pathway="toy", stage="offline", record="d" * 64, use=use
+        )
+        index = north.put(evidence)
+        told = EvaluationResult(
+            project="glioma",
+            run=run,
+            model=task.model,
+            label=task.label,
+            mean_dice=1.0,
+            patients=Count(about=None),
+            entry=index,
+        )
+        with pytest.raises(NotAllowed) as refused, lab.database.writing() as session:
+            take_evaluation(session, "north", told, store.entry(session, index))
+        assert refused.value.code == "no-use"
 
 
 def test_the_same_judgement_again_replaces_the_first(lab: RunLab, run: str) -> None:

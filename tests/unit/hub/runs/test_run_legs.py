@@ -165,7 +165,7 @@ def test_a_site_that_is_shut_out_costs_the_run_its_quorum(lab: RunLab) -> None:
     run = lab.ready("north", "south")
     lab.revoke("south")
     assert lab.drive(run, *OVER) is RunState.FAILED
-    assert lab.row(run).reason == "fewer sites approve the project than its quorum"
+    assert lab.row(run).reason == "fewer sites approve the project, or its next round, than its quorum"
     assert lab.hospitals["south"].rounds == []
 
 
@@ -200,7 +200,7 @@ def test_a_run_needs_its_quorum_of_members_that_approved(lab: RunLab) -> None:
     asked = project()
     lab.join("north", "south")
     with lab.database.writing() as session, pytest.raises(Exception, match="there is no project glioma"):
-        actions.check_may_start(session, "glioma")
+        actions.check_may_start(session, "glioma", NOON.date())
     lab.submit(asked)
     lab.approve(asked, "north")
     with pytest.raises(NotAllowed, match=r"needs 2 approving sites and has 1 \(north\)"):
@@ -319,7 +319,7 @@ def test_a_round_is_committed_once_and_in_its_turn(lab: RunLab) -> None:
         with pytest.raises(Conflict, match=f"stands at round 1; round {number} can't follow"):
             lab.coordinator.commit(result(lab, run, number))
     assert lab.row(run).round == 1
-    assert lab.read(lab.log.size) == size + 4, "the sites' own entries, and none of the hub's"
+    assert lab.read(lab.log.size) == size + 8, "the sites' own uses and updates, and nothing of the hub's"
 
 
 def test_no_leg_but_the_open_one_of_a_run_under_way_begins_or_commits(lab: RunLab) -> None:

@@ -11,6 +11,7 @@ from typing import Any, cast
 from tests.front_door import SECRET, FrontDoor, studies
 from tests.unit.hub.runs.run_lab import ORIGIN, RunLab
 
+from wardround.contracts.approval_limits import ApprovalLimits
 from wardround.contracts.ledger_entry import Entry
 from wardround.contracts.outbound import Message, Reply
 from wardround.contracts.project import Project
@@ -32,7 +33,8 @@ from wardround.node.desk import Desk
 from wardround.node.gateway.errors import HubRefused, HubUnreachable
 from wardround.node.gateway.gateway import checked
 from wardround.node.projects import approval, queries
-from wardround.node.projects.tables import ProjectRow
+from wardround.node.projects.states import DecisionState
+from wardround.node.projects.tables import Decision, ProjectRow
 from wardround.node.projects.telling import Telling
 from wardround.node.record.entries import SiteEntries
 from wardround.node.record.witness import Witness
@@ -41,6 +43,7 @@ from wardround.node.training.assignment import Assignments
 from wardround.node.training.cohort import EnclavePlace
 from wardround.node.training.learner import Lesson
 from wardround.node.training.participant import NodeParticipant
+from wardround.node.training.uses import Uses
 
 SITE = "north"
 
@@ -122,8 +125,9 @@ class NodeLab:
         place = EnclavePlace("", self.door.objects.root, folder / "volumes")
         keys = PseudonymKeys(SECRET)
         self.assignments = Assignments(SITE, self.database, place, self.mirror, keys, self.clock, threads=1)
+        self.uses = Uses(self.database, self.entries, self.clock)
         self.participant = NodeParticipant(
-            self.assignments, cast(Any, self.worker), self.entries, gateway, self.database, self.clock
+            self.assignments, self.uses, cast(Any, self.worker), self.entries, gateway, self.database, self.clock
         )
 
     @property
@@ -143,8 +147,16 @@ class NodeLab:
         with self.database.writing() as session:
             actions.consider(session, project, at=self.clock())
 
-    def approve(self, project: str) -> int:
-        return approval.approve(self.desk, project, actor="person:controller")
+    def approve(self, project: str, **limits: Any) -> int:
+        digest = self.row(project).digest
+        said = ApprovalLimits(**limits)
+        return approval.approve(self.desk, project, digest, limits=said, actor="person:controller")
+
+    def refuse(self, project: str, reason: str) -> None:
+        approval.refuse(self.desk, project, self.row(project).digest, reason, actor="person:controller")
+
+    def withdraw(self, project: str, reason: str = "board-decided") -> None:
+        approval.withdraw(self.desk, project, reason, actor="person:controller")
 
     def catch_up(self) -> None:
         """The hub publishes a checkpoint; this site mirrors, cosigns and hears of the quorum."""
@@ -156,17 +168,26 @@ class NodeLab:
         assert note is not None
         self.mirror.observe(note, self.clock())
 
-    def agree(self, project: Project) -> None:
+    def agree(self, project: Project, **limits: Any) -> None:
         """From the hub's submission to a manifest that a quorum cosigned."""
         self.hub.submit(project)
         self.consider(project)
-        self.approve(project.id)
+        self.approve(project.id, **limits)
         self.telling.tick()
         self.catch_up()
 
     def row(self, project: str) -> ProjectRow:
         with self.database.reading() as session:
             return queries.row_of(session, project)
+
+    def decision(self, project: str) -> Decision:
+        with self.database.reading() as session:
+            found = queries.decision_of(session, project)
+        assert found is not None
+        return found
+
+    def state(self, project: str) -> DecisionState:
+        return approval.standing_now(self.desk, project).state
 
     def ledger(self) -> list[Entry]:
         """The entries by this site."""

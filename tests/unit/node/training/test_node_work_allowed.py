@@ -34,7 +34,9 @@ def comparison(lab: NodeLab) -> Comparison:
     wire = cast(Any, lab.wire)
     models = ObjectStore(lab.door.home / "weights")
     worker = cast(Any, lab.worker)
-    return Comparison(lab.assignments, worker, lab.entries, wire, lab.database, models, lab.discloser, lab.clock)
+    return Comparison(
+        lab.assignments, lab.uses, worker, lab.entries, wire, lab.database, models, lab.discloser, lab.clock
+    )
 
 
 def refusals(lab: NodeLab, digest: str = DIGEST) -> set[str]:
@@ -45,7 +47,7 @@ def refusals(lab: NodeLab, digest: str = DIGEST) -> set[str]:
         lab.participant.take_part(task(ASKED, digest=digest))
     codes.add(declined.value.reason)
     work = comparison(lab)
-    legs = Legs(cast(Any, SimpleNamespace()), cast(Any, lab.wire), lab.assignments, lab.participant, lambda _: None)
+    legs = Legs(cast(Any, SimpleNamespace()), cast(Any, lab.wire), lab.assignments, lab.participant, lambda *_: None)
     asked: dict[str, Any] = {"project": "glioma", "project_digest": digest, "run": "glioma-1"}
     for do in (
         lambda: work.train_alone(TrainAlone(**asked, rounds=1)),
@@ -69,8 +71,7 @@ def test_work_without_an_approval_is_refused(lab: NodeLab) -> None:
 
 def test_work_on_a_refused_project_is_refused(lab: NodeLab) -> None:
     lab.consider(ASKED)
-    with lab.database.writing() as session:
-        actions.refuse(session, "glioma", "not-here", lab.entries, actor="person:controller", at=lab.clock())
+    lab.refuse("glioma", "not-here")
     assert refusals(lab) == {"not-approved"}
 
 
@@ -99,7 +100,7 @@ def test_work_with_another_package_than_was_approved_is_refused(
 def test_work_after_the_projects_end_is_refused(lab: NodeLab) -> None:
     lab.fill()
     lab.agree(ASKED)
-    lab.assignments.check("glioma", DIGEST)
+    lab.assignments.check("glioma", DIGEST, "glioma-1")
     lab.clock.time += timedelta(days=365 * 5)
     assert refusals(lab) == {"expired"}
 
@@ -113,7 +114,7 @@ def test_work_before_the_manifest_is_on_the_ledger_and_cosigned_is_refused(lab: 
     lab.telling.tick()
     assert refusals(lab) == {"manifest-not-settled"}
     lab.catch_up()
-    assert lab.assignments.check("glioma", DIGEST).manifest == lab.row("glioma").manifest_index
+    assert lab.assignments.check("glioma", DIGEST, "glioma-1").manifest == lab.decision("glioma").manifest_index
 
 
 def test_a_hub_that_lies_about_the_manifests_place_gains_nothing(lab: NodeLab) -> None:
@@ -124,11 +125,10 @@ def test_a_hub_that_lies_about_the_manifests_place_gains_nothing(lab: NodeLab) -
     lab.approve("glioma")
     lab.catch_up()
     with lab.database.writing() as session:
-        row = lab.row("glioma")
-        row = session.merge(row)
-        row.approval_index = 0
-        actions.sign_manifest(session, row, lab.entries, lab.discloser, at=lab.clock())
-        row.manifest_index, row.told_at = 0, lab.clock()
+        made = session.merge(lab.decision("glioma"))
+        made.entry_index = 0
+        actions.sign_manifest(session, made, lab.entries, lab.discloser, at=lab.clock())
+        made.manifest_index, made.told_at = 0, lab.clock()
     assert lab.mirror.settled() > 0
     assert refusals(lab) == {"manifest-not-settled"}
 
@@ -163,7 +163,7 @@ def test_what_is_learned_from_is_the_approved_cohort_and_plan_whatever_the_hub_s
     lab.agree(ASKED)
     sent = task(ASKED)
     lab.participant.take_part(sent)
-    [(_, assignment, arrays, round_number, total)] = lab.worker.calls
+    [(_, assignment, arrays, round_number, total, _)] = lab.worker.calls
     assert assignment.plan == ASKED.plan
     assert len(assignment.cohort.cases) == 2
     assert (arrays, round_number, total) == (sent.arrays, 1, 2)
@@ -176,7 +176,7 @@ def test_an_update_is_on_the_ledger_and_in_the_log_before_it_goes(lab: NodeLab) 
     entry = lab.ledger()[-1]
     assert isinstance(entry, Update)
     assert (entry.run, entry.round, entry.digest) == ("glioma-1", 1, lab.worker.lesson.digest)
-    assert entry.manifest == lab.row("glioma").manifest_index
+    assert entry.manifest == lab.decision("glioma").manifest_index
     [logged] = lab.wire.recorded
     assert isinstance(logged, RunUpdate)
     assert (logged.digest, logged.entry) == (entry.digest, update.ledger_index)
@@ -280,4 +280,4 @@ def test_an_approval_in_anothers_name_isnt_one(lab: NodeLab) -> None:
     lab.catch_up()
     assert refusals(lab) == {"not-approved"}
     with pytest.raises(NotAllowed):
-        lab.assignments.check("glioma", DIGEST)
+        lab.assignments.check("glioma", DIGEST, "glioma-1")

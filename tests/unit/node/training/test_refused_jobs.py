@@ -22,7 +22,7 @@ def test_a_refused_job_is_on_the_record_here_and_told_to_the_hub(tmp_path: Path)
         database=door.database, settings=SimpleNamespace(largest_attachment=0), outbox=tmp_path / "outbox"
     )
     anything = cast(Any, None)
-    legs = Legs(cast(Any, home), anything, anything, anything, on_join=lambda assignment: None)
+    legs = Legs(cast(Any, home), anything, anything, anything, on_join=lambda *_: None)
     legs.record_refusal("glioma-1", JobRefusal(job_id="of-the-engine", reason="custom-code"))
     with door.database.reading() as session:
         row = session.scalars(select(Audit).where(Audit.verb == "refuse-job")).one()

@@ -32,7 +32,7 @@ def agreed(lab: NodeLab) -> NodeLab:
 
 
 def assignment(lab: NodeLab) -> Assignment:
-    return lab.assignments.check(ASKED.id, ASKED.content_digest())
+    return lab.assignments.check(ASKED.id, ASKED.content_digest(), "glioma-1")
 
 
 def people(lab: NodeLab) -> list[str]:
@@ -64,6 +64,7 @@ def test_what_is_kept_and_told_of_a_judgement_holds_no_pseudonym_of_the_enclave(
     digest = models.put(b"weights")
     work = Comparison(
         lab.assignments,
+        lab.uses,
         cast(Any, lab.worker),
         lab.entries,
         cast(Any, lab.wire),
