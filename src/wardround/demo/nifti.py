@@ -23,7 +23,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
-from wardround.demo.identities import Canaries, invent_identity
+from wardround.demo.identities import Canaries, Identity, invent_identity
 from wardround.demo.nifti_site_code import site_codes
 from wardround.demo.patients import DemoPatient, Equipment, axial_affine
 
@@ -76,16 +76,8 @@ class NiftiHospital:
         known = self.rows.get(key, _Row()).lesion_voxels
         return int(np.count_nonzero(_array(self.folder / f"{key}{MASK}")[0])) if known is None else known
 
-    def patient(self, key: str) -> DemoPatient:
-        """Reads one patient; raises KeyError for an unknown key, DataRefused for files that can't be used."""
-        if key not in self.keys:
-            raise KeyError(f"{self.code} has no such patient")
-        image_file, mask_file = self.folder / f"{key}{IMAGE}", self.folder / f"{key}{MASK}"
-        (image, size), (mask, _) = _array(image_file), _array(mask_file)
-        if mask.shape != image.shape:
-            raise DataRefused(
-                f"{mask_file}: the mask has {mask.shape} voxels and the image {image.shape}; draw it on that image"
-            )
+    def identity(self, key: str) -> Identity:
+        """Who a patient is in DICOM: the same each time, and nothing of the folder's own; needs no image."""
         row = self.rows.get(key, _Row())
         rng = np.random.default_rng([self.seed, zlib.crc32(self.code.encode()), zlib.crc32(key.encode())])
         identity = invent_identity(
@@ -96,10 +88,22 @@ class NiftiHospital:
             sex=row.sex,
             age=row.age,
         )
+        return self.canaries.plant(identity) if self.canaries else identity
+
+    def patient(self, key: str) -> DemoPatient:
+        """Reads one patient; raises KeyError for an unknown key, DataRefused for files that can't be used."""
+        if key not in self.keys:
+            raise KeyError(f"{self.code} has no such patient")
+        image_file, mask_file = self.folder / f"{key}{IMAGE}", self.folder / f"{key}{MASK}"
+        (image, size), (mask, _) = _array(image_file), _array(mask_file)
+        if mask.shape != image.shape:
+            raise DataRefused(
+                f"{mask_file}: the mask has {mask.shape} voxels and the image {image.shape}; draw it on that image"
+            )
         return DemoPatient(
             hospital=self.code,
             key=key,
-            identity=self.canaries.plant(identity) if self.canaries else identity,
+            identity=self.identity(key),
             equipment=_EQUIPMENT,
             image=_storable(image_file, image.transpose(2, 1, 0)),
             mask=np.ascontiguousarray(mask.transpose(2, 1, 0) > 0),

@@ -18,6 +18,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
 from wardround.demo.identities import Identity
 
+ISSUER = "NHS"
+"""Issuer of Patient ID (0010,0021)."""
 _PRIVATE_CREATOR = "ACME MR HEADER 1.0"
 
 
@@ -175,7 +177,7 @@ def _add_patient_and_study(ds: Dataset, who: Identity) -> None:
         ds.SpecificCharacterSet = who.character_set
     ds.PatientName = who.name
     ds.PatientID = who.patient_id
-    ds.IssuerOfPatientID = "NHS"
+    ds.IssuerOfPatientID = ISSUER
     ds.PatientBirthDate = who.birth_date.strftime("%Y%m%d")
     ds.PatientSex = who.sex
     if who.age is not None:

@@ -7,7 +7,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -15,7 +15,10 @@ from typing import Any, NoReturn
 
 from wardround.demo.federation import DemoFailed, DemoFederation
 from wardround.demo.journey import Journey
+from wardround.demo.links import write_link
 from wardround.demo.memory import MemoryWatch
+from wardround.demo.nifti import NiftiHospital
+from wardround.demo.patients import DemoHospital
 from wardround.demo.report import report
 from wardround.demo.screen import TerminalScreen, print_summary
 from wardround.demo.wishes import Wishes
@@ -43,6 +46,8 @@ def play(
     hospitals = list(wishes.hospitals())
     with _folder(home) as place, TerminalScreen() as screen:
         federation = DemoFederation(place, [hospital.code for hospital in hospitals])
+        if home is not None:
+            _link(hospitals, place / "links")
         began = time.monotonic()
         with _interruptible():
             try:
@@ -77,6 +82,14 @@ def export(federation: DemoFederation, model: str, target: Path) -> None:
     if target.exists():
         target.rmdir()
     unpack(hub.objects.get(archive), target)
+
+
+def _link(hospitals: Sequence[DemoHospital], folder: Path) -> None:
+    """A link file for each hospital of a folder of patients, to load their records with afterwards."""
+    for hospital in hospitals:
+        if isinstance(hospital, NiftiHospital):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            write_link(hospital, folder / f"{hospital.code}.csv")
 
 
 def _serve(federation: DemoFederation, screen: TerminalScreen) -> None:

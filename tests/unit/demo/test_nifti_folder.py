@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wardround.demo.links import write_link
 from wardround.demo.nifti import DataRefused, read_hospitals, to_file_order
 from wardround.demo.nifti_site_code import site_codes
 from wardround.demo.patients import clinic_patient, to_dicom
@@ -51,6 +52,17 @@ def test_a_patient_comes_back_from_dicom_in_the_order_of_the_file(collection: Pa
     np.testing.assert_array_equal(to_file_order(volume.array), image)
     np.testing.assert_array_equal(to_file_order(mask), image % 7 == 0)
     assert volume.spacing == pytest.approx((4.0, 2.0, 1.5))
+
+
+def test_a_link_file_says_who_each_patient_is_in_dicom(collection: Path) -> None:
+    hospital = read_hospitals(collection)[0]
+    write_link(hospital, collection / "link.csv")
+    header, *lines = (collection / "link.csv").read_text().splitlines()
+    assert header == "number,patient_id,issuer"
+    for key, line in zip(hospital.keys, lines, strict=True):
+        image = pydicom.dcmread(io.BytesIO(to_dicom(hospital.patient(key)).slices[0]), stop_before_pixels=True)
+        assert line == f"{key},{image.PatientID},{image.IssuerOfPatientID}"
+    assert (collection / "link.csv").stat().st_mode & 0o077 == 0
 
 
 def test_what_the_table_says_is_used_and_what_it_does_not_say_is_unknown(collection: Path) -> None:
