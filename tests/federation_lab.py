@@ -17,6 +17,7 @@ from wardround.hub.serving import serve
 from wardround.hub.settings import HubSettings
 from wardround.hub.sites import actions as sites
 from wardround.hub.tasks import actions as tasks
+from wardround.ledger.log import Log
 from wardround.node.home import NodeHome
 from wardround.node.membership.actions import join
 
@@ -81,8 +82,9 @@ class HubLab:
             return sites.invite(session, self.home, site, actor="operator:test", now=self.clock())
 
     def revoke(self, site: str) -> None:
+        log = Log(self.home.ledger_origin, self.home.ledger_key)
         with self.home.database.writing() as session:
-            sites.revoke(session, site, "a test", actor="operator:test", now=self.clock())
+            sites.revoke(session, log, site, "a test", actor="operator:test", now=self.clock())
 
     def ask(self, site: str, task: Task) -> int:
         with self.home.database.writing() as session:

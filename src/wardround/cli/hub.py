@@ -27,8 +27,15 @@ def init(
     engine_port: int = typer.Option(8445, "--engine-port", help="Port of the federated engine."),
     database: str = typer.Option("", "--database", help="SQLAlchemy URL; SQLite in the home if not given."),
     certificate_hours: float = typer.Option(24, "--certificate-hours", help="How long a site's certificate lasts."),
+    faults: int = typer.Option(
+        0,
+        "--faults",
+        min=0,
+        max=1000,
+        help="How many hospitals may cosign two ledgers without harm; fixed from here on.",
+    ),
 ) -> None:
-    """Make a new hub: its root of trust, its keys and an empty database."""
+    """Make a new hub: its root of trust, its keys, its database, and the ledger's first entry."""
     from pydantic import ValidationError
 
     from wardround.hub.home import make_hub_home
@@ -44,12 +51,18 @@ def init(
             engine_port=engine_port,
             database=database,
             certificate_hours=certificate_hours,
+            faults=faults,
         )
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         raise typer.BadParameter(f"{fault['loc'][0]}: {fault['msg']}") from None
     made = make_hub_home(home, settings)
     typer.echo(f"Made hub {made.federation!r} in {made.path}. Next: wardround hub serve --home {home}")
+    if faults:
+        typer.echo(
+            f"Of n hospitals more than (n + {faults}) / 2 have to cosign the ledger: nothing is trained before "
+            f"{faults + 1} have joined, and while {faults} are off only with {3 * faults + 1} or more."
+        )
     made.close()
 
 
@@ -111,19 +124,34 @@ def invite(site: str = typer.Argument(..., help="The site's short name, as in `n
 def revoke(
     site: str = typer.Argument(..., help="The site to shut out."),
     reason: str = typer.Option(..., "--reason", help="Why; kept in the audit."),
+    left: bool = typer.Option(False, "--left", help="The hospital asked to leave; the ledger says so."),
     home: Path = HOME,
 ) -> None:
-    """Shut a site out, at once and for good."""
+    """Shut a site out, at once and for good; its witness counts no more. What it recorded stays on the ledger."""
     from wardround.foundation.clock import now
     from wardround.hub.home import HubHome
     from wardround.hub.sites.actions import revoke as revoke_site
+    from wardround.ledger.log import Log
 
     actor = acting(home, "revoke-site", site=site)
     opened = HubHome(home)
+    log = Log(opened.ledger_origin, opened.ledger_key)
     with opened.database.writing() as session:
-        revoke_site(session, site, reason, actor=actor, now=now())
-    typer.echo(f"Site {site} is revoked: from its next call on it is refused.")
+        parted = revoke_site(session, log, site, reason, actor=actor, now=now(), left=left)
     opened.close()
+    typer.echo(f"Site {site} is revoked: from its next call on it is refused.")
+    if parted is None:
+        return
+    typer.echo(
+        f"Its departure is on the ledger. {parted.due_before} of the hospitals before it have to cosign that; then "
+        f"{parted.due} of the {parted.left} that are left have to cosign what follows."
+    )
+    if parted.stands_still:
+        typer.echo(
+            f"Only {parted.left} are left, so that can't come: nothing newer is settled any more and no data is used. "
+            "Found another federation with those who stay; this ledger stays as the record.",
+            err=True,
+        )
 
 
 @app.command()

@@ -15,6 +15,7 @@ from wardround.hub.cohorts import handlers as cohorts
 from wardround.hub.home import SERVER_NAME, HubHome
 from wardround.hub.projects import handlers as projects
 from wardround.hub.record.handlers import LedgerDesk
+from wardround.hub.record.membership import found_once, part_revoked
 from wardround.hub.record.publisher import Publisher
 from wardround.hub.registry.registration import Registration
 from wardround.hub.runs import handlers as runs
@@ -46,11 +47,18 @@ class Hub:
 
 
 def build(home: HubHome, *, clock: Clock = now) -> Hub:
-    """A hub with all its handlers, its database at the newest migration."""
+    """A hub with all its handlers, its database at the newest migration and its ledger founded.
+
+    Raises:
+        Conflict: `faults` in its settings isn't what the ledger was founded with.
+    """
     home.database.upgrade()
     exchange = Exchange()
     waits = TaskWaits(home.database)
     log = Log(home.ledger_origin, home.ledger_key)
+    with home.database.writing() as session:
+        found_once(session, log, faults=home.settings.faults, at=clock())
+        part_revoked(session, log, clock())
     sites.register(exchange, log)
     tasks.register(exchange, waits)
     projects.register(exchange)

@@ -127,7 +127,7 @@ class HubHome:
 
 
 def make_hub_home(path: Path, settings: HubSettings, *, now: datetime | None = None) -> HubHome:
-    """A new hub's home: root, server and console certificates, ledger key, empty database.
+    """A new hub's home: root, server and console certificates, ledger key, a database with the founded ledger.
 
     `hub.toml` is written last, so that a home that was cut short isn't taken for whole.
 
@@ -153,7 +153,17 @@ def make_hub_home(path: Path, settings: HubSettings, *, now: datetime | None = N
     home = HubHome(path)
     home.issue_own_certificates(moment)
     home.database.upgrade()
+    _found(home, moment)
     return home
+
+
+def _found(home: HubHome, moment: datetime) -> None:
+    # The ledger loads far more than most commands need of a home.
+    from wardround.hub.record.membership import found_once
+    from wardround.ledger.log import Log
+
+    with home.database.writing() as session:
+        found_once(session, Log(home.ledger_origin, home.ledger_key), faults=home.settings.faults, at=moment)
 
 
 def _due(certificate: Path, now: datetime) -> bool:

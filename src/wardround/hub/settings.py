@@ -14,7 +14,9 @@ class HubSettings(Settings):
     """The federation's name and where its hub listens.
 
     `listen` is the address that the three ports are bound to; `host` is the name by which nodes reach them and is
-    in the hub's certificate. `database` is an SQLAlchemy URL; empty means `hub.db` in the home.
+    in the hub's certificate. `database` is an SQLAlchemy URL; empty means `hub.db` in the home. `faults` is how many
+    hospitals' witnesses may be dishonest without harm: of n hospitals more than (n + faults) / 2 cosign the ledger
+    before anything rests on it. It is fixed when the federation is founded.
     """
 
     federation: SiteName
@@ -26,5 +28,6 @@ class HubSettings(Settings):
     database: str = ""
     certificate_hours: float = Field(default=24, gt=0, le=24 * 90)
     invite_hours: float = Field(default=24, gt=0, le=24 * 7)
+    faults: int = Field(default=0, ge=0, le=1000)
     largest_attachment: int = Field(default=LARGEST_ANSWER, ge=0)
     people: PeopleSettings = PeopleSettings()

@@ -13,7 +13,9 @@ from wardround.foundation.errors import Conflict, NotAllowed, NotFound
 from wardround.foundation.token import Token, digest_of, new_secret
 from wardround.hub import audit
 from wardround.hub.home import ADMIN_NAME, SERVER_NAME, HubHome
+from wardround.hub.record.membership import Parted, part
 from wardround.hub.sites.tables import Invite, IssuedCertificate, Site
+from wardround.ledger.log import Log
 from wardround.ledger.note import NoteRefused, Verifier
 
 RESERVED = frozenset({SERVER_NAME, ADMIN_NAME, "server", "admin", "simulator"})
@@ -110,8 +112,16 @@ def renew(session: Session, home: HubHome, name: str, request: CertificateRenewa
     return certificate
 
 
-def revoke(session: Session, name: str, reason: str, *, actor: str, now: datetime) -> None:
-    """Shut a site out, from its next call on and for good.
+def revoke(
+    session: Session, log: Log, name: str, reason: str, *, actor: str, now: datetime, left: bool = False
+) -> Parted | None:
+    """Shut a site out, from its next call on and for good; its witness counts no more from there on.
+
+    Args:
+        left: the hospital asked for it; the ledger says so.
+
+    Returns:
+        what that means for the ledger's quorum, or None if the site had never joined.
 
     Raises:
         NotFound: there is no such site.
@@ -126,6 +136,7 @@ def revoke(session: Session, name: str, reason: str, *, actor: str, now: datetim
     site.state, site.revoked_at, site.revoked_reason = "revoked", now, reason
     session.execute(update(Invite).where(Invite.site == name, Invite.used_at.is_(None)).values(voided_at=now))
     audit.record(session, actor, "revoke", name, reason, clock=lambda: now)
+    return part(session, log, name, reason="left" if left else "revoked", at=now)
 
 
 def _issue(session: Session, home: HubHome, site: str, request: str, now: datetime) -> tuple[str, str, datetime]:
