@@ -13,13 +13,14 @@ import os
 import secrets
 import struct
 import threading
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from zlib_ng.zlib_ng import crc32
 
 from wardround.dicom.errors import Refused
 from wardround.dicom.header_meta import read_file_meta
@@ -80,7 +81,7 @@ class Seal:
 
 
 def _check(seal: bytes) -> int:
-    return zlib.crc32(seal)
+    return crc32(seal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def found_whole(file: Path) -> Whole | None:
         opened.seek(PREAMBLE)
         content = 0
         while piece := opened.read(_PIECE):
-            content = zlib.crc32(piece, content)
+            content = crc32(piece, content)
         if content != seal.content:
             return None
         syntax = meta.get(TRANSFER_SYNTAX, "")

@@ -10,7 +10,6 @@ import logging
 import os
 import struct
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from enum import IntEnum
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
+from zlib_ng.zlib_ng import crc32
 
 from wardround.dicom.deidentify_elements import Element, ElementWriter, Encoding
 from wardround.dicom.header_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
@@ -155,7 +155,7 @@ class _Landing:
         self._descriptor = os.open(self._slot, os.O_RDWR)
         self._head = file_head(header, self._called, self._calling)
         self._size = len(self._head)
-        self._content = zlib.crc32(memoryview(self._head)[PREAMBLE:])
+        self._content = crc32(memoryview(self._head)[PREAMBLE:])
         self._beginning: bytes | None = None
         self._disk_failed = False
 
@@ -174,7 +174,7 @@ class _Landing:
             self._disk_failed = True
             raise
         self._size += len(piece)
-        self._content = zlib.crc32(piece, self._content)
+        self._content = crc32(piece, self._content)
 
     def commit(self) -> Accepted | RefusedStorage:
         try:
