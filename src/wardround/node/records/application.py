@@ -47,7 +47,7 @@ class Application:
     def apply(self, out: Iterable[int]) -> None:
         """Do it. `out`: the persons whose rows are left out, since they opted out."""
         self._stage(out)
-        for table in _TABLES:
+        for table in self._given():
             self._reject(table, Reason.OPTED_OUT, "person_id IN (SELECT person_id FROM opted_out)")
         if not self.in_order:
             self._two_persons()
@@ -56,7 +56,7 @@ class Application:
         self._words()
         rebuild(self.connection, "affected")
         self.connection.run("DELETE FROM affected")
-        events = [table for table in _TABLES if table.name != PERSON]
+        events = [table for table in self._given() if table.name != PERSON]
         for table in events:
             self._reject(table, Reason.BEFORE_BIRTH, _before_birth(table))
         for table in events:
@@ -65,8 +65,12 @@ class Application:
         self._words()
         rebuild(self.connection, "affected")
 
+    def _given(self) -> list[Table]:
+        """The table of persons, and those of which there is any row."""
+        return [table for table in _TABLES if table.name == PERSON or self.staging.files(table.name)]
+
     def _stage(self, out: Iterable[int]) -> None:
-        for table in _TABLES:
+        for table in self._given():
             name = f"staged_{table.name}"
             self.connection.stage(name, self.staging.columns(table.name), self.staging.files(table.name))
         self.connection.stage(WHOM, WHOM_COLUMNS, self.staging.files(WHOM))
@@ -103,7 +107,7 @@ class Application:
             "AND s.gender_concept_id <> p.gender_concept_id))",
             [self.source],
         )
-        for table in _TABLES:
+        for table in self._given():
             self._reject(table, Reason.TWO_PERSONS, "person_id IN (SELECT person_id FROM doubtful)")
 
     def _say_persons(self) -> None:
@@ -125,13 +129,13 @@ class Application:
             # A message need not say again what an earlier one said.
             kept = ", ".join(f"p.{column}" for column in PERSON_COLUMNS)
             run(
-                f"CREATE TEMPORARY TABLE both_said AS SELECT 1 AS at, {columns} FROM new_said UNION ALL "  # noqa: S608
-                f"SELECT 0 AS at, {kept} FROM person_statement p JOIN new_said n ON n.person_id = p.person_id "
+                f"CREATE TEMPORARY TABLE both_said AS SELECT 1 AS said_at, {columns} FROM new_said UNION ALL "  # noqa: S608
+                f"SELECT 0 AS said_at, {kept} FROM person_statement p JOIN new_said n ON n.person_id = p.person_id "
                 "WHERE p.origin = ?",
                 [self.source],
             )
             run("DROP TABLE new_said")
-            run(f"CREATE TEMPORARY TABLE new_said AS {merged('both_said', 'at')}")
+            run(f"CREATE TEMPORARY TABLE new_said AS {merged('both_said', 'said_at')}")
         same = " AND ".join(f"p.{column} IS NOT DISTINCT FROM n.{column}" for column in PERSON_COLUMNS)
         told = "person_statement p WHERE p.person_id = n.person_id AND p.origin = ? AND p.stated"
         changes.unchanged = run(
@@ -187,6 +191,8 @@ class Application:
 
     def _name_bare(self, events: Sequence[Table]) -> None:
         """Of whom there are events and nothing is said otherwise, it is said that they exist."""
+        if not events:
+            return
         of_events = [f"person_id IN (SELECT person_id FROM staged_{table.name})" for table in events]  # noqa: S608
         zeros = [column.name for column in TABLES[PERSON].columns if column.required and column.type is Type.INTEGER]
         self.report.table(PERSON).added += self.connection.run(

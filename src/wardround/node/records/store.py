@@ -236,8 +236,10 @@ class Records:
             raise RecordsRefused(
                 f"node.toml: 'records.database' can't be reached ({str(error).splitlines()[0]}); check the server"
             ) from None
-        if read_only:
-            backend.con.read_only = True
+        # One transaction for all that is done with it, which sees one state of the records.
+        backend.con.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ if read_only else None
+        backend.con.read_only = read_only
+        backend.con.autocommit = False
         return backend
 
     @contextmanager
