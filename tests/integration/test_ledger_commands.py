@@ -71,18 +71,19 @@ class Federation:
         with desk.home.database.writing() as session:
             actions.consider(session, project(name), at=now())
             cases = [actions.FrozenCase(f"WR-{study[-4:]}", study, study) for study in self.studies]
-            actions.approve(session, name, cases, desk.entries, actor="person:controller", at=now())
+            digest = queries.row_of(session, name).digest
+            actions.approve(session, name, digest, cases, desk.entries, actor="person:controller", at=now())
         with desk.home.database.reading() as session:
-            signed = queries.row_of(session, name).approval
-        assert signed is not None
+            made = queries.decision_of(session, name)
+        assert made is not None
+        index = desk.entries.submit(made.entry)
+        with desk.home.database.writing() as session:
+            made = session.merge(made)
+            made.entry_index = index
+            signed = actions.sign_manifest(session, made, desk.entries, desk.discloser, at=now())
         index = desk.entries.submit(signed)
         with desk.home.database.writing() as session:
-            row = queries.row_of(session, name)
-            row.approval_index = index
-            signed = actions.sign_manifest(session, row, desk.entries, desk.discloser, at=now())
-        index = desk.entries.submit(signed)
-        with desk.home.database.writing() as session:
-            queries.row_of(session, name).manifest_index = index
+            session.merge(made).manifest_index = index
         self.manifest = index
 
     def update(self, number: int) -> int:
@@ -211,8 +212,9 @@ def test_a_new_cohort_a_purged_study_and_a_withdrawal(
     assert "for project second" not in told
     desk = federation.desks[0]
     with desk.home.database.writing() as session:
-        approval = queries.row_of(session, "glioma").approval_index
-        assert approval is not None
+        decision = queries.decision_of(session, "glioma")
+        assert decision is not None and decision.entry_index is not None
+        approval = decision.entry_index
         _forget_in_manifests(session, [federation.studies[0]], now())
     desk.entries.put(
         Withdrawal(origin="north", at=now() + timedelta(days=1), project="glioma", approval=approval, reason="opt-out")

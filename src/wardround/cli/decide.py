@@ -10,67 +10,169 @@ HOME = typer.Option(..., "--home", help="The node's home.", envvar="WARDROUND_NO
 PROJECT = typer.Argument(..., help="The project's short name.")
 
 
+DIGEST = typer.Option(..., "--digest", help="Of the edition that you read, from `wardround node show PROJECT`.")
+
+
+def reason_code(text: str) -> str:
+    """A reason as it may leave; anything else is a wrong call."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from wardround.contracts.base import ReasonCode
+
+    try:
+        return TypeAdapter(ReasonCode).validate_python(text)
+    except ValidationError:
+        raise typer.BadParameter("a reason is lower-case letters, digits and hyphens: no free text leaves") from None
+
+
 def projects(home: Path = HOME) -> None:
-    """List the projects put before this hospital, and exactly what each asks."""
+    """List the projects put before this hospital, whom each waits for, and until when."""
+    from wardround.foundation.clock import now
+    from wardround.foundation.errors import WardroundError
     from wardround.node.home import NodeHome
     from wardround.node.projects import queries
-    from wardround.node.projects.states import OWNERS, DecisionState
+    from wardround.node.projects.standing import standing_of
+    from wardround.node.projects.states import OWNERS
 
     opened = NodeHome(home)
+    today = now().date()
     with opened.database.reading() as session:
         rows = queries.projects(session)
-    for row in rows:
-        project = queries.project_of(row)
-        plan = project.plan
-        typer.echo(
-            f"{project.id}: {row.state}, with {OWNERS[DecisionState(row.state)]}\n"
-            f"  {project.title}, by {project.researcher}, until {project.ends:%Y-%m-%d}\n"
-            f"  Purpose: {project.purpose}\n"
-            f"  Cohort:  {project.cohort.in_words()}\n"
-            f"  Trains:  {plan.package} ({plan.package_digest[:12]}…) by {plan.algorithm}, {plan.rounds} rounds"
-        )
-        for leaving in project.leaves:
-            typer.echo(f"  Leaves:  {leaving.kind}, at most {leaving.largest_bytes:,} bytes, {leaving.how_often}")
+        for row in rows:
+            try:
+                found = standing_of(session, row, today)
+            except WardroundError as error:
+                typer.echo(f"{row.id}: {error}")
+                continue
+            typer.echo(
+                f"{row.id}: {found.state}, with {OWNERS[found.state]}\n"
+                f"  {found.project.title}, by {found.project.researcher}, until {found.terms.until:%Y-%m-%d}, "
+                f"{found.runs_begun} of {found.terms.runs} runs begun\n"
+                f"  Read it: wardround node show {row.id} --home {home}"
+            )
     if not rows:
         typer.echo("No project was put before this hospital yet.")
     opened.close()
 
 
-def approve(project: str = PROJECT, home: Path = HOME) -> None:
-    """Approve a project here, signed with this hospital's key; freezes the cohort as it is now."""
-    from wardround.foundation.audit import operator
+def show(project: str = PROJECT, home: Path = HOME) -> None:
+    """Show exactly what a project asks, how many people its cohort has here, and what was decided."""
+    from wardround.contracts.project_words import in_words
+    from wardround.node.desk import Desk
+    from wardround.node.home import NodeHome
+    from wardround.node.projects.approval import people_now, standing_now
+    from wardround.node.projects.states import OWNERS, DecisionState
+
+    desk = Desk(NodeHome(home))
+    found = standing_now(desk, project)
+    typer.echo(f"{project}: {found.project.title} ({found.state}, with {OWNERS[found.state]})")
+    for line in in_words(found.project, found.terms):
+        typer.echo(line)
+    typer.echo(f"Here now:     {people_now(desk, project)} people in the cohort (exact; this number stays here)")
+    for line in found.limits.in_words():
+        typer.echo(f"Limited:      {line}")
+    if found.decision is not None:
+        word = "Approved" if found.decision.approved else f"Refused ({found.decision.reason})"
+        typer.echo(f"{word} by {found.decision.decided_by} on {found.decision.decided_at:%Y-%m-%d %H:%M}Z")
+        if found.decision.withdrawn_at is not None:
+            typer.echo(
+                f"Withdrawn ({found.decision.withdrawn_reason}) by {found.decision.withdrawn_by} "
+                f"on {found.decision.withdrawn_at:%Y-%m-%d %H:%M}Z"
+            )
+    typer.echo(f"Edition:      {found.row.digest}")
+    if found.state is DecisionState.WAITING:
+        typer.echo(
+            f"Decide on exactly this edition:\n"
+            f"  wardround node approve {project} --digest {found.row.digest} --home {home}\n"
+            f"  wardround node refuse {project} --digest {found.row.digest} --reason CODE --home {home}"
+        )
+    desk.close()
+
+
+def approve(
+    project: str = PROJECT,
+    digest: str = DIGEST,
+    until: str | None = typer.Option(None, "--until", help="Last day of use, as 2027-06-30; earlier than asked."),
+    rounds: int | None = typer.Option(None, "--rounds", min=1, help="Rounds of each run at most."),
+    runs: int | None = typer.Option(None, "--runs", min=1, help="Runs that may use this hospital's data at most."),
+    message: list[str] = typer.Option(
+        [], "--message", help="KIND=BYTES, KIND=BYTESxTIMES or KIND=xTIMES: smaller or less often. Repeatable."
+    ),
+    no_local_model: bool = typer.Option(False, "--no-local-model", help="No model trained here alone leaves."),
+    clip_norm: float | None = typer.Option(None, "--clip-norm", min=0, help="Norm that updates are cut to, at most."),
+    noise: float | None = typer.Option(None, "--noise", min=0, help="Noise in units of that norm, at least."),
+    home: Path = HOME,
+) -> None:
+    """Approve the edition that you read, signed with this hospital's key; freezes the cohort as it is now.
+
+    Each option but --digest is a limit: it can only tighten what the project asks, and this node keeps to it.
+    """
+    from wardround.cli.limits import limits_from
+    from wardround.cli.signin import acting
     from wardround.node.desk import Desk
     from wardround.node.home import NodeHome
     from wardround.node.projects.approval import approve as approve_project
 
+    limits = limits_from(
+        until=until,
+        rounds=rounds,
+        runs=runs,
+        messages=message,
+        no_local_model=no_local_model,
+        clip_norm=clip_norm,
+        noise=noise,
+    )
+    actor = acting(home, "approve-project", project)
     desk = Desk(NodeHome(home))
-    people = approve_project(desk, project, actor=operator())
+    people = approve_project(desk, project, digest, limits=limits, actor=actor)
     desk.close()
-    typer.echo(f"Approved {project}: {people} people, frozen. The running node tells the hub and the ledger.")
+    told = "".join(f"\n  limited: {line}" for line in limits.in_words())
+    typer.echo(
+        f"Approved {project}: {people} people, frozen. The running node tells the hub and the ledger.{told}\n"
+        f"To take it back: wardround node withdraw {project} --reason CODE --home {home}"
+    )
 
 
 def refuse(
     project: str = PROJECT,
+    digest: str = DIGEST,
     reason: str = typer.Option(..., "--reason", help="A code that the researcher sees, as in `not-lawful-here`."),
     home: Path = HOME,
 ) -> None:
-    """Refuse a project here, with a reason."""
-    from pydantic import TypeAdapter, ValidationError
-
-    from wardround.contracts.base import ReasonCode
-    from wardround.foundation.audit import operator
+    """Refuse the edition of a project that you read, with a reason."""
+    from wardround.cli.signin import acting
     from wardround.node.desk import Desk
     from wardround.node.home import NodeHome
     from wardround.node.projects.approval import refuse as refuse_project
 
-    try:
-        TypeAdapter(ReasonCode).validate_python(reason)
-    except ValidationError:
-        raise typer.BadParameter("a reason is lower-case letters, digits and hyphens: no free text leaves") from None
+    code = reason_code(reason)
+    actor = acting(home, "refuse-project", project)
     desk = Desk(NodeHome(home))
-    refuse_project(desk, project, reason, actor=operator())
+    refuse_project(desk, project, digest, code, actor=actor)
     desk.close()
-    typer.echo(f"Refused {project}: {reason}. The running node tells the hub and the ledger.")
+    typer.echo(f"Refused {project}: {code}. The running node tells the hub and the ledger.")
+
+
+def withdraw(
+    project: str = PROJECT,
+    reason: str = typer.Option(..., "--reason", help="A code that everybody may see, as in `board-decided`."),
+    home: Path = HOME,
+) -> None:
+    """Take an approval back: nothing here is used for the project from now on, not even in a run under way."""
+    from wardround.cli.signin import acting
+    from wardround.node.desk import Desk
+    from wardround.node.home import NodeHome
+    from wardround.node.projects.approval import withdraw as withdraw_project
+
+    code = reason_code(reason)
+    actor = acting(home, "withdraw-project", project)
+    desk = Desk(NodeHome(home))
+    withdraw_project(desk, project, code, actor=actor)
+    desk.close()
+    typer.echo(
+        f"Withdrew the approval of {project}: {code}. Nothing here is used for it from now on; the running node puts "
+        "that on the ledger and tells the hub. What was learned before stays in the models that it went into."
+    )
 
 
 def deploy(
@@ -79,15 +181,16 @@ def deploy(
     home: Path = HOME,
 ) -> None:
     """Take a registered model into shadow use here; needs the hub for its package."""
-    from wardround.foundation.audit import operator
+    from wardround.cli.signin import acting
     from wardround.foundation.errors import NotAllowed
     from wardround.learning.bundle import BundleRefused
     from wardround.node.desk import Desk
     from wardround.node.home import NodeHome
 
+    actor = acting(home, "deploy-model")
     desk = Desk(NodeHome(home))
     try:
-        desk.deployments.deploy(model, pathway, actor=operator())
+        desk.deployments.deploy(model, pathway, actor=actor)
     except BundleRefused as error:
         raise NotAllowed(f"the hub's package of {model[:12]} can't be used here: {error}") from None
     desk.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from wardround.cli import decide, dicomweb, imports, intake, node_cohort, optout, people, signin, vault
+from wardround.cli import decide, dicomweb, imports, intake, node_cohort, optout, people, policy, signin, vault
 from wardround.cli.pull import pull
 from wardround.cli.signin import acting
 
@@ -150,7 +150,17 @@ def egress(
         console.print(table)
 
 
-for command in (decide.projects, decide.approve, decide.refuse, intake.intake, decide.deploy, decide.worklist, pull):
+for command in (
+    decide.projects,
+    decide.show,
+    decide.approve,
+    decide.refuse,
+    decide.withdraw,
+    intake.intake,
+    decide.deploy,
+    decide.worklist,
+    pull,
+):
     app.command()(command)
 app.command("import")(imports.import_)
 app.command()(vault.relink)
@@ -159,4 +169,5 @@ app.add_typer(optout.app, name="optout")
 app.add_typer(dicomweb.app, name="dicomweb")
 app.add_typer(node_cohort.app, name="cohort")
 app.add_typer(people.app_of("node"), name="people")
+app.add_typer(policy.app, name="policy")
 signin.add_to(app, "node")

@@ -22,8 +22,8 @@ def create(file: Path = typer.Argument(..., help="The project as JSON or TOML.")
 
     from pydantic import ValidationError
 
+    from wardround.cli.signin import acting
     from wardround.contracts.project import Project
-    from wardround.foundation.audit import operator
     from wardround.foundation.clock import now
     from wardround.foundation.errors import WardroundError
     from wardround.hub.home import HubHome
@@ -41,9 +41,10 @@ def create(file: Path = typer.Argument(..., help="The project as JSON or TOML.")
             where = ".".join(str(part) for part in fault["loc"]) or "the file"
             raise WardroundError(f"{file}: {where}: {fault['msg']}; correct it") from None
         raise WardroundError(f"{file}: neither JSON nor TOML that can be read ({error})") from None
+    actor = acting(home, "draft-project", project.id)
     opened = HubHome(home)
     with opened.database.writing() as session:
-        draft(session, project, actor=operator(), at=now())
+        draft(session, project, actor=actor, at=now())
     opened.close()
     typer.echo(
         f"Drafted {project.id}: {project.cohort.in_words()}.\n"
@@ -133,34 +134,73 @@ def count(
 @app.command()
 def submit(project: str = PROJECT, home: Path = HOME) -> None:
     """Put the project before each hospital's data controller."""
-    from wardround.foundation.audit import operator
+    from wardround.cli.signin import acting
+    from wardround.foundation.clock import now
     from wardround.hub.home import HubHome
     from wardround.hub.projects.actions import submit as submit_project
 
+    actor = acting(home, "submit-project", project)
     opened = HubHome(home)
     with opened.database.writing() as session:
-        sites = submit_project(session, project, actor=operator())
+        sites = submit_project(session, project, actor=actor, at=now())
     opened.close()
     typer.echo(
-        f"Submitted to {', '.join(sites)}. Each decides on its own node: wardround node approve {project} --home NODE"
+        f"Submitted to {', '.join(sites)}. Each reads it on its own node with `wardround node show {project} "
+        f"--home NODE`, which says how to approve it"
     )
 
 
 @app.command()
+def withdraw(
+    project: str = PROJECT,
+    reason: str = typer.Option(..., "--reason", help="A code that everybody may see, as in `wrong-cohort`."),
+    home: Path = HOME,
+) -> None:
+    """End a project for every hospital: its runs stop, and no hospital uses data for it any more."""
+    from wardround.cli.decide import reason_code
+    from wardround.cli.signin import acting
+    from wardround.foundation.clock import now
+    from wardround.hub.home import HubHome
+    from wardround.hub.projects.withdrawal import withdraw as withdraw_project
+
+    code = reason_code(reason)
+    actor = acting(home, "end-project", project)
+    opened = HubHome(home)
+    with opened.database.writing() as session:
+        sites = withdraw_project(session, project, code, actor=actor, at=now())
+    opened.close()
+    told = f"{', '.join(sites)} are told" if sites else "no hospital had it"
+    typer.echo(f"Withdrew {project}: {code}. Its runs are stopped; {told}.")
+
+
+@app.command()
 def show(project: str = PROJECT, home: Path = HOME) -> None:
-    """Show a project, what was counted and who decided what."""
+    """Show a project, its state, what was counted, and what each hospital decided: limits, reason, until when."""
+    from wardround.contracts.project_words import in_words
+    from wardround.foundation.clock import now
     from wardround.hub.home import HubHome
     from wardround.hub.projects import queries
+    from wardround.hub.projects.states import OWNERS, ProjectState
+    from wardround.hub.runs.queries import runs
+    from wardround.hub.sites.queries import members
 
     opened = HubHome(home)
+    today = now().date()
     with opened.database.reading() as session:
         row = queries.row_of(session, project)
-        found = queries.project_of(session, project)
+        found, state = queries.project_of(session, project), queries.state_of(session, project, today)
         told, decisions = queries.counts(session, found), queries.decisions(session, project)
+        started = len([run for run in runs(session) if run.project == project])
+        asked = members(session) if state is not ProjectState.DRAFT else []
     opened.close()
-    typer.echo(f"{found.id}: {found.title} ({row.state})\n{found.purpose}\nCohort: {found.cohort.in_words()}")
+    by = "" if row.withdrawn_by is None else f" by {row.withdrawn_by}: {row.withdrawn_reason}"
+    typer.echo(f"{found.id}: {found.title} ({state}{by})\nWith {OWNERS[state]}")
+    for line in in_words(found):
+        typer.echo(line)
+    typer.echo(f"Runs started: {started} of {found.runs}")
     for site, people in sorted(told.items()):
         typer.echo(f"  {site}: {people.in_words()}")
     for decision in decisions:
-        word = "approved" if decision.approved else "refused"
-        typer.echo(f"  {decision.site}: {word}, ledger entry {decision.entry}")
+        typer.echo(f"  {decision.site}: {decision.in_words(today)}, ledger entry {decision.entry}")
+    for site in sorted(set(asked) - {decision.site for decision in decisions}):
+        typer.echo(f"  {site}: no decision yet")

@@ -29,7 +29,7 @@ def start(project: str = typer.Argument(..., help="An approved project."), home:
     actor = acting(home, "start-run", project)
     opened = HubHome(home)
     with opened.database.reading() as session:
-        actions.check_may_start(session, project)
+        actions.check_may_start(session, project, now().date())
         plan = queries.project_of(session, project).plan
     try:
         initial = opened.objects.put(initial_weights(plan.package, plan.setting, plan.seed))

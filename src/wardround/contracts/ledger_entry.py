@@ -28,6 +28,7 @@ from pydantic import (
 )
 from rfc8785 import CanonicalizationError
 
+from wardround.contracts.approval_limits import ApprovalLimits
 from wardround.contracts.base import Digest, Frozen, ProjectId, ReasonCode, RunId, SiteName
 from wardround.contracts.disclosure import Count
 
@@ -138,12 +139,14 @@ class Departure(_Entry):
 
 
 class Approval(_Entry):
-    """A site's data controller says yes to a project, as the digest has it, until the given moment."""
+    """A site's data controller says yes to a project, as the digest has it, until the given moment and within the
+    limits, which are left out where there are none."""
 
     kind: Literal["approval"] = "approval"
     project: ProjectId
     project_digest: Digest
     until: Instant | None = None
+    limits: ApprovalLimits | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Refusal(_Entry):
@@ -329,7 +332,7 @@ class SignedEntry(Frozen):
         The numbers of most kinds are bounded integers and their keys ASCII; for such documents the standard
         library's encoder writes what RFC 8785 asks for, at a fraction of the time.
         """
-        if isinstance(self.entry, Model | Manifest | Reidentification | Purge):
+        if isinstance(self.entry, Approval | Model | Manifest | Reidentification | Purge):
             return super().canonical()
         return _write(self.model_dump(mode="json")).encode()
 

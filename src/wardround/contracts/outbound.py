@@ -151,13 +151,18 @@ class CohortAnswer(Message):
     parts: Annotated[tuple[CohortPart, ...], Field(max_length=500)] = ()
 
 
+Answered = Literal["approved", "refused", "withdrawn"]
+"""What a hospital answered to a project."""
+
+
 class ProjectDecision(Message):
-    """The data controller's answer, which rests on a ledger entry that the site signed."""
+    """The data controller's answer, which rests on a ledger entry that the site signed: an approval, a refusal or a
+    withdrawal. The entry alone says the limits, the last day and the reason."""
 
     kind: Literal["project-decision"] = "project-decision"
     project: ProjectId
     project_digest: Digest
-    approved: bool
+    answer: Answered
     entry: int = Field(ge=0)
     people: Count
 

@@ -49,6 +49,13 @@ class ConsiderProject(Frozen):
     project: Project
 
 
+class WithdrawProject(Frozen):
+    """The project is over for everybody, as its researcher or the hub's operator says: use nothing for it any more."""
+
+    kind: Literal["withdraw-project"] = "withdraw-project"
+    project: ProjectId
+
+
 class JoinLeg(Frozen):
     """Take part in a leg of a run: connect the engine's client to the hub's engine server."""
 
@@ -98,7 +105,7 @@ class WitnessCheckpoint(Frozen):
 
 
 Task = Annotated[
-    CountCohort | ConsiderProject | JoinLeg | EndRun | TrainAlone | EvaluateModel | WitnessCheckpoint,
+    CountCohort | ConsiderProject | WithdrawProject | JoinLeg | EndRun | TrainAlone | EvaluateModel | WitnessCheckpoint,
     Field(discriminator="kind"),
 ]
 TASK: TypeAdapter[Task] = TypeAdapter(Task)

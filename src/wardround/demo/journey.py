@@ -129,7 +129,8 @@ class Journey:
         told = ", ".join(f"{site} {count.in_words()}" for site, count in sorted(self.story.counts.items()))
         self.screen.say(f"{project.cohort.in_words()}: {told}")
         with hub.database.writing() as session:
-            projects.submit(session, project.id, actor=RESEARCHER)
+            projects.submit(session, project.id, actor=RESEARCHER, at=now())
+        digest = project.content_digest()
         for hospital in self.hospitals:
             desk = federation.desks[hospital.code]
 
@@ -139,10 +140,10 @@ class Journey:
 
             federation.wait_for("putting the project before the hospitals", arrived, within=60)
             try:
-                approve(desk, project.id, actor=CONTROLLER)
+                approve(desk, project.id, digest, actor=CONTROLLER)
             except NotAllowed as error:
                 self.screen.say(f"{hospital.name} refuses: {error}")
-                refuse(desk, project.id, "cohort-too-small", actor=CONTROLLER)
+                refuse(desk, project.id, digest, "cohort-too-small", actor=CONTROLLER)
         federation.wait_for("hearing the decisions", lambda: self._decisions() == len(self.hospitals), within=60)
         self.screen.progress(1, 1, f"approved by {self._approvals()} hospitals, signed on their own nodes")
 
@@ -303,7 +304,7 @@ class Journey:
 
     def _approvals(self) -> int:
         with self._hub.database.reading() as session:
-            return len(project_queries.approving_sites(session, PROJECT))
+            return len(project_queries.approving_sites(session, PROJECT, now().date()))
 
     def _delivered(self) -> WorklistLine | None:
         """The new study's line once there is nothing more to wait for."""

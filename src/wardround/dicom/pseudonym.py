@@ -56,6 +56,10 @@ class PseudonymKeys:
         purpose = f"project {len(project.encode())}:{project}"
         return ProjectPseudonyms(self._derive(f"{purpose} patient"), self._derive(f"{purpose} uid"))
 
+    def key(self, purpose: str) -> bytes:
+        """32 secret bytes of this site for another purpose, unlike those for any other and for any pseudonym."""
+        return self._derive(f"key {len(purpose.encode())}:{purpose}")
+
     def _uid(self, original: str) -> str:
         return _keyed_uid(self._uid_key, original)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from wardround.compute.worker import Worker
+from wardround.contracts.outbound import CohortAnswer
 from wardround.contracts.task import (
     ConsiderProject,
     CountCohort,
@@ -14,6 +15,7 @@ from wardround.contracts.task import (
     EvaluateModel,
     JoinLeg,
     TrainAlone,
+    WithdrawProject,
     WitnessCheckpoint,
 )
 from wardround.dicom.network import Peer
@@ -33,6 +35,8 @@ from wardround.node.home import NodeHome
 from wardround.node.intake import Intake
 from wardround.node.link.handlers import TaskHandlers
 from wardround.node.link.link import Link
+from wardround.node.policy.adoption import PolicyWatch, adopt
+from wardround.node.policy.leaving import why_not_leaving
 from wardround.node.projects.questions import Questions
 from wardround.node.projects.telling import Telling
 from wardround.node.query.server import QueryServer
@@ -70,18 +74,23 @@ class Node:
 
 
 def build(home: NodeHome, *, clock: Clock = now) -> Node:
-    """A node with all its handlers, its database at the newest migration."""
+    """A node with all its handlers, its database at the newest migration.
+
+    Raises:
+        SettingsRefused: its policy is gone, or can't be used.
+    """
     home.database.upgrade()
+    policy = adopt(home.policy, home.database, home.site, clock)
     desk = Desk(home, clock=clock)
     threads = home.settings.learning.threads
-    learner = Worker("learning", threads=threads, nice=5)
+    learner = Worker("learning", threads=min(threads, policy.work.threads or threads), nice=policy.work.nice)
     reader = Worker("reading", threads=threads)
     assignments = Assignments(
-        home.site, home.database, desk.place, desk.mirror, desk.pseudonyms, clock, threads=threads
+        home.site, home.database, desk.place, desk.mirror, desk.pseudonyms, clock, home.policy.current, threads=threads
     )
     uses = Uses(home.database, desk.entries, clock)
     participant = NodeParticipant(assignments, uses, learner, desk.entries, desk.gateway, home.database, clock)
-    legs = Legs(home, desk.gateway, assignments, participant, on_join=Preparation(uses, learner))
+    legs = Legs(home, desk.gateway, assignments, participant, on_join=Preparation(uses, learner), clock=clock)
     weights = ObjectStore(home.path / "weights")
     comparison = Comparison(
         assignments, uses, learner, desk.entries, desk.gateway, home.database, weights, desk.discloser, clock
@@ -105,8 +114,9 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             reader,
             intake,
             Loop("clinic", [_pathway(desk, reader).tick, _retention(desk).tick], pause=0.4),
-            Loop("telling", [telling.tick, lambda: desk.entries.submit_waiting(home.database)], pause=0.4),
+            Loop("telling", [telling.tick, lambda: desk.entries.submit_waiting(home.database), legs.part], pause=0.4),
             Loop("ledger", [witness.tick], pause=60),
+            Loop("policy", [PolicyWatch(home.policy, home.database, home.site, clock).tick], pause=1),
             Loop("enclave", [desk.upkeep.tick], pause=30),
             legs,
             puller,
@@ -133,13 +143,23 @@ def _viewing(home: NodeHome, intake: Intake, clock: Clock) -> list[Background]:
 def _answer_questions(handlers: TaskHandlers, desk: Desk, witness: Witness) -> None:
     home, discloser = desk.home, desk.discloser
     counting = EnclaveCounting(home.database, discloser.words)
-    answering = Answering(home.database, counting, desk.gateway, discloser, home.settings.cohort, desk.clock)
+    answering = Answering(
+        home.database,
+        counting,
+        desk.gateway,
+        discloser,
+        home.settings.cohort,
+        desk.clock,
+        barred=lambda: why_not_leaving(home.policy, CohortAnswer),
+    )
 
     def catch_up(_task: WitnessCheckpoint) -> None:
         witness.catch_up()
 
     handlers.register(CountCohort)(answering.answer)
-    handlers.register(ConsiderProject)(Questions(home.database, desk.clock).consider)
+    questions = Questions(home.database, desk.entries, desk.clock)
+    handlers.register(ConsiderProject)(questions.consider)
+    handlers.register(WithdrawProject)(questions.withdraw)
     handlers.register(WitnessCheckpoint)(catch_up)
 
 

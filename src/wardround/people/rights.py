@@ -90,10 +90,12 @@ RIGHTS: Mapping[str, Right] = {
     "give-tokens": _right(NODE, "give and revoke tokens of viewers and senders", Role.ENGINEER),
     # At a hospital: models in use.
     "deploy-model": _right(NODE, "take a model into use", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
+    "suspend-model": _right(NODE, "take a model out of use", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
     # At the hub.
     "draft-project": _right(HUB, "draft a project", Role.RESEARCHER),
     "ask-counts": _right(HUB, "ask the hospitals for counts", Role.RESEARCHER),
     "submit-project": _right(HUB, "put a project before the hospitals", Role.RESEARCHER),
+    "end-project": _right(HUB, "end a project for every hospital", Role.RESEARCHER, Role.OPERATOR),
     "start-run": _right(HUB, "start a run", Role.RESEARCHER),
     "stop-run": _right(HUB, "stop a run", Role.RESEARCHER, Role.OPERATOR),
     "invite-site": _right(HUB, "invite a hospital", Role.OPERATOR),

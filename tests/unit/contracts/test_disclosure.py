@@ -68,6 +68,12 @@ NUMBERS = {
     "local-model.steps": "follows from the plan alone (test_node_work_allowed)",
 }
 ENTRY_NUMBERS = {
+    "approval.limits.rounds": "set by the data controller, as all limits are",
+    "approval.limits.runs": "set by the data controller",
+    "approval.limits.messages.largest_bytes": "set by the data controller",
+    "approval.limits.messages.times": "set by the data controller",
+    "approval.limits.clip_norm": "set by the data controller",
+    "approval.limits.noise_multiplier": "set by the data controller",
     "withdrawal.approval": "a place in the ledger",
     "manifest.approval": "a place in the ledger",
     "manifest.people.about": "a Count",

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from wardround.contracts.ledger_entry import Approval, Refusal, Withdrawal
 from wardround.contracts.outbound import CohortAnswer, ProjectDecision
 from wardround.contracts.project import Project
 from wardround.contracts.task import ConsiderProject
@@ -48,14 +49,14 @@ def ask_counts(session: Session, project: str, *, actor: str, at: datetime) -> C
     return ask(session, asked.cohort, asked_by=asked.researcher, project=project, actor=actor, at=at)
 
 
-def submit(session: Session, project: str, *, actor: str) -> list[str]:
+def submit(session: Session, project: str, *, actor: str, at: datetime) -> list[str]:
     """Put the project before every active site's data controller; returns those sites.
 
     Raises:
-        NotAllowed: it isn't a draft, or no site has joined.
+        NotAllowed: it isn't a draft, its last day is past, or no site has joined.
     """
     row = queries.row_of(session, project)
-    check_transition(project, ProjectState(row.state), ProjectState.SUBMITTED)
+    check_transition(project, queries.state_of(session, project, at.date()), ProjectState.SUBMITTED)
     sites = members(session)
     if not sites:
         raise NotAllowed("no site has joined this federation yet; `wardround hub invite SITE` invites one")
@@ -79,8 +80,20 @@ def take_count(session: Session, site: str, project: str, answer: CohortAnswer, 
     row.told_at = at
 
 
-def take_decision(session: Session, site: str, decision: ProjectDecision, *, at: datetime) -> None:
-    """Keep a site's decision. The caller has checked that the ledger entry it names says the same."""
+DecisionEntry = Approval | Refusal | Withdrawal
+
+
+def take_decision(
+    session: Session, site: str, decision: ProjectDecision, entry: DecisionEntry, *, at: datetime
+) -> None:
+    """Keep a site's answer, with what its ledger entry says. The caller has checked that the entry is the answer's.
+
+    An answer whose entry is older than that of the one kept changes nothing, so that a message that comes late can't
+    bring back what was withdrawn.
+
+    Raises:
+        Conflict: it is on another edition.
+    """
     row = queries.row_of(session, decision.project)
     if row.digest != decision.project_digest:
         raise Conflict("the decision is on another edition of this project; consider it again")
@@ -88,10 +101,16 @@ def take_decision(session: Session, site: str, decision: ProjectDecision, *, at:
     if kept is None:
         kept = DecisionRow(project=decision.project, site=site)
         session.add(kept)
+    elif kept.project_digest == decision.project_digest and kept.entry > decision.entry:
+        return
     kept.project_digest = decision.project_digest
-    kept.approved = decision.approved
+    kept.answer = decision.answer
     kept.entry = decision.entry
     kept.about = decision.people.about
+    kept.until = entry.until if isinstance(entry, Approval) else None
+    limits = entry.limits if isinstance(entry, Approval) else None
+    kept.limits = None if limits is None else limits.canonical()
+    kept.reason = None if isinstance(entry, Approval) else entry.reason
     kept.decided_at = at
-    verb = "approve-project" if decision.approved else "refuse-project"
-    audit.record(session, f"site:{site}", verb, decision.project, str(decision.entry))
+    verb = {"approved": "approve-project", "refused": "refuse-project", "withdrawn": "withdraw-project"}
+    audit.record(session, f"site:{site}", verb[decision.answer], decision.project, str(decision.entry))

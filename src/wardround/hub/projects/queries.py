@@ -4,25 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
-from sqlalchemy import select
+from pydantic import TypeAdapter
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from wardround.contracts.approval_limits import ApprovalLimits, Terms, terms_of
 from wardround.contracts.disclosure import Count
+from wardround.contracts.outbound import Answered
 from wardround.contracts.project import Project
 from wardround.foundation.errors import NotFound
-from wardround.hub.projects.states import ProjectState
+from wardround.hub.projects.states import Facts, ProjectState, state_now
 from wardround.hub.projects.tables import CountRow, DecisionRow, ProjectRow
+from wardround.hub.runs.tables import RunRow
+
+_ANSWER: TypeAdapter[Answered] = TypeAdapter(Answered)
 
 
 @dataclass(frozen=True)
 class SiteDecision:
-    """What one site decided on the edition of the project that stands now."""
+    """What one site answered to the edition of the project that stands now. `until` is the last day of use there."""
 
     site: str
-    approved: bool
+    answer: Answered
     entry: int
     people: Count
+    until: date | None
+    limits: ApprovalLimits
+    reason: str | None
+
+    def holds(self, today: date) -> bool:
+        """Is it an approval that hasn't run out?"""
+        return self.answer == "approved" and (self.until is None or self.until >= today)
+
+    def in_words(self, today: date) -> str:
+        """For people: the answer, its reason, until when, and each limit."""
+        if self.answer != "approved":
+            return f"{self.answer} ({self.reason})"
+        until = "" if self.until is None else f" until {self.until:%Y-%m-%d}"
+        words = [f"approved{until}" if self.holds(today) else f"expired{until.replace(' until', ' on')}"]
+        return "; ".join([*words, *self.limits.model_copy(update={"until": None}).in_words()])
 
 
 def row_of(session: Session, project: str) -> ProjectRow:
@@ -38,8 +60,19 @@ def project_of(session: Session, project: str) -> Project:
     return Project.model_validate_json(row_of(session, project).document)
 
 
-def state_of(session: Session, project: str) -> ProjectState:
-    return ProjectState(row_of(session, project).state)
+def state_of(session: Session, project: str, today: date) -> ProjectState:
+    """The state of a project on a day. Raises `NotFound`."""
+    row = row_of(session, project)
+    asked = Project.model_validate_json(row.document)
+    mine = select(func.count()).select_from(RunRow).where(RunRow.project == project)
+    facts = Facts(
+        stored=ProjectState(row.state),
+        ends=asked.ends,
+        runs=asked.runs,
+        started=session.scalar(mine) or 0,
+        running=bool(session.scalar(mine.where(RunRow.ended_at.is_(None)))),
+    )
+    return state_now(facts, today)
 
 
 def projects(session: Session) -> Sequence[ProjectRow]:
@@ -62,8 +95,32 @@ def decisions(session: Session, project: str) -> list[SiteDecision]:
         .where(DecisionRow.project == project, DecisionRow.project_digest == digest)
         .order_by(DecisionRow.site)
     )
-    return [SiteDecision(row.site, row.approved, row.entry, Count(about=row.about)) for row in rows]
+    return [
+        SiteDecision(
+            site=row.site,
+            answer=_ANSWER.validate_python(row.answer),
+            entry=row.entry,
+            people=Count(about=row.about),
+            until=None if row.until is None else row.until.date(),
+            limits=ApprovalLimits() if row.limits is None else ApprovalLimits.model_validate_json(row.limits),
+            reason=row.reason,
+        )
+        for row in rows
+    ]
 
 
-def approving_sites(session: Session, project: str) -> list[str]:
-    return [decision.site for decision in decisions(session, project) if decision.approved]
+def approving_sites(session: Session, project: str, today: date) -> list[str]:
+    """The sites whose approval holds today; none of a project that is over."""
+    if row_of(session, project).state == ProjectState.WITHDRAWN or project_of(session, project).ends < today:
+        return []
+    return [decision.site for decision in decisions(session, project) if decision.holds(today)]
+
+
+def terms_at(session: Session, project: str) -> dict[str, Terms]:
+    """What holds at each site that approved, by what its entry says."""
+    asked = project_of(session, project)
+    return {
+        decision.site: terms_of(asked, decision.limits)
+        for decision in decisions(session, project)
+        if decision.answer == "approved"
+    }

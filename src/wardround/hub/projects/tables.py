@@ -12,7 +12,8 @@ from wardround.hub.base import HubTable
 
 
 class ProjectRow(HubTable):
-    """A project. `document` is its canonical JSON; `state` is one of `states.ProjectState`."""
+    """A project. `document` is its canonical JSON; `state` is what is stored of `states.ProjectState`: `draft`,
+    `submitted` or `withdrawn`."""
 
     __tablename__ = "projects"
 
@@ -22,6 +23,9 @@ class ProjectRow(HubTable):
     state: Mapped[str] = mapped_column(String(20))
     created_by: Mapped[str] = mapped_column(String(80))
     created_at: Mapped[datetime] = mapped_column(UtcTime)
+    withdrawn_by: Mapped[str | None] = mapped_column(String(120))
+    withdrawn_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    withdrawn_reason: Mapped[str | None] = mapped_column(String(61))
 
 
 class CountRow(HubTable):
@@ -39,7 +43,8 @@ class CountRow(HubTable):
 
 
 class DecisionRow(HubTable):
-    """A site's decision on one edition of a project, with the index of the ledger entry that proves it."""
+    """A site's newest answer to one edition of a project (`contracts.outbound.Answered`), with the index of the ledger
+    entry that proves it and what that entry says: the last moment, the limits as JSON, the reason."""
 
     __tablename__ = "project_decisions"
     __table_args__ = (UniqueConstraint("project", "site"),)
@@ -48,7 +53,10 @@ class DecisionRow(HubTable):
     project: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     site: Mapped[str] = mapped_column(String(40))
     project_digest: Mapped[str] = mapped_column(String(64))
-    approved: Mapped[bool]
+    answer: Mapped[str] = mapped_column(String(10))
     entry: Mapped[int]
+    until: Mapped[datetime | None] = mapped_column(UtcTime)
+    limits: Mapped[bytes | None] = mapped_column(LargeBinary)
+    reason: Mapped[str | None] = mapped_column(String(61))
     about: Mapped[int | None]
     decided_at: Mapped[datetime] = mapped_column(UtcTime)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -22,18 +22,30 @@ from wardround.hub.sites.queries import members
 from wardround.hub.tasks.actions import enqueue
 
 
-def check_may_start(session: Session, project: str) -> list[str]:
+def check_may_start(session: Session, project: str, today: date) -> list[str]:
     """The sites that a run of the project may ask.
 
     Raises:
-        NotAllowed: the project isn't submitted, or fewer sites approved it than its quorum.
+        Conflict: another run of it is under way.
+        NotAllowed: the project isn't submitted or is over, its runs are used up, or fewer sites approved it than its
+            quorum.
     """
-    plan = projects.project_of(session, project).plan
-    state = projects.state_of(session, project)
-    if state is not ProjectState.SUBMITTED:
+    asked = projects.project_of(session, project)
+    plan = asked.plan
+    state = projects.state_of(session, project, today)
+    if state is ProjectState.DRAFT:
         raise NotAllowed(f"project {project} is {state}; submit it first with `wardround project submit {project}`")
+    if state is ProjectState.FINISHED:
+        raise NotAllowed(f"project {project} asked for {asked.runs} runs and has had them; create another project")
+    if state is ProjectState.RUNNING:
+        under_way = select(RunRow).where(RunRow.project == project, RunRow.ended_at.is_(None))
+        raise Conflict(
+            f"run {session.scalars(under_way).one().id} of project {project} is not over; stop it or wait for it"
+        )
+    if state is not ProjectState.SUBMITTED:
+        raise NotAllowed(f"project {project} is {state}, which is the end of it; create another one")
     joined = set(members(session))
-    sites = [site for site in projects.approving_sites(session, project) if site in joined]
+    sites = [site for site in projects.approving_sites(session, project, today) if site in joined]
     if len(sites) < plan.quorum:
         raise NotAllowed(
             f"project {project} needs {plan.quorum} approving sites and has {len(sites)} "
@@ -46,11 +58,8 @@ def start(
     session: Session, project: str, *, initial: str, engine: str, engine_version: str, actor: str, at: datetime
 ) -> RunRow:
     """Begin a run of an approved project from the weights with digest `initial`."""
-    check_may_start(session, project)
+    check_may_start(session, project, at.date())
     row = projects.row_of(session, project)
-    open_runs = session.scalars(select(RunRow).where(RunRow.project == project, RunRow.ended_at.is_(None))).all()
-    if open_runs:
-        raise Conflict(f"run {open_runs[0].id} of project {project} is not over; stop it or wait for it")
     run = RunRow(
         id=_new_id(session, project),
         project=project,
@@ -104,7 +113,7 @@ def end(session: Session, run: RunRow, new: RunState, *, reason: str, actor: str
         NotAllowed: it is over already.
     """
     move(session, run, new, reason=reason, actor=actor, at=at)
-    for site in queries.sites_to_ask(session, run):
+    for site in queries.sites_to_free(session, run):
         enqueue(session, site, EndRun(project=run.project, run=run.id))
 
 

@@ -49,7 +49,7 @@ class RunCoordinator:
                 leg_id=leg_id,
                 first_round=run.round + 1,
                 total_rounds=plan.rounds,
-                sites=tuple(queries.sites_to_ask(session, run)),
+                sites=tuple(queries.sites_for_round(session, run, run.round + 1, self._clock().date())),
                 quorum=plan.quorum,
                 deadline_seconds=plan.deadline_seconds,
                 plan=told,
@@ -65,7 +65,7 @@ class RunCoordinator:
                 raise UpdateRefused("not-current") from None
             if header.run_id != run.id or header.round != run.round + 1:
                 raise UpdateRefused("wrong-round")
-            if header.site not in queries.sites_to_ask(session, run):
+            if header.site not in queries.sites_to_ask(session, run, self._clock().date()):
                 raise UpdateRefused("not-approved")
             if header.ledger_index is None:
                 raise UpdateRefused("no-entry")

@@ -101,9 +101,11 @@ class RunDriver:
                 self._end(session, run, RunState.FAILED, f"{stuck} legs in a row ended without a whole round")
                 return
             plan = actions.plan_of(run)
-            sites = queries.sites_to_ask(session, run)
+            sites = queries.sites_for_round(session, run, run.round + 1, at.date())
             if len(sites) < plan.quorum:
-                self._end(session, run, RunState.FAILED, "fewer sites approve the project than its quorum")
+                self._end(
+                    session, run, RunState.FAILED, "fewer sites approve the project, or its next round, than its quorum"
+                )
                 return
             leg = actions.open_leg(session, run, at=at)
             for site in sites:
@@ -142,7 +144,7 @@ class RunDriver:
             self._interrupt(run_id, legs[-1], "the hub was restarted")
             return
         if not status.state.over:
-            self._part_from_revoked(run_id, status.leg_id)
+            self._part_from_excluded(run_id, status.leg_id)
             return
         if status.state is not LegState.FINISHED:
             self._interrupt(run_id, legs[-1], status.reason or str(status.state))
@@ -154,15 +156,16 @@ class RunDriver:
             actions.close_leg(session, leg, state="finished", reason=status.reason, at=at)
             self._begin_comparison(session, run, status.reason)
 
-    def _part_from_revoked(self, run_id: str, leg_id: str) -> None:
-        """Give a leg up that a site was asked into which may no longer take part; the next one does without it.
+    def _part_from_excluded(self, run_id: str, leg_id: str) -> None:
+        """Give a leg up that a site was asked into which may no longer take part, being shut out or having withdrawn
+        or outlived its approval; the next one does without it.
 
-        The engine knows no revocation: within a leg it would go on offering the site each aggregate.
+        The engine knows none of that: within a leg it would go on offering the site each aggregate.
         """
         with self._database.reading() as session:
-            allowed = queries.sites_to_ask(session, session.get_one(RunRow, run_id))
+            allowed = queries.sites_to_ask(session, session.get_one(RunRow, run_id), self._clock().date())
         if self._asked.get(leg_id, frozenset()) - set(allowed):
-            self._engine.abort(leg_id, "a site was revoked")
+            self._engine.abort(leg_id, "a site may no longer take part")
 
     def _interrupt(self, run_id: str, leg: LegRow | None, reason: str) -> None:
         at = self._clock()
@@ -195,7 +198,7 @@ class RunDriver:
         actions.move(session, run, RunState.COMPARING, reason=reason, actor=HUB, at=self._clock())
         if not actions.plan_of(run).compare_alone:
             return
-        for site in queries.sites_to_compare(session, run):
+        for site in queries.sites_to_train_alone(session, run, self._clock().date()):
             task = TrainAlone(project=run.project, project_digest=run.project_digest, run=run.id, rounds=run.round)
             number = enqueue(session, site, task)
             session.add(RunTaskRow(run=run.id, site=site, number=number, purpose="alone"))
@@ -209,7 +212,7 @@ class RunDriver:
             models = {("federated", digest) for digest in queries.candidates(session, run)}
             for local in session.scalars(select(LocalModelRow).where(LocalModelRow.run == run_id)):
                 models.add((f"local:{local.site}", local.digest))
-            for site in queries.sites_to_compare(session, run):
+            for site in queries.sites_to_compare(session, run, self._clock().date()):
                 for label, model in sorted(models):
                     task = EvaluateModel(
                         project=run.project,

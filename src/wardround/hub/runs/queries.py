@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -68,14 +69,32 @@ def sites_taken(session: Session, run: str) -> list[str]:
     return sorted(set(session.scalars(statement)))
 
 
-def sites_to_ask(session: Session, run: RunRow) -> list[str]:
-    """The sites that approve the run's project and are members now."""
-    return sorted(set(projects.approving_sites(session, run.project)) & set(members(session)))
+def sites_to_ask(session: Session, run: RunRow, today: date) -> list[str]:
+    """The sites whose approval of the run's project holds today, and who are members now."""
+    return sorted(set(projects.approving_sites(session, run.project, today)) & set(members(session)))
 
 
-def sites_to_compare(session: Session, run: RunRow) -> list[str]:
+def sites_for_round(session: Session, run: RunRow, number: int, today: date) -> list[str]:
+    """Those of `sites_to_ask` that approved so many rounds."""
+    terms = projects.terms_at(session, run.project)
+    return [site for site in sites_to_ask(session, run, today) if terms[site].rounds >= number]
+
+
+def sites_to_compare(session: Session, run: RunRow, today: date) -> list[str]:
     """The sites that took part and may still be asked."""
-    return sorted(set(sites_taken(session, run.id)) & set(sites_to_ask(session, run)))
+    return sorted(set(sites_taken(session, run.id)) & set(sites_to_ask(session, run, today)))
+
+
+def sites_to_train_alone(session: Session, run: RunRow, today: date) -> list[str]:
+    """Those of `sites_to_compare` that let a model trained alone leave."""
+    terms = projects.terms_at(session, run.project)
+    return [site for site in sites_to_compare(session, run, today) if terms[site].leaving("local-model") is not None]
+
+
+def sites_to_free(session: Session, run: RunRow) -> list[str]:
+    """The members that may hold something of the run: all that ever approved, whatever they decided since."""
+    answered = {one.site for one in projects.decisions(session, run.project) if one.answer != "refused"}
+    return sorted(answered & set(members(session)))
 
 
 def tasks_waiting(session: Session, run: str, purpose: str) -> list[str]:

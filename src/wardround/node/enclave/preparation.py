@@ -9,7 +9,7 @@ from wardround.contracts.cohort_query import CohortQuestion
 from wardround.node.enclave.case import CaseRef, CaseUnusable
 from wardround.node.enclave.enclave import Enclave
 from wardround.node.optout.queries import excluded
-from wardround.node.projects.tables import ManifestRow
+from wardround.node.projects.tables import ManifestRow, ProjectRow
 
 READY = "ready"
 
@@ -19,10 +19,14 @@ def cases_of(enclave: Enclave, project: str = "") -> Sequence[CaseRef]:
     if not project:
         return enclave.find(CohortQuestion())
     with enclave.database.reading() as session:
-        rows = session.query(ManifestRow.case).filter(
-            ManifestRow.project == project,
-            ManifestRow.removed_at.is_(None),
-            ManifestRow.patient.not_in(excluded()),
+        rows = (
+            session.query(ManifestRow.case)
+            .join(ProjectRow, ProjectRow.decision == ManifestRow.decision)
+            .filter(
+                ProjectRow.id == project,
+                ManifestRow.removed_at.is_(None),
+                ManifestRow.patient.not_in(excluded()),
+            )
         )
         return [CaseRef.model_validate_json(case) for (case,) in rows.order_by(ManifestRow.study)]
 

@@ -236,7 +236,7 @@ def _measured(session: Session, studies: Sequence[str], kept: int) -> PurgePrevi
             sizes[digest] = size
             going[digest] = going.get(digest, 0) + 1
         frozen = (
-            select(ManifestRow.project, func.count())
+            select(ManifestRow.project, func.count(ManifestRow.study.distinct()))
             .where(ManifestRow.study.in_(chunk), ManifestRow.removed_at.is_(None))
             .group_by(ManifestRow.project)
         )

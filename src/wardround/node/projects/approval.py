@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from wardround.contracts.approval_limits import ApprovalLimits
 from wardround.node.desk import Desk
+from wardround.node.policy.verdict import check_policy
 from wardround.node.projects import actions, queries
 from wardround.node.projects.actions import FrozenCase
+from wardround.node.projects.standing import Standing, standing
 
 
 def frozen_cases(desk: Desk, project: str) -> list[FrozenCase]:
@@ -17,18 +20,59 @@ def frozen_cases(desk: Desk, project: str) -> list[FrozenCase]:
     return list(found.values())
 
 
-def approve(desk: Desk, project: str, *, actor: str) -> int:
-    """Approve a project and freeze its cohort; returns the number of people in it. The running node tells the hub.
+def people_now(desk: Desk, project: str) -> int:
+    """How many people the project's cohort has here now: exact, for this hospital's own people."""
+    return len({case.patient for case in frozen_cases(desk, project)})
+
+
+def standing_now(desk: Desk, project: str) -> Standing:
+    """How a project stands here now. Raises `NotFound`."""
+    with desk.home.database.reading() as session:
+        return standing(session, project, desk.clock().date())
+
+
+def approve(
+    desk: Desk,
+    project: str,
+    digest: str,
+    *,
+    limits: ApprovalLimits = ApprovalLimits(),
+    actor: str,  # noqa: B008
+) -> int:
+    """Approve an edition of a project and freeze its cohort; returns the number of people in it. The running node tells
+    the hub.
 
     Raises:
-        NotFound, NotAllowed: see `actions.approve`.
+        NotFound, NotAllowed, Conflict: see `actions.approve`.
+        PolicyForbids, PolicyUnusable: this hospital's policy doesn't allow it, or can't be read.
     """
+    policy, at = desk.home.policy.current(), desk.clock()
     cases = frozen_cases(desk, project)
     with desk.home.database.writing() as session:
-        return actions.approve(session, project, cases, desk.entries, actor=actor, at=desk.clock())
+        note = f"policy {policy.digest()}"
+        people = actions.approve(
+            session, project, digest, cases, desk.entries, limits=limits, note=note, actor=actor, at=at
+        )
+        asked = queries.project_of(queries.row_of(session, project))
+        check_policy(policy, asked, approved_on=at.date(), limits=limits, people=people)
+    return people
 
 
-def refuse(desk: Desk, project: str, reason: str, *, actor: str) -> None:
-    """Refuse a project with a reason code. The running node tells the hub."""
+def refuse(desk: Desk, project: str, digest: str, reason: str, *, actor: str) -> None:
+    """Refuse an edition of a project with a reason code. The running node tells the hub.
+
+    Raises:
+        NotFound, NotAllowed, Conflict: see `actions.refuse`.
+    """
     with desk.home.database.writing() as session:
-        actions.refuse(session, project, reason, desk.entries, actor=actor, at=desk.clock())
+        actions.refuse(session, project, digest, reason, desk.entries, actor=actor, at=desk.clock())
+
+
+def withdraw(desk: Desk, project: str, reason: str, *, actor: str) -> None:
+    """Take an approval back; nothing is used from here on. The running node tells the hub.
+
+    Raises:
+        NotFound, NotAllowed: see `actions.withdraw`.
+    """
+    with desk.home.database.writing() as session:
+        actions.withdraw(session, project, reason, desk.entries, actor=actor, at=desk.clock())

@@ -1,17 +1,15 @@
-"""Reads of projects at the node, and the rule that all work for a project passes."""
+"""Reads of projects at the node."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.project import Project
-from wardround.foundation.errors import NotAllowed, NotFound
-from wardround.node.projects.states import DecisionState
-from wardround.node.projects.tables import ManifestRow, ProjectRow
+from wardround.foundation.errors import NotFound
+from wardround.node.projects.tables import Decision, ManifestRow, ProjectRow
 
 
 def row_of(session: Session, project: str) -> ProjectRow:
@@ -31,30 +29,27 @@ def project_of(row: ProjectRow) -> Project:
     return Project.model_validate_json(row.document)
 
 
+def decision_of(session: Session, project: str) -> Decision | None:
+    """What was decided on the edition that stands now. Raises `NotFound` where there is no such project."""
+    row = row_of(session, project)
+    return session.get(Decision, row.decision) if row.decision is not None else None
+
+
+def decisions(session: Session, project: str) -> Sequence[Decision]:
+    """All decisions on all editions of a project, in the order in which they were made."""
+    return session.scalars(select(Decision).where(Decision.project == project).order_by(Decision.id)).all()
+
+
 def manifest(session: Session, project: str) -> Sequence[ManifestRow]:
-    """The frozen cohort, in the order of its studies, without those that were purged since."""
-    statement = select(ManifestRow).where(ManifestRow.project == project, ManifestRow.removed_at.is_(None))
+    """The cohort that the present decision froze, in the order of its studies, without those purged since."""
+    statement = (
+        select(ManifestRow)
+        .join(ProjectRow, ProjectRow.decision == ManifestRow.decision)
+        .where(ProjectRow.id == project, ManifestRow.removed_at.is_(None))
+    )
     return session.scalars(statement.order_by(ManifestRow.study)).all()
 
 
-def untold(session: Session) -> Sequence[str]:
-    """Decisions that the hub doesn't have in full yet."""
-    statement = select(ProjectRow.id).where(ProjectRow.state != DecisionState.WAITING, ProjectRow.told_at.is_(None))
-    return session.scalars(statement.order_by(ProjectRow.decided_at)).all()
-
-
-def check_may_work(session: Session, project: str, digest: str, *, today: date) -> ProjectRow:
-    """May this node work for that edition of a project? The one rule, whatever the hub says.
-
-    Raises:
-        NotAllowed: this hospital's data controller hasn't approved exactly this edition (`not-approved`), it has
-            expired (`expired`), or its manifest isn't on the ledger (`no-manifest`).
-    """
-    row = session.get(ProjectRow, project)
-    if row is None or row.state != DecisionState.APPROVED or row.digest != digest:
-        raise NotAllowed(f"no approval of this edition of {project} by this hospital", code="not-approved")
-    if project_of(row).ends < today:
-        raise NotAllowed(f"the approval of {project} has expired", code="expired")
-    if row.manifest_index is None:
-        raise NotAllowed(f"the manifest of {project} isn't on the ledger yet", code="no-manifest")
-    return row
+def untold(session: Session) -> Sequence[int]:
+    """The decisions that the ledger or the hub doesn't have in full yet, of former editions too."""
+    return session.scalars(select(Decision.id).where(Decision.told_at.is_(None)).order_by(Decision.decided_at)).all()

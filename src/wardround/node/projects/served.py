@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.node.optout.queries import excluded
-from wardround.node.projects.tables import ManifestRow
+from wardround.node.projects.tables import ManifestRow, ProjectRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,10 @@ def served_cases(session: Session, project: str, keys: PseudonymKeys) -> tuple[t
     """The cases to work with now, in the order of the project's own pseudonyms, and what is left out."""
     names = keys.for_project(project)
     rows = session.execute(
-        select(ManifestRow.patient, ManifestRow.study, ManifestRow.case).where(
-            ManifestRow.project == project,
+        select(ManifestRow.patient, ManifestRow.study, ManifestRow.case)
+        .join(ProjectRow, ProjectRow.decision == ManifestRow.decision)
+        .where(
+            ProjectRow.id == project,
             ManifestRow.removed_at.is_(None),
             ManifestRow.patient.not_in(excluded()),
         )
@@ -59,10 +61,15 @@ def served_cases(session: Session, project: str, keys: PseudonymKeys) -> tuple[t
 
 
 def served_by_project(session: Session) -> Mapping[str, Served]:
-    """For each project with a frozen cohort, how much of it is left."""
+    """For each project with a frozen cohort, how much of the one that was approved last is left."""
 
     def count(*conditions: object) -> dict[str, int]:
-        query = select(ManifestRow.project, func.count()).where(*conditions).group_by(ManifestRow.project)  # type: ignore[arg-type] # conditions of SQLAlchemy
+        query = (
+            select(ManifestRow.project, func.count())
+            .join(ProjectRow, ProjectRow.decision == ManifestRow.decision)
+            .where(*conditions)  # type: ignore[arg-type] # conditions of SQLAlchemy
+            .group_by(ManifestRow.project)
+        )
         return dict(session.execute(query).all())
 
     purged = count(ManifestRow.removed_at.is_not(None))

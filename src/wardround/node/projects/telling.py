@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from wardround.contracts.disclosure import Count
-from wardround.contracts.outbound import ProjectDecision
+from wardround.contracts.outbound import Answered, ProjectDecision
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.foundation.errors import Unreachable, WardroundError
 from wardround.node.cohort.disclosure import Discloser
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.projects import actions, queries
-from wardround.node.projects.states import DecisionState
+from wardround.node.projects.tables import Decision
 from wardround.node.record.entries import SiteEntries
 
 
@@ -36,9 +36,9 @@ class Telling:
         with self._database.reading() as session:
             waiting = queries.untold(session)
         refusal: WardroundError | None = None
-        for project in waiting:
+        for number in waiting:
             try:
-                self._tell(project)
+                self._tell(number)
             except Unreachable:
                 raise
             except WardroundError as error:
@@ -48,47 +48,65 @@ class Telling:
             raise refusal
         return len(waiting)
 
-    def _tell(self, project: str) -> None:
-        with self._database.reading() as session:
-            row = queries.row_of(session, project)
-        if row.approval_index is None:
-            if row.approval is None:
-                return
-            index = self._entries.submit(row.approval)
-            with self._database.writing() as session:
-                kept = queries.row_of(session, project)
-                if kept.approval != row.approval:
-                    return  # another edition came meanwhile, and nothing was decided on it yet
-                kept.approval_index = index
+    def _tell(self, number: int) -> None:
+        """The entries in their order, then the decision as it stands. One on a former edition goes to the ledger
+        alone: it was made, and it covers nothing."""
+        decision, current = self._read(number)
+        if decision.entry_index is None:
+            self._keep(number, entry_index=self._entries.submit(decision.entry))
+            decision, current = self._read(number)
         people = Count(about=None)
-        if row.state == DecisionState.APPROVED:
+        if decision.withdrawn_at is not None:
             with self._database.writing() as session:
-                row = queries.row_of(session, project)
-                if row.state != DecisionState.APPROVED:
-                    return
-                signed = actions.sign_manifest(session, row, self._entries, self._discloser, at=self._clock())
-                people = actions.told_people(signed)
-            if row.manifest_index is None:
-                index = self._entries.submit(signed)
-                with self._database.writing() as session:
-                    kept = queries.row_of(session, project)
-                    if kept.manifest != signed:
-                        return
-                    kept.manifest_index = index
-        with self._database.reading() as session:
-            row = queries.row_of(session, project)
-        if row.state == DecisionState.WAITING or row.approval_index is None:
-            return
-        self._gateway.send(
-            ProjectDecision(
-                project=project,
-                project_digest=row.digest,
-                approved=row.state == DecisionState.APPROVED,
-                entry=row.approval_index,
-                people=people,
-            )
-        )
+                signed = actions.sign_withdrawal(session.get_one(Decision, number), self._entries)
+            if decision.withdrawal_index is None:
+                self._keep(number, withdrawal_index=self._entries.submit(signed))
+        elif decision.approved and current:
+            people = self._freeze(number)
+        told, current = self._read(number)
+        if told.withdrawn_at != decision.withdrawn_at:
+            return  # it was taken back meanwhile: the next tick tells that
+        if current:
+            self._gateway.send(_message(told, people))
         with self._database.writing() as session:
-            kept = queries.row_of(session, project)
-            if kept.approval == row.approval:
+            kept = session.get_one(Decision, number)
+            if kept.withdrawn_at == told.withdrawn_at:
                 kept.told_at = self._clock()
+
+    def _freeze(self, number: int) -> Count:
+        """Bring the manifest to the ledger; how many people it tells."""
+        with self._database.writing() as session:
+            decision = session.get_one(Decision, number)
+            signed = actions.sign_manifest(session, decision, self._entries, self._discloser, at=self._clock())
+            there = decision.manifest_index is not None
+        if not there:
+            self._keep(number, manifest_index=self._entries.submit(signed))
+        return actions.told_people(signed)
+
+    def _read(self, number: int) -> tuple[Decision, bool]:
+        """The decision, and whether it is on the edition that stands now."""
+        with self._database.reading() as session:
+            decision = session.get_one(Decision, number)
+            return decision, queries.row_of(session, decision.project).decision == number
+
+    def _keep(self, number: int, **indices: int) -> None:
+        with self._database.writing() as session:
+            decision = session.get_one(Decision, number)
+            for name, index in indices.items():
+                setattr(decision, name, index)
+
+
+def _message(decision: Decision, people: Count) -> ProjectDecision:
+    answer: Answered = "approved" if decision.approved else "refused"
+    entry = decision.entry_index
+    if decision.withdrawn_at is not None:
+        answer, entry = "withdrawn", decision.withdrawal_index
+    if entry is None:
+        raise WardroundError(f"the decision on {decision.project} has no place in the ledger yet")
+    return ProjectDecision(
+        project=decision.project,
+        project_digest=decision.project_digest,
+        answer=answer,
+        entry=entry,
+        people=people,
+    )

@@ -17,7 +17,7 @@ from wardround.ledger.proof import ProofRefused
 from wardround.ledger.proving import NotSettledYet, prove_study
 from wardround.ledger.store import Row
 from wardround.ledger.study_proof import StudyProof
-from wardround.node.projects.tables import ManifestRow, ProjectRow
+from wardround.node.projects.tables import Decision, ManifestRow, ProjectRow
 
 
 class SaltsDiffer(WardroundError):
@@ -50,43 +50,52 @@ def study_answer(session: Session, hub: Verifier, studies: Sequence[str], *, pro
         SaltsDiffer: the node's database isn't the one that made a manifest.
     """
     for study in studies:
-        query = select(ManifestRow.project).where(ManifestRow.study == study, ManifestRow.removed_at.is_(None))
-        projects = sorted(
-            set(session.scalars(query if project is None else query.where(ManifestRow.project == project)))
+        query = (
+            select(Decision)
+            .join(ManifestRow, ManifestRow.decision == Decision.id)
+            .where(ManifestRow.study == study, ManifestRow.removed_at.is_(None))
+            .order_by(Decision.project, Decision.id)
         )
-        if projects:
-            return _answer(session, hub, study, projects)
+        frozen = session.scalars(query if project is None else query.where(Decision.project == project)).unique().all()
+        if frozen:
+            return _answer(session, hub, study, frozen)
     return StudyAnswer(None, ())
 
 
-def _answer(session: Session, hub: Verifier, study: str, projects: Sequence[str]) -> StudyAnswer:
+def _answer(session: Session, hub: Verifier, study: str, frozen: Sequence[Decision]) -> StudyAnswer:
+    """Of every approval that froze the study, on whichever edition of its project."""
     memberships: dict[int, Membership] = {}
-    waiting: list[str] = []
+    waiting: set[str] = set()
     settled = store.settled(session, hub, store.size(session))
-    for project in projects:
-        index = _manifest_index(session, project)
+    for decision in frozen:
+        index = _manifest_index(session, decision)
         if index is None or index >= settled:
-            waiting.append(project)
+            if index is not None or not _superseded(session, decision):
+                waiting.add(decision.project)
         else:
-            memberships[index] = _membership(session, project, study, index)
+            memberships[index] = _membership(session, decision, study, index)
     if not memberships:
-        return StudyAnswer(None, tuple(waiting))
+        return StudyAnswer(None, tuple(sorted(waiting)))
     try:
-        return StudyAnswer(prove_study(session, hub, study, memberships), tuple(waiting))
+        return StudyAnswer(prove_study(session, hub, study, memberships), tuple(sorted(waiting)))
     except NotSettledYet:
-        return StudyAnswer(None, tuple(projects))
+        return StudyAnswer(None, tuple(sorted({decision.project for decision in frozen})))
 
 
-def _manifest_index(session: Session, project: str) -> int | None:
-    signed = session.get_one(ProjectRow, project).manifest
-    if signed is None:
+def _superseded(session: Session, decision: Decision) -> bool:
+    """A decision whose manifest was never made, since another edition came: nothing was used under it."""
+    return decision.manifest is None and session.get_one(ProjectRow, decision.project).decision != decision.id
+
+
+def _manifest_index(session: Session, decision: Decision) -> int | None:
+    if decision.manifest is None:
         return None
-    row = Row.read(signed)
+    row = Row.read(decision.manifest)
     return store.find(session, [row]).get(row.leaf)
 
 
-def _membership(session: Session, project: str, study: str, index: int) -> Membership:
-    rows = session.scalars(select(ManifestRow).where(ManifestRow.project == project)).all()
+def _membership(session: Session, decision: Decision, study: str, index: int) -> Membership:
+    rows = session.scalars(select(ManifestRow).where(ManifestRow.decision == decision.id)).all()
     salts = {row.study: row.salt for row in rows if row.removed_at is None}
     erased = [row.commitment for row in rows if row.removed_at is not None and row.commitment is not None]
     membership = prove_membership(study, salts, erased)
@@ -95,6 +104,7 @@ def _membership(session: Session, project: str, study: str, index: int) -> Membe
         verify_membership(study, manifest.commitment if isinstance(manifest, Manifest) else "", membership)
     except ProofRefused as error:
         raise SaltsDiffer(
-            f"the salts kept here for {project} don't make what its manifest commits to; restore the node's database"
+            f"the salts kept here for {decision.project} don't make what its manifest commits to; restore the node's "
+            "database"
         ) from error
     return membership

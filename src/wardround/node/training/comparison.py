@@ -13,7 +13,7 @@ from wardround.contracts.outbound import EvaluationResult, LocalModel, ObjectReq
 from wardround.contracts.task import EvaluateModel, TrainAlone
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
-from wardround.foundation.errors import WardroundError
+from wardround.foundation.errors import NotAllowed, WardroundError
 from wardround.foundation.files import ObjectStore
 from wardround.learning.metrics import mean_over_patients
 from wardround.node.cohort.disclosure import Discloser
@@ -64,10 +64,20 @@ class Comparison:
         self._clock = clock
 
     def train_alone(self, task: TrainAlone) -> None:
-        assignment = self._assignments.check(task.project, task.project_digest)
+        assignment = self._assignments.begin(task.project, task.project_digest, task.run)
+        if assignment.terms.leaving("local-model") is None:
+            raise NotAllowed("no model that is trained here alone may leave", code="message-not-approved")
         alone = f"{task.run[:34]}-alone"
         use = self._uses.training(alone, 1, assignment.manifest)
-        lesson = self._worker.call(learner.learn_alone, assignment, min(task.rounds, assignment.plan.rounds))
+        lesson = self._worker.call(learner.learn_alone, assignment, min(task.rounds, assignment.terms.rounds))
+        self._assignments.release(
+            task.project,
+            task.project_digest,
+            "local-model",
+            run=task.run,
+            content=lesson.digest,
+            size=len(lesson.update),
+        )
         self._models.put(lesson.update)
         index = self._entries.put(
             Update(
@@ -85,11 +95,28 @@ class Comparison:
         self._gateway.send(message, lesson.update)
 
     def evaluate(self, task: EvaluateModel) -> None:
-        assignment = self._assignments.check(task.project, task.project_digest)
+        assignment = self._assignments.begin(task.project, task.project_digest, task.run)
         weights = self.fetch(task.model)
         use = self._uses.judging(task.run, task.model, assignment.manifest)
         judged = self._worker.call(learner.judge, assignment, weights)
         record = OfflineRecord(run=task.run, label=task.label, model=task.model, dice=judged.dice)
+        message = EvaluationResult(
+            project=task.project,
+            run=task.run,
+            model=task.model,
+            label=task.label,
+            mean_dice=mean_over_patients(judged.dice),
+            patients=self._discloser.people(self._assignments.patients(task.project, judged.dice)),
+            entry=0,
+        )
+        self._assignments.release(
+            task.project,
+            task.project_digest,
+            "evaluation-result",
+            run=task.run,
+            content=message.content_digest(),
+            size=len(message.canonical()),
+        )
         index = self._entries.put(
             Evidence(
                 origin=self._entries.site,
@@ -111,17 +138,7 @@ class Comparison:
                 kept = Judgement(run=task.run, label=task.label, model=task.model)
                 session.add(kept)
             kept.dice, kept.training, kept.judged_at = judged.dice, judged.training, self._clock()
-        self._gateway.send(
-            EvaluationResult(
-                project=task.project,
-                run=task.run,
-                model=task.model,
-                label=task.label,
-                mean_dice=mean_over_patients(judged.dice),
-                patients=self._discloser.people(self._assignments.patients(task.project, judged.dice)),
-                entry=index,
-            )
-        )
+        self._gateway.send(message.model_copy(update={"entry": index}))
 
     def fetch(self, digest: str) -> bytes:
         """A model's weights by their digest, from this node or from the hub.

@@ -19,6 +19,7 @@ from wardround.learning.arrays import ArraysRefused, from_bytes, to_bytes
 from wardround.learning.bundle import BundleRefused, packaged
 from wardround.learning.case import Case, CaseRefused
 from wardround.learning.metrics import mean_over_patients
+from wardround.learning.privacy import privatised
 from wardround.learning.split import Split, split
 from wardround.node.training.assignment import Assignment
 
@@ -103,8 +104,11 @@ def prepare(assignment: Assignment) -> int:
 
 
 @_refusals()
-def learn(assignment: Assignment, arrays: bytes, round_number: int, total_rounds: int) -> Lesson:
-    """Judge the aggregate on the held-out patients, then train from it."""
+def learn(assignment: Assignment, arrays: bytes, round_number: int, total_rounds: int, key: bytes) -> Lesson:
+    """Judge the aggregate on the held-out patients, then train from it; the update is cut and noised as was approved.
+
+    `key` is the round's secret, from which its noise follows.
+    """
     segmenter, parts, cases = _classroom(assignment)
     weights = from_bytes(arrays)
     dice = mean_over_patients(segmenter.evaluate(weights, _pick(cases, parts.held_out)))
@@ -116,7 +120,8 @@ def learn(assignment: Assignment, arrays: bytes, round_number: int, total_rounds
         total_rounds=total_rounds,
         seed=_seed(assignment),
     )
-    update = to_bytes(trained.arrays)
+    privacy = assignment.terms.privacy
+    update = to_bytes(trained.arrays if privacy is None else privatised(trained.arrays, weights, privacy, key))
     return Lesson(
         update=update,
         digest=sha256(update).hexdigest(),

@@ -16,6 +16,7 @@ from wardround.federation.engine import Participant
 from wardround.federation.flare.site import FlareSite, JobRefusal
 from wardround.federation.provisioning import Identity
 from wardround.federation.remote import ParticipantPort
+from wardround.foundation.clock import Clock, now
 from wardround.foundation.errors import NotAllowed
 from wardround.foundation.files import write_whole
 from wardround.node import audit
@@ -23,9 +24,13 @@ from wardround.node.gateway.gateway import Gateway
 from wardround.node.gateway.relay import Relay, engine_relay
 from wardround.node.home import NodeHome
 from wardround.node.link import outbox
+from wardround.node.projects.allowance import end_run
 from wardround.node.training.assignment import Assignment, Assignments, ManifestNotSettled
 
 _log = logging.getLogger(__name__)
+
+FINAL = frozenset({"not-approved", "withdrawn", "expired"})
+"""Why a run is left for good; other refusals may pass."""
 
 HUB_NAME = "hub"
 """The name in the certificate of the engine's server."""
@@ -54,14 +59,17 @@ class Legs:
         assignments: Assignments,
         participant: Participant,
         on_join: Callable[[str, Assignment], object],
+        clock: Clock = now,
     ) -> None:
         self._home = home
         self._gateway = gateway
         self._assignments = assignments
         self._participant = participant
         self._on_join = on_join
+        self._clock = clock
         self._port: ParticipantPort | None = None
         self._seats: dict[str, _Seat] = {}
+        self._joining: set[str] = set()
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -89,14 +97,27 @@ class Legs:
         """Connect the engine's client for the run, unless it is connected there already.
 
         Raises:
-            NotAllowed: this hospital hasn't approved exactly that project.
+            NotAllowed: this hospital hasn't approved exactly that project, or its policy forbids it (any more).
         """
-        assignment = self._assignments.check(task.project, task.project_digest)
+        with self._lock:
+            others = (self._joining | set(self._seats)) - {task.run}
+            self._assignments.check_room(len(others))
+            self._joining.add(task.run)
+        try:
+            self._join(task)
+        finally:
+            with self._lock:
+                self._joining.discard(task.run)
+
+    def _join(self, task: JoinLeg) -> None:
+        # To be connected isn't work: a run waits for the hour at which this hospital works.
+        assignment = self._assignments.begin(task.project, task.project_digest, task.run, to_work=False)
         with self._lock:
             seat = self._seats.get(task.run)
             # The engine's client reads its certificate when it starts: a renewed one needs a new start.
             certificate = self._home.certificate.stat().st_mtime_ns
-            if seat is not None and _address(seat.task) == _address(task) and seat.certificate == certificate:
+            same = seat is not None and _address(seat.task) == _address(task) and seat.certificate == certificate
+            if seat is not None and same and seat.relay.alive:
                 seat.task = task
                 return
         if seat is not None:
@@ -122,14 +143,33 @@ class Legs:
         with self._lock:
             self._seats[task.run] = _Seat(task, relay, site, certificate)
         site.start()
-        self._on_join(task.run, assignment)
+        if self._assignments.works_now():
+            self._on_join(task.run, assignment)
         with self._home.database.writing() as session:
             audit.record(session, "program", "join-leg", task.run, f"leg {task.leg}")
 
     def end(self, task: EndRun) -> None:
         """Leave the run for good and free what it held."""
-        self._leave(task.run)
-        folder = self._home.runs / task.run
+        with self._home.database.writing() as session:
+            end_run(session, task.run, at=self._clock())
+        self._free(task.run)
+
+    def part(self) -> None:
+        """Leave the runs whose approval was taken back or ran out. A tick of the node's loop: that nothing is used for
+        them any more doesn't depend on it, but the engine's client has nothing more to do."""
+        with self._lock:
+            tasks = [seat.task for seat in self._seats.values()]
+        for task in tasks:
+            try:
+                self._assignments.check_holds(task.project, task.project_digest)
+            except NotAllowed as error:
+                if error.code in FINAL:
+                    _log.info("run %s is left: %s", task.run, error.code)
+                    self._free(task.run)
+
+    def _free(self, run: str) -> None:
+        self._leave(run)
+        folder = self._home.runs / run
         (folder / "leg.json").unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(folder / "engine")

@@ -48,23 +48,32 @@ class NodeParticipant:
     def take_part(self, task: RoundTask) -> RoundUpdate:
         project, edition = str(task.plan.get("project")), str(task.plan.get("project_digest"))
         try:
-            assignment = self._assignments.check(project, edition)
+            self._assignments.check_round(project, edition, task.round, task.total_rounds)
+            assignment = self._assignments.begin(project, edition, task.run_id)
         except (NotAllowed, ManifestNotSettled) as error:
             raise Declined(error.code) from error
-        if task.round > assignment.plan.rounds or task.total_rounds != assignment.plan.rounds:
-            raise Declined("not-the-approved-plan")
         try:
             use = self._uses.training(task.run_id, task.round, assignment.manifest)
         except WardroundError as error:
             _log.warning("round %s of %s: its use isn't on the ledger: %s", task.round, task.run_id, error.code)
             raise Declined(error.code) from error
         try:
-            lesson = self._worker.call(learner.learn, assignment, task.arrays, task.round, task.total_rounds)
+            key = self._assignments.noise_key(task.run_id, task.round)
+            lesson = self._worker.call(learner.learn, assignment, task.arrays, task.round, task.total_rounds, key)
         except WorkerDied as error:
             raise Declined("learning-process-died") from error
         except learner.LessonRefused as error:
             raise Declined(error.code) from error
         try:
+            self._assignments.release(
+                project,
+                edition,
+                "run-update",
+                run=task.run_id,
+                round_number=task.round,
+                content=lesson.digest,
+                size=len(lesson.update),
+            )
             return self._release(project, assignment, task, lesson, use)
         except WardroundError as error:
             _log.warning("round %s of %s: the update could not leave: %s", task.round, task.run_id, error.code)

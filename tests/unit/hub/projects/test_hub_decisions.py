@@ -11,7 +11,7 @@ from tests.unit.node.projects.node_lab import Wire
 
 from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import Approval, Refusal
-from wardround.contracts.outbound import CohortAnswer, ProjectDecision
+from wardround.contracts.outbound import Answered, CohortAnswer, ProjectDecision
 from wardround.foundation.errors import Conflict, NotAllowed, NotFound
 from wardround.hub.projects import actions, queries
 from wardround.node.gateway.errors import HubRefused
@@ -33,16 +33,16 @@ def approval(site: Hospital, *, name: str = "glioma", digest: str = DIGEST) -> i
     return site.put(Approval(origin=site.name, at=NOON, project=name, project_digest=digest))
 
 
-def tell(lab: RunLab, entry: int, *, approved: bool = True, site: str = "north") -> None:
+def tell(lab: RunLab, entry: int, answer: Answered = "approved", *, site: str = "north") -> None:
     message = ProjectDecision(
-        project="glioma", project_digest=DIGEST, approved=approved, entry=entry, people=Count(about=None)
+        project="glioma", project_digest=DIGEST, answer=answer, entry=entry, people=Count(about=None)
     )
     Wire(lab, site).send(message)
 
 
 def approving(lab: RunLab) -> list[str]:
     with lab.database.reading() as session:
-        return queries.approving_sites(session, "glioma")
+        return queries.approving_sites(session, "glioma", NOON.date())
 
 
 def test_an_approval_counts_with_its_entry(lab: RunLab) -> None:
@@ -68,24 +68,25 @@ def test_a_decision_without_its_own_entry_is_refused(lab: RunLab) -> None:
             tell(lab, entry)
         assert refused.value.code == "entry-differs", what
     with pytest.raises(HubRefused):
-        tell(lab, approval(north), approved=False)
+        tell(lab, approval(north), "refused")
     assert approving(lab) == []
 
 
 def test_a_decision_on_another_edition_is_void(lab: RunLab) -> None:
     """As when the hub's copy was restored from before an edit: the entry is right, the project isn't."""
     message = ProjectDecision(
-        project="glioma", project_digest="0" * 64, approved=True, entry=0, people=Count(about=None)
+        project="glioma", project_digest="0" * 64, answer="approved", entry=0, people=Count(about=None)
     )
     with lab.database.writing() as session, pytest.raises(Conflict, match="another edition"):
-        actions.take_decision(session, "north", message, at=NOON)
+        entry = Approval(origin="north", at=NOON, project="glioma", project_digest="0" * 64)
+        actions.take_decision(session, "north", message, entry, at=NOON)
 
 
 def test_what_hospitals_read_isnt_edited(lab: RunLab) -> None:
     with lab.database.writing() as session, pytest.raises(Conflict, match="is submitted and can't be edited"):
         actions.draft(session, project(rounds=9), actor="operator:test", at=NOON)
     with lab.database.writing() as session, pytest.raises(NotAllowed, match="can't become submitted"):
-        actions.submit(session, "glioma", actor="operator:test")
+        actions.submit(session, "glioma", actor="operator:test", at=NOON)
 
 
 def test_a_draft_has_editions_and_needs_somebody_to_read_it(lab: RunLab) -> None:
@@ -97,7 +98,7 @@ def test_a_draft_has_editions_and_needs_somebody_to_read_it(lab: RunLab) -> None
     for site in ("north", "south"):
         lab.revoke(site)
     with lab.database.writing() as session, pytest.raises(NotAllowed, match="no site has joined"):
-        actions.submit(session, "draft", actor="operator:test")
+        actions.submit(session, "draft", actor="operator:test", at=NOON)
     with lab.database.reading() as session, pytest.raises(NotFound, match="known: draft, glioma"):
         queries.row_of(session, "nothing")
 

@@ -191,7 +191,7 @@ def test_a_site_that_is_shut_out_in_a_leg_is_left_out_of_the_next(lab: RunLab) -
         found_legs = queries.legs(session, run)
         rounds = [queries.round_sites(session, run, number) for number in (1, 2)]
     assert [leg.state for leg in found_legs] == ["failed", "finished"]
-    assert "revoked" in found_legs[0].reason
+    assert "may no longer take part" in found_legs[0].reason
     assert [{site.site for site in found if site.state == "taken"} for found in rounds] == [{"north", "south"}] * 2
     assert all(number == 1 for number in west.rounds)
 

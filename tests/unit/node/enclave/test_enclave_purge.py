@@ -16,7 +16,7 @@ from wardround.node.enclave.case import CaseUnusable
 from wardround.node.enclave.purge import Finished, Scope, finish_purges, order_purge, preview, purge_patient
 from wardround.node.enclave.tables import EnclaveInstance, EnclavePurge, EnclaveRemoval, EnclaveSeries, EnclaveStudy
 from wardround.node.projects.queries import manifest
-from wardround.node.projects.tables import ManifestRow, ProjectRow
+from wardround.node.projects.tables import Decision, ManifestRow, ProjectRow
 
 NO_TIME = timedelta(0)
 
@@ -29,12 +29,25 @@ def settle(door: FrontDoor, settling: timedelta = NO_TIME) -> Finished:
 def frozen(door: FrontDoor, project: str, cases: list[tuple[str, str]]) -> dict[str, bytes]:
     salts = draw_salts([study for _, study in cases])
     with door.database.writing() as session:
-        session.add(ProjectRow(id=project, document=b"", digest="0" * 64, state="approved", arrived_at=door.clock()))
+        row = ProjectRow(id=project, document=b"", digest="0" * 64, arrived_at=door.clock())
+        session.add(row)
         session.flush()
+        decision = Decision(
+            project=project,
+            project_digest="0" * 64,
+            document=b"",
+            approved=True,
+            decided_by="person:controller",
+            decided_at=door.clock(),
+            entry=b"",
+        )
+        session.add(decision)
+        session.flush()
+        row.decision = decision.id
         for patient, study in cases:
             session.add(
                 ManifestRow(
-                    project=project, project_digest="0" * 64, patient=patient, study=study, case="{}", salt=salts[study]
+                    project=project, decision=decision.id, patient=patient, study=study, case="{}", salt=salts[study]
                 )
             )
     return {study: commitment(salt, study) for study, salt in salts.items()}

@@ -32,6 +32,7 @@ from wardround.node.cohort.noise import PersonWords
 from wardround.node.desk import Desk
 from wardround.node.gateway.errors import HubRefused, HubUnreachable
 from wardround.node.gateway.gateway import checked
+from wardround.node.policy.rules import Policy
 from wardround.node.projects import approval, queries
 from wardround.node.projects.states import DecisionState
 from wardround.node.projects.tables import Decision, ProjectRow
@@ -124,7 +125,10 @@ class NodeLab:
         self.worker = ToyWorker()
         place = EnclavePlace("", self.door.objects.root, folder / "volumes")
         keys = PseudonymKeys(SECRET)
-        self.assignments = Assignments(SITE, self.database, place, self.mirror, keys, self.clock, threads=1)
+        self.policy = Policy()
+        self.assignments = Assignments(
+            SITE, self.database, place, self.mirror, keys, self.clock, lambda: self.policy, threads=1
+        )
         self.uses = Uses(self.database, self.entries, self.clock)
         self.participant = NodeParticipant(
             self.assignments, self.uses, cast(Any, self.worker), self.entries, gateway, self.database, self.clock
@@ -132,7 +136,8 @@ class NodeLab:
 
     @property
     def desk(self) -> Desk:
-        home = SimpleNamespace(database=self.database)
+        policy = SimpleNamespace(current=lambda: self.policy)
+        home = SimpleNamespace(database=self.database, policy=policy)
         made = SimpleNamespace(home=home, enclave=self.door.enclave, entries=self.entries, clock=self.clock)
         return cast(Desk, made)
 

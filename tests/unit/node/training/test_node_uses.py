@@ -84,7 +84,7 @@ def test_each_round_is_on_the_ledger_before_its_data_are_read_at_one_request_mor
         ("glioma-1", "training", 1),
         ("glioma-1", "training", 2),
     ]
-    assert {use.manifest for use in uses(lab)} == {lab.row("glioma").manifest_index}
+    assert {use.manifest for use in uses(lab)} == {lab.decision("glioma").manifest_index}
     assert len(lab.wire.sent) - before == 4, "a use and an update each round"
     assert [row.entry for row in kept(lab)] == [entry.use for entry in lab.ledger() if isinstance(entry, Update)], (
         "each update names the use that it rests on"
@@ -170,7 +170,7 @@ def test_a_cohort_is_made_ready_only_once_that_is_on_the_ledger(agreed: NodeLab)
     loaded: list[int] = []
     lab.worker.submit = lambda *_: loaded.append(len(uses(lab)))  # type: ignore[attr-defined] # the process's other door
     ready = Preparation(lab.uses, cast(Any, lab.worker))
-    assignment = lab.assignments.check("glioma", ASKED.content_digest())
+    assignment = lab.assignments.check("glioma", ASKED.content_digest(), "glioma-1")
     lab.wire.cut = lambda _: "before"
     ready("glioma-1", assignment)
     assert loaded == []

@@ -1,0 +1,42 @@
+"""A project in plain words: exactly what it asks, line by line, for whoever decides on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wardround.contracts.approval_limits import Terms, terms_of
+from wardround.contracts.project import Project
+
+
+def in_words(project: Project, terms: Terms | None = None) -> list[str]:
+    """What is asked or, with `terms`, what holds of it at one hospital. Nothing of the project is left out."""
+    return list(_lines(project, terms_of(project) if terms is None else terms))
+
+
+def _lines(project: Project, terms: Terms) -> Iterator[str]:
+    plan = project.plan
+    yield f"Purpose:      {project.purpose}"
+    yield f"Researcher:   {project.researcher}"
+    for person in project.people:
+        yield f"              {person.name}, {person.part}"
+    yield f"Lawful basis: {project.lawful_basis.in_words()}"
+    for number, term in enumerate(project.data_use):
+        yield f"{'Data use:     ' if number == 0 else '              '}{term.in_words()}"
+    yield f"Cohort:       {project.cohort.in_words()}"
+    yield f"Computes:     package {plan.package}, setting {plan.setting}"
+    yield f"              of digest {plan.package_digest}"
+    yield f"              by {plan.algorithm} from seed {plan.seed}, {_steps(plan.local_steps)}"
+    yield f"              {terms.rounds} rounds at most in each run, {terms.runs} runs at most"
+    if plan.target_dice is not None:
+        yield f"              a run ends early at a mean Dice of {plan.target_dice:g}"
+    yield f"              a round needs {plan.quorum} hospitals and waits {plan.deadline_seconds:g} s for the others"
+    alone = terms.leaving("local-model") is not None
+    yield f"              {'also a model' if alone else 'no model'} trained on this hospital's patients alone"
+    yield f"Privacy:      {'updates leave as they are' if terms.privacy is None else terms.privacy.in_words()}"
+    for number, leaving in enumerate(terms.leaves):
+        yield f"{'Leaves:       ' if number == 0 else '              '}{leaving.in_words()}"
+    yield f"Until:        {terms.until:%Y-%m-%d}, the last day of use"
+
+
+def _steps(steps: int | None) -> str:
+    return "the setting's own number of steps a round" if steps is None else f"{steps} steps a round"
