@@ -51,7 +51,7 @@ def check(
     """
     from wardround.node.desk import Desk
     from wardround.node.home import NodeHome
-    from wardround.node.policy.approved import explained
+    from wardround.node.policy.explanation import explained
     from wardround.node.policy.file import read_policy
     from wardround.node.policy.words import differences
     from wardround.node.projects.queries import projects
@@ -100,7 +100,7 @@ def explain(
     """
     from wardround.node.desk import Desk
     from wardround.node.home import NodeHome
-    from wardround.node.policy.approved import explained
+    from wardround.node.policy.explanation import explained
     from wardround.node.policy.file import read_policy
 
     desk = Desk(NodeHome(home))

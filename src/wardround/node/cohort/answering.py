@@ -39,7 +39,11 @@ Count = Callable[[CohortQuestion, tuple[Axis, ...]], Found]
 
 
 class Answering:
-    """Does the task `CountCohort`. Doing it again, as after a restart, sends what was told and costs nothing."""
+    """Does the task `CountCohort`. Doing it again, as after a restart, sends what was told and costs nothing.
+
+    Args:
+        barred: why no question is answered at that moment, as a code; None where they are.
+    """
 
     def __init__(
         self,
@@ -49,6 +53,8 @@ class Answering:
         discloser: Discloser,
         settings: CohortSettings,
         clock: Clock,
+        *,
+        barred: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._database = database
         self._count = count
@@ -56,6 +62,7 @@ class Answering:
         self._discloser = discloser
         self._settings = settings
         self._clock = clock
+        self._barred = barred
         self._one_at_a_time = threading.Lock()
 
     def answer(self, task: CountCohort) -> None:
@@ -77,6 +84,7 @@ class Answering:
     def _take(self, task: CountCohort) -> tuple[int, CohortQuestion | None]:
         """The number of the question in the log, and the question where it has still to be evaluated."""
         question, refusal = _read(task.question)
+        refusal = refusal or self._barred()
         if refusal is None and task.project is None and not self._settings.without_project:
             refusal = "question-without-project"
         row = AskedQuestion(

@@ -5,7 +5,8 @@
 
 A handler runs in a thread of its own and may take long. It may be called again for the same task after a restart, so
 it must do no harm twice. How it ends is reported to the hub as a code: returning is `done`, `NotAllowed` is
-`refused`, any other `WardroundError` is `failed`; `Unreachable` is tried again.
+`refused`, any other `WardroundError` is `failed`; `Unreachable` is tried again, and what this hospital's policy
+doesn't let it do at that hour is put off.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -30,12 +31,15 @@ from wardround.node.link import outbox, tasks
 from wardround.node.link.handlers import TaskHandlers
 from wardround.node.link.patience import Patience
 from wardround.node.membership.actions import renew, renewal_is_due
+from wardround.node.policy.file import PolicyUnusable
+from wardround.node.policy.verdict import OutsideHours
 
 LOG = logging.getLogger(__name__)
 POLL_SECONDS = 25.0
 OUTBOX_LOOKED_AT_EVERY = 0.1
 RENEWAL_TRIED_EVERY = timedelta(minutes=1)
 TASKS_AT_ONCE = 8
+PUT_OFF_FOR = timedelta(minutes=1)
 LAST_TASKS_GET = 2.0
 OUT_OF_THE_FEDERATION = frozenset({"site-revoked", "not-a-site", "certificate-replaced", "certificate-expired"})
 """Refusals that are about this node, not about what it said: the message waits."""
@@ -63,6 +67,7 @@ class Link:
         self._room = threading.Semaphore(TASKS_AT_ONCE)
         self._loops: list[threading.Thread] = []
         self._running: set[threading.Thread] = set()
+        self._put_off: deque[tuple[datetime, NumberedTask]] = deque()
         self._renewal_tried: datetime | None = None
         self._trouble: str | None = None
 
@@ -106,6 +111,7 @@ class Link:
                 continue
             patience.reset()
             self._note(None)
+            self._begin(self._due())
             if isinstance(reply, TaskBatch) and reply.tasks:
                 with self._home.database.writing() as session:
                     fresh = tasks.take(session, reply.tasks, now=self._clock())
@@ -135,6 +141,13 @@ class Link:
             self._running.add(thread)
             thread.start()
 
+    def _due(self) -> Sequence[NumberedTask]:
+        """The tasks that were put off long enough; they take up none of the room meanwhile."""
+        due = []
+        while self._put_off and self._put_off[0][0] <= self._clock():
+            due.append(self._put_off.popleft()[1])
+        return due
+
     def _work(self, numbered: NumberedTask) -> None:
         # An error that no handler should have ends the thread (and is logged there); the task has failed all the same.
         outcome: Literal["done", "refused", "failed"] | None = "failed"
@@ -161,6 +174,10 @@ class Link:
             except (Unreachable, HubUntrusted) as error:
                 LOG.warning("task %d waits for the hub (%s)", numbered.number, error.code)
                 patience.wait(self._stopping)
+            except (OutsideHours, PolicyUnusable) as error:
+                LOG.info("task %d (%s) is put off: %s", numbered.number, numbered.task.kind, error.code)
+                self._put_off.append((self._clock() + PUT_OFF_FOR, numbered))
+                return None, None
             except NotAllowed as error:
                 LOG.warning("task %d (%s) refused: %s", numbered.number, numbered.task.kind, error.code)
                 return "refused", _reason(error)

@@ -1,8 +1,10 @@
-"""May a message leave, by its kind and size? Pure; how much left before is for `rates`."""
+"""May a message leave, by its kind and size? How much left before is for `rates`."""
 
 from __future__ import annotations
 
+from wardround.contracts.outbound import Message
 from wardround.foundation.errors import NotAllowed
+from wardround.node.policy.file import PolicyFile
 from wardround.node.policy.kinds import ESSENTIAL
 from wardround.node.policy.rules import Policy
 
@@ -38,3 +40,12 @@ def can_leave(policy: Policy, kind: str, size: int) -> bool:
     except LeavingForbidden:
         return False
     return True
+
+
+def why_not_leaving(file: PolicyFile, message: type[Message]) -> str | None:
+    """The code of why no message of that type may leave now at all, to be asked before the work that makes one."""
+    try:
+        check_leaving(file.current(), str(message.model_fields["kind"].default), 0)
+    except NotAllowed as forbidden:
+        return forbidden.code
+    return None

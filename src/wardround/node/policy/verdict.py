@@ -34,6 +34,12 @@ class PolicyForbids(NotAllowed):
     code = "policy-forbids"
 
 
+class OutsideHours(PolicyForbids):
+    """Not at this hour; later it may be."""
+
+    code = "outside-hours"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one rule says. `rule` is its key in policy.toml, `words` what is asked, `instead` what would be allowed
@@ -124,16 +130,38 @@ def can_policy(
     return verdict(policy, project, approved_on=approved_on, limits=limits, people=people).allowed
 
 
+def check_people(policy: Policy, people: int) -> None:
+    """Whether a cohort of which so many people are left may be worked on.
+
+    Raises:
+        PolicyForbids: `cohort-too-small`.
+    """
+    for finding in _cohort(policy, people):
+        if finding.outcome is Outcome.REFUSED:
+            raise PolicyForbids(f"policy.toml, {finding.rule}: {finding.in_words()}", code=finding.code)
+
+
+def check_runs_at_once(policy: Policy, running: int) -> None:
+    """Whether one run more may be joined beside those that are.
+
+    Raises:
+        PolicyForbids: `too-many-runs`.
+    """
+    most = policy.work.most_runs_at_once
+    if running >= most:
+        raise PolicyForbids(
+            f"policy.toml, work.most_runs_at_once = {most}: {running} runs are under way here", code="too-many-runs"
+        )
+
+
 def check_hours(policy: Policy, at: datetime) -> None:
     """Whether this hospital works for projects at that moment.
 
     Raises:
-        PolicyForbids: `outside-hours`.
+        OutsideHours: it doesn't.
     """
     if not policy.work.when.open_at(at):
-        raise PolicyForbids(
-            f"policy.toml, work.hours: this hospital works for projects {policy.work.hours} only", code="outside-hours"
-        )
+        raise OutsideHours(f"policy.toml, work.hours: this hospital works for projects {policy.work.hours} only")
 
 
 def _found(rule: str, fits: bool, words: str, instead: str, code: str) -> Finding:

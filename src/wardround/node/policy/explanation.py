@@ -1,0 +1,46 @@
+"""What the policy makes of a project, for people: with its approval's limits where it was approved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from wardround.contracts.approval_limits import Terms
+from wardround.node.desk import Desk
+from wardround.node.policy.rules import Policy
+from wardround.node.policy.terms import terms
+from wardround.node.policy.verdict import Verdict, verdict
+from wardround.node.projects.approval import people_now, standing_now
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the policy makes of one project now. `terms` are what would hold where it is allowed."""
+
+    project: str
+    state: str
+    people: int
+    verdict: Verdict
+    terms: Terms
+    works_now: bool
+
+
+def explained(desk: Desk, project: str, policy: Policy) -> Explanation:
+    """What `policy` makes of a project: with its approval's limits where it was approved, else as it is asked.
+
+    Raises:
+        NotFound: no such project was put before this hospital.
+    """
+    at: datetime = desk.clock()
+    found = standing_now(desk, project)
+    decision = found.decision
+    approved_on = decision.decided_at.date() if decision is not None and decision.approved else at.date()
+    people = people_now(desk, project)
+    return Explanation(
+        project=project,
+        state=found.state,
+        people=people,
+        verdict=verdict(policy, found.project, approved_on=approved_on, limits=found.limits, people=people),
+        terms=terms(policy, found.project, found.limits, approved_on=approved_on),
+        works_now=policy.work.when.open_at(at),
+    )
