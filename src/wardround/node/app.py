@@ -42,6 +42,7 @@ from wardround.node.projects.telling import Telling
 from wardround.node.query.server import QueryServer
 from wardround.node.receive.clinical import clinical_studies
 from wardround.node.record.witness import Witness
+from wardround.node.records.service import HealthRecords
 from wardround.node.retrieve.wiring import puller_at
 from wardround.node.training.assignment import Assignments
 from wardround.node.training.comparison import Comparison
@@ -122,6 +123,7 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             puller,
             Loop("pulls", [puller.tick], pause=0.4),
             *_viewing(home, intake, clock),
+            HealthRecords(home, clock),
         ],
     )
 

@@ -30,6 +30,7 @@ from wardround.node.optout.queries import excluded
 from wardround.node.optout.register import Register
 from wardround.node.projects.queries import projects
 from wardround.node.receive.commitment_store import FOLDER, CommitmentStore
+from wardround.node.records.errors import RecordsBusy
 from wardround.node.retrieve.wiring import sealing_at
 from wardround.node.review.gate import Gate
 
@@ -130,8 +131,11 @@ class Department:
 
     def mend(self) -> None:
         """Go on with erasures that were cut off, and know every patient of the enclave by its ids."""
-        for number in self.erasures().finish():
-            log.warning("erasure %d, which had been cut off, is finished", number)
+        try:
+            for number in self.erasures().finish():
+                log.warning("erasure %d, which had been cut off, is finished", number)
+        except RecordsBusy:
+            log.warning("an erasure waits for the health records, which a load has; the next start or erasure does it")
         match_missing(self._home.database, self.register, self.vault, actor="program")
 
     def projects(self) -> list[str]:
@@ -140,6 +144,8 @@ class Department:
             return [row.id for row in projects(session)]
 
     def erasures(self) -> Erasures:
+        from wardround.node.records.wiring import leaving_at  # what keeps records is loaded where they are touched
+
         home = self._home
         places = Places(home.quarantine, home.clinical, home.path / "results", self.objects, home.enclave / "volumes")
         commitments = home.quarantine / FOLDER
@@ -153,15 +159,20 @@ class Department:
             commitments=CommitmentStore(home.database, commitments, home.identity / "commitments.key")
             if commitments.is_dir()
             else None,
+            records=leaving_at(home, self.secret),
         )
 
     def purge_opted_out(self, *, actor: str) -> Iterator[int]:
         """Erase from the research side everybody who is left out now; yields the number of each erasure."""
         with self._home.database.reading() as session:
-            here = select(EnclavePatient.pseudonym).where(EnclavePatient.pseudonym.in_(excluded()))
-            pseudonyms = list(session.scalars(here))
+            pseudonyms = sorted(session.scalars(excluded()))
+            here = set(session.scalars(select(EnclavePatient.pseudonym)))
         erasures, reason = self.erasures(), "opted out"
+        known = self.vault.pseudonyms()
         for pseudonym in pseudonyms:
+            # Of whom nothing is here but the keys by which later records of theirs are known, and left out.
+            if pseudonym not in known and pseudonym not in here:
+                continue
             found = erasures.find([pseudonym], actor=actor, reason=reason, research_only=True)
             yield erasures.order(found, actor=actor, reason=reason)
             erasures.finish()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -38,6 +38,7 @@ from wardround.node.dicomweb.forgetting import kept as kept_headers
 from wardround.node.enclave.purge import Scope, finish_purges, preview, purge_patient
 from wardround.node.enclave.tables import EnclaveStudy
 from wardround.node.optout.identifier import OptOutKeys, PatientIds, canonical, nhs_number
+from wardround.node.optout.queries import excluded
 from wardround.node.optout.tables import PatientKey
 from wardround.node.receive.arrival import KeyMaker
 from wardround.node.receive.commitment_store import CommitmentStore
@@ -137,6 +138,14 @@ def _pair(text: str, issuer: str) -> tuple[str, str]:
     return canonical(text), issuer.strip(" \0").upper()
 
 
+class HealthRecords(Protocol):
+    """The health records, as an erasure sees them; both raise a `WardroundError` while somebody else has them."""
+
+    def kept(self, pseudonyms: Sequence[str]) -> int: ...
+
+    def forget(self, pseudonyms: Sequence[str]) -> None: ...
+
+
 class Erasures:
     """Finds, orders and finishes erasures.
 
@@ -144,6 +153,7 @@ class Erasures:
         secret: the site's secret, for the keys of the front door and of opt-outs.
         pulls: what opens the asks of pulls.
         commitments: where requests for storage commitment wait.
+        records: the health records.
     """
 
     def __init__(
@@ -156,6 +166,7 @@ class Erasures:
         *,
         pulls: Sealing | None = None,
         commitments: CommitmentStore | None = None,
+        records: HealthRecords | None = None,
     ) -> None:
         self._database = database
         self._vault = vault
@@ -165,6 +176,7 @@ class Erasures:
         self._clock = clock
         self._pulls = pulls
         self._commitments = commitments
+        self._records = records
 
     def find(
         self,
@@ -274,6 +286,8 @@ class Erasures:
         with self._database.writing() as session:
             forget_asks(session, person.asks, self._clock())
         self._erase_received(person, research_only)
+        if self._records is not None:
+            self._records.forget(person.pseudonyms)
         for pseudonym in person.pseudonyms:
             with self._database.writing() as session:
                 if session.scalar(select(EnclaveStudy.uid).where(EnclaveStudy.pseudonym == pseudonym).limit(1)):
@@ -281,7 +295,11 @@ class Erasures:
                     session.execute(delete(OpenStudy).where(OpenStudy.study_uid.in_(here)))
                     purge_patient(session, pseudonym, actor=row.actor, reason=f"erasure {row.id}", at=self._clock())
                 forget_headers(session, pseudonym)
-                session.execute(delete(PatientKey).where(PatientKey.pseudonym == pseudonym))
+                keys = delete(PatientKey).where(PatientKey.pseudonym == pseudonym)
+                if research_only:
+                    # Whose opt-out names one number of several is known by the others through these alone.
+                    keys = keys.where(PatientKey.pseudonym.not_in(excluded()))
+                session.execute(keys.execution_options(synchronize_session=False))
         places = self._places
         finish_purges(self._database, places.objects, places.volumes, at=self._clock(), settling=_AT_ONE_GO)
         for pseudonym in person.pseudonyms:
@@ -374,6 +392,8 @@ class Erasures:
                 counts["received instances"] += rows
         if not research_only:
             counts["results"] = len(list(_results(session, set(person.studies))))
+        if self._records is not None:
+            counts["rows of health records"] = self._records.kept(person.pseudonyms)
         counts["asks of pulls"] = len(person.asks)
         counts["waiting commitments"] = len(person.commitments)
         return dict(counts)

@@ -137,7 +137,9 @@ def _note(
 
     def write() -> None:
         with database.writing() as session:
+            # In the enclave, or known by keys alone: of whom there are health records and no images.
             here = set(session.scalars(select(EnclavePatient.pseudonym).where(EnclavePatient.pseudonym.in_(part))))
+            here |= set(session.scalars(select(PatientKey.pseudonym).where(PatientKey.pseudonym.in_(part))))
             keys = register.keys_of(session, {each: ids for each, ids in part.items() if each in here})
             register.note(session, keys)
         part.clear()

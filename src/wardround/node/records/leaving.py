@@ -1,28 +1,14 @@
-"""Who is to be left out of the health records, and who is taken out of them for good."""
+"""Takes people out of the health records for good. Who opted out and is still there, every count leaves out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from sqlalchemy.orm import Session
-
-from wardround.node.optout.queries import excluded
 from wardround.node.records.keys import RecordKeys
 from wardround.node.records.schema import TABLES
 from wardround.node.records.store import STATEMENTS, Connection, Records
 
 _TABLES = (*(name for name, table in TABLES.items() if "person_id" in table.names), STATEMENTS.name)
-
-
-def left_out(session: Session, keys: RecordKeys) -> frozenset[int]:
-    """The `person_id` of everybody who opted out, of whom there may be records: for every count to leave out.
-
-    A new opt-out counts in the very next question, and one that was taken back no longer does.
-
-    Args:
-        session: of the node's database.
-    """
-    return frozenset(keys.person(pseudonym) for pseudonym in session.scalars(excluded()))
 
 
 class Leaving:
@@ -32,7 +18,7 @@ class Leaving:
         self._records = records
         self._keys = keys
 
-    def kept(self, pseudonyms: Iterable[str]) -> int:
+    def kept(self, pseudonyms: Sequence[str]) -> int:
         """How many rows there are of these people.
 
         Raises:
@@ -44,7 +30,7 @@ class Leaving:
         with self._records.writing() as connection:
             return sum(_count(connection, name, person) for name in _TABLES for person in people)
 
-    def forget(self, pseudonyms: Iterable[str]) -> None:
+    def forget(self, pseudonyms: Sequence[str]) -> None:
         """Remove every row of these people.
 
         Raises:

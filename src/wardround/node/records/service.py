@@ -1,0 +1,59 @@
+"""The health records of a running node: they follow the enclave's images, and take HL7 v2 where that is enabled."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from wardround.foundation.clock import Clock
+from wardround.foundation.loop import Loop
+from wardround.node.deidentify.department import Department
+from wardround.node.home import NodeHome
+from wardround.node.records.errors import RecordsBusy
+from wardround.node.records.mllp.service import Mllp
+from wardround.node.records.staging import tidy
+from wardround.node.records.wiring import images_at, loader_at, records_at
+
+log = logging.getLogger(__name__)
+
+FOLLOWED_EVERY = 2.0
+MESSAGES = "mllp"
+"""The source of what came over MLLP."""
+
+
+class HealthRecords:
+    """One of the node's parts that run beside its link.
+
+    Raises:
+        SettingsRefused, RecordsRefused: `[records.mllp]` can't be used.
+    """
+
+    def __init__(self, home: NodeHome, clock: Clock) -> None:
+        self._department = Department(home, clock=clock)
+        self._staging = records_at(home).staging
+        self._images = images_at(home, self._department.secret)
+        self._following = Loop("records", [self._follow], pause=FOLLOWED_EVERY)
+        self.mllp: Mllp | None = None
+        if home.settings.records.mllp.enabled:
+            loader = loader_at(home, self._department, clock)
+            load = partial(loader.load, source=MESSAGES, actor="program", in_order=True, continuous=True)
+            self.mllp = Mllp(home, load, clock)
+
+    def start(self) -> None:
+        """Remove what killed loads left, then go on where they were."""
+        tidy(self._staging)
+        self._following.start()
+        if self.mllp is not None:
+            self.mllp.start()
+
+    def stop(self) -> None:
+        if self.mllp is not None:
+            self.mllp.stop()
+        self._following.stop()
+        self._department.close()
+
+    def _follow(self) -> None:
+        try:
+            self._images.tick()
+        except RecordsBusy:
+            log.info("the health records are in use; the enclave's changes wait")
