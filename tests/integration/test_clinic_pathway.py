@@ -5,56 +5,31 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator
 from datetime import timedelta
-from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import pydicom
 import pytest
-from sqlalchemy import select
-from tests.federation_lab import free_ports
+from tests.clinic_lab import Clinic, ToyReader, made, result, untrained
 from tests.front_door import studies
-from tests.unit.hub.runs.run_lab import NOON, RunLab
-from tests.unit.node.projects.node_lab import NodeLab
 
 from wardround.compute.worker import Worker, WorkerDied
 from wardround.contracts.ledger_entry import Deployment as DeploymentEntry
-from wardround.contracts.ledger_entry import Model
-from wardround.dicom.network import (
-    OUT_OF_RESOURCES,
-    Accepted,
-    Peer,
-    Received,
-    RefusedStorage,
-    StorageReceiver,
-    write_part10,
-)
 from wardround.foundation.errors import NotAllowed, NotFound
-from wardround.hub.registry.tables import ModelRow
 from wardround.learning.archive import pack
 from wardround.learning.bundle import BundleRefused, export_bundle, packaged
 from wardround.node.clinic import reader
-from wardround.node.clinic.deployment import Deployments, active
-from wardround.node.clinic.pathway import ATTEMPTS, PACS_PAUSE, Pathway
+from wardround.node.clinic.deployment import active
+from wardround.node.clinic.pathway import ATTEMPTS, PACS_PAUSE
 from wardround.node.clinic.states import IN_WORDS, ReadingState
-from wardround.node.clinic.tables import WorklistLine
-from wardround.node.receive.clinical import clinical_studies
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
-    """A model that nobody trained, as the registry keeps it: its digest and its archive."""
-    from wardround.learning.segmenter import Segmenter
-
-    folder = tmp_path_factory.mktemp("model") / "bundle"
-    digest = export_bundle(Segmenter(packaged()).initial(3), folder, {})
-    return digest, pack(folder)
+    return untrained(tmp_path_factory.mktemp("model") / "bundle")
 
 
 @pytest.fixture(scope="module")
@@ -62,144 +37,6 @@ def worker() -> Iterator[Worker]:
     made = Worker("reading")
     yield made
     made.stop()
-
-
-@cache
-def result() -> bytes:
-    """A result as the reader makes it."""
-    from wardround.dicom.segmentation import write_segmentation
-
-    slices = [pydicom.dcmread(BytesIO(part10)) for part10 in studies(3)[0].slices]
-    return write_segmentation(slices, np.ones((4, 16, 16), dtype=bool), model_name="m", model_version="1")
-
-
-class ToyReader:
-    """The reading process's place: what `read` does with each study is the test's."""
-
-    def __init__(self) -> None:
-        self.reads: list[Any] = []
-        self.answer: Callable[..., reader.Reading] = lambda *_: reader.Reading(result(), "1.2.3", 4.2)
-
-    def submit(self, *_: Any) -> Future[None]:
-        return Future()
-
-    def call(self, function: Callable[..., Any], *arguments: Any) -> reader.Reading:
-        assert function is reader.read
-        self.reads.append(arguments)
-        return self.answer(*arguments)
-
-
-class Pacs:
-    """A real receiver on one port, which can go and come back."""
-
-    def __init__(self) -> None:
-        [self.port] = free_ports(1)
-        self.taken: list[pydicom.Dataset] = []
-        self.refusing = False
-        self._lock = threading.Lock()
-        self._receiver: StorageReceiver | None = None
-
-    @property
-    def peer(self) -> Peer:
-        return Peer("127.0.0.1", self.port, "PACS")
-
-    def keep(self, received: Received) -> Accepted | RefusedStorage:
-        if self.refusing:
-            return RefusedStorage(OUT_OF_RESOURCES)
-        with self._lock:
-            self.taken.append(pydicom.dcmread(BytesIO(write_part10(received))))
-        return Accepted()
-
-    def up(self) -> None:
-        self._receiver = StorageReceiver(["PACS"], self.keep, port=self.port)
-        self._receiver.start()
-
-    def down(self) -> None:
-        if self._receiver is not None:
-            self._receiver.stop()
-        self._receiver = None
-
-
-class Clinic:
-    def __init__(self, folder: Path, hub: RunLab, package: tuple[str, bytes], worker: Any) -> None:
-        self.node = NodeLab(folder, hub)
-        self.hub, self.digest = hub, package[0]
-        self.archive = hub.objects.put(package[1])
-        self.models = folder / "models"
-        gateway = cast(Any, self.node.wire)
-        node = self.node
-        self.deployments = Deployments(node.database, self.models, node.entries, gateway, node.mirror, node.clock)
-        self.pacs = Pacs()
-        self.worker = worker
-        self.results = folder / "results"
-        self.pathway = self.make_pathway()
-
-    def make_pathway(self) -> Pathway:
-        node = self.node
-        return Pathway(
-            node.database,
-            self.deployments,
-            self.worker,
-            lambda: clinical_studies(node.database, node.door.clinical),
-            self.results,
-            self.pacs.peer,
-            "WARDROUND",
-            node.clock,
-        )
-
-    def register(self, archive: str = "") -> None:
-        """The hub registers the model; this site's mirror hears of it."""
-        with self.hub.database.writing() as session:
-            entry = Model(origin="hub", at=NOON, digest=self.digest, run="r-1", best_round=1, metrics={})
-            index = self.hub.log.record(session, entry)
-            session.add(
-                ModelRow(
-                    digest=self.digest,
-                    package="brain-mri-glioma",
-                    archive=archive or self.archive,
-                    weights="b" * 64,
-                    run="r-1",
-                    round=1,
-                    metrics=b"{}",
-                    entry=index,
-                    registered_at=NOON,
-                )
-            )
-        self.node.catch_up()
-
-    def deploy(self) -> int:
-        return self.deployments.deploy(self.digest, "brain", actor="person:officer")
-
-    def arrive(self, number: int = 0, parts: Sequence[int] = range(4), **values: str) -> None:
-        for part in parts:
-            dataset = pydicom.dcmread(BytesIO(studies(3)[number].slices[part]))
-            for keyword, value in values.items():
-                setattr(dataset, keyword, value)
-            changed = BytesIO()
-            dataset.save_as(changed)
-            self.node.door.give(changed.getvalue(), called="CLINIC")
-        self.node.door.complete()
-
-    def lines(self) -> list[WorklistLine]:
-        with self.node.database.reading() as session:
-            return list(session.scalars(select(WorklistLine).order_by(WorklistLine.id)))
-
-    def states(self) -> list[tuple[str, str]]:
-        return [(line.state, line.reason) for line in self.lines()]
-
-    def close(self) -> None:
-        self.pacs.down()
-        self.node.close()
-
-
-def made(folder: Path, package: tuple[str, bytes], worker: Any) -> Iterator[Clinic]:
-    for name in ("hub", "node"):
-        (folder / name).mkdir()
-    hub = RunLab(folder / "hub")
-    clinic = Clinic(folder / "node", hub, package, worker)
-    yield clinic
-    clinic.close()
-    hub.close()
 
 
 @pytest.fixture

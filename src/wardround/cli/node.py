@@ -6,7 +6,19 @@ from pathlib import Path
 
 import typer
 
-from wardround.cli import decide, dicomweb, imports, intake, node_cohort, optout, people, policy, signin, vault
+from wardround.cli import (
+    decide,
+    dicomweb,
+    imports,
+    intake,
+    node_cohort,
+    optout,
+    people,
+    policy,
+    signin,
+    suspension,
+    vault,
+)
 from wardround.cli.pull import pull
 from wardround.cli.signin import acting
 
@@ -158,6 +170,7 @@ for command in (
     decide.withdraw,
     intake.intake,
     decide.deploy,
+    suspension.suspend,
     decide.worklist,
     pull,
 ):

@@ -20,6 +20,7 @@ from wardround.node import audit
 from wardround.node.clinic import reader
 from wardround.node.clinic.deployment import Deployments, active
 from wardround.node.clinic.states import ReadingState, check_transition
+from wardround.node.clinic.suspension import end_suspended, waiting_for_suspended
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.receive.clinical import ClinicalStudy
 
@@ -67,13 +68,14 @@ class Pathway:
 
     def tick(self) -> int:
         """Enlist new studies, read those that wait, deliver what was read; returns how many steps were taken."""
+        steps = self._end_suspended()
         with self._database.reading() as session:
             in_use = active(session)
         if not in_use:
-            return 0
+            return steps
         self._warm(in_use)
         studies = list(self._studies())
-        steps = self._enlist(studies, in_use)
+        steps += self._enlist(studies, in_use)
         by_key = {study.key: study for study in studies}
         for line in self._lines(ReadingState.WAITING):
             study = by_key.get(line.study)
@@ -90,6 +92,14 @@ class Pathway:
                     break
                 steps += 1
         return steps
+
+    def _end_suspended(self) -> int:
+        """End what waits for a model that a person suspended: what was enlisted while they did."""
+        with self._database.reading() as session:
+            if session.execute(waiting_for_suspended()).first() is None:
+                return 0
+        with self._database.writing() as session:
+            return end_suspended(session)
 
     def _warm(self, in_use: Sequence[Deployment]) -> None:
         for deployment in in_use:
@@ -134,6 +144,8 @@ class Pathway:
     def _read(self, line: WorklistLine, study: ClinicalStudy) -> None:
         with self._database.reading() as session:
             deployment = session.get_one(Deployment, line.deployment)
+        if deployment.suspended_at is not None:
+            return  # since this tick began; the next one ends what waits
         package = self._deployments.package(deployment.model)
         try:
             reading = self._worker.call(
@@ -154,6 +166,9 @@ class Pathway:
         write_whole(self._results / result, reading.segmentation)
         with self._database.writing() as session:
             row = _step(session, line, ReadingState.READ)
+            if row is None:
+                (self._results / result).unlink()
+                return
             row.finding, row.volume_ml = reading.finding, reading.volume_ml
             row.result, row.result_uid, row.read_at = str(result), reading.sop_instance_uid, self._clock()
             row.attempts = 0
@@ -162,6 +177,9 @@ class Pathway:
     def _deliver(self, line: WorklistLine, pacs: Peer) -> bool:
         """Send a result; False where the PACS doesn't answer now, so that nothing else needs trying."""
         assert line.result is not None  # noqa: S101 - a line that was read has its result
+        with self._database.reading() as session:
+            if session.get_one(WorklistLine, line.id).state != ReadingState.READ:
+                return True
         try:
             report = send([self._results / line.result], pacs, self._calling_ae)
         except (PeerUnreachable, AssociationRefused):
@@ -178,8 +196,9 @@ class Pathway:
             self._retry(line, "pacs-refused")
             return True
         with self._database.writing() as session:
-            row = _step(session, line, ReadingState.DELIVERED)
-            row.delivered_at = self._clock()
+            row = session.get_one(WorklistLine, line.id)
+            check_transition(ReadingState(row.state), ReadingState.DELIVERED)
+            row.state, row.delivered_at = ReadingState.DELIVERED, self._clock()
             audit.record(session, "program", "deliver-result", line.study, f"deployment {line.deployment}")
         return True
 
@@ -192,12 +211,17 @@ class Pathway:
 
     def _settle(self, line: WorklistLine, state: ReadingState, *, reason: str) -> None:
         with self._database.writing() as session:
-            _step(session, line, state).reason = reason
-            audit.record(session, "program", "fail-study", line.study, reason)
+            row = _step(session, line, state)
+            if row is not None:
+                row.reason = reason
+                audit.record(session, "program", "fail-study", line.study, reason)
 
 
-def _step(session: Session, line: WorklistLine, state: ReadingState) -> WorklistLine:
+def _step(session: Session, line: WorklistLine, state: ReadingState) -> WorklistLine | None:
+    """The line's row in its new state; None where a person has ended it since `line` was read."""
     row = session.get_one(WorklistLine, line.id)
+    if row.state != line.state:
+        return None
     check_transition(ReadingState(row.state), state)
     row.state = state
     return row

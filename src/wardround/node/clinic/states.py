@@ -12,6 +12,8 @@ class ReadingState(StrEnum):
     READ = "read"
     DELIVERED = "delivered"
     FAILED = "failed"
+    NOT_READ = "not-read"
+    WITHHELD = "withheld"
 
 
 IN_WORDS = {
@@ -19,13 +21,18 @@ IN_WORDS = {
     ReadingState.READ: "read; its result waits for the PACS",
     ReadingState.DELIVERED: "result is in the PACS",
     ReadingState.FAILED: "the model gave no result; the study keeps its normal order",
+    ReadingState.NOT_READ: "not read: model suspended; the study keeps its normal order",
+    ReadingState.WITHHELD: "read, and its result held back: model suspended",
 }
 
 TRANSITIONS = {
-    ReadingState.WAITING: frozenset({ReadingState.READ, ReadingState.FAILED}),
-    ReadingState.READ: frozenset({ReadingState.DELIVERED, ReadingState.FAILED}),
+    ReadingState.WAITING: frozenset({ReadingState.READ, ReadingState.FAILED, ReadingState.NOT_READ}),
+    ReadingState.READ: frozenset({ReadingState.DELIVERED, ReadingState.FAILED, ReadingState.WITHHELD}),
     ReadingState.DELIVERED: frozenset[ReadingState](),
     ReadingState.FAILED: frozenset[ReadingState](),
+    ReadingState.NOT_READ: frozenset[ReadingState](),
+    # It was on its way when the model was suspended, and the PACS has taken it.
+    ReadingState.WITHHELD: frozenset({ReadingState.DELIVERED}),
 }
 
 

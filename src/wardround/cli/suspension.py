@@ -1,0 +1,46 @@
+"""`wardround node suspend`: take a model out of use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from wardround.cli.signin import acting
+
+HOME = typer.Option(..., "--home", help="The node's home.", envvar="WARDROUND_NODE_HOME")
+
+
+def suspend(
+    target: str = typer.Argument(
+        ..., metavar="MODEL|PATHWAY", help="A model's digest (its first 8 digits will do), or a pathway's name."
+    ),
+    reason: str = typer.Option(..., "--reason", help="A code that all hospitals see, as in `drift`."),
+    home: Path = HOME,
+) -> None:
+    """Take a model out of use here, at once; works while the hub can't be reached.
+
+    No study is read by it from here on. What waits ends as not read, and what was read and hasn't gone to the PACS is
+    held back; the studies keep their place. `wardround node deploy` takes it into use again.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from wardround.contracts.base import ReasonCode
+    from wardround.node.clinic.suspension import suspend as suspend_model
+    from wardround.node.desk import Desk
+    from wardround.node.home import NodeHome
+
+    try:
+        TypeAdapter(ReasonCode).validate_python(reason)
+    except ValidationError:
+        raise typer.BadParameter("a reason is lower-case letters, digits and hyphens: no free text leaves") from None
+    actor = acting(home, "suspend-model")
+    desk = Desk(NodeHome(home))
+    try:
+        with desk.home.database.writing() as session:
+            done = suspend_model(session, target, reason, desk.entries, actor=actor, at=desk.clock())
+    finally:
+        desk.close()
+    for model, pathway in done.models:
+        typer.echo(f"Model {model[:12]} is out of use on {pathway}: {reason}. The running node tells the ledger.")
+    typer.echo(f"{done.lines} studies that waited for it, or for the PACS to take its result, end without one.")
