@@ -62,7 +62,7 @@ def suspend(session: Session, target: str, reason: str, entries: SiteEntries, *,
     return Suspended(tuple((one.model, one.pathway) for one in chosen), end_suspended(session))
 
 
-def waiting_for_suspended() -> Select[tuple[WorklistLine, str | None]]:
+def waiting_for_suspended() -> Select[WorklistLine, str | None]:
     """Lines of the worklist that wait for a model which was suspended, each with the reason."""
     return (
         select(WorklistLine, Deployment.suspended_for)
