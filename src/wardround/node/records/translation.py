@@ -34,6 +34,7 @@ MIDMONTH = 15
 
 _CONCEPT, _OWN, _TEXT = "_concept_id", "_source_concept_id", "_source_value"
 _CODE = re.compile(r"[!-~]{1,60}")
+_VOCABULARY = re.compile(r"[!-~]([ -~]{0,58}[!-~])?")
 _INTEGERS = 1 << 31
 MAIN: Mapping[str, str] = MappingProxyType(
     {
@@ -150,7 +151,7 @@ class Translation:
             raise RecordsRefused(f"'{table.name}.{name}' isn't a column that a source may fill; mend the mapping")
 
     def _mean(self, table: Table, made: dict[str, object], name: str, codes: tuple[Code, ...]) -> None:
-        if not all(_CODE.fullmatch(code.code) and _CODE.fullmatch(code.vocabulary) for code in codes):
+        if not all(_CODE.fullmatch(code.code) and _VOCABULARY.fullmatch(code.vocabulary) for code in codes):
             raise NotKept(Reason.BAD_CODE)
         if not codes:
             return

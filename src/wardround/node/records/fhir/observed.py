@@ -26,6 +26,7 @@ _OTHER = {"measurement": "observation", "observation": "measurement"}
 _VALUES = ("valueQuantity", "valueCodeableConcept", "valueInteger", "valueBoolean", "valueString", "valueRange",
            "valueRatio", "valueSampledData", "valueTime", "valueDateTime", "valuePeriod")  # fmt: skip
 _MOST_COMPONENTS = 256
+MOST_CONCLUSIONS = 32
 
 
 def observation(resource: Resource) -> Iterator[Row | Rejected]:
@@ -35,6 +36,7 @@ def observation(resource: Resource) -> Iterator[Row | Rejected]:
     """
     said = text(resource.json, "status")
     status(said, FINAL, REFUSED)
+    resource.person()
     when = resource.moment("effectiveDateTime", "effectivePeriod", "effectiveInstant")
     if when is None:
         raise NotTaken(Reason.NO_DATE)
@@ -146,7 +148,8 @@ def _range(part: Json, quantity: Json) -> dict[str, Value]:
 
 
 def diagnostic_report(resource: Resource) -> Iterator[Row]:
-    """Rows of `observation`: that the report was made, and one for each coded conclusion. Its text isn't read."""
+    """Rows of `observation`: one for each coded conclusion, or one that says that the report was made. Its text isn't
+    read."""
     status(text(resource.json, "status"), FINAL, REFUSED)
     values: dict[str, Value] = {
         "observation_concept_id": resource.needed_codes(child(resource.json, "code")),
@@ -154,8 +157,16 @@ def diagnostic_report(resource: Resource) -> Iterator[Row]:
         **resource.when("observation", "effectiveDateTime", "effectivePeriod", "issued"),
     }
     conclusions = [codes for one in children(resource.json, "conclusionCode") if (codes := resource.codes(one))]
-    if not conclusions:
-        yield resource.row("observation", values)
-    for index, codes in enumerate(conclusions[:_MOST_COMPONENTS]):
-        key = resource.key + (f"#{index}" if index else "")
-        yield resource.row("observation", values | {"value_as_concept_id": codes}, key)
+    kept: list[dict[str, Value]] = [{"value_as_concept_id": codes} for codes in conclusions[:MOST_CONCLUSIONS]] or [{}]
+    keys = conclusion_keys(resource)
+    if text(resource.json, "status") != "final":
+        # There may have been more conclusions before.
+        for key in keys[len(kept) :]:
+            yield Row("observation", key, resource.person(), {}, resource.found.where, removed=True)
+    for key, conclusion in zip(keys, kept, strict=False):
+        yield resource.row("observation", values | conclusion, key)
+
+
+def conclusion_keys(resource: Resource) -> list[str]:
+    """The keys of a report's rows, of as many as there may be."""
+    return [resource.key, *(f"{resource.key}#{index}" for index in range(1, MOST_CONCLUSIONS))]

@@ -19,7 +19,7 @@ from wardround.node.records.fhir.clinical import (
     study_key,
 )
 from wardround.node.records.fhir.navigate import child, children
-from wardround.node.records.fhir.observed import diagnostic_report, observation
+from wardround.node.records.fhir.observed import conclusion_keys, diagnostic_report, observation
 from wardround.node.records.fhir.patient import patient
 from wardround.node.records.fhir.people import People
 from wardround.node.records.fhir.resource import Resource
@@ -108,7 +108,7 @@ def _taken_back(resource: Resource) -> Iterator[Row]:
     except NotTaken:
         return
     key = study_key(resource) if resource.found.kind == "ImagingStudy" else resource.key
-    keys = [key]
+    keys = conclusion_keys(resource) if resource.found.kind == "DiagnosticReport" else [key]
     for component in children(resource.json, "component"):
         codes = resource.codes(child(component, "code"))
         if codes:
