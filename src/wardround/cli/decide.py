@@ -60,6 +60,9 @@ def show(project: str = PROJECT, home: Path = HOME) -> None:
     from wardround.contracts.project_words import in_words
     from wardround.node.desk import Desk
     from wardround.node.home import NodeHome
+    from wardround.node.policy.explanation import explained
+    from wardround.node.policy.file import PolicyUnusable
+    from wardround.node.policy.verdict import Outcome
     from wardround.node.projects.approval import people_now, standing_now
     from wardround.node.projects.states import OWNERS, DecisionState
 
@@ -69,6 +72,15 @@ def show(project: str = PROJECT, home: Path = HOME) -> None:
     for line in in_words(found.project, found.terms):
         typer.echo(line)
     typer.echo(f"Here now:     {people_now(desk, project)} people in the cohort (exact; this number stays here)")
+    try:
+        judged = explained(desk, project, desk.home.policy.current()).verdict
+    except PolicyUnusable as error:
+        typer.echo(f"Policy:       {error}")
+    else:
+        typer.echo(f"Policy:       {'allowed' if judged.allowed else 'refused'} by this hospital's policy.toml")
+        for finding in judged.findings:
+            if finding.outcome is not Outcome.ALLOWED:
+                typer.echo(f"              {finding.rule}: {finding.in_words()}")
     for line in found.limits.in_words():
         typer.echo(f"Limited:      {line}")
     if found.decision is not None:

@@ -19,6 +19,7 @@ from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import Approval
 from wardround.contracts.outbound import ProjectDecision
 from wardround.contracts.project import Project
+from wardround.contracts.project_words import in_words
 from wardround.foundation.clock import now
 from wardround.hub.projects import actions as hub_projects
 from wardround.hub.tasks.tables import QueuedTask
@@ -91,9 +92,9 @@ def approved(lab: HubLab, project: Project) -> None:
     with lab.home.database.writing() as session:
         index = log.append(session, sign_entry(entry, home.ledger_key, lab.home.ledger_origin))
         told = ProjectDecision(
-            project=project.id, project_digest=digest, approved=True, entry=index, people=Count(about=None)
+            project=project.id, project_digest=digest, answer="approved", entry=index, people=Count(about=None)
         )
-        hub_projects.take_decision(session, "north", told, at=now())
+        hub_projects.take_decision(session, "north", told, entry, at=now())
 
 
 def test_a_researchers_project(wardround, hub: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -104,7 +105,7 @@ def test_a_researchers_project(wardround, hub: Path, tmp_path: Path) -> None:  #
     counted = wardround("project", "count", "reading-aid", "--home", hub, "--wait", 0)
     assert "north" in counted.out and "no answer yet" in counted.out
     submitted = wardround("project", "submit", "reading-aid", "--home", hub)
-    assert "Submitted to north" in submitted.out and "node approve reading-aid" in submitted.out
+    assert "Submitted to north" in submitted.out and "node show reading-aid" in submitted.out
     assert "is submitted" in wardround("project", "submit", "reading-aid", "--home", hub, code=1).err
     assert "can't be edited" in wardround("project", "create", tmp_path / "project.json", "--home", hub, code=1).err
     shown = wardround("project", "show", "reading-aid", "--home", hub)
@@ -151,7 +152,8 @@ def test_a_run_from_start_to_stop(wardround, lab: HubLab, hub: Path, tmp_path: P
 
 def test_a_data_controllers_decisions(wardround, lab: HubLab, hub: Path, node: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert "No project was put before this hospital" in wardround("node", "projects", "--home", node).out
-    assert "no project to-decide" in wardround("node", "approve", "to-decide", "--home", node, code=1).err
+    decide = ("--digest", "0" * 64, "--home", node)
+    assert "no project to-decide" in wardround("node", "approve", "to-decide", *decide, code=1).err
     project = created(wardround, hub, tmp_path, "to-decide")
     home = NodeHome(node)
     with home.database.writing() as session:
@@ -159,14 +161,30 @@ def test_a_data_controllers_decisions(wardround, lab: HubLab, hub: Path, node: P
     home.close()
     shown = wardround("node", "projects", "--home", node).out
     assert "to-decide: waiting, with this hospital's data controller" in shown
-    for leaving in project.leaves:
-        assert f"Leaves:  {leaving.kind}, at most {leaving.largest_bytes:,} bytes" in shown
-    assert "has 0 patients here" in wardround("node", "approve", "to-decide", "--home", node, code=1).err
-    free_text = ("node", "refuse", "to-decide", "--reason", "Mr Doe said no", "--home", node)
-    assert "no free text leaves" in wardround(*free_text, code=2).err
-    refused = wardround("node", "refuse", "to-decide", "--reason", "not-lawful-here", "--home", node)
+    assert f"Read it: wardround node show to-decide --home {node}" in shown
+    told = wardround("node", "show", "to-decide", "--home", node).out
+    for line in (
+        *in_words(project),
+        "Here now:     0 people in the cohort",
+        f"Edition:      {project.content_digest()}",
+    ):
+        assert line in told
+    assert f"approve to-decide --digest {project.content_digest()}" in told
+    assert "isn't the one that stands now" in wardround("node", "approve", "to-decide", *decide, code=1).err
+    decide = ("--digest", project.content_digest(), "--home", node)
+    assert "0 people" in wardround("node", "approve", "to-decide", *decide, code=1).err
+    looser = wardround("node", "approve", "to-decide", *decide, "--rounds", project.plan.rounds + 1, code=1).err
+    assert "rounds are more than the" in looser
+    for option, value in (("--until", "never"), ("--message", "run-update"), ("--message", "images=x1")):
+        assert option in wardround("node", "approve", "to-decide", *decide, option, value, code=2).err
+    assert (
+        "nothing was approved" in wardround("node", "withdraw", "to-decide", "--reason", "no", *decide[2:], code=1).err
+    )
+    assert "no free text leaves" in wardround("node", "refuse", "to-decide", "--reason", "Mr Doe", *decide, code=2).err
+    refused = wardround("node", "refuse", "to-decide", "--reason", "not-lawful-here", *decide)
     assert "Refused to-decide: not-lawful-here" in refused.out
-    assert "was refused here already" in wardround("node", "approve", "to-decide", "--home", node, code=1).err
+    assert "is refused here" in wardround("node", "approve", "to-decide", *decide, code=1).err
+    assert "Refused (not-lawful-here) by os:" in wardround("node", "show", "to-decide", "--home", node).out
 
 
 def test_an_engineers_and_a_wards_commands(wardround, node: Path) -> None:  # type: ignore[no-untyped-def]
@@ -200,6 +218,7 @@ HUB_COMMANDS = [
     ("project", "count", "p"),
     ("project", "submit", "p"),
     ("project", "show", "p"),
+    ("project", "withdraw", "p", "--reason", "no-reason"),
     ("run", "start", "p"),
     ("run", "show", "r"),
     ("run", "stop", "r"),
@@ -209,8 +228,10 @@ HUB_COMMANDS = [
 ]
 NODE_COMMANDS = [
     ("node", "projects"),
-    ("node", "approve", "p"),
-    ("node", "refuse", "p", "--reason", "no-reason"),
+    ("node", "show", "p"),
+    ("node", "approve", "p", "--digest", "0" * 64),
+    ("node", "refuse", "p", "--digest", "0" * 64, "--reason", "no-reason"),
+    ("node", "withdraw", "p", "--reason", "no-reason"),
     ("node", "intake"),
     ("node", "deploy", "0" * 64),
     ("node", "worklist"),
@@ -224,7 +245,7 @@ def test_a_wrong_home_is_one_line_with_the_mend(wardround, tmp_path: Path, argum
     assert "isn't a" in told.err and "`wardround" in told.err
 
 
-@pytest.mark.parametrize("arguments", HUB_COMMANDS[:6], ids=lambda arguments: " ".join(arguments[:2]))
+@pytest.mark.parametrize("arguments", HUB_COMMANDS[:7], ids=lambda arguments: " ".join(arguments[:2]))
 def test_an_unknown_name_is_one_line_that_says_what_there_is(wardround, hub: Path, arguments: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
     told = wardround(*arguments, "--home", hub, code=1)
     assert "known: " in told.err
@@ -258,7 +279,8 @@ for line in (
     except SystemExit:
         pass
 for line in (
-    "projects", "approve light", "refuse light --reason no-reason", "intake", "worklist", "egress", "deploy 00000000",
+    "projects", "show light", "approve light --digest 0", "refuse light --digest 0 --reason no-reason",
+    "withdraw light --reason no-reason", "intake", "worklist", "egress", "deploy 00000000",
 ):
     sys.argv = ["wardround", "node", *line.split(), "--home", node]
     try:

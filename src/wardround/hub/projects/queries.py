@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -14,7 +14,7 @@ from wardround.contracts.approval_limits import ApprovalLimits, Terms, terms_of
 from wardround.contracts.disclosure import Count
 from wardround.contracts.outbound import Answered
 from wardround.contracts.project import Project
-from wardround.foundation.errors import NotFound
+from wardround.foundation.errors import NotAllowed, NotFound
 from wardround.hub.projects.states import Facts, ProjectState, state_now
 from wardround.hub.projects.tables import CountRow, DecisionRow, ProjectRow
 from wardround.hub.runs.tables import RunRow
@@ -57,13 +57,25 @@ def row_of(session: Session, project: str) -> ProjectRow:
 
 
 def project_of(session: Session, project: str) -> Project:
-    return Project.model_validate_json(row_of(session, project).document)
+    """What is asked. Raises `NotFound`, and `NotAllowed` for a project in a form of before this version."""
+    return _read(row_of(session, project))
+
+
+def _read(row: ProjectRow) -> Project:
+    try:
+        return Project.model_validate_json(row.document)
+    except ValidationError:
+        raise NotAllowed(
+            f"project {row.id} was made by an earlier version and can't be read any more; create it anew, under "
+            "another name",
+            code="edition-unreadable",
+        ) from None
 
 
 def state_of(session: Session, project: str, today: date) -> ProjectState:
     """The state of a project on a day. Raises `NotFound`."""
     row = row_of(session, project)
-    asked = Project.model_validate_json(row.document)
+    asked = _read(row)
     mine = select(func.count()).select_from(RunRow).where(RunRow.project == project)
     facts = Facts(
         stored=ProjectState(row.state),

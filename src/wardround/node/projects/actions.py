@@ -59,7 +59,7 @@ def approve(
     cases: Sequence[FrozenCase],
     entries: SiteEntries,
     *,
-    limits: ApprovalLimits = ApprovalLimits(),  # noqa: B008 - frozen
+    limits: ApprovalLimits = ApprovalLimits(),
     note: str = "",
     actor: str,
     at: datetime,

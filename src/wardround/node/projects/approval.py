@@ -37,7 +37,7 @@ def approve(
     digest: str,
     *,
     limits: ApprovalLimits = ApprovalLimits(),
-    actor: str,  # noqa: B008
+    actor: str,
 ) -> int:
     """Approve an edition of a project and freeze its cohort; returns the number of people in it. The running node tells
     the hub.

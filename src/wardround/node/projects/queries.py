@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.project import Project
-from wardround.foundation.errors import NotFound
+from wardround.foundation.errors import NotAllowed, NotFound
 from wardround.node.projects.tables import Decision, ManifestRow, ProjectRow
 
 
@@ -26,7 +27,15 @@ def projects(session: Session) -> Sequence[ProjectRow]:
 
 
 def project_of(row: ProjectRow) -> Project:
-    return Project.model_validate_json(row.document)
+    """What is asked. Raises `NotAllowed` for an edition in a form of before this version."""
+    try:
+        return Project.model_validate_json(row.document)
+    except ValidationError:
+        raise NotAllowed(
+            f"project {row.id} was put before this hospital by an earlier version and can't be read any more; the "
+            "researcher creates it anew, under another name",
+            code="edition-unreadable",
+        ) from None
 
 
 def decision_of(session: Session, project: str) -> Decision | None:

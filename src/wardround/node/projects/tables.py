@@ -80,7 +80,7 @@ class ManifestRow(NodeTable):
 
 
 class ProjectRun(NodeTable):
-    """A run that began to use this hospital's data under an approval. `ended_at`: when the hub said that it was over."""
+    """A run that began to use data here under an approval. `ended_at`: when the hub said that it was over."""
 
     __tablename__ = "project_runs"
     __table_args__ = (UniqueConstraint("decision", "run"),)

@@ -18,7 +18,7 @@ from wardround.hub.projects import queries as hub_projects
 from wardround.hub.tasks import queries as queue
 from wardround.ledger.commitment import commitment_root
 from wardround.node.gateway.errors import HubRefused, HubUnreachable
-from wardround.node.projects import approval, queries
+from wardround.node.projects import queries
 
 ASKED = project()
 DIGEST = ASKED.content_digest()
