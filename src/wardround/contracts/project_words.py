@@ -25,7 +25,7 @@ def _lines(project: Project, terms: Terms) -> Iterator[str]:
     yield f"Cohort:       {project.cohort.in_words()}"
     yield f"Computes:     package {plan.package}, setting {plan.setting}"
     yield f"              of digest {plan.package_digest}"
-    yield f"              by {plan.algorithm} from seed {plan.seed}, {_steps(plan.local_steps)}"
+    yield f"              by {plan.algorithm.in_words()} from seed {plan.seed}, {_steps(plan.local_steps)}"
     yield f"              {terms.rounds} rounds at most in each run, {terms.runs} runs at most"
     if plan.target_dice is not None:
         yield f"              a run ends early at a mean Dice of {plan.target_dice:g}"

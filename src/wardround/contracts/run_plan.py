@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
+from wardround.contracts.algorithm import Algorithm, FedAvg
 from wardround.contracts.base import Digest, Frozen
 from wardround.contracts.privacy import Privacy
 
@@ -24,7 +25,7 @@ class RunPlan(Frozen):
 
     package: PackageName
     package_digest: Digest
-    algorithm: Literal["fedavg"] = "fedavg"
+    algorithm: Algorithm = FedAvg()
     setting: str = Field(default="default", pattern=r"^[a-z][a-z0-9_-]{0,40}$")
     rounds: int = Field(ge=1, le=1000)
     target_dice: float | None = Field(default=None, gt=0, le=1)

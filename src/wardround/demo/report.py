@@ -92,7 +92,7 @@ def _run(database: Database, run_id: str) -> dict[str, Any]:
             "id": run.id,
             "engine": run.engine,
             "engine_version": run.engine_version,
-            "algorithm": plan.algorithm,
+            "algorithm": plan.algorithm.name,
             "state": run.state,
             "ended_by": _ended_by(len(rounds), plan.rounds),
             "best_round": run.best_round,

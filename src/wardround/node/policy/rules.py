@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import rfc8785
 from pydantic import AfterValidator, Field, model_validator
 
+from wardround.contracts.algorithm import AlgorithmName
 from wardround.contracts.base import Digest
 from wardround.contracts.data_use import DuoCode
 from wardround.contracts.disclosure import SMALLEST_TOLD
@@ -21,8 +22,6 @@ SMALLEST_COHORT = 2
 """One person to learn from, one held out."""
 
 GB = 1000**3
-
-Algorithm = Literal["fedavg"]
 
 
 def _limitable(kind: str) -> str:
@@ -100,7 +99,7 @@ class ProjectRules(Settings):
 
     packages: tuple[PackageName, ...] | None = None
     package_digests: tuple[Digest, ...] | None = None
-    algorithms: tuple[Algorithm, ...] | None = None
+    algorithms: tuple[AlgorithmName, ...] | None = None
     article_6: tuple[Article6, ...] | None = None
     article_9: tuple[Article9, ...] | None = None
     data_uses: tuple[DuoCode, ...] | None = None

@@ -231,7 +231,7 @@ def _plan(policy: Policy, project: Project) -> Iterator[Finding]:
     code = "package-not-allowed"
     yield _listed("projects.packages", "model package", plan.package, rules.packages, code)
     yield _listed("projects.package_digests", "its digest", plan.package_digest, rules.package_digests, code)
-    yield _listed("projects.algorithms", "algorithm", plan.algorithm, rules.algorithms, "algorithm-not-allowed")
+    yield _listed("projects.algorithms", "algorithm", plan.algorithm.name, rules.algorithms, "algorithm-not-allowed")
     if plan.local_steps is not None:
         yield _found(
             "projects.most_local_steps",
