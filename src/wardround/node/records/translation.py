@@ -183,7 +183,8 @@ class Translation:
         if main is None:
             return False
         concept, code = made[main], made[main.removesuffix(_CONCEPT) + _TEXT]
-        if not concept and code is None:
+        own = made[main.removesuffix(_CONCEPT) + _OWN]
+        if not concept and code is None and not own:
             raise NotKept(Reason.NO_CODE)
         if code is None and isinstance(concept, int) and not self.vocabulary.has(concept):
             raise NotKept(Reason.UNKNOWN_CONCEPT)
