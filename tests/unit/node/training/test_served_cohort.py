@@ -86,25 +86,28 @@ def test_what_is_kept_and_told_of_a_judgement_holds_no_pseudonym_of_the_enclave(
 
 
 def test_an_opt_out_and_a_purge_leave_the_next_step_without_them_and_are_counted(
-    agreed: NodeLab, caplog: pytest.LogCaptureFixture
+    lab: NodeLab, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lab = agreed
+    lab.fill(4)
+    lab.agree(ASKED)
     caplog.set_level("INFO")
-    assert len(assignment(lab).cohort.cases) == 2 and not caplog.records
-    first, second = people(lab)
+    assert len(assignment(lab).cohort.cases) == 4 and not caplog.records
+    first, second, *others = people(lab)
+    names = lab.assignments._keys.for_project(ASKED.id)
     with lab.database.writing() as session:
         session.add(PatientKey(key="k" * 64, pseudonym=first))
         session.add(OptOut(key="k" * 64, kind="patient", scheme=None, added_at=lab.clock(), added_by="person:ig"))
-    [left] = assignment(lab).cohort.cases
-    assert left.name == lab.assignments._keys.for_project(ASKED.id).patient(second)
+    left = {case.name for case in assignment(lab).cohort.cases}
+    assert left == {names.patient(person) for person in (second, *others)}
     with lab.database.reading() as session:
-        assert served_by_project(session) == {ASKED.id: Served(studies=1, opted_out=1, purged=0)}
+        assert served_by_project(session) == {ASKED.id: Served(studies=3, opted_out=1, purged=0)}
     with lab.database.writing() as session:
         purge_patient(session, second, actor="person:ig", reason="erasure", at=lab.clock())
     lab.participant.take_part(task(ASKED))
-    assert lab.worker.calls[-1][1].cohort.cases == ()
+    left = {case.name for case in lab.worker.calls[-1][1].cohort.cases}
+    assert left == {names.patient(person) for person in others}
     with lab.database.reading() as session:
-        assert served_by_project(session) == {ASKED.id: Served(studies=0, opted_out=1, purged=1)}
+        assert served_by_project(session) == {ASKED.id: Served(studies=2, opted_out=1, purged=1)}
     told = [record.getMessage() for record in caplog.records if ASKED.id in record.getMessage()]
     assert len(told) == 2 and "1 left out for opt-outs" in told[0] and "1 purged" in told[1]
     assert not any(pseudonym in line for line in told for pseudonym in (first, second))
