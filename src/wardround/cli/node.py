@@ -15,6 +15,7 @@ from wardround.cli import (
     optout,
     people,
     policy,
+    records,
     signin,
     suspension,
     vault,
@@ -181,6 +182,7 @@ app.command()(vault.erase)
 app.add_typer(optout.app, name="optout")
 app.add_typer(dicomweb.app, name="dicomweb")
 app.add_typer(node_cohort.app, name="cohort")
+app.add_typer(records.app, name="records")
 app.add_typer(people.app_of("node"), name="people")
 app.add_typer(policy.app, name="policy")
 signin.add_to(app, "node")

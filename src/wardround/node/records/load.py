@@ -26,6 +26,7 @@ from itertools import islice
 from pathlib import Path
 
 from wardround.foundation.clock import Clock, now
+from wardround.node import audit
 from wardround.node.records.application import WHOM, WHOM_COLUMNS, Application
 from wardround.node.records.errors import RecordsRefused
 from wardround.node.records.history import next_load, source_number, write_load
@@ -124,6 +125,11 @@ class Loader:
 
     def _apply(self, reading: _Reading, source: str, actor: str, *, in_order: bool, continuous: bool) -> Report:
         report = reading.report
+        if not continuous:
+            # Before: what is applied names its actor in its own transaction too (`record_load`).
+            with self._people.database.writing() as session:
+                told = f"{report.read} records read"
+                audit.record(session, actor, "load-records", f"source {source}", told, clock=self._clock)
         with self._records.writing() as connection:
             reading.translation.vocabulary.check_same(connection)
             number = source_number(connection, source)

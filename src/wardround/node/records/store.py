@@ -116,6 +116,12 @@ class Connection:
         """Make a temporary table of Parquet files, which have these columns; empty where there are no files."""
         types = ", ".join(f"{column.name} {column.type.value}" for column in columns)
         self.run(f"CREATE TEMPORARY TABLE {name} ({types})")
+        self.append(name, columns, files)
+        if not self.is_duckdb:
+            self.run(f"ANALYZE {name}")
+
+    def append(self, name: str, columns: Sequence[Column], files: Sequence[Path]) -> None:
+        """Put the rows of Parquet files, which have these columns, into a table."""
         names = ", ".join(column.name for column in columns)
         if self.is_duckdb:
             for file in files:
@@ -128,7 +134,6 @@ class Connection:
                 for batch in ParquetFile(file).iter_batches(10_000, columns=[column.name for column in columns]):
                     for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                         copy.write_row(row)
-        self.run(f"ANALYZE {name}")
 
 
 class Records:

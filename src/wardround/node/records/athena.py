@@ -1,0 +1,174 @@
+"""Loads vocabulary tables as OHDSI's Athena exports them, in place of those that were there.
+
+CONCEPT.csv is needed; without CONCEPT_RELATIONSHIP.csv no code finds its standard concept, and without
+CONCEPT_ANCESTOR.csv no concept its descendants. Of relationships, the valid ones that say what a concept maps to are
+kept. What records say by codes is given the concepts of the new tables, in the same transaction.
+
+Source: OHDSI, Common Data Model 5.4, the vocabulary tables; Athena's export: tab-separated, UTF-8, nothing quoted,
+dates as YYYYMMDD.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wardround.node.records.errors import RecordsRefused
+from wardround.node.records.schema import NO_CONCEPT, RECORDS, TABLES, VOCABULARY, Table, Type, source_columns
+from wardround.node.records.staging import staging_in
+from wardround.node.records.store import Connection, Records
+from wardround.node.records.vocabulary import VERSION
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
+MAPS = ("Maps to", "Maps to value")
+"""The relationships that are kept."""
+_BLOCK = 4 * 1024 * 1024
+Progress = Callable[[int], None]
+"""Told how many lines were read so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """How many rows each vocabulary table has now, and how many concepts of records changed with them."""
+
+    rows: Mapping[str, int]
+    renamed: int
+
+
+def load_vocabulary(records: Records, folder: Path, *, progress: Progress | None = None) -> Loaded:
+    """Load the tables in `folder`, all of them or none.
+
+    Raises:
+        RecordsRefused: CONCEPT.csv isn't there, or a file isn't such a table; nothing was changed.
+        RecordsBusy: others read or write for too long.
+    """
+    files = _files(folder)
+    seen = 0
+    with staging_in(records.staging) as staging:
+        for name in VOCABULARY:
+            table = TABLES[name]
+            staging.declare(name, table.columns)
+            for rows in _rows(files[name], table) if name in files else ():
+                for row in rows:
+                    staging.add(name, row)
+                seen += len(rows)
+                if progress is not None:
+                    progress(seen)
+        staging.finish()
+        with _once(), records.writing() as connection:
+            for name in VOCABULARY:
+                connection.run(f"DELETE FROM {name}")  # noqa: S608 - our names
+                connection.append(name, staging.columns(name), staging.files(name))
+            if connection.number("SELECT count(*) - count(DISTINCT concept_id) FROM concept"):
+                raise RecordsRefused("CONCEPT.csv: a concept is there twice; export the vocabulary again")
+            renamed = sum(_rename(connection, TABLES[name]) for name in RECORDS)
+            connection.set_mark(VERSION, secrets.token_hex(8))
+            counts = {name: connection.number(f"SELECT count(*) FROM {name}") for name in VOCABULARY}  # noqa: S608
+    return Loaded(counts, renamed)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise RecordsRefused(f"{folder} isn't a folder; name the one in which Athena's export was unpacked")
+    found = {path.stem.lower(): path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".csv"}
+    if "concept" not in found:
+        raise RecordsRefused(f"{folder} has no CONCEPT.csv; name the folder in which Athena's export was unpacked")
+    return {name: found[name] for name in VOCABULARY if name in found}
+
+
+def _rows(file: Path, table: Table) -> Iterator[list[dict[str, object]]]:
+    """The rows of a file, a block at a time."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    read = csv.ReadOptions(block_size=_BLOCK, use_threads=False)
+    parse = csv.ParseOptions(delimiter="\t", quote_char=False, newlines_in_values=False)
+    convert = csv.ConvertOptions(
+        include_columns=list(table.names),
+        column_types=dict.fromkeys(table.names, pa.string()),
+        strings_can_be_null=True,
+        null_values=[""],
+    )
+    try:
+        with csv.open_csv(file, read, parse, convert) as batches:
+            for batch in batches:
+                yield _made(batch, table)
+    except (pa.ArrowInvalid, pa.ArrowKeyError, ValueError):
+        raise RecordsRefused(
+            f"{file.name} isn't that table as Athena exports it: tab-separated, UTF-8, with the columns "
+            f"{', '.join(table.names)}; export it again"
+        ) from None
+
+
+def _made(batch: RecordBatch, table: Table) -> list[dict[str, object]]:
+    from datetime import date
+
+    def day(text: str) -> date:
+        if len(text) != 8:
+            raise ValueError
+        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+
+    made: dict[Type, Callable[[str], object]] = {Type.INTEGER: int, Type.DATE: day}
+    columns: dict[str, list[Any]] = {}
+    for column in table.columns:
+        texts = batch.column(column.name).to_pylist()
+        if column.required and None in texts:
+            raise ValueError
+        change = made.get(column.type)
+        columns[column.name] = texts if change is None else [None if one is None else change(one) for one in texts]
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    if table.name == "concept_relationship":
+        return [row for row in rows if row["relationship_id"] in MAPS and row["invalid_reason"] is None]
+    return rows
+
+
+@contextmanager
+def _once() -> Iterator[None]:
+    """A row that is there twice, as PostgreSQL says it."""
+    from psycopg.errors import UniqueViolation
+
+    try:
+        yield
+    except UniqueViolation:
+        raise RecordsRefused("a row of the vocabulary is there twice; export the vocabulary again") from None
+
+
+def _rename(connection: Connection, table: Table) -> int:
+    """Give records of `table` the concepts that their codes have now. One whose code isn't in the new tables keeps its
+    concepts where those are."""
+    changed = 0
+    for name in (column.name for column in table.columns if column.name.endswith("_concept_id")):
+        said, own = source_columns(table, name)
+        if said is None or name.endswith("_source_concept_id"):
+            continue
+        connection.run(
+            "CREATE TEMPORARY TABLE meaning AS SELECT d.said, "  # noqa: S608 - our names
+            "max(c.concept_id) AS own, max(CASE WHEN c.standard_concept = 'S' THEN c.concept_id END) AS itself, "
+            "min(s.concept_id) AS mapped "
+            f"FROM (SELECT DISTINCT {said} AS said FROM {table.name} WHERE {said} IS NOT NULL) AS d "
+            "JOIN concept c ON c.vocabulary_id || ':' || c.concept_code = d.said "
+            "LEFT JOIN concept_relationship r ON r.concept_id_1 = c.concept_id AND r.relationship_id = 'Maps to' "
+            "LEFT JOIN concept s ON s.concept_id = r.concept_id_2 AND s.standard_concept = 'S' GROUP BY d.said"
+        )
+        set_own = "" if own is None else f", {own} = m.own"
+        differs = "" if own is None else f" OR t.{own} IS DISTINCT FROM m.own"
+        now = f"coalesce(m.itself, m.mapped, {NO_CONCEPT})"
+        changed += connection.run(
+            f"UPDATE {table.name} AS t SET {name} = {now}{set_own} FROM meaning AS m "  # noqa: S608 - our names
+            f"WHERE m.said = t.{said} AND (t.{name} IS DISTINCT FROM {now}{differs})"
+        )
+        for column in (name, own):
+            if column is not None:
+                changed += connection.run(
+                    f"UPDATE {table.name} SET {column} = {NO_CONCEPT} WHERE {said} IS NOT NULL "  # noqa: S608
+                    f"AND {column} <> {NO_CONCEPT} AND {said} NOT IN (SELECT said FROM meaning) "
+                    f"AND {column} NOT IN (SELECT concept_id FROM concept)"
+                )
+        connection.run("DROP TABLE meaning")
+    return changed
