@@ -30,7 +30,7 @@ from wardround.hub.tasks.tables import QueuedTask
 from wardround.node.gateway.egress import bytes_out, newest, totals
 from wardround.node.gateway.errors import HubRefused, MayLeaveLater, MayNotLeave
 from wardround.node.gateway.gateway import Gateway
-from wardround.node.gateway.relay import engine_relay
+from wardround.node.gateway.relay import Relay, engine_relay
 from wardround.node.gateway.tables import Egress
 from wardround.node.home import NodeHome
 from wardround.node.link import outbox
@@ -273,15 +273,45 @@ def test_the_engines_bytes_stop_at_the_policys_bound(home: NodeHome, sink: tuple
     allow(home, "leaving.kind.engine-traffic.bytes_per_hour = 1_000_000")
     gateway = Gateway(home)
     relay = engine_relay(gateway, "r1", (host, port))
-    with socket.create_connection(("127.0.0.1", relay.start()), timeout=PATIENCE) as connection, suppress(OSError):
+    relay_port = relay.start()
+    with socket.create_connection(("127.0.0.1", relay_port), timeout=PATIENCE) as connection, suppress(OSError):
         for _ in range(1000):
             connection.sendall(bytes(65536))
-    _eventually(lambda: not relay.alive)
+    _eventually(lambda: relay.shut)
+    with socket.create_connection(("127.0.0.1", relay_port), timeout=PATIENCE) as connection, suppress(OSError):
+        connection.sendall(bytes(65536))
+        assert connection.recv(1) == b"", "it carries nothing while it is shut"
     relay.stop()
     assert 0 < taken[0] <= 1_000_000
     with home.database.reading() as session:
         counted = sum(line.size for line in newest(session, 100) if line.kind == "engine-traffic")
     assert counted >= taken[0]
+
+
+def test_a_relay_that_was_shut_carries_again_once_there_is_room(sink: tuple[str, int, list[int]]) -> None:
+    host, port, taken = sink
+    room = [1000]
+    relay = Relay((host, port), lambda _up, _down: None, told_every=0.02, room=lambda: room[0], shut_for=0.02)
+    relay_port = relay.start()
+
+    def send(size: int) -> None:
+        with socket.create_connection(("127.0.0.1", relay_port), timeout=PATIENCE) as connection, suppress(OSError):
+            connection.sendall(bytes(size))
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(1)
+
+    send(2000)
+    _eventually(lambda: relay.shut)
+    assert taken[0] == 0
+    room[0] = 0
+    send(10)
+    assert relay.shut
+    assert taken[0] == 0
+    room[0] = 5000
+    _eventually(lambda: not relay.shut)
+    send(2000)
+    _eventually(lambda: taken[0] == 2000)
+    relay.stop()
 
 
 def test_bytes_that_went_are_counted_even_where_they_were_too_many(home: NodeHome) -> None:

@@ -20,6 +20,7 @@ from wardround.node.gateway.gateway import Gateway
 LOG = logging.getLogger(__name__)
 PIECE = 256 * 1024
 TOLD_EVERY = 5.0
+SHUT_FOR = 60.0
 
 
 class Relay:
@@ -29,7 +30,8 @@ class Relay:
         target: host and port of the hub's engine.
         on_bytes: told how many bytes went up and down since the last time, every few seconds, and at the end. When
             it raises, the relay closes: nothing passes uncounted for long.
-        room: how many bytes may still go up now, asked as often; None: no bound. At its end the relay closes.
+        room: how many bytes may still go up now, asked as often; None: no bound. At its end the relay is shut, for
+            `shut_for` seconds at least: connections are cut and new ones refused, until there is room again.
     """
 
     def __init__(
@@ -39,12 +41,16 @@ class Relay:
         *,
         told_every: float = TOLD_EVERY,
         room: Callable[[], int | None] = lambda: None,
+        shut_for: float = SHUT_FOR,
     ) -> None:
         self._target = target
         self._on_bytes = on_bytes
         self._told_every = told_every
         self._room = room
+        self._shut_for = shut_for
         self._left: int | None = None
+        self._shut_until: float | None = None
+        self._carried: set[asyncio.Task[None]] = set()
         self._up = 0
         self._down = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -64,8 +70,13 @@ class Relay:
 
     @property
     def alive(self) -> bool:
-        """Whether it carries anything: not before its start, nor once it closed by itself."""
+        """Whether it listens: not before its start, nor once it closed by itself."""
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def shut(self) -> bool:
+        """Whether it carries nothing for now, for want of room."""
+        return self._shut_until is not None
 
     def stop(self) -> None:
         """Close all connections, tell the last bytes, and give the port back."""
@@ -79,12 +90,14 @@ class Relay:
     async def _serve(self, port: Future[int]) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        carried: set[asyncio.Task[None]] = set()
 
         def arrived(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if self.shut:
+                writer.transport.abort()
+                return
             task = asyncio.ensure_future(self._carry(reader, writer))
-            carried.add(task)
-            task.add_done_callback(carried.discard)
+            self._carried.add(task)
+            task.add_done_callback(self._carried.discard)
 
         self._left = await asyncio.to_thread(self._room)
         try:
@@ -99,9 +112,9 @@ class Relay:
                 await self._tell()
         finally:
             server.close()
-            for task in list(carried):
+            for task in list(self._carried):
                 task.cancel()
-            await asyncio.gather(*carried, return_exceptions=True)
+            await asyncio.gather(*self._carried, return_exceptions=True)
             await self._tell()
 
     async def _pause(self) -> None:
@@ -119,9 +132,12 @@ class Relay:
             try:
                 await asyncio.to_thread(self._on_bytes, up, down)
             except MayNotLeave:
-                self._close_for_good()
-                return
+                self._shut()
         self._left = await asyncio.to_thread(self._room)
+        over = self._shut_until is not None and self._shut_until <= asyncio.get_running_loop().time()
+        if over and (self._left is None or self._left > 0):
+            self._shut_until = None
+            LOG.info("the engine's relay carries again")
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -143,7 +159,7 @@ class Relay:
         while piece := await source.read(PIECE):
             if up:
                 if self._left is not None and self._up + len(piece) > self._left:
-                    self._close_for_good()
+                    self._shut()
                     return
                 self._up += len(piece)
             else:
@@ -154,10 +170,12 @@ class Relay:
             sink.write_eof()
             await sink.drain()
 
-    def _close_for_good(self) -> None:
-        LOG.error("the engine's relay is closed: this hospital's policy lets no more leave for now")
-        if self._stopping is not None:
-            self._stopping.set()
+    def _shut(self) -> None:
+        if not self.shut:
+            LOG.error("the engine's relay is shut: this hospital's policy lets no more leave for now")
+        self._shut_until = asyncio.get_running_loop().time() + self._shut_for
+        for task in self._carried:
+            task.cancel()
 
 
 def engine_relay(gateway: Gateway, run: RunId, target: tuple[str, int]) -> Relay:
