@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from wardround.node.records.persons import PERSON_COLUMNS, merged, rebuild
 from wardround.node.records.reasons import Reason
 from wardround.node.records.report import PLACES, Changes, Report
-from wardround.node.records.schema import EVENT_DATE, PERSON, RECORDS, TABLES, Column, Table, Type
+from wardround.node.records.schema import EVENT_DATE, PERSON, RECORDS, TABLES, Column, Table, Type, clustered
 from wardround.node.records.staging import Staging
 from wardround.node.records.store import Connection
 from wardround.node.records.translation import STAGED_ALSO
@@ -183,7 +183,8 @@ class Application:
         void = run(f"DELETE FROM {staged} WHERE gone")  # noqa: S608
         changed = run(f"DELETE FROM {table.name} WHERE {key} IN (SELECT {key} FROM {staged})")  # noqa: S608
         columns = ", ".join(own)
-        new = run(f"INSERT INTO {table.name} ({columns}, origin) SELECT {columns}, ? FROM {staged}", [self.source])  # noqa: S608
+        put = f"INSERT INTO {table.name} ({columns}, origin) SELECT {columns}, ? FROM {staged}"  # noqa: S608 - our names
+        new = run(put + clustered(table), [self.source])
         run(f"INSERT INTO affected SELECT DISTINCT person_id FROM {staged}")  # noqa: S608
         if new or unchanged or removed or repeated or void:
             done = Changes(new - changed, changed, unchanged + void - removed, removed, repeated)

@@ -206,6 +206,16 @@ REFERENCES: Mapping[str, str] = MappingProxyType(
 """Columns that name another record: in a `Row` they hold that record's `key`."""
 
 
+def clustered(table: Table) -> str:
+    """` ORDER BY …` for rows that go into a table, so that those of one concept lie together: a question reads the
+    blocks of the concepts that it names alone. Empty for a table of which this is no use."""
+    day = EVENT_DATE.get(table.name, "")
+    stem = next((name for name in table.names if name.endswith("_concept_id") and "type" not in name), "")
+    if not day or not stem or f"{stem.removesuffix('_concept_id')}_source_value" not in table.names:
+        return ""
+    return f" ORDER BY {stem}, {stem.removesuffix('_concept_id')}_source_value, person_id"
+
+
 def source_columns(table: Table, concept: str) -> tuple[str | None, str | None]:
     """The columns for the code, and for its own concept, behind the concept column `concept`; None where OMOP has none.
 
