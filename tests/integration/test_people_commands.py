@@ -60,6 +60,7 @@ WRITES = {
         "node people revoke bob engineer",
         "node people sign-out bob",
         "node people unlock bob",
+        "node policy set {file}",
         "node pull --accession 1",
         "node pull --cancel 1",
         "node refuse glioma --reason not-lawful-here",

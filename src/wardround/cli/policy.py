@@ -154,8 +154,8 @@ def set_(
     from wardround.node.policy.file import read_policy
     from wardround.node.policy.words import differences
 
-    tried, text = read_policy(file), file.read_bytes()
     actor = acting(home, "change-policy")
+    tried, text = read_policy(file), file.read_bytes()
     opened = NodeHome(home)
     changed = list(differences(_present(opened.policy_file), tried))
     replace(opened.policy, tried, text, opened.database, site=opened.site, actor=actor, clock=now)
