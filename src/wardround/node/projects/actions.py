@@ -77,7 +77,7 @@ def approve(
     """
     found = _read_edition(session, project_id, digest, at)
     project = found.project
-    if found.state is DecisionState.EXPIRED:
+    if found.state is DecisionState.EXPIRED and found.decision is None:
         raise NotAllowed(
             f"project {project_id} ended on {project.ends:%Y-%m-%d}; nothing is left to approve", code="expired"
         )
