@@ -31,6 +31,7 @@ from wardround.hub.runs.states import WAITS_FOR
 from wardround.hub.settings import HubSettings
 from wardround.node.clinic.states import IN_WORDS
 from wardround.node.clinic.states import TRANSITIONS as READING_STEPS
+from wardround.node.policy.rules import Policy
 from wardround.node.projects.states import OWNERS as DECISION_OWNERS
 from wardround.node.projects.states import TRANSITIONS as DECISION_STEPS
 from wardround.node.receive.state import TRANSITIONS as INSTANCE_STEPS
@@ -95,7 +96,7 @@ def settings() -> Iterator[tuple[str, str]]:
             yield file, key
 
 
-SETTINGS: Mapping[str, type[BaseModel]] = {"hub.toml": HubSettings, "node.toml": NodeSettings}
+SETTINGS: Mapping[str, type[BaseModel]] = {"hub.toml": HubSettings, "node.toml": NodeSettings, "policy.toml": Policy}
 
 
 # Commands
@@ -193,7 +194,7 @@ def _settings() -> Iterator[str]:
         "",
         "Each program reads one TOML file in its home when it starts; restart it after a change. An unknown key or a",
         "wrong value stops the program with one line that says which. A dot stands for a table: `dicom.port` is",
-        "`port` in `[dicom]`.",
+        "`port` in `[dicom]`. A node reads `policy.toml` beside it, and anew whenever it changes.",
         "",
     )
     for file, model in SETTINGS.items():
@@ -204,8 +205,9 @@ def _settings() -> Iterator[str]:
             yield from (_text(getdoc(inner) or ""), "")
             own = [(f"{name}.{key}" if name else key, field) for key, field in inner.model_fields.items()]
             rows = [_setting(key, field) for key, field in own if _model_in(field.annotation) is None]
-            yield from _table(("key", "kind", "default"), rows)
-            yield ""
+            if rows:
+                yield from _table(("key", "kind", "default"), rows)
+                yield ""
 
 
 def _keys(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -214,7 +216,7 @@ def _keys(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, Field
         if inner is None:
             yield f"{before}{name}", field
         else:
-            yield from _keys(inner, f"{before}{name}.")
+            yield from _keys(inner, f"{before}{_table_name(name, field)}.")
 
 
 def _tables(model: type[BaseModel], name: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
@@ -222,7 +224,13 @@ def _tables(model: type[BaseModel], name: str = "") -> Iterator[tuple[str, type[
     for key, field in model.model_fields.items():
         inner = _model_in(field.annotation)
         if inner is not None:
-            yield from _tables(inner, f"{name}.{key}" if name else key)
+            own = _table_name(key, field)
+            yield from _tables(inner, f"{name}.{own}" if name else own)
+
+
+def _table_name(name: str, field: FieldInfo) -> str:
+    """What a field's table is called; one of which there may be many, each with a name, ends with NAME."""
+    return f"{name}.NAME" if get_origin(field.annotation) is dict else name
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -240,7 +248,9 @@ def _setting(key: str, field: FieldInfo) -> tuple[str, str, str]:
 
 def _kind_of(field: FieldInfo) -> str:
     names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
-    kind = names.get(getattr(field.annotation, "__name__", ""), "text")
+    parts = get_args(field.annotation)
+    plain = next(part for part in parts if part is not type(None)) if type(None) in parts else field.annotation
+    kind = "list" if get_origin(plain) is tuple else names.get(getattr(plain, "__name__", ""), "text")
     limits = []
     for rule in field.metadata:
         for name, word in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):

@@ -111,10 +111,11 @@ class ProjectRules(Settings):
 
 
 class PrivacyRules(Settings):
-    """Floors that a run's privacy settings have to keep; absent asks for nothing.
+    """What this node does to an update at least before it leaves, whatever a project asks; absent asks for nothing.
 
     largest_clip_norm: the norm that an update is cut to, at most. least_noise: the noise multiplier, at least. Both as
-    `wardround.contracts.privacy` has them. With either, a project without privacy settings isn't allowed.
+    `wardround.contracts.privacy` has them. Noise needs a norm: from here, from the project or from its approval's
+    limits; without one the project is refused. Where updates are cut, no model that was trained here alone leaves.
     """
 
     largest_clip_norm: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)

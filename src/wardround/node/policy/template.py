@@ -57,7 +57,8 @@ most_local_steps = 100_000
 compare_alone = true
 
 [privacy]
-# With either, a project without privacy settings isn't allowed.
+# What is done to every update here at least, whatever a project asks. Noise is in units of the clip norm, and needs
+# one: from here, from the project or from its approval. Where updates are cut, no model trained here alone leaves.
 # largest_clip_norm = 1.0
 # least_noise = 0.5
 
