@@ -97,6 +97,15 @@ def contents(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
     return {name: sorted(connection.rows(f"SELECT * FROM {name}"), key=repr) for name in names}  # noqa: S608 - our names
 
 
+Patient = str | tuple[str, str]
+"""A patient's number, or one with its issuer."""
+
+
+def identity(patient: Patient, others: tuple[tuple[str, str], ...] = ()) -> PersonIdentity:
+    number, issuer = (patient, "") if isinstance(patient, str) else patient
+    return PersonIdentity(number, issuer, others)
+
+
 def given(rows: Iterable[Row | Rejected]) -> Reader:
     def read(_path: Path) -> Iterator[Row | Rejected]:
         yield from rows
@@ -105,32 +114,32 @@ def given(rows: Iterable[Row | Rejected]) -> Reader:
 
 
 def person(
-    patient: str, born: date | None = date(1961, 5, 4), sex: int | None = FEMALE, *, key: str = "", **more: Value
+    patient: Patient, born: date | None = date(1961, 5, 4), sex: int | None = FEMALE, *, key: str = "", **more: Value
 ) -> Row:
     values: dict[str, Value] = {"birth_datetime": born, "gender_concept_id": sex, **more}
-    return Row("person", key or patient, PersonIdentity(patient), values, f"person line {key or 1}")
+    return Row("person", key or str(patient), identity(patient), values, f"person line {key or 1}")
 
 
 def event(
     table: str,
-    patient: str,
+    patient: Patient,
     key: str,
     values: Mapping[str, Value],
     *,
     where: str = "line 7",
     others: tuple[tuple[str, str], ...] = (),
 ) -> Row:
-    return Row(table, key, PersonIdentity(patient, others=others), values, where)
+    return Row(table, key, identity(patient, others), values, where)
 
 
-def condition(patient: str, key: str = "c1", day: date = date(2020, 2, 3), code: Value = HIP, **more: Any) -> Row:
+def condition(patient: Patient, key: str = "c1", day: date = date(2020, 2, 3), code: Value = HIP, **more: Any) -> Row:
     where = more.pop("where", "line 7")
     others = more.pop("others", ())
     values = {"condition_concept_id": code, "condition_start_date": day, **more}
     return event("condition_occurrence", patient, key, values, where=where, others=others)
 
 
-def measurement(patient: str, key: str = "m1", value: float = 48.0, day: date = date(2020, 2, 4)) -> Row:
+def measurement(patient: Patient, key: str = "m1", value: float = 48.0, day: date = date(2020, 2, 4)) -> Row:
     return event(
         "measurement",
         patient,
