@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from wardround.contracts.approval_limits import Terms
+from wardround.foundation.errors import NotAllowed
 from wardround.node.desk import Desk
+from wardround.node.optout.queries import excluded
 from wardround.node.policy.rules import Policy
 from wardround.node.policy.terms import terms
 from wardround.node.policy.verdict import Verdict, verdict
 from wardround.node.projects.approval import people_now, standing_now
+from wardround.node.projects.queries import manifest
+from wardround.node.projects.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What the policy makes of one project now. `terms` are what would hold where it is allowed."""
+    """What the policy makes of one project now. `terms` are what would hold where it is allowed, `people` those of its
+    cohort: as it was frozen and is still served or, before an approval, as it is now; None where that can't be told."""
 
     project: str
     state: str
-    people: int
+    people: int | None
     verdict: Verdict
     terms: Terms
     works_now: bool
@@ -35,7 +40,7 @@ def explained(desk: Desk, project: str, policy: Policy) -> Explanation:
     found = standing_now(desk, project)
     decision = found.decision
     approved_on = decision.decided_at.date() if decision is not None and decision.approved else at.date()
-    people = people_now(desk, project)
+    people = _people(desk, found)
     return Explanation(
         project=project,
         state=found.state,
@@ -44,3 +49,14 @@ def explained(desk: Desk, project: str, policy: Policy) -> Explanation:
         terms=terms(policy, found.project, found.limits, approved_on=approved_on),
         works_now=policy.work.when.open_at(at),
     )
+
+
+def _people(desk: Desk, found: Standing) -> int | None:
+    if found.decision is not None and found.decision.approved:
+        with desk.home.database.reading() as session:
+            frozen = {row.patient for row in manifest(session, found.row.id)}
+            return len(frozen - set(session.scalars(excluded())))
+    try:
+        return people_now(desk, found.row.id)
+    except NotAllowed:
+        return None

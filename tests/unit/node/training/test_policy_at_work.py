@@ -14,14 +14,17 @@ from tests.unit.node.policy.policy_strategies import policy_of
 from tests.unit.node.projects.node_lab import NodeLab, task
 
 from wardround.contracts.privacy import Privacy
-from wardround.contracts.task import EvaluateModel, JoinLeg, TrainAlone
+from wardround.contracts.task import CountCohort, EvaluateModel, JoinLeg, TrainAlone
 from wardround.federation.engine import Declined
 from wardround.foundation.errors import NotAllowed, WardroundError
 from wardround.foundation.files import ObjectStore
 from wardround.node.audit import Audit
+from wardround.node.cohort.answering import Answering
+from wardround.node.cohort.queries import newest
 from wardround.node.policy.file import PolicyUnusable
 from wardround.node.policy.verdict import OutsideHours, PolicyForbids
 from wardround.node.projects.states import DecisionState
+from wardround.node.settings import CohortSettings
 from wardround.node.training.comparison import Comparison
 from wardround.node.training.legs import Legs
 
@@ -236,6 +239,30 @@ def test_the_policy_under_which_a_project_was_approved_is_on_the_audit(lab: Node
     with lab.database.reading() as session:
         detail = session.scalars(select(Audit.detail).where(Audit.verb == "approve-project")).one()
     assert f"policy {lab.policy.digest()}" in detail
+
+
+def test_a_question_whose_answer_may_not_leave_is_logged_as_refused_isnt_evaluated_and_costs_nothing(
+    lab: NodeLab,
+) -> None:
+    def never(*_: Any) -> Any:
+        pytest.fail("it was evaluated")
+
+    answering = Answering(
+        lab.database,
+        never,
+        cast(Any, lab.wire),
+        lab.discloser,
+        CohortSettings(),
+        lab.clock,
+        barred=lambda: "message-not-allowed",
+    )
+    with pytest.raises(NotAllowed) as refused:
+        answering.answer(CountCohort(ask="a" * 16, asked_by="Ada", question=ASKED.cohort.model_dump_json()))
+    assert refused.value.code == "message-not-allowed"
+    with lab.database.reading() as session:
+        [row] = newest(session, 10)
+    assert (row.asked_by, row.outcome, row.reason, row.cost) == ("Ada", "refused", "message-not-allowed", 0)
+    assert lab.wire.sent == []
 
 
 def test_a_looser_policy_opens_nothing(lab: NodeLab) -> None:
