@@ -10,7 +10,8 @@ from wardround.contracts.cohort_query import CohortQuestion
 from wardround.contracts.cohort_tree import AgeAt, All, Imaging, Not, SexIs
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotAllowed
-from wardround.node.cohort.counting import EnclaveCounting, age_band
+from wardround.node.cohort.counting import EnclaveCounting
+from wardround.node.cohort.meaning import age_band
 from wardround.node.cohort.noise import PersonWords
 from wardround.node.enclave.tables import EnclavePatient, EnclaveSeries, EnclaveStudy
 

@@ -25,7 +25,6 @@ from wardround.foundation.loop import Loop
 from wardround.node.clinic.pathway import Pathway
 from wardround.node.clinic.retention import Retention
 from wardround.node.cohort.answering import Answering
-from wardround.node.cohort.counting import EnclaveCounting
 from wardround.node.deidentify.secret import site_secret
 from wardround.node.desk import Desk
 from wardround.node.dicomweb.catalogue import Catalogue
@@ -144,10 +143,9 @@ def _viewing(home: NodeHome, intake: Intake, clock: Clock) -> list[Background]:
 
 def _answer_questions(handlers: TaskHandlers, desk: Desk, witness: Witness) -> None:
     home, discloser = desk.home, desk.discloser
-    counting = EnclaveCounting(home.database, discloser.words)
     answering = Answering(
         home.database,
-        counting,
+        desk.census,
         desk.gateway,
         discloser,
         home.settings.cohort,

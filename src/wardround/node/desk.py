@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from wardround.contracts.cohort_query import CohortQuestion
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.files import ObjectStore
 from wardround.ledger.mirror import Mirror
 from wardround.ledger.note import Verifier
 from wardround.node.clinic.deployment import Deployments
+from wardround.node.cohort.census import Census
+from wardround.node.cohort.counting import EnclaveCounting
 from wardround.node.cohort.disclosure import Discloser
 from wardround.node.cohort.noise import PersonWords
 from wardround.node.deidentify.secret import site_secret
+from wardround.node.enclave.case import CaseRef
 from wardround.node.enclave.enclave import Enclave
 from wardround.node.enclave.room import GIGABYTE, RoomWatch
 from wardround.node.enclave.upkeep import Upkeep
@@ -20,6 +24,9 @@ from wardround.node.gateway.gateway import Gateway
 from wardround.node.home import NodeHome
 from wardround.node.membership.queries import membership
 from wardround.node.record.entries import SiteEntries
+from wardround.node.record.purges import Purges
+from wardround.node.records.keys import RecordKeys
+from wardround.node.records.wiring import records_at
 from wardround.node.training.cohort import EnclavePlace
 
 
@@ -83,6 +90,24 @@ class Desk:
         )
 
     @cached_property
+    def census(self) -> Census:
+        """Counts people: over the health records where any were loaded, else over the enclave."""
+        home = self.home
+        keys = RecordKeys(site_secret(home.identity / "pseudonyms.key", home.database))
+        enclave = EnclaveCounting(home.database, self.discloser.words)
+        return Census(records_at(home), home.database, keys, enclave)
+
+    def cases(self, question: CohortQuestion) -> tuple[CaseRef, ...]:
+        """The cases of the images that a question uses: which these are is said by the health records where any were
+        loaded, else by the enclave.
+
+        Raises:
+            NotAllowed: the question can't be answered here, or not now; see `Census`.
+        """
+        used = self.census.used_series(question)
+        return self.enclave.find(question) if used is None else self.enclave.cases(used)
+
+    @cached_property
     def mirror(self) -> Mirror:
         return Mirror(self.home.database, self.home.site, self.hub, self.home.ledger_key)
 
@@ -90,6 +115,11 @@ class Desk:
     def entries(self) -> SiteEntries:
         home = self.home
         return SiteEntries(home.site, home.ledger_key, self.hub.name, self.gateway, self.mirror, clock=self.clock)
+
+    @cached_property
+    def purges(self) -> Purges:
+        """Keeps for the ledger what is destroyed here."""
+        return Purges(self.entries, self.discloser)
 
     @cached_property
     def deployments(self) -> Deployments:

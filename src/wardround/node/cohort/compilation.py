@@ -33,20 +33,15 @@ from wardround.contracts.cohort_tree import (
     Recorded,
     SexIs,
 )
-from wardround.node.cohort.meaning import (
-    ABOVE,
-    BELOW,
-    BIRTH_WITHOUT_DAY,
-    BIRTH_WITHOUT_MONTH,
-    SEXES,
-    bounds,
-    columns_of,
-)
-from wardround.node.cohort.vocabulary import Named, Vocabulary
+from wardround.node.cohort.condition import YEAR, birth, coded, digits, either, measures, shows
+from wardround.node.cohort.meaning import SEXES, Columns, columns_of
+from wardround.node.cohort.relation import relation
+from wardround.node.cohort.vocabulary import Vocabulary
 
 PERSON, IMAGE, SERIES = "person_id", "image_occurrence_id", "image_series_uid"
-_SMALL, _CAPITAL = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_YEAR = 10_000
+_STATED = "stated_age"
+_FOUR_YEARS = 1461
+"""Days, of which one is a leap day."""
 
 
 def compile_question(question: CohortQuestion, backend: BaseBackend) -> Table:
@@ -74,33 +69,58 @@ class Compilation:
         self._question = question
         self._backend = backend
         self._vocabulary = Vocabulary(backend)
-        self._named = {codes: self._vocabulary.named(codes, path) for path, codes in question.code_sets()}
+        first = {codes: path for path, codes in reversed(tuple(question.code_sets()))}
+        self._named = {codes: self._vocabulary.named(codes, path) for codes, path in first.items()}
+        self._ways: dict[tuple[str, CodeSet], Any] = {}
         self._index = self._index_days()
 
     def people(self) -> Table:
         """One column `person_id`, each once."""
-        return self._narrowed(self._indexed(self._persons()), self._question.where, None).select(PERSON)
+        return self.persons().select(PERSON)
+
+    def persons(self) -> Table:
+        """`person_id` and `gender_concept_id`, each person once."""
+        return self._narrowed(self._indexed(self._persons()), self._question.where, None)
 
     def images(self) -> Table:
         """The images that the question uses: the columns of `image_occurrence`; see `CohortQuestion`."""
-        every = self._backend.table("image_occurrence")
+        every = relation(self._backend, "image_occurrence")
         events = self._question.imaging()
         if not events:
-            return every.semi_join(self.people(), PERSON)
+            return every.filter(among(every, self.people(), PERSON))
         used = [self._used_as(event, every) for event in events]
         if len(used) == 1:
             return used[0]
-        return every.semi_join(ibis.union(*(one.select(IMAGE) for one in used)), IMAGE)
+        return every.filter(among(every, ibis.union(*(one.select(IMAGE) for one in used)), IMAGE))
 
-    def index_days(self) -> Table | None:
-        """`person_id` and `day` of each person's index event; None where the question has none."""
-        return self._index
+    def ages(self, used: Table) -> Table:
+        """`person_id` and `age`, in whole years: at the index event where the question has one, of whoever had it;
+        else at the images `used`. Nobody has an age before their birth."""
+        at_index = self._index is not None
+        rows = self._born(self._occurrences(AtIndex()) if at_index else self._occurrences_in(used))
+        lived = digits(rows.day) - birth(rows)
+        age = ibis.ifelse(lived >= 0, lived // YEAR, ibis.null().cast("int64"))
+        if _STATED in rows.columns:
+            age = rows[_STATED].cast("int64").coalesce(age)
+        return rows.select(PERSON, age=age).filter(lambda told: told.age.notnull())
+
+    def years(self, used: Table) -> Table | None:
+        """`person_id` and `year` of the images `used`: how many times 365.25 days lie between the person's index event
+        and the image, rounded down, so that -1 is the year before it. None where the question has no index event."""
+        if self._index is None:
+            return None
+        days = self._index.select(other_person=self._index[PERSON], index_day=self._index.day)
+        rows = used.select(person_id=used[PERSON], day=used.image_occurrence_date)
+        joined = rows.join(days, rows[PERSON] == days.other_person)
+        distance: Any = joined.day.delta(joined.index_day, unit="day")
+        told = joined.select(PERSON, year=(distance * 4) // _FOUR_YEARS)
+        return told.filter(told.year.notnull())
 
     def _persons(self) -> Table:
-        return self._backend.table("person")
+        return relation(self._backend, "person").select(PERSON, "gender_concept_id")
 
     def _indexed(self, domain: Table) -> Table:
-        return domain if self._index is None else domain.semi_join(self._index, PERSON)
+        return domain if self._index is None else domain.filter(among(domain, self._index, PERSON))
 
     def _index_days(self) -> Table | None:
         index = self._question.index
@@ -112,12 +132,11 @@ class Compilation:
 
     def _used_as(self, event: Imaging, every: Table) -> Table:
         """The images that match `event` where the question holds with it standing for them alone."""
-        domain = every.filter(*_shows(event, every))
+        domain = every.filter(*shows(event, every))
         index = self._question.index
         if index is not None and index.event == event and self._index is not None:
-            domain = domain.semi_join(
-                self._index, [domain[PERSON] == self._index[PERSON], domain.image_occurrence_date == self._index.day]
-            )
+            days = self._index.rename(image_occurrence_date="day")
+            domain = domain.filter(among(domain, days, PERSON, "image_occurrence_date"))
         return self._narrowed(self._indexed(domain), self._question.where, event)
 
     def _narrowed(self, domain: Table, node: Criterion | None, bound: Imaging | None) -> Table:
@@ -128,23 +147,23 @@ class Compilation:
             case All():
                 return reduce(lambda left, part: self._narrowed(left, part, bound), _told_once(node), domain)
             case Not():
-                return domain.anti_join(self._whose(node.of), PERSON)
+                return domain.filter(~among(domain, self._whose(node.of), PERSON))
             case SexIs() if "gender_concept_id" in domain.columns:
                 return domain.filter(domain.gender_concept_id.isin([SEXES[sex] for sex in node.any_of]))
             case Any_() if bound is not None and _concerns(node, bound):
                 parts = [self._narrowed(domain, part, bound).select(IMAGE) for part in node.of]
-                return domain.semi_join(ibis.union(*parts) if len(parts) > 1 else parts[0], IMAGE)
+                return domain.filter(among(domain, ibis.union(*parts) if len(parts) > 1 else parts[0], IMAGE))
             case _ if bound is not None and _concerns(node, bound):
                 return self._narrowed_bound(domain, node, bound)
             case _:
-                return domain.semi_join(self._whose(node), PERSON)
+                return domain.filter(among(domain, self._whose(node), PERSON))
 
     def _narrowed_bound(self, domain: Table, node: Criterion, bound: Imaging) -> Table:
         """The images of `domain`, all of which match `bound`, of which a criterion that names it is true."""
         match node:
             case AgeAt():
                 ages = self._aged(self._occurrences_in(domain, keep=IMAGE), node)
-                return domain.semi_join(ages.select(IMAGE), IMAGE)
+                return domain.filter(among(domain, ages, IMAGE))
             case Order():
                 own = self._occurrences_in(domain, keep=IMAGE)
                 ways = []
@@ -152,7 +171,7 @@ class Compilation:
                     ways.append(_pairs(own, self._occurrences(node.other), node, keep=IMAGE))
                 if node.other == bound:
                     ways.append(_pairs(own, self._occurrences(node.event), node, keep=IMAGE, turned=True))
-                return domain.semi_join(ibis.union(*ways) if len(ways) > 1 else ways[0], IMAGE)
+                return domain.filter(among(domain, ibis.union(*ways) if len(ways) > 1 else ways[0], IMAGE))
             case _:
                 return domain
 
@@ -167,9 +186,9 @@ class Compilation:
             case SexIs():
                 return self._narrowed(self._persons(), node, None).select(PERSON)
             case EthnicityIs():
-                persons, named = self._persons(), self._named[node.codes]
-                kinds = [_coded(persons, f"{kind}_concept_id", named, node.codes) for kind in ("ethnicity", "race")]
-                return persons.filter(kinds[0] | kinds[1]).select(PERSON)
+                persons, named = relation(self._backend, "person"), self._named[node.codes]
+                kinds = [coded(persons, f"{kind}_concept_id", named, node.codes) for kind in ("ethnicity", "race")]
+                return persons.filter(either(kinds[0] + kinds[1])).select(PERSON)
             case AgeAt():
                 return self._aged(self._occurrences(node.at), node).select(PERSON)
             case Order():
@@ -178,68 +197,91 @@ class Compilation:
                 return self._occurrences(node).select(PERSON)
 
     def _occurrences(self, moment: Moment) -> Table:
-        """`person_id`, `day` and `stated_age` (of images, else null) of each time that somebody had an event."""
+        """`person_id`, `day` and, of images, `stated_age` of each time that somebody had an event."""
         match moment:
             case AtIndex():
                 index = self._question.index
                 if index is None or self._index is None:
                     raise AssertionError("a question that names its index event has one")
                 rows, days = self._occurrences(index.event), self._index
-                return rows.semi_join(days, [rows[PERSON] == days[PERSON], rows.day == days.day])
+                return rows.filter(among(rows, days, PERSON, "day"))
             case Death():
-                rows = self._backend.table("death")
+                rows = relation(self._backend, "death")
                 return _occurring(rows, rows.death_date)
             case Imaging():
-                rows = self._backend.table("image_occurrence")
-                return self._occurrences_in(rows.filter(*_shows(moment, rows)))
+                rows = relation(self._backend, "image_occurrence")
+                return self._occurrences_in(rows.filter(*shows(moment, rows)))
             case Recorded() | Measurement():
                 where = columns_of(moment)
-                rows = self._backend.table(where.table)
-                rows = rows.filter(_coded(rows, where.concept, self._named[moment.codes], moment.codes))
+                rows = relation(self._backend, where.table)
+                rows = rows.filter(self._coded(rows, where, moment.codes))
                 if isinstance(moment, Measurement) and moment.unit is not None:
-                    rows = rows.filter(_measures(moment, rows))
+                    rows = rows.filter(measures(moment, rows))
                 return _occurring(rows, rows[where.day])
+
+    def _coded(self, rows: Table, where: Columns, codes: CodeSet) -> Any:
+        """Whether `rows` are of a code set.
+
+        Most often all that are so are found by their concept, and a test of one column alone is one that an engine
+        looks up in an index or in the statistics of its blocks. So what no row meets isn't asked.
+        """
+        key = (where.table, codes)
+        if key not in self._ways:
+            first, *others = coded(rows, where.concept, self._named[codes], codes)
+            self._ways[key] = first
+            if others:
+                each = [rows.filter(test).select(way=number).limit(1) for number, test in enumerate(others)]
+                found = (ibis.union(*each) if len(each) > 1 else each[0]).to_pyarrow().column(0).to_pylist()
+                self._ways[key] = either([first, *(others[number] for number in sorted(found))])
+        return self._ways[key]
 
     @staticmethod
     def _occurrences_in(images: Table, keep: str | None = None) -> Table:
         return _occurring(images, images.image_occurrence_date, images.age_years, keep=keep)
 
+    def _born(self, rows: Table) -> Table:
+        births = relation(self._backend, "person").select(PERSON, "year_of_birth", "month_of_birth", "day_of_birth")
+        return rows.join(births, PERSON)
+
     def _aged(self, rows: Table, node: AgeAt) -> Table:
-        persons = self._persons().select(PERSON, "year_of_birth", "month_of_birth", "day_of_birth")
-        joined = rows.join(persons, PERSON)
+        joined = self._born(rows)
         # Eight digits a day: the difference is at least 10,000 for each whole year, without any division.
-        lived = _digits(joined.day) - _birth(joined)
+        lived = digits(joined.day) - birth(joined)
         low, high = node.min or 0, node.max
-        stated = joined.stated_age >= low
-        counted = lived >= low * _YEAR
+        counted = lived >= low * YEAR
         if high is not None:
-            stated = stated & (joined.stated_age <= high)
-            counted = counted & (lived < (high + 1) * _YEAR)
-        return joined.filter(ibis.ifelse(joined.stated_age.notnull(), stated, counted))
+            counted = counted & (lived < (high + 1) * YEAR)
+        if _STATED not in joined.columns:
+            return joined.filter(counted)
+        stated = joined[_STATED] >= low
+        if high is not None:
+            stated = stated & (joined[_STATED] <= high)
+        return joined.filter(ibis.ifelse(joined[_STATED].notnull(), stated, counted))
+
+
+def among(rows: Table, others: Table, *columns: str) -> BooleanValue:
+    """Whether one of `others` has the same values in these columns, as `EXISTS`.
+
+    A semi-join says the same; but of one before another join, within a part that is used twice, Ibis 12 makes SQL that
+    PostgreSQL can't read. Without the view, columns of `others` that come from the same table as `rows` would be taken
+    for those of `rows`.
+    """
+    seen = others.view()
+    same: Any = reduce(lambda left, right: left & right, (rows[name] == seen[name] for name in columns))
+    return same.any()
 
 
 def _occurring(rows: Table, day: Value, age: Value | None = None, keep: str | None = None) -> Table:
-    stated = ibis.null().cast("int32") if age is None else age.cast("int32")
     kept = {keep: rows[keep]} if keep else {}
-    return rows.select(person_id=rows[PERSON], day=day, stated_age=stated, **kept)
-
-
-def _digits(day: Any) -> Any:
-    return day.year().cast("int64") * _YEAR + day.month().cast("int64") * 100 + day.day().cast("int64")
-
-
-def _birth(rows: Table) -> Any:
-    month, day = BIRTH_WITHOUT_MONTH
-    known = rows.month_of_birth.notnull()
-    months = ibis.ifelse(known, rows.month_of_birth, month).cast("int64")
-    days = ibis.ifelse(known, rows.day_of_birth.fill_null(BIRTH_WITHOUT_DAY), day).cast("int64")
-    return rows.year_of_birth.cast("int64") * _YEAR + months * 100 + days
+    stated = {} if age is None else {_STATED: age}
+    return rows.select(person_id=rows[PERSON], day=day, **stated, **kept)
 
 
 def _pairs(rows: Table, others: Table, node: Order, *, keep: str, turned: bool = False) -> Table:
     """`keep` of the `rows` that lie as `node` asks from one of `others`; `turned`: `rows` are those of `node.other`."""
-    others = others.select(other_person=others[PERSON], other_day=others.day)
-    joined = rows.join(others, rows[PERSON] == others.other_person)
+    # As it is, not renamed, so that occurrences that are needed twice are one part of the query.
+    others = others.view()
+    joined = rows.join(others, rows[PERSON] == others[PERSON], rname="other_{name}")
     distance: Any = joined.other_day.delta(joined.day, unit="day")
     if node.when == "around":
         distance = distance.abs()
@@ -251,62 +293,19 @@ def _pairs(rows: Table, others: Table, node: Order, *, keep: str, turned: bool =
     return joined.filter(fits).select(keep)
 
 
-def _coded(rows: Table, concept: str, named: Named, codes: CodeSet) -> BooleanValue:
-    stem = concept.removesuffix("_concept_id")
-    tests: list[Any] = []
-    if named.below is not None:
-        tests.append(rows[concept].isin(named.below))
-    if named.concepts:
-        tests.append(rows[f"{stem}_source_concept_id"].isin(named.sources).fill_null(False))
-    if named.concepts and named.below is None:
-        tests.append(rows[concept].isin(named.concepts).fill_null(False))
-    if codes.codes:
-        texts = [f"{one.vocabulary}:{one.code}" for one in codes.codes]
-        tests.append(rows[f"{stem}_source_value"].isin(texts).fill_null(False))
-    return reduce(lambda left, right: left | right, tests)
-
-
-def _measures(event: Measurement, rows: Table) -> BooleanValue:
-    tests: list[Any] = []
-    exact_or = rows.operator_concept_id.fill_null(0)
-    for bound in bounds(event):
-        unit = rows.unit_source_value.isin(list(bound.texts)).fill_null(False)
-        if bound.concept is not None:
-            unit = unit | (rows.unit_concept_id == bound.concept).fill_null(False)
-        fits = rows.value_as_number.notnull()
-        if bound.low is not None:
-            fits = fits & (rows.value_as_number >= bound.low) & exact_or.notin(BELOW)
-        if bound.high is not None:
-            fits = fits & (rows.value_as_number <= bound.high) & exact_or.notin(ABOVE)
-        tests.append(unit & fits)
-    return reduce(lambda left, right: left | right, tests)
-
-
-def _shows(event: Imaging, rows: Table) -> Sequence[BooleanValue]:
-    tests: list[Any] = []
-    if event.modality is not None:
-        tests.append(rows.modality == event.modality)
-    if event.body_part is not None:
-        tests.append(rows.body_part == event.body_part)
-    for column, words in ((rows.description, event.description), (rows.manufacturer, event.manufacturer)):
-        if words is not None:
-            folded = column.translate(_CAPITAL, _SMALL)
-            tests += [folded.find(word) >= 0 for word in words.split()]
-    if event.min_thickness is not None:
-        tests.append(rows.slice_thickness_mm >= event.min_thickness)
-    if event.max_thickness is not None:
-        tests.append(rows.slice_thickness_mm <= event.max_thickness)
-    if event.has_label is not None:
-        tests.append(rows.has_label == event.has_label)
-    return tests or [ibis.literal(True)]
-
-
 def _told_once(node: All) -> Sequence[Criterion]:
-    """The parts without those events that another part has to have happened anyway, the cheapest first."""
+    """The parts without those events that another part has to have happened anyway, the narrowest first: what is left
+    of the people by then is looked up by what comes after."""
     implied = {part.at for part in node.of if isinstance(part, AgeAt)}
     implied |= {event for part in node.of if isinstance(part, Order) for event in (part.event, part.other)}
     parts = [part for part in dict.fromkeys(node.of) if part not in implied]
-    return sorted(parts, key=lambda part: not isinstance(part, SexIs))
+    return sorted(parts, key=lambda part: _NARROW.get(type(part), len(_NARROW)))
+
+
+_NARROW: dict[type[Any], int] = {
+    kind: place for place, kind in enumerate((SexIs, Order, AgeAt, Recorded, Measurement, Death, Imaging))
+}
+"""From what one column of the persons says to what most people meet."""
 
 
 def _concerns(node: Criterion, bound: Imaging) -> bool:

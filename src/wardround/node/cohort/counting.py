@@ -12,12 +12,11 @@ from wardround.contracts.task import Axis
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotAllowed
 from wardround.node.cohort.answering import Found
+from wardround.node.cohort.meaning import age_band
 from wardround.node.cohort.noise import PersonWords, Tally
 from wardround.node.cohort.selection import people, selected
 from wardround.node.enclave.tables import EnclavePatient, EnclaveSeries
 
-BAND = 10
-OLDEST_BAND = 90
 _COLUMNS: dict[Axis, Any] = {
     "age": EnclaveSeries.age,
     "modality": EnclaveSeries.modality,
@@ -67,11 +66,3 @@ def _by(question: CohortQuestion, axis: Axis) -> Select[*tuple[Any, ...]]:
             EnclavePatient.pseudonym.in_(select(found.c.pseudonym))
         )
     return select(EnclaveSeries.pseudonym, _COLUMNS[axis]).where(selected(question)).distinct()
-
-
-def age_band(years: int) -> str:
-    """The ten years that an age is in, as they are told; 90 and more are one band."""
-    if years >= OLDEST_BAND:
-        return f"{OLDEST_BAND} and over"
-    low = BAND * (years // BAND)
-    return f"{low:02d}-{low + BAND - 1:02d}"

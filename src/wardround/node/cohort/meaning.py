@@ -86,8 +86,18 @@ def bounds(event: Measurement) -> tuple[Bounds, ...]:
     )
 
 
-def age_band(age: int | None) -> str:
-    """The group of ten years in which an age is told."""
-    if age is None or age < 0:
-        return "unknown"
-    return "90+" if age >= 90 else f"{age // 10 * 10}-{age // 10 * 10 + 9}"
+BAND = 10
+OLDEST_BAND = 90
+
+
+def age_band(years: int) -> str:
+    """The ten years that an age is in, as they are told; 90 and more are one band."""
+    if years >= OLDEST_BAND:
+        return f"{OLDEST_BAND} and over"
+    low = BAND * (years // BAND)
+    return f"{low:02d}-{low + BAND - 1:02d}"
+
+
+def year_told(year: int) -> str:
+    """How many years an image lies from the index event: 0 is the year from that day on, -1 the year before it."""
+    return f"{year + 1}. year after" if year >= 0 else f"{-year}. year before"

@@ -11,6 +11,7 @@ from ibis.backends import BaseBackend
 from wardround.contracts.cohort_tree import CodeSet
 from wardround.foundation.errors import NotAllowed
 from wardround.node.cohort.meaning import MAPS_TO
+from wardround.node.cohort.relation import relation
 
 FEW = 2000
 """So many concepts are written into a query; of more, the query looks them up."""
@@ -44,7 +45,7 @@ class Vocabulary:
         named = tuple(sorted(own | self._mapped(own)))
         if not codes.descendants or not named:
             return Named(concepts=named, sources=named)
-        ancestor = self._backend.table("concept_ancestor")
+        ancestor = relation(self._backend, "concept_ancestor")
         below = ancestor.filter(ancestor.ancestor_concept_id.isin(named)).descendant_concept_id
         found = self._column(below.as_table().distinct().limit(self._few + 1))
         if len(found) > self._few:
@@ -52,7 +53,7 @@ class Vocabulary:
         return Named(concepts=tuple(sorted({*named, *found})), sources=named)
 
     def _known(self, codes: CodeSet, path: str) -> set[int]:
-        concept = self._backend.table("concept")
+        concept = relation(self._backend, "concept")
         tests = [concept.concept_id.isin(codes.concepts)] if codes.concepts else []
         for vocabulary in sorted({one.vocabulary for one in codes.codes}):
             texts = [one.code for one in codes.codes if one.vocabulary == vocabulary]
@@ -78,17 +79,17 @@ class Vocabulary:
     def _mapped(self, own: set[int]) -> set[int]:
         if not own:
             return set()
-        relation = self._backend.table("concept_relationship")
-        pairs = relation.filter(relation.concept_id_1.isin(sorted(own)), relation.relationship_id == MAPS_TO)
+        related = relation(self._backend, "concept_relationship")
+        pairs = related.filter(related.concept_id_1.isin(sorted(own)), related.relationship_id == MAPS_TO)
         return set(self._column(pairs.select("concept_id_2")))
 
     def _is_loaded(self) -> bool:
-        concept = self._backend.table("concept")
+        concept = relation(self._backend, "concept")
         return bool(self._column(concept.select("concept_id").limit(1)))
 
     def _vocabularies(self, names: list[str]) -> set[str]:
         """Those of `names` of which this node has any concept."""
-        concept = self._backend.table("concept")
+        concept = relation(self._backend, "concept")
         there = concept.filter(concept.vocabulary_id.isin(names)).select("vocabulary_id").distinct()
         return {str(row["vocabulary_id"]) for row in there.to_pyarrow().to_pylist()}
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from wardround.contracts.cohort_query import CohortQuestion
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
 from wardround.foundation.files import ObjectStore
-from wardround.node.cohort.selection import is_image, people, selected, whole_labels
+from wardround.node.cohort.selection import is_image, people, selected, usable, whole_labels
 from wardround.node.enclave.case import Case, CaseRef, CaseUnusable, Manifest, case_digest
 from wardround.node.enclave.tables import EnclaveInstance, EnclaveLabel, EnclavePatient, EnclaveSeries, EnclaveStudy
 from wardround.node.enclave.unusable import note
@@ -21,6 +22,8 @@ from wardround.node.enclave.volumes import Volumes
 from wardround.node.optout.queries import excluded
 
 _Query = Select[*tuple[Any, ...]]
+_AT_ONCE = 500
+"""So many series are named in one query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +82,23 @@ class Enclave:
         Raises:
             NotAllowed: see `people`.
         """
-        condition = selected(question)
-        query = select(EnclaveSeries.pseudonym, EnclaveSeries.study_uid, EnclaveSeries.uid).where(condition)
-        query = query.order_by(EnclaveSeries.pseudonym, EnclaveSeries.study_uid, EnclaveSeries.uid)
+        return self._cases([selected(question)])
+
+    def cases(self, series: Collection[str]) -> tuple[CaseRef, ...]:
+        """The cases of those of these series that are here and may be used, in the same order."""
+        uids = sorted(series)
+        parts = (uids[start : start + _AT_ONCE] for start in range(0, len(uids), _AT_ONCE))
+        return self._cases([and_(usable(), EnclaveSeries.uid.in_(part)) for part in parts])
+
+    def _cases(self, conditions: Sequence[ColumnElement[bool]]) -> tuple[CaseRef, ...]:
+        """The cases of the series that meet one of these conditions, none of which meets two."""
+        found: list[tuple[str, str, str]] = []
+        instances: dict[str, list[str]] = {}
         with self.database.reading() as session:
-            found = session.execute(query).all()
-            instances = _instances(session, select(EnclaveSeries.uid).where(condition))
+            for condition in conditions:
+                query = select(EnclaveSeries.pseudonym, EnclaveSeries.study_uid, EnclaveSeries.uid).where(condition)
+                found += session.execute(query).tuples().all()
+                instances |= _instances(session, select(EnclaveSeries.uid).where(condition))
             labels = _labels(session)
         return tuple(
             CaseRef(
@@ -94,7 +108,7 @@ class Enclave:
                 label=label[0] if label else None,
                 digest=case_digest(instances[series], label[1] if label else None),
             )
-            for pseudonym, study, series in found
+            for pseudonym, study, series in sorted(found)
             for label in (labels.get((pseudonym, series)),)
         )
 

@@ -11,11 +11,15 @@ from wardround.node.projects.standing import Standing, standing
 
 
 def frozen_cases(desk: Desk, project: str) -> list[FrozenCase]:
-    """The cohort of a project as the enclave holds it now, one case per study."""
+    """The cohort of a project as it is here now, one case per study.
+
+    Raises:
+        NotAllowed: its question can't be answered here, or not now; see `Desk.cases`.
+    """
     with desk.home.database.reading() as session:
         question = queries.project_of(queries.row_of(session, project)).cohort
     found: dict[str, FrozenCase] = {}
-    for ref in desk.enclave.manifest(question).cases:
+    for ref in desk.cases(question):
         found.setdefault(ref.study, FrozenCase(ref.pseudonym, ref.study, ref.model_dump_json()))
     return list(found.values())
 
