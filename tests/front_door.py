@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import Any, cast
 
 import pydicom
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from wardround.contracts.cohort_query import CohortQuestion
 from wardround.demo.identities import Canaries
@@ -22,6 +24,8 @@ from wardround.dicom.network_messages import Accepted, RefusedStorage, StoreHead
 from wardround.dicom.pixels_screening import Screener
 from wardround.foundation.database import Database
 from wardround.foundation.files import ASIDE, ObjectStore
+from wardround.node.cohort.disclosure import Discloser
+from wardround.node.cohort.noise import PersonWords
 from wardround.node.deidentify.crew import Alone, Crew, Processes, Recipe
 from wardround.node.deidentify.intake import Deidentification, Progress
 from wardround.node.deidentify.vault import Vault
@@ -32,6 +36,8 @@ from wardround.node.receive.arrival import Arrival
 from wardround.node.receive.completion import CompleteStudy, complete_studies
 from wardround.node.receive.reception import Answer, Reception
 from wardround.node.receive.route import by_called_title
+from wardround.node.record.entries import SiteEntries
+from wardround.node.record.purges import Purges
 from wardround.node.review.gate import Gate
 
 SECRET = bytes(range(32))
@@ -56,6 +62,13 @@ def edited(part10: bytes, **values: object) -> bytes:
     out = BytesIO()
     ds.save_as(out)
     return out.getvalue()
+
+
+def purges(clock: Callable[[], datetime]) -> Purges:
+    """What keeps a purge for the ledger, at a site without a hub."""
+    key = Ed25519PrivateKey.from_private_bytes(SECRET)
+    entries = SiteEntries("north", key, "testing/ledger", cast(Any, None), clock=clock)
+    return Purges(entries, Discloser(PersonWords(SECRET)))
 
 
 @dataclass
@@ -109,6 +122,7 @@ class FrontDoor:
         )
         self.vault = Vault(home / "vault", home / "identity" / "vault.key", audit=self.database, clock=self.clock)
         self.objects = ObjectStore(home / "enclave" / "objects")
+        self.purges = purges(self.clock)
         self.enclave = Enclave(self.database, self.objects, volumes=home / "enclave" / "volumes")
         used = profile or Profile.research()
         deidentifier = Deidentifier(used, SECRET)

@@ -34,7 +34,9 @@ def test_a_purge_takes_what_it_said_and_leaves_the_rest_sound(door: FrontDoor) -
         assert (seen.studies, seen.instances) == (2, 10)
         assert preview(session, Scope("project", "none")).studies == 0
     with door.database.writing() as session:
-        gone = order_purge(session, Scope("patient", first.pseudonym), actor="person:ig", reason="r", at=door.clock())
+        gone = order_purge(
+            session, Scope("patient", first.pseudonym), door.purges, actor="person:ig", reason="r", at=door.clock()
+        )
     done = finish_purges(
         door.database, door.objects, door.home / "v", at=door.clock() + timedelta(days=36500), settling=timedelta(0)
     )

@@ -37,6 +37,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from wardround.foundation.database import Database
 from wardround.foundation.files import ObjectStore
+from tests.front_door import purges
 from wardround.node.enclave.purge import Scope, finish_purges, order_purge
 home, study, left = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 class Dying(ObjectStore):
@@ -49,7 +50,7 @@ class Dying(ObjectStore):
 database = Database(f"sqlite:///{home / 'node.db'}", migrations="wardround.node.migrations")
 at = datetime(2100, 1, 1, tzinfo=UTC)
 with database.writing() as session:
-    order_purge(session, Scope("study", study), actor="person:ig", reason="r", at=at)
+    order_purge(session, Scope("study", study), purges(lambda: at), actor="person:ig", reason="r", at=at)
 finish_purges(database, Dying(home / "enclave" / "objects"), home / "v", at=at, settling=timedelta(0))
 """
 
@@ -79,7 +80,8 @@ def test_a_purge_that_was_killed_is_finished_and_leaves_no_trace(tmp_path: Path,
         door.give_study(study)
     door.tick()
     first, second = door.enclave.find(EVERYONE)
-    child = subprocess.run([sys.executable, "-c", PURGER, tmp_path, first.study, str(removed)], check=False, timeout=60)
+    command = [sys.executable, "-c", PURGER, tmp_path, first.study, str(removed)]
+    child = subprocess.run(command, check=False, timeout=60, cwd=Path(__file__).parents[2])
     assert child.returncode == -signal.SIGKILL
     assert door.enclave.find(EVERYONE) == (second,), "what was ordered is gone for everybody"
     later = datetime(2100, 1, 1, tzinfo=UTC)

@@ -73,7 +73,7 @@ def test_an_answer_that_was_lost_makes_no_second_entry(hub: LyingHub) -> None:
 def test_what_the_hub_refuses_is_kept_and_holds_up_no_other(hub: LyingHub) -> None:
     north = hub.nodes["north"]
     of_no_manifest = Purge(
-        origin="north", at=hub.time, reason="erasure-asked", studies=Count(about=None), manifests=(0,)
+        origin="north", at=hub.time, reason="erasure-asked", people=Count(about=None), manifests=(0,)
     )
     with north.database.writing() as session:
         north.entries.later(session, of_no_manifest)

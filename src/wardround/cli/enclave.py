@@ -110,7 +110,7 @@ def purge(
             gone = preview(session, scope)
         if yes and actor is not None:
             with desk.home.database.writing() as session:
-                gone = order_purge(session, scope, actor=actor, reason=reason, at=desk.clock())
+                gone = order_purge(session, scope, desk.purges, actor=actor, reason=reason, at=desk.clock())
     done = None
     if yes or resume:
         done = finish_purges(desk.home.database, ObjectStore(desk.place.objects), desk.place.volumes, at=desk.clock())
@@ -129,6 +129,10 @@ def purge(
         return
     if gone is not None and scope is not None:
         _show_purge(scope, gone, purged=done is not None)
+    if gone is not None and gone.studies and done is not None:
+        typer.echo(
+            "The running node tells the ledger that studies went, of which frozen cohorts; not which, nor whose."
+        )
     if done is not None:
         typer.echo(f"Removed {done.removed} objects, {done.bytes:,} bytes, from the disk.")
         if done.waiting:

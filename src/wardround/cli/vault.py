@@ -15,19 +15,28 @@ REASON = typer.Option(..., "--reason", help="Why, in your own words; it stays in
 def relink(
     pseudonym: str = typer.Argument(..., help="A pseudonym or UID, as this site or one of its projects wrote it."),
     reason: str = REASON,
+    code: str = typer.Option(
+        "not-told", "--code", help="Why, as a code that the ledger shows, as in `incidental-finding`."
+    ),
     home: Path = HOME,
 ) -> None:
-    """Open the vault for one pseudonym and show who it is. Each opening is in the audit, before it happens."""
+    """Open the vault for one pseudonym and show who it is. Each opening is in the audit, before it happens.
+
+    The ledger gets that somebody was looked up here, with the code; not who, nor by whom.
+    """
+    from wardround.foundation.clock import now
     from wardround.node.deidentify.department import Department
-    from wardround.node.deidentify.relink import site_pseudonym
+    from wardround.node.deidentify.relink import reidentify, site_pseudonym
     from wardround.node.home import NodeHome
+    from wardround.node.record.wiring import entries_at
 
     _check(reason)
+    _check_code(code)
     actor = acting(home, "relink-person")
     opened = NodeHome(home)
     department = Department(opened)
     own = site_pseudonym(department.vault, department.pseudonyms, pseudonym, department.projects())
-    who = department.vault.reveal(own, actor=actor, reason=reason)
+    who = reidentify(department.vault, entries_at(opened), own, actor=actor, reason=reason, code=code, at=now())
     department.close()
     opened.close()
     typer.echo(f"Pseudonym:   {own}")
@@ -96,3 +105,14 @@ def erase(
 def _check(reason: str) -> None:
     if not reason.strip():
         raise typer.BadParameter("say why; the reason goes into the audit")
+
+
+def _check_code(code: str) -> None:
+    from pydantic import TypeAdapter, ValidationError
+
+    from wardround.contracts.base import ReasonCode
+
+    try:
+        TypeAdapter(ReasonCode).validate_python(code)
+    except ValidationError:
+        raise typer.BadParameter("a code is lower-case letters, digits and hyphens: no free text leaves") from None

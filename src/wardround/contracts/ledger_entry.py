@@ -286,11 +286,12 @@ class Reidentification(_Entry):
 
 
 class Purge(_Entry):
-    """The site destroyed studies, with their salts, and so took them out of the manifests at the indices given."""
+    """The site destroyed studies of that many people, with their salts, and so took them out of the manifests at the
+    indices given; of none, where they were in no frozen cohort."""
 
     kind: Literal["purge"] = "purge"
     reason: ReasonCode
-    studies: Count
+    people: Count
     manifests: Annotated[tuple[Index, ...], Field(max_length=4096), AfterValidator(_rising)]
 
 

@@ -71,7 +71,7 @@ ENTRIES: list[Entry] = [
     Promotion(**SITE, model=DIGEST, pathway="brain-mr", stage="triage", evidence=(3, 9)),
     Suspension(**SITE, model=DIGEST, pathway="brain-mr", stage="withdrawn", reason="drift"),
     Reidentification(**SITE, reason="incidental-finding", people=Count(about=None), record=DIGEST),
-    Purge(**SITE, reason="erasure-asked", studies=Count(about=15), manifests=(4,)),
+    Purge(**SITE, reason="erasure-asked", people=Count(about=15), manifests=(4,)),
 ]
 
 

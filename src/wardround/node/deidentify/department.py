@@ -30,6 +30,7 @@ from wardround.node.optout.queries import excluded
 from wardround.node.optout.register import Register
 from wardround.node.projects.queries import projects
 from wardround.node.receive.commitment_store import FOLDER, CommitmentStore
+from wardround.node.record.wiring import purges_at
 from wardround.node.records.errors import RecordsBusy
 from wardround.node.retrieve.wiring import sealing_at
 from wardround.node.review.gate import Gate
@@ -153,6 +154,7 @@ class Department:
             home.database,
             self.vault,
             places,
+            purges_at(home, self.secret, clock=self._clock),
             self.secret,
             self._clock,
             pulls=sealing_at(home),

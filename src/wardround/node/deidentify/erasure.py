@@ -29,6 +29,7 @@ from wardround.foundation.errors import NotFound
 from wardround.foundation.files import ObjectStore, flush_directory
 from wardround.node import audit
 from wardround.node.clinic.tables import WorklistLine
+from wardround.node.deidentify.relink import forget_looks
 from wardround.node.deidentify.subject import patient_ids
 from wardround.node.deidentify.tables import Erasure as ErasureRow
 from wardround.node.deidentify.tables import OpenStudy
@@ -44,6 +45,7 @@ from wardround.node.receive.arrival import KeyMaker
 from wardround.node.receive.commitment_store import CommitmentStore
 from wardround.node.receive.route import StudyPath
 from wardround.node.receive.tables import ReceivedInstance, ReceivedStudy
+from wardround.node.record.purges import Purges
 from wardround.node.retrieve.forgetting import About, asks_about
 from wardround.node.retrieve.forgetting import forget as forget_asks
 from wardround.node.retrieve.sealing import Sealing
@@ -150,6 +152,7 @@ class Erasures:
     """Finds, orders and finishes erasures.
 
     Args:
+        purges: what keeps for the ledger what the enclave lost.
         secret: the site's secret, for the keys of the front door and of opt-outs.
         pulls: what opens the asks of pulls.
         commitments: where requests for storage commitment wait.
@@ -161,6 +164,7 @@ class Erasures:
         database: Database,
         vault: Vault,
         places: Places,
+        purges: Purges,
         secret: bytes,
         clock: Clock = now,
         *,
@@ -171,6 +175,7 @@ class Erasures:
         self._database = database
         self._vault = vault
         self._places = places
+        self._purges = purges
         self._front_door = KeyMaker(secret)
         self._keys = OptOutKeys(secret)
         self._clock = clock
@@ -293,8 +298,17 @@ class Erasures:
                 if session.scalar(select(EnclaveStudy.uid).where(EnclaveStudy.pseudonym == pseudonym).limit(1)):
                     here = select(EnclaveStudy.uid).where(EnclaveStudy.pseudonym == pseudonym)
                     session.execute(delete(OpenStudy).where(OpenStudy.study_uid.in_(here)))
-                    purge_patient(session, pseudonym, actor=row.actor, reason=f"erasure {row.id}", at=self._clock())
+                    purge_patient(
+                        session,
+                        pseudonym,
+                        self._purges,
+                        actor=row.actor,
+                        reason=f"erasure {row.id}",
+                        at=self._clock(),
+                        code="person-erased",
+                    )
                 forget_headers(session, pseudonym)
+                forget_looks(session, pseudonym)
                 keys = delete(PatientKey).where(PatientKey.pseudonym == pseudonym)
                 if research_only:
                     # Whose opt-out names one number of several is known by the others through these alone.

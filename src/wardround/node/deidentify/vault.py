@@ -11,13 +11,14 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.orm import Session
 
 from wardround.dicom.statement import Deidentified
 from wardround.foundation.clock import Clock, now
@@ -25,7 +26,7 @@ from wardround.foundation.database import Database
 from wardround.foundation.errors import NotFound, WardroundError
 from wardround.foundation.files import write_whole
 from wardround.foundation.sealing import KEY_BYTES, NONCE_BYTES, NotOpened, Sealer
-from wardround.node.audit import record
+from wardround.node import audit
 from wardround.node.deidentify.vault_tables import VaultEntry, VaultKey
 from wardround.node.enclave.tables import EnclavePatient
 from wardround.node.optout.identifier import PatientIds
@@ -218,19 +219,22 @@ class Vault:
             raise VaultLocked("what was sealed under the vault's key was changed; restore it from a backup") from None
         return text.decode()
 
-    def reveal(self, pseudonym: str, *, actor: str, reason: str) -> Revealed:
+    def reveal(
+        self, pseudonym: str, *, actor: str, reason: str, record: Callable[[Session], None] = lambda _: None
+    ) -> Revealed:
         """Open the vault for one pseudonym. The audit has its row before anything is opened.
 
         Args:
             actor: as in `wardround.node.audit.record`.
             reason: why, in the person's own words; kept in the audit.
+            record: what is to be written in the audit's own transaction too.
 
         Raises:
             ValueError: no reason is given.
             NotFound: the vault knows no such pseudonym; the attempt is in the audit all the same.
             VaultLocked: a row was changed, or moved from another.
         """
-        self._say(actor, pseudonym, reason)
+        self._say(actor, pseudonym, reason, record)
         opened: dict[str, dict[str, _Fact]] = {"patient": {}, "study": {}, "series": {}, "instance": {}}
         with self._database.reading() as session:
             for entry in session.scalars(select(VaultEntry).where(VaultEntry.pseudonym == pseudonym)):
@@ -254,11 +258,12 @@ class Vault:
     def close(self) -> None:
         self._database.close()
 
-    def _say(self, actor: str, subject: str, reason: str) -> None:
+    def _say(self, actor: str, subject: str, reason: str, record: Callable[[Session], None] = lambda _: None) -> None:
         if not reason.strip():
             raise ValueError("say why the vault is to be opened; the reason goes into the audit")
         with self._audit.writing() as session:
-            record(session, actor, "open-vault", subject, reason.strip(), clock=self._clock)
+            audit.record(session, actor, "open-vault", subject, reason.strip(), clock=self._clock)
+            record(session)
 
     def _row(self, key: _Name, fact: _Fact) -> dict[str, object]:
         nonce, sealed = self._seal(key, fact)

@@ -1,8 +1,9 @@
 """Takes data out of the enclave for good: rows, objects, volumes, and their place in frozen cohorts.
 
-In two steps. One transaction deletes the rows, writes the audit and lists what is to go from the disk; from its
-commit on nobody finds the data any more. Then the files go, one by one, and are struck off the list: a crash at any
-moment leaves a list that `finish_purges` works off. An object that another row names stays.
+In two steps. One transaction deletes the rows, writes the audit, keeps what the ledger is to be told and lists what is
+to go from the disk; from its commit on nobody finds the data any more. Then the files go, one by one, and are struck
+off the list: a crash at any moment leaves a list that `finish_purges` works off. An object that another row names
+stays.
 """
 
 from __future__ import annotations
@@ -37,9 +38,18 @@ from wardround.node.enclave.tables import (
     EnclaveUnusable,
 )
 from wardround.node.projects.tables import ManifestRow
+from wardround.node.record.purges import Purges
 
 SETTLING = timedelta(minutes=2)
 """How long after an object was put it is left on the disk: whoever put it may be about to write its row."""
+
+CODES = {
+    "study": "study-purged",
+    "patient": "patient-purged",
+    "project": "project-purged",
+    "before": "kept-long-enough",
+}
+"""Why, as the ledger shows it, by scope."""
 
 _CHUNK = 400
 _FILES_AT_ONCE = 200
@@ -114,14 +124,19 @@ def preview(session: Session, scope: Scope) -> PurgePreview:
     return _measured(session, studies, kept)
 
 
-def order_purge(session: Session, scope: Scope, *, actor: str, reason: str, at: datetime) -> PurgePreview:
-    """Delete the rows in the caller's transaction, with their audit, and list the files for `finish_purges`.
+def order_purge(
+    session: Session, scope: Scope, record: Purges, *, actor: str, reason: str, at: datetime, code: str | None = None
+) -> PurgePreview:
+    """Delete the rows in the caller's transaction, with their audit and what the ledger is to be told, and list the
+    files for `finish_purges`.
 
     Nothing of that name is no error: it was purged before, and the audit says so.
 
     Args:
+        record: what keeps the ledger's entry in the same transaction; of a purge of nothing there is none.
         actor: as in `wardround.node.audit.record`.
         reason: why, in the person's own words; kept in the audit.
+        code: why, as the ledger shows it to all; by the scope if not given.
 
     Raises:
         ValueError: no reason is given.
@@ -135,18 +150,25 @@ def order_purge(session: Session, scope: Scope, *, actor: str, reason: str, at: 
     )
     session.add(ordered)
     session.flush()
+    people: set[str] = set()
+    decisions: set[int] = set()
     for chunk in _chunks(studies):
+        people.update(session.scalars(select(EnclaveStudy.pseudonym).where(EnclaveStudy.uid.in_(chunk))))
         _list_files(session, ordered.id, chunk)
-        _forget_in_manifests(session, chunk, at)
+        decisions |= _forget_in_manifests(session, chunk, at)
         _delete_rows(session, chunk)
+    if studies:
+        record.tell(session, reason=code or CODES[scope.kind], people=people, decisions=decisions, at=at)
     told = f"{reason.strip()}; {gone.studies} studies, {gone.instances} objects, {gone.bytes} bytes"
     audit.record(session, actor, "purge-enclave", str(scope)[:200], told, clock=lambda: at)
     return gone
 
 
-def purge_patient(session: Session, pseudonym: str, *, actor: str, reason: str, at: datetime) -> PurgePreview:
+def purge_patient(
+    session: Session, pseudonym: str, record: Purges, *, actor: str, reason: str, at: datetime, code: str | None = None
+) -> PurgePreview:
     """Take one patient out of the enclave, in the caller's transaction; then call `finish_purges`."""
-    return order_purge(session, Scope("patient", pseudonym), actor=actor, reason=reason, at=at)
+    return order_purge(session, Scope("patient", pseudonym), record, actor=actor, reason=reason, at=at, code=code)
 
 
 def finish_purges(
@@ -297,15 +319,17 @@ def _list_files(session: Session, purge: int, studies: Sequence[str]) -> None:
         session.execute(insert(EnclaveRemoval), rows)
 
 
-def _forget_in_manifests(session: Session, studies: Sequence[str], at: datetime) -> None:
+def _forget_in_manifests(session: Session, studies: Sequence[str], at: datetime) -> set[int]:
     """Destroy the salts: of a frozen study its commitment is left, which says nothing without the salt, and with
-    which the other studies' proofs still hold."""
-    rows = session.scalars(select(ManifestRow).where(ManifestRow.study.in_(studies), ManifestRow.removed_at.is_(None)))
+    which the other studies' proofs still hold. Returns the decisions that had frozen them."""
+    found = select(ManifestRow).where(ManifestRow.study.in_(studies), ManifestRow.removed_at.is_(None))
+    rows = session.scalars(found).all()
     for row in rows:
         row.commitment = commitment(row.salt, row.study)
         row.salt, row.patient, row.study, row.case = b"", "", "", ""
         row.removed_at = at
     session.flush()
+    return {row.decision for row in rows}
 
 
 def _delete_rows(session: Session, studies: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from wardround.node.gateway.gateway import Gateway
 from wardround.node.projects import actions, queries
 from wardround.node.projects.tables import Decision
 from wardround.node.record.entries import SiteEntries
+from wardround.node.record.purges import tell_late
 
 
 class Telling:
@@ -80,7 +81,11 @@ class Telling:
             signed = actions.sign_manifest(session, decision, self._entries, self._discloser, at=self._clock())
             there = decision.manifest_index is not None
         if not there:
-            self._keep(number, manifest_index=self._entries.submit(signed))
+            index = self._entries.submit(signed)
+            with self._database.writing() as session:
+                decision = session.get_one(Decision, number)
+                decision.manifest_index = index
+                tell_late(session, self._entries, decision, self._clock())
         return actions.told_people(signed)
 
     def _read(self, number: int) -> tuple[Decision, bool]:

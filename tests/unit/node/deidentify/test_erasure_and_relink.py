@@ -57,7 +57,7 @@ def erasures(door: FrontDoor) -> Erasures:
     places = Places(
         door.quarantine, door.clinical, door.home / "results", door.objects, door.home / "enclave" / "volumes"
     )
-    return Erasures(door.database, door.vault, places, SECRET, door.clock)
+    return Erasures(door.database, door.vault, places, door.purges, SECRET, door.clock)
 
 
 def patient_id(number: int) -> str:
@@ -281,6 +281,7 @@ def test_asks_of_pulls_headers_for_viewers_and_waiting_commitments_go_too(door: 
         door.database,
         door.vault,
         every._places,
+        door.purges,
         SECRET,
         door.clock,
         pulls=Sealing(door.home / "pulls.key"),

@@ -63,7 +63,10 @@ def test_a_patient_is_gone_with_all_that_was_made_of_them(door: FrontDoor) -> No
     assert (seen.patients, seen.studies, seen.series, seen.instances, seen.objects, seen.shared) == (1, 1, 2, 5, 5, 0)
     before = set(door.objects.digests())
     with door.database.writing() as session:
-        assert purge_patient(session, first.pseudonym, actor="person:ig", reason="erasure", at=door.clock()) == seen
+        assert (
+            purge_patient(session, first.pseudonym, door.purges, actor="person:ig", reason="erasure", at=door.clock())
+            == seen
+        )
     assert door.enclave.find(EVERYONE) == (second,), "gone for cohorts before the files are"
     assert set(door.objects.digests()) == before
     done = settle(door)
@@ -87,7 +90,7 @@ def test_a_volume_goes_with_its_label(door: FrontDoor) -> None:
         session.flush()
         of_label = select(EnclaveInstance.series_uid).where(EnclaveInstance.uid == first.label)
         session.execute(update(EnclaveSeries).where(EnclaveSeries.uid.in_(of_label)).values(study_uid="1.2.77"))
-        order_purge(session, Scope("study", "1.2.77"), actor="person:ig", reason="r", at=door.clock())
+        order_purge(session, Scope("study", "1.2.77"), door.purges, actor="person:ig", reason="r", at=door.clock())
     with pytest.raises(CaseUnusable) as refused:
         door.enclave.case(first)
     assert refused.value.code == "case-gone", "before the files are"
@@ -99,17 +102,17 @@ def test_a_volume_goes_with_its_label(door: FrontDoor) -> None:
 def test_nothing_is_purged_without_its_audit(door: FrontDoor) -> None:
     [first, _] = door.enclave.find(EVERYONE)
     with pytest.raises(RuntimeError), door.database.writing() as session:
-        purge_patient(session, first.pseudonym, actor="person:ig", reason="erasure", at=door.clock())
+        purge_patient(session, first.pseudonym, door.purges, actor="person:ig", reason="erasure", at=door.clock())
         raise RuntimeError("the process ends here")
     assert len(door.enclave.find(EVERYONE)) == 2 and settle(door).removed == 0
     with pytest.raises(ValueError, match="reason"), door.database.writing() as session:
-        purge_patient(session, first.pseudonym, actor="person:ig", reason=" ", at=door.clock())
+        purge_patient(session, first.pseudonym, door.purges, actor="person:ig", reason=" ", at=door.clock())
 
 
 def test_a_crash_among_the_files_is_finished_later(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
     [first, _] = door.enclave.find(EVERYONE)
     with door.database.writing() as session:
-        order_purge(session, Scope("study", first.study), actor="person:ig", reason="r", at=door.clock())
+        order_purge(session, Scope("study", first.study), door.purges, actor="person:ig", reason="r", at=door.clock())
     calls = iter(range(3))
     remove = door.objects.remove
 
@@ -134,7 +137,9 @@ def test_an_object_that_something_else_names_stays(door: FrontDoor) -> None:
         values = {column.name: getattr(shared, column.name) for column in EnclaveInstance.__table__.columns}
         session.execute(insert(EnclaveInstance).values(values | {"uid": "1.2.3", "series_uid": second.series}))
     with door.database.writing() as session:
-        seen = order_purge(session, Scope("study", first.study), actor="person:ig", reason="r", at=door.clock())
+        seen = order_purge(
+            session, Scope("study", first.study), door.purges, actor="person:ig", reason="r", at=door.clock()
+        )
     assert (seen.instances, seen.objects, seen.shared) == (5, 4, 1)
     assert settle(door).removed == 4
     assert door.objects.has(shared.digest)
@@ -143,7 +148,7 @@ def test_an_object_that_something_else_names_stays(door: FrontDoor) -> None:
 def test_what_was_just_put_is_left_until_its_row_can_be_there(door: FrontDoor) -> None:
     first, second = door.enclave.find(EVERYONE)
     with door.database.writing() as session:
-        order_purge(session, Scope("study", first.study), actor="person:ig", reason="r", at=door.clock())
+        order_purge(session, Scope("study", first.study), door.purges, actor="person:ig", reason="r", at=door.clock())
     century = timedelta(days=40000)
     assert settle(door, century) == Finished(0, 0, 5)
     with door.database.writing() as session:
@@ -160,9 +165,9 @@ def test_a_frozen_cohort_forgets_the_study_and_keeps_its_commitment(door: FrontD
     commitments = frozen(door, "glioma", cases)
     patient, study = cases[0]
     with door.database.writing() as session:
-        assert purge_patient(session, patient, actor="person:ig", reason="r", at=door.clock()).manifests == {
-            "glioma": 1
-        }
+        assert purge_patient(
+            session, patient, door.purges, actor="person:ig", reason="r", at=door.clock()
+        ).manifests == {"glioma": 1}
     with door.database.reading() as session:
         assert [row.study for row in manifest(session, "glioma")] == [cases[1][1]]
         [row] = session.scalars(select(ManifestRow).where(ManifestRow.removed_at.is_not(None)))
@@ -175,7 +180,9 @@ def test_a_project_is_purged_without_what_another_project_needs(door: FrontDoor)
     frozen(door, "over", cases)
     frozen(door, "running", cases[1:])
     with door.database.writing() as session:
-        gone = order_purge(session, Scope("project", "over"), actor="person:ig", reason="it ended", at=door.clock())
+        gone = order_purge(
+            session, Scope("project", "over"), door.purges, actor="person:ig", reason="it ended", at=door.clock()
+        )
     assert (gone.studies, gone.kept, gone.manifests) == (1, 1, {"over": 1})
     assert [ref.study for ref in door.enclave.find(EVERYONE)] == [cases[1][1]]
 

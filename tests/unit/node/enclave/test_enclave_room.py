@@ -50,7 +50,7 @@ def test_the_reason_says_what_and_the_mend(door: FrontDoor) -> None:
     assert "quota_gb in node.toml" in refusal.text and "research" in refusal.text
     with door.database.writing() as session:
         for ref in door.enclave.find(EVERYONE):
-            order_purge(session, Scope("study", ref.study), actor="person:ig", reason="r", at=door.clock())
+            order_purge(session, Scope("study", ref.study), door.purges, actor="person:ig", reason="r", at=door.clock())
     assert watch.refusal() == refusal, "asked for each image, it looks twice a minute"
     door.clock.time += timedelta(seconds=31)
     assert watch.refusal() is None
@@ -64,7 +64,7 @@ def test_upkeep_tells_an_alarm_once_and_when_it_is_over(door: FrontDoor, caplog:
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     with door.database.writing() as session:
         for ref in door.enclave.find(EVERYONE):
-            order_purge(session, Scope("study", ref.study), actor="person:ig", reason="r", at=door.clock())
+            order_purge(session, Scope("study", ref.study), door.purges, actor="person:ig", reason="r", at=door.clock())
     door.clock.time += timedelta(days=36500)
     assert upkeep.tick() == 10
     assert caplog.records[-1].getMessage() == f"{rooms.OVER_QUOTA} is over"

@@ -66,6 +66,6 @@ def test_a_purge_takes_the_trial_with_it(door: FrontDoor) -> None:
     Trials(door.database, door.objects, door.clock).tick()
     [ref] = door.enclave.find(EVERYONE)
     with door.database.writing() as session:
-        order_purge(session, Scope("study", ref.study), actor="person:ig", reason="r", at=door.clock())
+        order_purge(session, Scope("study", ref.study), door.purges, actor="person:ig", reason="r", at=door.clock())
     with door.database.reading() as session:
         assert list(session.scalars(select(EnclaveTrial))) == []

@@ -88,7 +88,9 @@ def test_what_changes_meanwhile_is_no_fault(door: FrontDoor) -> None:
             door.tick()
         if found.done == 2:
             with door.database.writing() as session:
-                order_purge(session, Scope("study", victim.study), actor="person:ig", reason="r", at=door.clock())
+                order_purge(
+                    session, Scope("study", victim.study), door.purges, actor="person:ig", reason="r", at=door.clock()
+                )
             finish_purges(door.database, door.objects, door.home / "v", at=door.clock(), settling=-timedelta(36500))
 
     found = verifier(door).run(fast=False, at=door.clock(), on_shard=meanwhile)

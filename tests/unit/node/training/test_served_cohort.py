@@ -102,7 +102,7 @@ def test_an_opt_out_and_a_purge_leave_the_next_step_without_them_and_are_counted
     with lab.database.reading() as session:
         assert served_by_project(session) == {ASKED.id: Served(studies=3, opted_out=1, purged=0)}
     with lab.database.writing() as session:
-        purge_patient(session, second, actor="person:ig", reason="erasure", at=lab.clock())
+        purge_patient(session, second, lab.door.purges, actor="person:ig", reason="erasure", at=lab.clock())
     lab.participant.take_part(task(ASKED))
     left = {case.name for case in lab.worker.calls[-1][1].cohort.cases}
     assert left == {names.patient(person) for person in others}
