@@ -7,7 +7,7 @@ from contextlib import closing
 from wardround.node.records.errors import RecordsRefused
 from wardround.node.records.omop.tables import CONCEPT, File
 from wardround.node.records.row import Code, Rejected
-from wardround.node.records.tabular.cells import code
+from wardround.node.records.tabular.cells import code, whole
 from wardround.node.records.tabular.index import Index
 
 _REMEMBERED = 50_000
@@ -31,8 +31,9 @@ class Codes:
             for found in opened.rows(wanted):
                 if isinstance(found, Rejected):
                     continue
-                number, vocabulary, text = (found[0][name].strip() for name in wanted)
-                if code(vocabulary, text) is not None:
+                said, vocabulary, text = (found[0][name].strip() for name in wanted)
+                number = whole(said)
+                if number is not None and code(vocabulary, text) is not None:
                     self._index.add(CONCEPT, number, f"{vocabulary}\t{text}")
                     self._empty = False
 
@@ -42,6 +43,6 @@ class Codes:
         if concept not in self._lately:
             if len(self._lately) >= _REMEMBERED:
                 self._lately.clear()
-            said = self._index.get(CONCEPT, str(concept))
+            said = self._index.get(CONCEPT, concept)
             self._lately[concept] = None if said is None else code(*said.split("\t"))
         return self._lately[concept]

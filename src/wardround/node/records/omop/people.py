@@ -22,13 +22,13 @@ class People:
     def __init__(self, index: Index, link: Link | None) -> None:
         self._index, self._link = index, link
         self.by_number = link is not None and link.by == "person_id"
-        self._lately: dict[str, PersonIdentity] = {}
+        self._lately: dict[int, PersonIdentity] = {}
 
     def needed(self, table: str) -> list[str]:
         """Columns of a table without which nobody can be told."""
         return ["person_source_value"] if table == PERSON and not self.by_number else []
 
-    def meet(self, number: str, said: str) -> None:
+    def meet(self, number: int, said: str) -> None:
         """Note the person of a row of `person`, whose `person_source_value` is `said`; raises NotTaken."""
         if self.by_number:
             return
@@ -38,13 +38,13 @@ class People:
             person = self._link.find(said)
         self._index.add("who", number, "" if person is None else json.dumps([person.patient_id, person.issuer]))
 
-    def of(self, number: str) -> PersonIdentity:
+    def of(self, number: int) -> PersonIdentity:
         """Whom a number is; raises NotTaken if that can't be told."""
         known = self._lately.get(number)
         if known is not None:
             return known
         if self.by_number and self._link is not None:
-            person, noted = self._link.find(number), ""
+            person, noted = self._link.find(str(number)), ""
         else:
             noted = self._index.get("who", number) or ""
             person = PersonIdentity(*json.loads(noted)) if noted else None

@@ -98,9 +98,8 @@ def _row(columns: Columns, cells: dict[str, str], where: str, people: People, co
     if columns.table == PERSON:
         people.meet(number, cells.get("person_source_value", ""))
     person = people.of(number)
-    return Row(columns.table, key, person, columns.values(cells, MISSING, codes.of), where)
+    return Row(columns.table, str(key), person, columns.values(cells, MISSING, codes.of), where)
 
 
-def _number(cells: dict[str, str], name: str) -> str | None:
-    found = whole(cells.get(name, "").strip())
-    return None if found is None else str(found)
+def _number(cells: dict[str, str], name: str) -> int | None:
+    return whole(cells.get(name, "").strip())
