@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cache
 from types import MappingProxyType
 
 from wardround.node.records.errors import RecordsRefused
@@ -115,11 +116,10 @@ class Translation:
         if row.table not in RECORDS:
             raise RecordsRefused(f"'{row.table}' isn't a table that a source of records may fill; mend the mapping")
         table = TABLES[row.table]
-        made: dict[str, object] = {column.name: None for column in staged(table)}
+        made: dict[str, object] = dict(_blank(row.table))
         number = self.keys.record(self.source, row.table, row.key)
         made |= {table.key[0]: number, "person_id": whom.person_id}
         made |= {"seq": seq, "gone": row.removed, "place": row.where}
-        made |= {column.name: 0 for column in table.columns if column.required and column.name.endswith(_CONCEPT)}
         if row.table == PERSON:
             made |= {"record": number, "person_source_value": whom.pseudonym}
         if row.removed:
@@ -134,7 +134,7 @@ class Translation:
         return made, unmapped
 
     def _fill(self, table: Table, made: dict[str, object], name: str, value: Value, days: int) -> None:
-        column = _column(table, name)
+        column = _column(table.name, name)
         if name in REFERENCES and name != table.key[0]:
             made[name] = self.keys.record(self.source, REFERENCES[name], str(value))
         elif isinstance(value, Code | tuple):
@@ -161,7 +161,7 @@ class Translation:
         meanings = [(code, self.vocabulary.meaning(code)) for code in codes]
         code, meaning = min(meanings, key=lambda one: (not one[1].standard, not one[1].own))
         made[name] = meaning.standard
-        said, own = source_columns(table, name)
+        said, own = _sources(table.name, name)
         if said is not None:
             made[said] = str(code)
         if own is not None:
@@ -200,14 +200,28 @@ class Translation:
             raise NotKept(Reason.FUTURE_DATE)
 
 
-def _column(table: Table, name: str) -> Column:
+@cache
+def _blank(name: str) -> Mapping[str, object]:
+    """A staged row of a table that says nothing yet."""
+    table = TABLES[name]
+    zeros = {column.name: 0 for column in table.columns if column.required and column.name.endswith(_CONCEPT)}
+    return MappingProxyType({column.name: zeros.get(column.name) for column in staged(table)})
+
+
+@cache
+def _sources(name: str, concept: str) -> tuple[str | None, str | None]:
+    return source_columns(TABLES[name], concept)
+
+
+@cache
+def _column(table: str, name: str) -> Column:
     try:
-        column = table.column(name)
+        column = TABLES[table].column(name)
     except KeyError:
         column = None
-    ours = {"person_id", "origin", table.key[0], "person_source_value"}
+    ours = {"person_id", "origin", TABLES[table].key[0], "person_source_value"}
     if column is None or not column.kept or name in ours:
-        raise RecordsRefused(f"'{table.name}.{name}' isn't a column that a source may fill; mend the mapping")
+        raise RecordsRefused(f"'{table}.{name}' isn't a column that a source may fill; mend the mapping")
     return column
 
 
