@@ -59,6 +59,19 @@ def test_deltas_are_added_to_the_round_they_began_from(federation: Federation) -
     np.testing.assert_allclose(run.model["weight"], small_model()["weight"] + 3 * WEIGHTED_STEP, rtol=1e-5)
 
 
+def test_sites_go_on_from_what_the_hub_made_of_the_round(federation: Federation) -> None:
+    run = federation.hub.add(small_model(), sites=SITES, quorum=3, rounds=2)
+    made = to_bytes({name: np.full_like(array, 100) for name, array in small_model().items()})
+    run.on_commit = lambda result: Next(True, arrays=made)
+
+    assert federation.run_leg(run).state is LegState.FINISHED
+
+    np.testing.assert_allclose(from_bytes(run.results[0].arrays)["bias"], WEIGHTED_STEP, rtol=1e-6)
+    np.testing.assert_allclose(from_bytes(run.results[1].arrays)["bias"], 100 + WEIGHTED_STEP, rtol=1e-6)
+    for site in federation.sites.values():
+        assert [task.arrays == made for task in site.tasks if task.run_id == run.run_id] == [False, True]
+
+
 def test_the_hub_stops_a_leg_when_it_has_what_it_wants(federation: Federation) -> None:
     run = federation.hub.add(small_model(), sites=SITES, quorum=3, rounds=9)
     run.on_commit = lambda result: Next(result.round < 2, "accuracy reached")

@@ -59,12 +59,17 @@ def template(
     setting: str = typer.Option("default", "--setting", help="The package's training setting."),
     rounds: int | None = typer.Option(None, "--rounds", min=1, help="Rounds at most; the setting's own if not given."),
     sites: int = typer.Option(3, "--sites", min=1, help="How many hospitals you expect; sets the quorum."),
+    algorithm: str = typer.Option(
+        "fedavg", "--algorithm", help="How rounds become one model, with its usual numbers for you to edit."
+    ),
 ) -> None:
     """Print a project to start from, as JSON."""
     from datetime import timedelta
+    from typing import get_args
 
     from pydantic import TypeAdapter, ValidationError
 
+    from wardround.contracts.algorithm import AlgorithmName
     from wardround.contracts.base import ProjectId
     from wardround.contracts.cohort_builder import imaging, patients
     from wardround.contracts.data_use import DataUse
@@ -86,9 +91,12 @@ def template(
         ) from None
     except BundleRefused as error:
         raise NotFound(str(error)) from None
+    if algorithm not in get_args(AlgorithmName):
+        raise typer.BadParameter(f"{algorithm!r} is no algorithm; there are {', '.join(get_args(AlgorithmName))}")
     plan = RunPlan(
         package=package,
         package_digest=bundle_digest(directory),
+        algorithm=algorithm,
         setting=setting,
         rounds=rounds or tuned.rounds,
         quorum=sites // 2 + 1,

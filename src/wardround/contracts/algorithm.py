@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from wardround.contracts.base import Frozen
 
-AlgorithmName = Literal["fedavg"]
+AlgorithmName = Literal["fedavg", "fedprox", "fedadam", "fedyogi", "fedadagrad"]
+
+Rate = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Tau = Annotated[float, Field(ge=1e-10, le=1, allow_inf_nan=False)]
 
 
 class FedAvg(Frozen):
@@ -17,7 +21,64 @@ class FedAvg(Frozen):
     name: Literal["fedavg"] = "fedavg"
 
     def in_words(self) -> str:
-        return "fedavg"
+        return self.name
+
+
+class FedProx(Frozen):
+    """As FedAvg, but each site's loss grows with half of `mu` times the squared distance of its weights from those
+    that the round began with (Li et al., MLSys 2020)."""
+
+    name: Literal["fedprox"] = "fedprox"
+    mu: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 0.01
+
+    def in_words(self) -> str:
+        return f"{self.name} (mu {self.mu:g})"
+
+
+class FedAdam(Frozen):
+    """The hub steps by Adam, with what the mean of the sites' weights changes for its gradient (Reddi et al., ICLR
+    2021). `server_rate` is the hub's learning rate, `beta1` and `beta2` are the decays of its two moments, `tau` bounds
+    how much smaller changes are stretched."""
+
+    name: Literal["fedadam"] = "fedadam"
+    server_rate: Rate = 0.01
+    beta1: Decay = 0.9
+    beta2: Decay = 0.99
+    tau: Tau = 1e-3
+
+    def in_words(self) -> str:
+        return (
+            f"{self.name} (server rate {self.server_rate:g}, beta1 {self.beta1:g}, beta2 {self.beta2:g}, "
+            f"tau {self.tau:g})"
+        )
+
+
+class FedYogi(Frozen):
+    """As `FedAdam`, with a second moment that shrinks no faster than it grows (Reddi et al., ICLR 2021)."""
+
+    name: Literal["fedyogi"] = "fedyogi"
+    server_rate: Rate = 0.01
+    beta1: Decay = 0.9
+    beta2: Decay = 0.99
+    tau: Tau = 1e-3
+
+    def in_words(self) -> str:
+        return (
+            f"{self.name} (server rate {self.server_rate:g}, beta1 {self.beta1:g}, beta2 {self.beta2:g}, "
+            f"tau {self.tau:g})"
+        )
+
+
+class FedAdagrad(Frozen):
+    """As `FedAdam`, with a second moment that only grows (Reddi et al., ICLR 2021)."""
+
+    name: Literal["fedadagrad"] = "fedadagrad"
+    server_rate: Rate = 0.1
+    beta1: Decay = 0.0
+    tau: Tau = 1e-3
+
+    def in_words(self) -> str:
+        return f"{self.name} (server rate {self.server_rate:g}, beta1 {self.beta1:g}, tau {self.tau:g})"
 
 
 def _by_name(value: Any) -> Any:
@@ -25,4 +86,7 @@ def _by_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-Algorithm = Annotated[FedAvg, BeforeValidator(_by_name)]
+Algorithm = Annotated[
+    Annotated[FedAvg | FedProx | FedAdam | FedYogi | FedAdagrad, Field(discriminator="name")],
+    BeforeValidator(_by_name),
+]

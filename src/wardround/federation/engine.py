@@ -150,10 +150,15 @@ class RoundResult:
 
 @dataclass(frozen=True)
 class Next:
-    """What the hub wants after a round: go on to the next one, or stop here, and why."""
+    """What the hub wants after a round: go on to the next one, or stop here, and why.
+
+    ``arrays`` are what the sites are given at the start of the next round; empty where that is the round's own
+    aggregate.
+    """
 
     go_on: bool
     reason: str = ""
+    arrays: bytes = field(default=b"", repr=False)
 
 
 class Coordinator(Protocol):

@@ -219,9 +219,17 @@ class Leg:
                 refused, self._refused = self._refused, []
                 result = now_open.result(model, refused, self._clock())
             wanted = self._coordinator.commit(result)
-            self._last_round, self._arrays = number, result.arrays
+            self._last_round, self._arrays = number, wanted.arrays or result.arrays
             if not wanted.go_on:
                 return self._finish(LegState.FINISHED, wanted.reason or "stopped by the hub")
+            if wanted.arrays:
+                try:
+                    model = from_bytes(wanted.arrays)
+                    check(model)
+                except ArraysRefused as error:
+                    return self._finish(
+                        LegState.FAILED, f"what the hub made of round {number} was refused: {error.reason}"
+                    )
         return self._finish(LegState.FINISHED, "last round done")
 
     def _task(self, number: int) -> RoundTask:

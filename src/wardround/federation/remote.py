@@ -38,8 +38,8 @@ class RemoteCoordinator:
         self._port.call("admit", pack(header)[0])
 
     def commit(self, result: RoundResult) -> Next:
-        meta, _ = self._port.call("commit", *pack(result))
-        return unpack(Next, meta)
+        meta, arrays = self._port.call("commit", *pack(result))
+        return unpack(Next, meta, arrays)
 
     def ended(self, status: LegStatus) -> None:
         """Tell the hub's engine how the leg ended."""

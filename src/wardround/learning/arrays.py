@@ -6,6 +6,7 @@ little-endian numbers, so reading them runs no code. Nothing here imports a deep
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from hashlib import sha256
@@ -18,6 +19,8 @@ from safetensors.numpy import load, save
 
 Arrays = dict[str, NDArray[np.float32]]
 """Named weights of one model, or a difference of two of them. Order carries no meaning."""
+
+_BESIDE = "beside"
 
 Reason = Literal[
     "unreadable",
@@ -43,14 +46,33 @@ class ArraysRefused(ValueError):
         self.reason: Reason = reason
 
 
-def to_bytes(arrays: Mapping[str, NDArray[np.float32]]) -> bytes:
+def to_bytes(arrays: Mapping[str, NDArray[np.float32]], *, beside: str | None = None) -> bytes:
     """Safetensors bytes of `arrays`, the same for the same content whatever the order of the names.
+
+    Args:
+        beside: the digest of an object that belongs to these arrays; it goes into the header.
 
     Raises:
         ArraysRefused: `wrong-type`, an array isn't float32; `empty`, there is none.
     """
     _check_types(arrays)
-    return save({name: np.asarray(arrays[name], order="C") for name in sorted(arrays)})
+    ordered = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
+    return save(ordered, metadata=None if beside is None else {_BESIDE: beside})
+
+
+def beside(data: bytes) -> str | None:
+    """What `to_bytes` was told lies beside the arrays in `data`; None where it was told nothing.
+
+    Raises:
+        ArraysRefused: `unreadable`.
+    """
+    try:
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+        found = header.get("__metadata__", {}).get(_BESIDE)
+    except (ValueError, AttributeError) as error:
+        raise ArraysRefused("unreadable", "the bytes are damaged or not in safetensors format") from error
+    return None if found is None else str(found)
 
 
 def from_bytes(data: bytes) -> Arrays:

@@ -83,6 +83,7 @@ class Segmenter:
         round_number: int,
         total_rounds: int,
         seed: int,
+        proximal: float = 0.0,
         stop: Callable[[], bool] | None = None,
         progress: Progress | None = None,
     ) -> Trained:
@@ -91,6 +92,10 @@ class Segmenter:
         The learning rate follows one cosine over all rounds. The optimiser's moments go on from the round before
         where this object trained that one with the same seed, and begin afresh otherwise. So the same calls give
         the same weights on the same machine.
+
+        Args:
+            proximal: the loss grows with half of this times the squared distance from `arrays` (FedProx, Li et al.,
+                MLSys 2020, its mu).
 
         Raises:
             Stopped: `stop` answered true between two steps.
@@ -109,6 +114,7 @@ class Segmenter:
         generator = torch.Generator().manual_seed(int(draws.integers(2**62)))
         amounts = self.bundle.augmentation.times(setting.augmentation)
         self._module.train()
+        held_to = [one.detach().clone() for one in self._module.parameters()] if proximal else []
         losses = 0.0
         for step in range(steps):
             if stop is not None and stop():
@@ -121,6 +127,8 @@ class Segmenter:
             loss = _loss(logits, labels)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            if proximal:
+                self._hold(held_to, proximal)
             torch.nn.utils.clip_grad_norm_(self._module.parameters(), 5.0)
             optimiser.step()
             losses += float(loss.detach())
@@ -130,6 +138,12 @@ class Segmenter:
                 progress(step + 1, steps, losses / (step + 1))
         self._kept = (seed, round_number, optimiser)
         return Trained(network.weights(self._module), losses / steps, steps)
+
+    def _hold(self, held_to: Sequence[torch.Tensor], strength: float) -> None:
+        """Add the proximal term's gradient to the loss's own."""
+        for now, began in zip(self._module.parameters(), held_to, strict=True):
+            if now.grad is not None:
+                now.grad.add_(now.detach() - began, alpha=strength)
 
     def _optimiser(self, seed: int, round_number: int) -> torch.optim.Optimizer:
         """The last round's optimiser with its moments, if this process trained that one too; else a fresh one.

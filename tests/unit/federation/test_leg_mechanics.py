@@ -140,6 +140,20 @@ def test_an_update_counts_once_and_only_in_its_own_round(begin: Callable[..., Ru
     ]
 
 
+def test_what_the_hub_makes_of_a_round_has_to_be_sound(begin: Callable[..., Running]) -> None:
+    running = begin()
+    nan = to_bytes({"w": np.full(2, np.nan, np.float32)})
+    running.hub.commit = lambda result: Next(True, arrays=nan)  # type: ignore[method-assign]
+    for site in ("alpha", "beta"):
+        running.task(site)
+        running.leg.deliver(site, 1, update(1))
+
+    assert (running.end().state, running.end().reason) == (
+        LegState.FAILED,
+        "what the hub made of round 1 was refused: not-finite",
+    )
+
+
 def test_a_stranger_has_no_part_in_a_leg(begin: Callable[..., Running]) -> None:
     running = begin()
     running.task("alpha")

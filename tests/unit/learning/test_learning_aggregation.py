@@ -106,7 +106,7 @@ def test_memory_does_not_grow_with_the_number_of_sites():
 def test_the_hubs_part_of_learning_does_not_import_a_framework():
     modules = "arrays, aggregation, metrics, split, bundle, case, settings"
     code = (
-        f"from wardround.learning import {modules}; import sys;"
+        f"from wardround.learning import {modules}; import sys, wardround.learning.strategies.choice;"
         "print(sorted({'torch', 'monai', 'nvflare', 'nibabel', 'pydicom'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from wardround.learning.arrays import ArraysRefused, check, difference, digest, from_bytes, norm, to_bytes, total
+from wardround.learning.arrays import (
+    ArraysRefused,
+    beside,
+    check,
+    difference,
+    digest,
+    from_bytes,
+    norm,
+    to_bytes,
+    total,
+)
 
 MODEL = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(1.5, np.float32)}
 
@@ -117,3 +127,18 @@ def test_a_delta_takes_one_model_to_the_other():
     arrived = total(MODEL, difference(trained, MODEL))
     assert digest(arrived) == digest(trained)
     assert reason(difference, {"a": trained["a"]}, MODEL) == "wrong-names"
+
+
+def test_what_lies_beside_arrays_is_told_by_their_header_and_is_no_part_of_them():
+    alone, together = to_bytes(MODEL), to_bytes(MODEL, beside="f" * 64)
+    assert (beside(alone), beside(together)) == (None, "f" * 64)
+    assert digest(from_bytes(together)) == digest(from_bytes(alone))
+    assert to_bytes(MODEL, beside="f" * 64) == together
+
+
+@given(st.binary(max_size=64) | st.binary(max_size=40).map(lambda tail: (len(tail)).to_bytes(8, "little") + tail))
+def test_a_header_that_cannot_be_read_tells_nothing(data):
+    try:
+        assert beside(data) is None
+    except ArraysRefused as refusal:
+        assert refusal.reason == "unreadable"

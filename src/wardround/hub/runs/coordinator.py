@@ -11,10 +11,12 @@ from wardround.contracts.ledger_entry import Aggregate, Approval, Manifest, Upda
 from wardround.federation.engine import EngineError, LegStart, Next, RoundResult, UpdateHeader, UpdateRefused
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
+from wardround.foundation.errors import Conflict
 from wardround.foundation.files import ObjectStore
-from wardround.hub.runs import actions, queries
+from wardround.hub.runs import actions, aggregates, queries
 from wardround.hub.runs.states import RunState
 from wardround.hub.runs.tables import LegRow, RunRow
+from wardround.learning.arrays import ArraysRefused
 from wardround.ledger import store
 from wardround.ledger.log import Log
 
@@ -92,11 +94,18 @@ class RunCoordinator:
                 raise UpdateRefused("other-cohort")
 
     def commit(self, result: RoundResult) -> Next:
-        aggregate = self._objects.put(result.arrays)
+        with self._database.reading() as session:
+            run, _ = self._current(session, result.leg_id)
+            plan, before, first = actions.plan_of(run), run.current, run.round == 0
+        try:
+            kept = aggregates.keep(self._objects, plan.algorithm, before, result.arrays, first=first)
+        except ArraysRefused as error:
+            raise EngineError(f"the aggregate of round {result.round} was refused: {error.reason}") from error
         at = self._clock()
         with self._database.writing() as session:
             run, leg = self._current(session, result.leg_id)
-            plan = actions.plan_of(run)
+            if run.current != before:
+                raise Conflict(f"run {run.id} went on from another aggregate while round {result.round} was kept")
             indices = sorted(site.ledger_index for site in result.sites if site.ledger_index is not None)
             entry = self._ledger.record(
                 session,
@@ -105,16 +114,16 @@ class RunCoordinator:
                     at=at,
                     run=run.id,
                     round=result.round,
-                    digest=aggregate,
+                    digest=kept.digest,
                     updates=tuple(indices),
                 ),
             )
-            dice = actions.keep_round(session, run, leg, result, aggregate=aggregate, entry=entry, at=at)
+            dice = actions.keep_round(session, run, leg, result, aggregate=kept.digest, entry=entry, at=at)
             if dice is not None and plan.target_dice is not None and dice >= plan.target_dice:
                 return Next(go_on=False, reason="target-reached")
             if run.round >= plan.rounds:
                 return Next(go_on=False, reason="last-round")
-            return Next(go_on=True)
+            return Next(go_on=True, arrays=kept.arrays)
 
     def _current(self, session: Session, leg_id: str) -> tuple[RunRow, LegRow]:
         """The run and leg of that name, while the leg is open and the run under way."""

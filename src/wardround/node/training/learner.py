@@ -21,6 +21,7 @@ from wardround.learning.case import Case, CaseRefused
 from wardround.learning.metrics import mean_over_patients
 from wardround.learning.privacy import privatised
 from wardround.learning.split import Split, split
+from wardround.learning.strategies.choice import proximal_weight
 from wardround.node.training.assignment import Assignment
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def learn(assignment: Assignment, arrays: bytes, round_number: int, total_rounds
         round_number=round_number,
         total_rounds=total_rounds,
         seed=_seed(assignment),
+        proximal=proximal_weight(assignment.plan.algorithm),
     )
     privacy = assignment.terms.privacy
     update = to_bytes(trained.arrays if privacy is None else privatised(trained.arrays, weights, privacy, key))
