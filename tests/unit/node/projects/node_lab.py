@@ -138,7 +138,7 @@ class NodeLab:
     def desk(self) -> Desk:
         policy = SimpleNamespace(current=lambda: self.policy)
         home = SimpleNamespace(database=self.database, policy=policy)
-        made = SimpleNamespace(home=home, enclave=self.door.enclave, entries=self.entries, clock=self.clock)
+        made = SimpleNamespace(home=home, cases=self.door.enclave.find, entries=self.entries, clock=self.clock)
         return cast(Desk, made)
 
     def fill(self, patients: int = 2) -> None:
