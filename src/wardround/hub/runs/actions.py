@@ -49,7 +49,7 @@ def check_may_start(session: Session, project: str, today: date) -> list[str]:
     if len(sites) < plan.quorum:
         raise NotAllowed(
             f"project {project} needs {plan.quorum} approving sites and has {len(sites)} "
-            f"({', '.join(sites) or 'none'}); data controllers approve with `wardround node approve {project}`"
+            f"({', '.join(sites) or 'none'}); data controllers decide with `wardround node show {project}`"
         )
     return sites
 
