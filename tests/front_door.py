@@ -24,6 +24,8 @@ from wardround.dicom.network_messages import Accepted, RefusedStorage, StoreHead
 from wardround.dicom.pixels_screening import Screener
 from wardround.foundation.database import Database
 from wardround.foundation.files import ASIDE, ObjectStore
+from wardround.foundation.signing import make_signing_key
+from wardround.ledger.note import SignatureType, Signer
 from wardround.node.cohort.disclosure import Discloser
 from wardround.node.cohort.noise import PersonWords
 from wardround.node.deidentify.crew import Alone, Crew, Processes, Recipe
@@ -31,6 +33,8 @@ from wardround.node.deidentify.intake import Deidentification, Progress
 from wardround.node.deidentify.vault import Vault
 from wardround.node.deidentify.work import Bench
 from wardround.node.enclave.enclave import Enclave
+from wardround.node.home import NodeHome
+from wardround.node.membership.tables import Membership
 from wardround.node.optout.register import Register
 from wardround.node.receive.arrival import Arrival
 from wardround.node.receive.completion import CompleteStudy, complete_studies
@@ -69,6 +73,28 @@ def purges(clock: Callable[[], datetime]) -> Purges:
     key = Ed25519PrivateKey.from_private_bytes(SECRET)
     entries = SiteEntries("north", key, "testing/ledger", cast(Any, None), clock=clock)
     return Purges(entries, Discloser(PersonWords(SECRET)))
+
+
+def joined(path: Path) -> None:
+    """Give a home that a test wrote by hand what joining a federation leaves there."""
+    home = NodeHome(path)
+    home.identity.mkdir(exist_ok=True)
+    make_signing_key(home.identity / "ledger.key")
+    hub = Signer("testing/ledger", SignatureType.NOTE, Ed25519PrivateKey.from_private_bytes(SECRET))
+    home.database.upgrade()
+    with home.database.writing() as session:
+        session.add(
+            Membership(
+                id=1,
+                site=home.site,
+                federation=home.federation,
+                joined_at=Clock.time,
+                root_fingerprint="0" * 64,
+                hub_ledger_verifier=str(hub.verifier),
+                certificate_until=Clock.time,
+            )
+        )
+    home.close()
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from tests.front_door import EVERYONE, FrontDoor, studies
+from tests.front_door import EVERYONE, SECRET, FrontDoor, joined, studies
 
 from wardround.node.audit import Audit
 
@@ -33,6 +33,8 @@ reserve_gb = 0
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[FrontDoor]:
     (tmp_path / "node.toml").write_text(SETTINGS)
+    joined(tmp_path)
+    (tmp_path / "identity" / "pseudonyms.key").write_bytes(SECRET)
     made = FrontDoor(tmp_path)
     for study in studies():
         made.give_study(study)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from wardround.contracts.ledger_entry import Entry, Seen
 from wardround.ledger import store
-from wardround.ledger.members import EntryRefused
+from wardround.ledger.envelope import Claim, check_together
+from wardround.ledger.members import EntryRefused, Members
 from wardround.ledger.note import Verifier
 from wardround.ledger.references import check_references, named
 from wardround.ledger.store import Row, Transaction
@@ -36,6 +37,7 @@ class Admission:
         self._start = start
         self._taken: list[Row] = []
         self._members = store.members(tx, hub, start)
+        self._proven = _proven(rows, self._members, hub.name)
         wanted = {index for row in rows for index in named(row.signed.entry) if index < start}
         self._named = store.entries_at(tx, wanted)
         self._roots: dict[int, bytes] = {}
@@ -48,7 +50,7 @@ class Admission:
             EntryRefused: with the code of what is wrong.
         """
         entry = row.signed.entry
-        self._members.check(row.signed, row.data)
+        self._members.check(row.signed, row.data, proven=self._proven.get(row.leaf))
         check_references(entry, self._start + len(self._taken), self._lookup)
         if entry.seen is not None and self._root(entry.seen.size).hex() != entry.seen.root:
             raise OtherHistory(entry.origin, entry.seen)
@@ -73,3 +75,22 @@ class Admission:
                     self._edge.append(row.leaf)
                 self._roots[size] = self._edge.root()
         return self._roots[size]
+
+
+def _proven(rows: Sequence[Row], members: Members, ledger: str) -> dict[bytes, bytes]:
+    """For the leaves whose signature holds, the key by which it does: that which their origin has by the entries before
+    them, if those are taken. Whether it is that is asked of each again, in its turn."""
+    known = members.copy()
+    claims: list[Claim] = []
+    leaves: list[bytes] = []
+    for row in rows:
+        key = known.key_of(row.signed.entry.origin)
+        if key is not None:
+            claims.append((row.signed, key, row.data))
+            leaves.append(row.leaf)
+        try:
+            known.learn(row.signed.entry)
+        except EntryRefused:
+            break
+    held = check_together(claims, ledger)
+    return {leaf: key for leaf, (_, key, _), holds in zip(leaves, claims, held, strict=True) if holds}

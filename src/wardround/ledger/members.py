@@ -81,27 +81,32 @@ class Members:
         """Whether the sites that cosigned are a quorum of those announced; strangers among them count for nothing."""
         return is_quorum(len(self._keys.keys() & set(cosigned)), len(self._keys), self.faults)
 
-    def check(self, signed: SignedEntry, data: bytes | None = None) -> None:
+    def key_of(self, origin: str) -> bytes | None:
+        """The raw public key by which the entries of that origin are signed now; None if it isn't known."""
+        if origin == HUB:
+            return self._hub.key
+        keys = self._keys.get(origin)
+        return None if keys is None else keys.entry
+
+    def check(self, signed: SignedEntry, data: bytes | None = None, *, proven: bytes | None = None) -> None:
         """Check that the entry is signed by the key of the origin that it names, and of a kind for that origin.
 
-        ``data`` are the bytes that it was read from, where they are at hand.
+        ``data`` are the bytes that it was read from, where they are at hand; ``proven`` is a key by which its
+        signature was found to hold before.
 
         Raises:
             EntryRefused: ``unknown-origin``, ``wrong-origin`` or ``bad-signature``.
         """
         entry = signed.entry
-        if entry.origin == HUB:
-            key = self._hub.key
-        elif entry.origin in self._keys:
-            key = self._keys[entry.origin].entry
-        else:
+        key = self.key_of(entry.origin)
+        if key is None:
             raise EntryRefused(
                 f"{entry.origin} isn't a member: the hub hasn't announced it, or has taken it out since",
                 code="unknown-origin",
             )
         if (entry.kind in _OF_THE_HUB) != (entry.origin == HUB):
             raise EntryRefused(f"{entry.origin} can't record a {entry.kind}", code="wrong-origin")
-        if not is_signed_by(signed, key, self._hub.name, data):
+        if proven != key and not is_signed_by(signed, key, self._hub.name, data):
             raise EntryRefused(
                 f"the entry isn't signed by the key that {entry.origin} is known by", code="bad-signature"
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from sqlalchemy import select
-from tests.front_door import QUIET, Clock, studies
+from tests.front_door import QUIET, Clock, joined, studies
 from typer.testing import CliRunner
 
 from wardround.cli.deid import app as deid
@@ -37,6 +37,7 @@ SETTINGS = 'site = "north"\nfederation = "demo"\n[hub]\nhost = "127.0.0.1"\napi_
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A node's home with two patients in its enclave."""
     (tmp_path / "node.toml").write_text(SETTINGS)
+    joined(tmp_path)
     monkeypatch.setattr(
         "wardround.node.deidentify.department.Processes", lambda recipe, *_, **__: Alone(recipe.bench())
     )
