@@ -152,6 +152,13 @@ def test_each_rule_that_cant_be_tightened_refuses_and_says_which(
         check_policy(policy_of(document), ASKED, approved_on=TODAY, people=20)
 
 
+def test_a_cohort_of_just_enough_people_is_allowed() -> None:
+    policy = policy_of({"cohort": {"smallest_trained_on": 20}})
+    assert verdict(policy, ASKED, approved_on=TODAY, people=20).allowed
+    assert not verdict(policy, ASKED, approved_on=TODAY, people=19).allowed
+    assert verdict(policy, ASKED, approved_on=TODAY, people=None).allowed, "nobody has counted yet"
+
+
 def test_more_steps_than_allowed_refuse() -> None:
     asked = project(local_steps=101)
     assert verdict(policy_of({"projects": {"most_local_steps": 101}}), asked, approved_on=TODAY).allowed
