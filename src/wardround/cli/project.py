@@ -207,8 +207,8 @@ def show(project: str = PROJECT, home: Path = HOME) -> None:
         typer.echo(line)
     typer.echo(f"Runs started: {started} of {found.runs}")
     for site, people in sorted(told.items()):
-        typer.echo(f"  {site}: {people.in_words()}")
+        typer.echo(f"Counted:      {site}: {people.in_words()}")
     for decision in decisions:
-        typer.echo(f"  {decision.site}: {decision.in_words(today)}, ledger entry {decision.entry}")
+        typer.echo(f"Decided:      {decision.site}: {decision.in_words(today)}, ledger entry {decision.entry}")
     for site in sorted(set(asked) - {decision.site for decision in decisions}):
-        typer.echo(f"  {site}: no decision yet")
+        typer.echo(f"Decided:      {site}: no decision yet")

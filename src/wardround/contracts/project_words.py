@@ -26,7 +26,7 @@ def _lines(project: Project, terms: Terms) -> Iterator[str]:
     yield f"Computes:     package {plan.package}, setting {plan.setting}"
     yield f"              of digest {plan.package_digest}"
     yield f"              by {plan.algorithm.in_words()} from seed {plan.seed}, {_steps(plan.local_steps)}"
-    yield f"              {terms.rounds} rounds at most in each run, {terms.runs} runs at most"
+    yield f"              rounds in each run at most {terms.rounds}, runs at most {terms.runs}"
     if plan.target_dice is not None:
         yield f"              a run ends early at a mean Dice of {plan.target_dice:g}"
     yield f"              a round needs {plan.quorum} hospitals and waits {plan.deadline_seconds:g} s for the others"
