@@ -11,6 +11,7 @@ from tests.tls_lab import Authority
 
 from wardround.dicom.network import PeerUnreachable, echo, send
 from wardround.foundation.settings import SettingsRefused
+from wardround.node.receive.route_file import FILE
 from wardround.node.receive.summary import intake_summary
 
 __all__ = ["in_this_process"]
@@ -49,3 +50,44 @@ def test_a_full_enclave_takes_nothing_more_and_the_clinic_goes_on(tmp_path: Path
         assert dict(intake_summary(node.home.database).turned_away) == {reason: len(second.slices)}
     with serving(tmp_path) as node:
         assert send(second.slices, node.research, "PACS").complete, "and again once there is room"
+
+
+RULES = """
+[[rule]]
+name = "segmentations"
+when = 'Modality == "SEG"'
+to = "pathway:reading"
+
+[[rule]]
+name = "first-slices"
+when = 'InstanceNumber <= 2'
+to = "both"
+
+[[rule]]
+name = "others"
+to = "research"
+"""
+
+
+def test_what_a_full_enclave_takes_is_decided_by_the_rules_whatever_title_was_called(tmp_path: Path) -> None:
+    first, second = studies()
+    (tmp_path / FILE).write_text(RULES)
+    with serving(tmp_path, dicom="quiet_seconds = 0.2") as node:
+        assert send(first.slices, node.research, "PACS").complete
+        assert node.intake.reception.settle(60)
+        until(lambda: intake_summary(node.home.database).states["research"] == {"deidentified": len(first.slices)})
+    sent = [*second.slices, second.segmentation]
+    with serving(tmp_path, dicom="quiet_seconds = 0.2", rest="[enclave]\nquota_gb = 1e-9\n") as node:
+        for title in (node.research, node.clinic):
+            report = send(sent, title, "PACS")
+            assert [refused.status for refused in report.refused] == [0xA700] * 2, "research alone has no room"
+            assert len(report.accepted) == 3, "the clinic goes on"
+        assert node.intake.reception.settle(60)
+        summary = intake_summary(node.home.database)
+        assert summary.instances == {"research": len(first.slices), "clinic": 2 + 3}
+        assert dict(summary.turned_away) == {"enclave-over-quota": 2 * 4}
+    with serving(tmp_path, dicom="quiet_seconds = 0.2") as node:
+        assert send(sent, node.research, "PACS").complete
+        assert node.intake.reception.settle(60)
+        summary = intake_summary(node.home.database)
+        assert summary.instances == {"research": 2 * len(first.slices), "clinic": 2 + 3}, "research has its copies"

@@ -38,6 +38,7 @@ def import_(
     from wardround.node.intake import routes_of
     from wardround.node.receive.importing import Importing
     from wardround.node.receive.reception import Reception
+    from wardround.node.receive.route import StudyPath
     from wardround.node.settings import AE_TITLE
 
     if called_title and not re.fullmatch(AE_TITLE, called_title):
@@ -47,20 +48,27 @@ def import_(
     settings = opened.settings.dicom
     opened.database.upgrade()
     title = called_title or settings.ae_title
-    full = Desk(opened).room.refusal()
-    if full is not None and title != settings.clinic_ae_title:
+    room, routes = Desk(opened).room, routes_of(opened)
+    full = room.refusal()
+    if full is not None and all(StudyPath.RESEARCH in rule.route.paths for rule in routes.reached_by(title)):
         opened.close()
         raise NotAllowed(full.text, code=full.code)
+
+    def closed(path: StudyPath) -> str | None:
+        alarm = room.refusal() if path is StudyPath.RESEARCH else None
+        return None if alarm is None else alarm.code
+
     department = Department(opened)
     reception = Reception(
         opened.database,
         quarantine=opened.quarantine,
         clinical=opened.clinical,
         secret=department.secret,
-        routes=routes_of(opened),
+        routes=routes,
         durable=settings.durable,
         reserve_bytes=settings.reserve_mb * 1_000_000,
         patience=settings.patience_seconds,
+        closed=closed,
     )
     try:
         reception.recover()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from wardround.dicom.network import StoreHeader, TlsRefused
+from wardround.dicom.network import TlsRefused
 from wardround.dicom.network_query import studies_at
 from wardround.foundation.clock import Clock
 from wardround.foundation.settings import SettingsRefused
@@ -170,14 +170,9 @@ class Intake:
         if self._commitments is not None:
             self._commitments.tick(stopping=self._stopping.is_set)
 
-    def _closed(self, header: StoreHeader) -> str | None:
-        """Why an object isn't taken: the enclave is full, and it wasn't sent to the clinic's title.
-
-        What the rules would do with it isn't known before its header is read; by then it has begun to land.
-        """
-        if header.called_ae.strip() == self._home.settings.dicom.clinic_ae_title.strip():
-            return None
-        return self._enclave_full
+    def _closed(self, path: StudyPath) -> str | None:
+        """Why nothing is taken for a path: the enclave is full, and it is the path that leads there."""
+        return self._enclave_full if path is StudyPath.RESEARCH else None
 
     def _look_at_room(self) -> None:
         """Objects come many a second, so each sees what was last found here, and none waits for the database."""

@@ -122,7 +122,7 @@ class Landed:
     """Where an object lies that came whole.
 
     start: where its data set begins. transfer_syntax: what that is written in. mark: tells its content from that of
-    another object of the same UID, without a digest: its size and its CRC-32.
+    another object of the same UID, without a digest: length and CRC-32 of its data set, and its transfer syntax.
     """
 
     file: Path

@@ -2,7 +2,7 @@
 
 A process has one bay, a folder under `incoming/`, and holds its lock as long as it lives. The bay holds slots, empty
 files that were made ahead and whose folder is flushed, so that one flush of the file makes an object durable. The
-128 bytes of the preamble, which DICOM leaves to the writer (PS3.10 section 7.1), take the seal: length and checksum of
+128 bytes of the preamble, which DICOM leaves to the writer (PS3.10 section 7.1), take the seal: length and checksums of
 what follows, and how it was routed. A file without a true seal was never acknowledged.
 """
 
@@ -49,10 +49,10 @@ _PIECE = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What the preamble of a whole object says; it ends with a CRC-32 of itself.
+    """What the preamble of a whole object says; it ends with a CRC-32 of itself and the file meta information.
 
-    size: of the file, in bytes. start: where the data set begins. content: CRC-32 of all that follows the preamble.
-    route, rule: how it was routed. at: when it came.
+    size: of the file, in bytes. start: where the data set begins. content: CRC-32 of the data set. route, rule: how it
+    was routed. at: when it came.
     """
 
     size: int
@@ -62,26 +62,25 @@ class Seal:
     rule: str
     at: datetime
 
-    def __bytes__(self) -> bytes:
+    def preamble(self, meta: bytes | memoryview) -> bytes:
+        """The preamble that goes before ``meta``, all from the prefix to the data set."""
         moment = (self.at - _EPOCH) // _MICROSECOND
         route = _ROUTES.index(self.route)
         seal = _SEAL.pack(_MAGIC, self.size, self.start, self.content, route, self.rule.encode(), moment)
-        return seal.ljust(PREAMBLE - _CHECK.size, b"\0") + _CHECK.pack(_check(seal))
+        return seal.ljust(PREAMBLE - _CHECK.size, b"\0") + _CHECK.pack(crc32(meta, crc32(seal)))
 
     @classmethod
-    def read(cls, preamble: bytes) -> Seal | None:
-        """The seal in a preamble; None if there is none, or it isn't whole."""
-        if len(preamble) != PREAMBLE or not preamble.startswith(_MAGIC):
+    def read(cls, head: bytes) -> Seal | None:
+        """The seal at the beginning of a file, of which ``head`` holds at least what comes before the data set; None
+        if there is none, or it or the file meta information isn't whole."""
+        if len(head) < PREAMBLE or not head.startswith(_MAGIC):
             return None
-        if _check(preamble[: _SEAL.size]) != _CHECK.unpack_from(preamble, PREAMBLE - _CHECK.size)[0]:
+        _, size, start, content, route, rule, moment = _SEAL.unpack_from(head)
+        seal, meta = head[: _SEAL.size], head[PREAMBLE:start]
+        if crc32(meta, crc32(seal)) != _CHECK.unpack_from(head, PREAMBLE - _CHECK.size)[0]:
             return None
-        _, size, start, content, route, rule, moment = _SEAL.unpack_from(preamble)
         at = _EPOCH + moment * _MICROSECOND
         return cls(size, start, content, _ROUTES[route], rule.rstrip(b"\0").decode("latin-1"), at)
-
-
-def _check(seal: bytes) -> int:
-    return crc32(seal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def found_whole(file: Path) -> Whole | None:
     """
     with file.open("rb", buffering=0) as opened:
         head = opened.read(_LARGEST_META)
-        seal = Seal.read(head[:PREAMBLE])
+        seal = Seal.read(head)
         if seal is None or os.fstat(opened.fileno()).st_size != seal.size:
             return None
         try:
@@ -112,7 +111,7 @@ def found_whole(file: Path) -> Whole | None:
             return None
         if start != seal.start:
             return None
-        opened.seek(PREAMBLE)
+        opened.seek(start)
         content = 0
         while piece := opened.read(_PIECE):
             content = crc32(piece, content)
@@ -120,12 +119,13 @@ def found_whole(file: Path) -> Whole | None:
             return None
         syntax = meta.get(TRANSFER_SYNTAX, "")
         digest = content_digest(opened.fileno(), start, syntax)
-    return Whole(Landed(file, start, syntax, mark(seal.size, content)), seal, meta, digest)
+    return Whole(Landed(file, start, syntax, mark(seal.size - start, content, syntax)), seal, meta, digest)
 
 
-def mark(size: int, content: int) -> int:
-    """`Landed.mark` of a file of ``size`` bytes whose bytes after the preamble have the CRC-32 ``content``."""
-    return size << 32 | content
+def mark(size: int, content: int, transfer_syntax: str) -> int:
+    """`Landed.mark` of a data set of ``size`` bytes with the CRC-32 ``content``. Under which file meta information it
+    came makes no difference, as it makes none to its digest: a PACS sends the same object to two titles."""
+    return size << 32 | content ^ crc32(transfer_syntax.encode())
 
 
 @contextmanager

@@ -43,7 +43,7 @@ from wardround.node.receive.bay import PREAMBLE, Bay, Seal, mark
 from wardround.node.receive.contents import Claims, Contents
 from wardround.node.receive.register import CONFLICT, Register, refusal_of
 from wardround.node.receive.registrar import Registrar
-from wardround.node.receive.route import NO_RULE, Routes, Rule
+from wardround.node.receive.route import NO_RULE, Route, Routes, Rule, StudyPath
 from wardround.node.receive.route_facts import Facts
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,8 @@ class Landing:
     Args:
         root: the folder whose disk has to keep `reserve_bytes` free.
         durable: flush each object to the disk before it is acknowledged.
-        closed: why an object isn't taken now, by a reason that is counted; None if it is. Asked for each, so quick.
+        closed: why nothing is taken for a path now, by a reason that is counted; None if it is. Asked for each object,
+            so quick.
         noted: told the key of each object's study and its Study Instance UID. Quick too.
     """
 
@@ -89,7 +90,7 @@ class Landing:
         durable: bool,
         reserve_bytes: int,
         clock: Clock,
-        closed: Callable[[StoreHeader], str | None] | None = None,
+        closed: Callable[[StudyPath], str | None] | None = None,
         noted: Callable[[str, str], None] | None = None,
     ) -> None:
         self.bay = bay
@@ -109,13 +110,9 @@ class Landing:
         self._room_until = 0.0
 
     def open(self, header: StoreHeader) -> Incoming | RefusedStorage:
-        """Begin an object. It is refused with 0xA700 where the disk or the index can't take more, or the door is closed
-        to it."""
+        """Begin an object. It is refused with 0xA700 where the disk or the index can't take more."""
         if not self.registrar.admits():
             return self._turn_away("index-behind")
-        reason = None if self._closed is None else self._closed(header)
-        if reason is not None:
-            return self._turn_away(reason)
         if not self._disk_has_room():
             return self._turn_away("disk-reserve")
         try:
@@ -129,6 +126,12 @@ class Landing:
         called, calling = printable_title(arrival.called_title), printable_title(arrival.calling_title)
         size, at = len(arrival.part10), self.clock()
         self.registrar.put(Entry(keys, size, NO_RULE, called, calling, "", at, None, reason))
+
+    def closed(self, rule: Rule) -> dict[StudyPath, str]:
+        """Which of the paths of a rule take nothing now, and why."""
+        if self._closed is None:
+            return {}
+        return {path: reason for path in rule.route.paths if (reason := self._closed(path)) is not None}
 
     def _disk_has_room(self) -> bool:
         moment = time.monotonic()
@@ -155,7 +158,7 @@ class _Landing:
         self._descriptor = os.open(self._slot, os.O_RDWR)
         self._head = file_head(header, self._called, self._calling)
         self._size = len(self._head)
-        self._content = crc32(memoryview(self._head)[PREAMBLE:])
+        self._content = 0
         self._beginning: bytes | None = None
         self._disk_failed = False
 
@@ -209,9 +212,19 @@ class _Landing:
             self._drop()
             self._refuse(keys, rule, refusal_of(rule), head)
             return Answer.STORED if rule.answer_stored else Answer.NOT_AUTHORISED
+        closed = landing.closed(rule)
+        if closed:
+            reason = next(iter(closed.values()))
+            open_ = [path for path in rule.route.paths if path not in closed]
+            if not open_:
+                return self._fail(reason)
+            # Care comes first: what also goes to the clinic isn't held up by what research has no room for.
+            landing.registrar.count(reason)
+            rule = replace(rule, route=Route(open_[0].value))
         if landing.noted is not None:
             landing.noted(keys.study, head.uids[STUDY])
-        landed = Landed(self._slot, len(self._head), self._header.transfer_syntax_uid, mark(self._size, self._content))
+        start, syntax = len(self._head), self._header.transfer_syntax_uid
+        landed = Landed(self._slot, start, syntax, mark(self._size - start, self._content, syntax))
         ours = landing.claims.take(keys.instance, landed.mark)
         try:
             other = not ours
@@ -254,7 +267,7 @@ class _Landing:
     def _seal(self, entry: Entry, *, flush: bool) -> None:
         route, rule = entry.rule.route, entry.rule.name
         seal = Seal(self._size, len(self._head), self._content, route=route, rule=rule, at=entry.at)
-        os.pwrite(self._descriptor, bytes(seal), 0)
+        os.pwrite(self._descriptor, seal.preamble(memoryview(self._head)[PREAMBLE:]), 0)
         if flush:
             os.fsync(self._descriptor)
         descriptor, self._descriptor = self._descriptor, -1

@@ -74,7 +74,7 @@ class Reception:
         patience: float = PATIENCE,
         clock: Clock = now,
         arrived: Callable[[], None] | None = None,
-        closed: Callable[[StoreHeader], str | None] | None = None,
+        closed: Callable[[StudyPath], str | None] | None = None,
         noted: Callable[[str, str], None] | None = None,
     ) -> None:
         self._arrived = arrived

@@ -23,7 +23,7 @@ MOST_WAITING = 2048
 """Arrivals that may wait. Whoever brings one more waits too, until the index has caught up or `patience` is over."""
 LINGER = 0.05
 """Seconds without a further arrival after which a batch is written."""
-LONGEST_LINGER = 1.0
+LONGEST_LINGER = 2.0
 """Seconds that the first arrival of a batch waits for others at most. What is durable is safe where it lies, and
 making its digest and writing the index take time, the interpreter's as well as the disk's, that senders wait for."""
 RETRY = 0.5

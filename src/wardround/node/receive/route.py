@@ -67,9 +67,21 @@ class Routes:
         seen = {name for rule in self.rules if rule.when is not None for name in names(rule.when)}
         return frozenset({attribute(name)[0] for name in seen - set(TITLES)} | {CHARACTER_SET})
 
+    def reached_by(self, called_title: str) -> tuple[Rule, ...]:
+        """The rules that may take what is sent to a title: all but those that ask for another title alone."""
+        return tuple(rule for rule in self.rules if not _asks_for_another(rule.when, called_title))
+
     def decide(self, facts: Facts) -> Rule:
         """The rule that takes an object; `NO_RULE` where none does."""
         return next((rule for rule in self.rules if rule.holds(facts)), NO_RULE)
+
+
+def _asks_for_another(when: Expression | None, called_title: str) -> bool:
+    return (
+        isinstance(when, Comparison)
+        and when.name == CALLED_TITLE
+        and not when.holds(Facts({}, called_title=called_title))
+    )
 
 
 def by_called_title(routes: Mapping[str, Route | str]) -> Routes:

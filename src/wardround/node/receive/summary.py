@@ -31,9 +31,10 @@ class IntakeSummary:
     """Counts since the node was made. An instance that went down both paths counts once on each.
 
     studies, instances: by path; `none` is what was refused or discarded at the door. states: by path, then state.
-    refused: by reason. discarded: by the rule's reason. turned_away: objects of which nothing was kept, by cause.
-    rules: what took how many. commitments: requests for storage commitment, by state. late: instances that came
-    after their study was complete. short: complete studies with fewer instances than the PACS stated.
+    refused: by reason. discarded: by the rule's reason. turned_away: objects of which nothing was kept, or, for
+    want of room, nothing for research, by cause. rules: what took how many. commitments: requests for storage
+    commitment, by state. late: instances that came after their study was complete. short: complete studies with
+    fewer instances than the PACS stated.
     """
 
     studies: Mapping[str, int]

@@ -75,6 +75,24 @@ def test_another_file_meta_header_makes_no_other_instance(door: FrontDoor) -> No
     assert len(door.quarantined()) == 1
 
 
+def test_a_pacs_may_send_the_same_object_to_both_titles_at_once(
+    door: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, held = Register.write, threading.Event()
+
+    def later(*arguments: object) -> None:
+        held.wait(30)
+        written(*arguments)  # type: ignore[arg-type]  # passed through
+
+    monkeypatch.setattr(Register, "write", later)
+    first = studies()[0].slices[0]
+    titles = ("RESEARCH", "CLINIC", "RESEARCH", "BOTH")
+    assert [door.stream(first, called=title) for title in titles] == [Answer.STORED] * 4, "the index knows none yet"
+    held.set()
+    assert door.reception.settle(30)
+    assert intake_summary(door.database).instances == {"research": 1, "clinic": 1}
+
+
 def test_other_content_under_the_same_uid_is_kept_apart(door: FrontDoor) -> None:
     first = studies()[0].slices[0]
     other = changed(first, InstanceNumber=77)
@@ -256,12 +274,15 @@ def test_what_had_landed_before_a_crash_is_registered_after_it(tmp_path: Path, m
     claimed = bytearray(truncated.read_bytes())
     claimed[40] ^= 1
     (bay / "sealed-otherwise").write_bytes(claimed)
+    from_another = truncated.read_bytes().replace(b"RESEARCH", b"RESEARCX")
+    assert from_another != truncated.read_bytes()
+    (bay / "of-another-title").write_bytes(from_another)
     (bay / "unsealed").write_bytes(bytes(128) + fourth[128:])
     os.close(crashed.reception._bay._lock)
     crashed.close_databases()
 
     door = FrontDoor(tmp_path)
-    assert door.reception.recover() == Recovered(registered=3, removed=4)
+    assert door.reception.recover() == Recovered(registered=3, removed=5)
     assert door.quarantined_data_sets() == sorted(map(data_set, (first, second, third)))
     assert intake_summary(door.database).states == {"research": {"received": 3}}
     assert not bay.exists()
