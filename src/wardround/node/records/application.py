@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from wardround.node.records.persons import PERSON_COLUMNS, merged, rebuild
+from wardround.node.records.persons import GROUPS, PERSON_COLUMNS, merged, rebuild
 from wardround.node.records.reasons import Reason
 from wardround.node.records.report import PLACES, Changes, Report
 from wardround.node.records.schema import EVENT_DATE, PERSON, RECORDS, TABLES, Column, Table, Type, clustered
@@ -142,10 +142,16 @@ class Application:
             f"DELETE FROM new_said AS n WHERE EXISTS (SELECT 1 FROM {told} AND {same})",  # noqa: S608
             [self.source],
         )
+        # Whom the source takes back stays, of whom it says nothing, as long as it has an event of theirs.
+        nothing = ", ".join(
+            f"{column} = {0 if TABLES[PERSON].column(column).required else 'NULL'}"
+            for _, _, group in GROUPS
+            for column in group
+        )
         changes.removed = run(
-            "DELETE FROM person_statement WHERE origin = ? AND person_id IN "
-            "(SELECT person_id FROM last_gone WHERE seq = gone)",
-            [self.source],
+            f"UPDATE person_statement SET stated = false, load_id = ?, {nothing} WHERE origin = ? AND stated "  # noqa: S608
+            "AND person_id IN (SELECT person_id FROM last_gone WHERE seq = gone)",
+            [self.load, self.source],
         )
         changes.changed = run(
             "DELETE FROM person_statement WHERE origin = ? AND person_id IN (SELECT person_id FROM new_said)",
@@ -164,7 +170,10 @@ class Application:
         run, staged, key = self.connection.run, f"staged_{table.name}", table.key[0]
         names = [column.name for column in self.staging.columns(table.name)]
         own = [name for name in names if name not in {column.name for column in STAGED_ALSO}]
-        repeated = run(f"DELETE FROM {staged} WHERE seq NOT IN (SELECT max(seq) FROM {staged} GROUP BY {key})")  # noqa: S608
+        repeated = run(
+            f"DELETE FROM {staged} AS s WHERE EXISTS "  # noqa: S608
+            f"(SELECT 1 FROM {staged} AS later WHERE later.{key} = s.{key} AND later.seq > s.seq)"
+        )
         same = " AND ".join(f"t.{name} IS NOT DISTINCT FROM s.{name}" for name in own)
         unchanged = run(
             f"DELETE FROM {staged} AS s WHERE NOT s.gone AND EXISTS (SELECT 1 FROM {table.name} AS t "  # noqa: S608
@@ -194,21 +203,21 @@ class Application:
         """Of whom there are events and nothing is said otherwise, it is said that they exist."""
         if not events:
             return
-        of_events = [f"person_id IN (SELECT person_id FROM staged_{table.name})" for table in events]  # noqa: S608
+        of_events = [f"SELECT person_id FROM staged_{table.name}" for table in events]  # noqa: S608
         zeros = [column.name for column in TABLES[PERSON].columns if column.required and column.type is Type.INTEGER]
         self.report.table(PERSON).added += self.connection.run(
             "INSERT INTO person_statement (origin, load_id, stated, person_id, person_source_value, "  # noqa: S608
             f"{', '.join(zeros)}) SELECT ?, ?, false, person_id, max(pseudonym), {', '.join('0' for _ in zeros)} "
-            f"FROM {WHOM} WHERE ({' OR '.join(of_events)}) AND person_id NOT IN "
-            "(SELECT person_id FROM person_statement WHERE origin = ?) GROUP BY person_id",
+            f"FROM {WHOM} AS w WHERE person_id IN ({' UNION ALL '.join(of_events)}) AND NOT EXISTS "
+            "(SELECT 1 FROM person_statement AS p WHERE p.origin = ? AND p.person_id = w.person_id) GROUP BY person_id",
             [self.source, self.load, self.source],
         )
 
     def _words(self) -> None:
         self.connection.run(
             "INSERT INTO person_word (person_id, word) SELECT person_id, max(word) FROM whom WHERE person_id IN "
-            "(SELECT person_id FROM person_statement) AND person_id NOT IN (SELECT person_id FROM person_word) "
-            "GROUP BY person_id"
+            "(SELECT person_id FROM person_statement) AND NOT EXISTS "
+            "(SELECT 1 FROM person_word AS known WHERE known.person_id = whom.person_id) GROUP BY person_id"
         )
 
 

@@ -166,9 +166,9 @@ def _rename(connection: Connection, table: Table) -> int:
         for column in (name, own):
             if column is not None:
                 changed += connection.run(
-                    f"UPDATE {table.name} SET {column} = {NO_CONCEPT} WHERE {said} IS NOT NULL "  # noqa: S608
-                    f"AND {column} <> {NO_CONCEPT} AND {said} NOT IN (SELECT said FROM meaning) "
-                    f"AND {column} NOT IN (SELECT concept_id FROM concept)"
+                    f"UPDATE {table.name} AS t SET {column} = {NO_CONCEPT} WHERE {said} IS NOT NULL "  # noqa: S608
+                    f"AND {column} <> {NO_CONCEPT} AND NOT EXISTS (SELECT 1 FROM meaning WHERE said = t.{said}) "
+                    f"AND NOT EXISTS (SELECT 1 FROM concept WHERE concept_id = t.{column})"
                 )
         connection.run("DROP TABLE meaning")
     return changed

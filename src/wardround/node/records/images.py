@@ -196,7 +196,7 @@ def _apply(connection: Connection, before: Iterable[int]) -> None:
     run(f"INSERT INTO person_statement ({columns}) SELECT {columns} FROM these_said")  # noqa: S608 - our names
     run(
         "INSERT INTO person_word (person_id, word) SELECT person_id, word FROM these_words "
-        "WHERE person_id NOT IN (SELECT person_id FROM person_word)"
+        "WHERE NOT EXISTS (SELECT 1 FROM person_word AS known WHERE known.person_id = these_words.person_id)"
     )
     rebuild(connection, "affected")
 

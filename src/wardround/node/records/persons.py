@@ -32,8 +32,8 @@ PERSON_COLUMNS = tuple(column for column in TABLES["person"].names)
 
 def merged(source: str, order: str) -> str:
     """A query that gives one row a person of the rows of `source`: of each group, what the row of the highest `order`
-    says that says it. `order` is unique for each person."""
-    newest = ", ".join(f"max({order}) FILTER (WHERE {said}) AS {name}" for name, said, _ in GROUPS)
+    says that says it; a birth with its day before one without. `order` is unique for each person."""
+    newest = ", ".join(f"{_newest(name, said, order)} AS {name}" for name, said, _ in GROUPS)
     joins = " ".join(
         f"LEFT JOIN {source} AS of_{name} ON of_{name}.person_id = n.person_id AND of_{name}.{order} = n.{name}"
         for name, _, _ in GROUPS
@@ -48,6 +48,12 @@ def merged(source: str, order: str) -> str:
         f"SELECT {columns} FROM (SELECT person_id, max(person_source_value) AS pseudonym, {newest} "  # noqa: S608 - our names
         f"FROM {source} GROUP BY person_id) AS n {joins}"
     )
+
+
+def _newest(name: str, said: str, order: str) -> str:
+    last = f"max({order}) FILTER (WHERE {said})"
+    # A birth with its day goes before one without, such as what an age tells of it.
+    return f"coalesce(max({order}) FILTER (WHERE day_of_birth IS NOT NULL), {last})" if name == "birth" else last
 
 
 def rebuild(connection: Connection, affected: str) -> None:
@@ -65,8 +71,8 @@ def rebuild(connection: Connection, affected: str) -> None:
     columns = ", ".join(PERSON_COLUMNS)
     connection.run(f"INSERT INTO person ({columns}) {merged('said', 'load_id')}")
     connection.run("DROP TABLE said")
-    gone = f"{of_theirs} AND person_id NOT IN (SELECT person_id FROM person)"  # noqa: S608
-    connection.run(f"DELETE FROM person_word WHERE {gone}")  # noqa: S608
+    left = "NOT EXISTS (SELECT 1 FROM person WHERE person.person_id = person_word.person_id)"
+    connection.run(f"DELETE FROM person_word WHERE {of_theirs} AND {left}")  # noqa: S608
     _observe(connection, of_theirs)
 
 
@@ -85,7 +91,8 @@ def _observe(connection: Connection, of_theirs: str) -> None:
         "observation_period_end_date, period_type_concept_id, origin) "
         f"SELECT person_id, person_id, min(day), max(day), {STANDARD_ALGORITHM}, {DERIVED} "
         f"FROM ({' UNION ALL '.join(days)}) AS known "
-        "WHERE person_id NOT IN (SELECT person_id FROM observation_period) GROUP BY person_id"
+        "WHERE NOT EXISTS (SELECT 1 FROM observation_period AS said WHERE said.person_id = known.person_id) "
+        "GROUP BY person_id"
     )
 
 

@@ -205,6 +205,7 @@ class Records:
             connection.run(f"SET LOCAL lock_timeout = {max(1, int(self._patience * 1000))}")
             connection.run(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})")
             connection.run("SET LOCAL lock_timeout = 0")
+            connection.run(f"SET LOCAL work_mem = '{self._settings.memory_mb}MB'")
         except LockNotAvailable:
             raise RecordsBusy(_BUSY) from None
 
@@ -217,7 +218,8 @@ class Records:
             return ibis.duckdb.connect(
                 self._file,
                 read_only=read_only,
-                memory_limit=f"{self._settings.memory_mb}MB",
+                # Python and its libraries need as much again beside a question.
+                memory_limit=f"{self._settings.memory_mb // 2 if read_only else self._settings.memory_mb}MB",
                 threads=self._settings.threads,
                 temp_directory=str(self.folder / "spill"),
                 preserve_insertion_order=False,

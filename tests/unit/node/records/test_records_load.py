@@ -98,6 +98,22 @@ def test_a_record_that_is_taken_back_goes_and_so_does_who_had_nothing_else(lab: 
     assert lab.one("SELECT count(*) FROM observation_period") == 0
 
 
+def test_a_person_who_is_taken_back_stays_while_there_is_a_record_of_theirs(lab: Lab) -> None:
+    lab.load(person("A"), condition("A"))
+    report = lab.load(gone(person("A")))
+    assert report.tables["person"] == Changes(removed=1)
+    assert lab.rows("SELECT gender_concept_id, year_of_birth FROM person") == [(0, None)]
+    assert lab.load(gone(person("A"))).changes.removed == 0
+    lab.load(gone(condition("A")))
+    assert lab.one("SELECT count(*) FROM person") == 0
+
+
+def test_a_person_who_is_taken_back_and_told_again_is_there(lab: Lab) -> None:
+    report = lab.load(person("A", key="1"), gone(person("A", key="1")), person("A", key="1"), in_order=True)
+    assert report.tables["person"] == Changes(added=1, repeated=2)
+    assert lab.one("SELECT count(*) FROM person") == 1
+
+
 def test_two_sources_have_records_of_their_own_of_one_person(lab: Lab) -> None:
     lab.load(person(PATIENT), measurement(PATIENT, "1"), source="laboratory")
     lab.load(person(PATIENT), measurement(PATIENT, "1"), source="trust")
