@@ -111,7 +111,10 @@ class Census:
         compiled, left_out = Compilation(question, backend), self._left_out(backend)
         persons = self._staying(compiled.persons(), left_out)
         parts = [_tallied(persons.select(PERSON, group=ibis.literal(_ALL)), _ALL, backend)]
-        used = self._staying(compiled.images(), left_out) if set(by) - {"sex"} else persons
+        used = persons
+        if set(by) - {"sex"}:
+            # What isn't told of is left out: a part that is needed by several groups is kept in memory.
+            used = self._staying(compiled.images(), left_out).select(*_USED)
         for axis in by:
             rows = _GROUPS[axis](compiled, persons, used)
             parts.append(_tallied(rows.select(PERSON, group=rows.group.cast("string")).distinct(), axis, backend))
@@ -164,6 +167,7 @@ def _tallied(rows: Table, axis: str, backend: BaseBackend) -> Table:
     return joined.group_by("group").agg(**counts).mutate(axis=ibis.literal(axis)).select(*_COLUMNS)
 
 
+_USED = (PERSON, "image_occurrence_date", "age_years", "modality", "manufacturer")
 _COLUMNS = ("axis", "group", "people", "counted")
 
 

@@ -96,13 +96,14 @@ class Compilation:
     def ages(self, used: Table) -> Table:
         """`person_id` and `age`, in whole years: at the index event where the question has one, of whoever had it;
         else at the images `used`. Nobody has an age before their birth."""
-        at_index = self._index is not None
-        rows = self._born(self._occurrences(AtIndex()) if at_index else self._occurrences_in(used))
+        found = self._occurrences(AtIndex()) if self._index is not None else self._occurrences_in(used)
+        stated = found.filter(found[_STATED].notnull()) if _STATED in found.columns else None
+        rows = self._born(found if stated is None else found.filter(found[_STATED].isnull()))
         lived = digits(rows.day) - birth(rows)
-        age = ibis.ifelse(lived >= 0, lived // YEAR, ibis.null().cast("int64"))
-        if _STATED in rows.columns:
-            age = rows[_STATED].cast("int64").coalesce(age)
-        return rows.select(PERSON, age=age).filter(lambda told: told.age.notnull())
+        counted = rows.filter(lived >= 0).select(PERSON, age=lived // YEAR)
+        if stated is None:
+            return counted
+        return ibis.union(stated.select(PERSON, age=stated[_STATED].cast("int64")), counted)
 
     def years(self, used: Table) -> Table | None:
         """`person_id` and `year` of the images `used`: how many times 365.25 days lie between the person's index event
