@@ -251,10 +251,11 @@ class Records:
 
     @contextmanager
     def _lock(self, kind: int) -> Iterator[None]:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.chmod(0o700)  # whoever made it first
         if self._settings.database:
             yield
             return
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             deadline = time.monotonic() + self._patience

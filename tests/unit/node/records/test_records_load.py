@@ -71,6 +71,12 @@ def test_nothing_of_a_load_tells_who_somebody_is(lab: Lab, caplog: pytest.LogCap
             assert PATIENT.encode() not in file.read_bytes(), file.name
 
 
+def test_nobody_but_the_nodes_account_can_read_it(lab: Lab) -> None:
+    (lab.folder / "omop").mkdir(mode=0o755)
+    lab.load(person(PATIENT))
+    assert (lab.folder / "omop").stat().st_mode & 0o777 == 0o700
+
+
 def test_the_same_load_again_changes_nothing(lab: Lab) -> None:
     rows = [person(PATIENT), condition(PATIENT), measurement(PATIENT), visit(PATIENT, "v1"), condition("other", "c9")]
     lab.load(*rows)
