@@ -8,7 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 import pytest
-from tests.records_lab import Lab, reasons
+from tests.records_lab import Lab, person, reasons
 
 from wardround.demo.links import write_link
 from wardround.demo.nifti import read_hospitals
@@ -100,9 +100,9 @@ def test_linked_patients_are_the_persons_of_their_images(lab: Lab, tmp_path: Pat
     assert {number for (number,) in lab.rows("SELECT person_id FROM person")} == expected
     # What the reader of the raw file says of one of them stands under that person.
     said = next(row for row in glioma() if row["patient"] == hospital.keys[0])
-    person = lab.keys.person(lab.pseudonyms.patient(hospital.identity(hospital.keys[0]).patient_id, "NHS"))
+    number = lab.keys.person(lab.pseudonyms.patient(hospital.identity(hospital.keys[0]).patient_id, "NHS"))
     days = lab.pseudonyms.days(hospital.identity(hospital.keys[0]).patient_id, "NHS")
-    [(day,)] = lab.rows("SELECT condition_start_date FROM condition_occurrence WHERE person_id = ?", [person])
+    [(day,)] = lab.rows("SELECT condition_start_date FROM condition_occurrence WHERE person_id = ?", [number])
     assert (day - date.fromisoformat(said["study_date"])).days == days
 
 
@@ -157,6 +157,15 @@ def test_a_corrected_file_changes_what_it_corrects_and_nothing_else(lab: Lab, tm
     numbers, diseases = report.table("measurement"), report.table("condition_occurrence")
     assert (numbers.added, numbers.changed, numbers.removed) == (0, 1, 1)
     assert (diseases.added, diseases.changed, diseases.removed) == (0, 0, 1)
+
+
+def test_an_age_contradicts_no_birth_and_never_takes_its_place(lab: Lab) -> None:
+    lab.load(person("TCGA_CS_4941", date(1929, 6, 30), MALE), source="registry")
+    report = load(lab, "lgg-mri", LGG / "patients.csv")
+    assert report.rejections == 0
+    born = "SELECT day_of_birth FROM person WHERE person_id = ?"
+    [(day,)] = lab.rows(born, [lab.keys.person(lab.pseudonyms.patient("TCGA_CS_4941", ""))])
+    assert day is not None
 
 
 def test_nothing_of_who_somebody_is_is_in_the_records(lab: Lab) -> None:
