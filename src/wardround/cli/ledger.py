@@ -10,7 +10,10 @@ import typer
 from wardround.cli.signin import acting
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from wardround.ledger.keys import LedgerKeys
+    from wardround.ledger.note import Verifier
     from wardround.node.desk import Desk
 
 app = typer.Typer(
@@ -71,7 +74,7 @@ def show(
         entry = read_signed_entry(data).entry
         told = entry.model_dump(mode="json", exclude={"origin", "at", "nonce", "kind", "seen"})
         words = ", ".join(f"{key} {_short(value)}" for key, value in told.items() if value is not None)
-        typer.echo(f"{index:>5}  {entry.at:%Y-%m-%d %H:%M:%S}Z  {entry.origin:<12} {entry.kind:<10} {words}")
+        typer.echo(f"{index:>5}  {entry.at:%Y-%m-%d %H:%M:%S}Z  {entry.origin:<12} {entry.kind:<17} {words}")
 
 
 def _short(value: object) -> str:
@@ -241,6 +244,8 @@ def status(home: Path = NODE) -> None:
     try:
         state, settled = desk.mirror.state(), desk.mirror.settled()
         typer.echo(f"{state.received} entries here, {state.verified} checked, {settled} settled by a quorum.")
+        with desk.home.database.reading() as session:
+            typer.echo(_witnesses(session, desk.hub, settled or state.verified))
         try:
             desk.mirror.check_trusted(now())
         except LedgerUntrusted as refusal:
@@ -251,6 +256,18 @@ def status(home: Path = NODE) -> None:
         typer.echo("Trusted.")
     finally:
         desk.close()
+
+
+def _witnesses(session: Session, hub: Verifier, size: int) -> str:
+    """Who makes a quorum at that size, in words."""
+    from wardround.ledger import store
+
+    members = store.members(session, hub, size)
+    if not len(members):
+        return "Nobody witnesses it yet."
+    borne = f", {members.faults} of whom may be dishonest" if members.faults else ""
+    need = f"{members.fewest} have to cosign" if members.fewest <= len(members) else "too few for a quorum"
+    return f"Witnesses: {', '.join(sorted(members))}{borne}; {need}."
 
 
 @app.command()

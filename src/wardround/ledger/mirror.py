@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import delete, insert, select, update
 
-from wardround.contracts.ledger_entry import EntryUnreadable, Seen
+from wardround.contracts.ledger_entry import Departure, EntryUnreadable, Member, Seen
 from wardround.foundation.database import Database
 from wardround.ledger import store, tables
 from wardround.ledger.admission import Admission, OtherHistory
@@ -224,6 +224,7 @@ class Mirror:
         if received + len(entries) > checkpoint.size:
             raise MirrorRefused(f"the checkpoint covers {checkpoint.size} entries; more came", code="beyond-checkpoint")
         rows = self._read(tx, received, entries)
+        _tell_of_members(rows)
         edge = store.frontier(tx, received)
         columns = tables.checkpoints.c
         known = tx.execute(
@@ -346,6 +347,20 @@ class Mirror:
             if mirror_state(tx).forked is None:
                 _log.error("the ledger can't be trusted, and all use of data stops: %s [%s]", fork, fork.code)
             stop(tx, fork.code, fork.size, str(fork), note, at)
+
+
+def _tell_of_members(rows: Sequence[Row]) -> None:
+    """Who comes and goes decides who makes a quorum, and it is the hub that says so: it doesn't go by unseen."""
+    for row in rows:
+        entry = row.signed.entry
+        if isinstance(entry, Member):
+            _log.info("the ledger's members: the hub announces %s", entry.site)
+        elif isinstance(entry, Departure):
+            _log.warning(
+                "the ledger's members: the hub takes %s out (%s); ask that hospital, if you didn't know",
+                entry.site,
+                entry.reason,
+            )
 
 
 def _check_promises(tx: Transaction, verified: int) -> None:
