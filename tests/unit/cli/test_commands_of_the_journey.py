@@ -172,7 +172,7 @@ def test_a_data_controllers_decisions(wardround, lab: HubLab, hub: Path, node: P
     assert f"approve to-decide --digest {project.content_digest()}" in told
     assert "isn't the one that stands now" in wardround("node", "approve", "to-decide", *decide, code=1).err
     decide = ("--digest", project.content_digest(), "--home", node)
-    assert "0 people" in wardround("node", "approve", "to-decide", *decide, code=1).err
+    assert "has 0 patients here" in wardround("node", "approve", "to-decide", *decide, code=1).err
     looser = wardround("node", "approve", "to-decide", *decide, "--rounds", project.plan.rounds + 1, code=1).err
     assert "rounds are more than the" in looser
     for option, value in (("--until", "never"), ("--message", "run-update"), ("--message", "images=x1")):
