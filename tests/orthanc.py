@@ -114,6 +114,7 @@ class Orthanc:
                     "AllowFind": True,
                     "AllowGet": True,
                     "AllowMove": True,
+                    "UseDicomTls": bool(self.settings.get("DicomTlsEnabled")),
                 }
                 for title, port in self.modalities.items()
             },
