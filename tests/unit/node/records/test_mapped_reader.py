@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import date, datetime
 from pathlib import Path
 
@@ -237,6 +238,21 @@ def test_a_mapping_with_a_fault_is_refused_by_file_key_and_mend(
     assert words in str(refused.value)
     assert "clinic." in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("page", ["how-to/map-a-csv.md", "tutorial/health-records.md"])
+def test_the_mappings_on_the_pages_are_taken_as_they_stand_but_for_the_fault_that_is_shown(
+    tmp_path: Path, page: str
+) -> None:
+    text = (Path(__file__).parents[4] / "docs" / page).read_text(encoding="utf-8")
+    [mapping] = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    path = tmp_path / "page.toml"
+    path.write_text(mapping, encoding="utf-8")
+    if "tutorial" in page:
+        with pytest.raises(RecordsRefused, match="record 2 unit: 'umol/l' isn't a unit of UCUM"):
+            reader("csv", Options(mapping=str(path)))
+    else:
+        reader("csv", Options(mapping=str(path)))
 
 
 def test_a_csv_without_a_mapping_is_told_which_there_are(tmp_path: Path) -> None:
