@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from tests.front_door import FrontDoor, studies
+from tests.front_door import SECRET, FrontDoor, studies
 from tests.unit.hub.runs.run_lab import project
 
 from wardround.cli.main import run
@@ -50,6 +50,8 @@ def wardround(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 def home(tmp_path: Path) -> Iterator[NodeHome]:
     """A hospital with two patients, and one project put before it."""
     (tmp_path / "node.toml").write_text(NODE)
+    (tmp_path / "identity").mkdir()
+    (tmp_path / "identity" / "pseudonyms.key").write_bytes(SECRET)
     door = FrontDoor(tmp_path)
     for study in studies(2):
         door.give_study(study)
