@@ -238,6 +238,22 @@ def test_parquet_says_the_same_as_csv_in_one_file_or_in_many(tmp_path: Path) -> 
     assert said[0] == said[1]
 
 
+def test_times_finer_or_further_than_ours_are_cut_or_refused(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    tables(tmp_path, person=PERSON + "7,8532,1961,5,4,P-7\n")
+    row = {"death_date": pa.array([18262], pa.date32()), "person_id": [7]}
+    parquet.write_table(
+        pa.table(row | {"death_datetime": pa.array([1577836800_000000001], pa.timestamp("ns"))}),
+        tmp_path / "death.parquet",
+    )
+    (death,) = rows(read(tmp_path), "death")
+    assert death.values["death_datetime"] == datetime(2020, 1, 1)
+    parquet.write_table(pa.table(row | {"death_date": pa.array([9_999_999], pa.date32())}), tmp_path / "death.parquet")
+    with pytest.raises(RecordsRefused, match="can't be read as Parquet"):
+        read(tmp_path)
+
+
 def test_parquet_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "person.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(RecordsRefused, match="can't be read as Parquet"):

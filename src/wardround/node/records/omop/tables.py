@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from wardround.node.records.errors import RecordsRefused
 from wardround.node.records.reasons import Reason
@@ -117,7 +118,9 @@ class Parquet:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
 
-        self._named, self._path, self._broken = file.name, file.path, (ArrowException, OSError)
+        # Python has no dates beyond its years, which Parquet may hold.
+        self._broken = (ArrowException, OSError, ValueError, OverflowError)
+        self._named, self._path = file.name, file.path
         try:
             self._file = ParquetFile(file.path)
         except self._broken:
@@ -137,7 +140,7 @@ class Parquet:
         at = 0
         try:
             for batch in self._file.iter_batches(_BATCH, columns=names):
-                columns = [column.to_pylist() for column in batch.columns]
+                columns = [_in_microseconds(column).to_pylist() for column in batch.columns]
                 keys = [name.lower() for name in batch.schema.names]
                 for values in zip(*columns, strict=True):
                     at += 1
@@ -147,6 +150,13 @@ class Parquet:
 
     def _unreadable(self) -> RecordsRefused:
         return RecordsRefused(f"{self._path}: can't be read as Parquet; write it anew, or as CSV")
+
+
+def _in_microseconds(column: Any) -> Any:
+    """A column of times without what is finer than Python's."""
+    from pyarrow import timestamp, types
+
+    return column.cast(timestamp("us"), safe=False) if types.is_timestamp(column.type) else column
 
 
 def _text(value: object) -> str:
