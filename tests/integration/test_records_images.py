@@ -187,7 +187,7 @@ def test_an_erasure_takes_images_and_records_and_who_stays_loses_nothing(site: S
     site.lab.load(person(site.patient(0), None, None), condition(site.patient(0)), condition(site.patient(1), "c2"))
     every = site.erasures()
     found = every.find([], patient_id=site.patient(0)[0], **WHO)
-    assert found.counts["rows of health records"] == 7, "person, word, two statements, period, condition, image"
+    assert found.counts["health records"] == 7, "person, word, two statements, period, condition, image"
     every.order(found, **WHO)
     every.finish()
     site.images.tick()

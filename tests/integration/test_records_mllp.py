@@ -16,13 +16,17 @@ import pytest
 from tests.intake_lab import HEAD, until
 from tests.tls_lab import Authority
 
+from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.settings import SettingsRefused
 from wardround.node.home import NodeHome
 from wardround.node.records.history import past_loads
+from wardround.node.records.hl7.er7 import parse
 from wardround.node.records.mllp.framing import framed
+from wardround.node.records.mllp.service import messages_folder
+from wardround.node.records.mllp.spool import Spool
 from wardround.node.records.reasons import Reason
 from wardround.node.records.service import HealthRecords
-from wardround.node.records.wiring import records_at
+from wardround.node.records.wiring import leaving_at, records_at
 
 ROOT = Path(__file__).parents[2]
 SECRET = "ZQX4711"
@@ -192,6 +196,22 @@ def test_a_load_that_was_applied_and_not_forgotten_is_applied_again_harmlessly(n
     loading()
     assert found(home, "SELECT * FROM measurement") == before
     part._department.close()
+    home.close()
+
+
+def test_an_erasure_reaches_messages_that_wait(node: Path) -> None:
+    home = home_with(node, 'mapping = "hl7.toml"')
+    (node / "hl7.toml").write_text('[identifiers]\n"TRUST" = "RBH"\n')
+    spool = Spool(messages_folder(home))
+    for raw in (ADMITTED, result("M2", "6.4"), ADMITTED.replace(SECRET.encode(), b"OTHER")):
+        spool.put(raw, parse(raw))
+    secret = bytes(range(32))
+    leaving = leaving_at(home, secret)
+    pseudonym = PseudonymKeys(secret).patient(SECRET, "RBH")
+    assert leaving.kept([pseudonym]) == 2
+    leaving.forget([pseudonym])
+    [left] = spool.waiting()
+    assert b"OTHER" in left.read_bytes()
     home.close()
 
 

@@ -407,7 +407,7 @@ class Erasures:
         if not research_only:
             counts["results"] = len(list(_results(session, set(person.studies))))
         if self._records is not None:
-            counts["rows of health records"] = self._records.kept(person.pseudonyms)
+            counts["health records"] = self._records.kept(person.pseudonyms)
         counts["asks of pulls"] = len(person.asks)
         counts["waiting commitments"] = len(person.commitments)
         return dict(counts)

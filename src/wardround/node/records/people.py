@@ -64,14 +64,20 @@ class People:
         return Whom(pseudonym, days, self._keys.person(pseudonym), self._keys.word(pseudonym))
 
     def ids(self, identity: PersonIdentity) -> PatientIds:
-        """Every id of theirs, the first one first, as the way into the enclave has them."""
-        first = (identity.patient_id.strip(" \0"), self._issuer(identity.issuer))
-        others = ((text.strip(" \0"), self._issuer(issuer)) for text, issuer in identity.others)
-        return PatientIds(tuple(dict.fromkeys((first, *(pair for pair in others if pair[0])))))
+        """Every id of theirs, as `ids_of` has them."""
+        return ids_of(identity, self._home_issuer)
 
-    def _issuer(self, issuer: str) -> str:
+
+def ids_of(identity: PersonIdentity, home_issuer: str) -> PatientIds:
+    """Every id that an identity gives, the first one first, as the way into the enclave has them."""
+
+    def pair(text: str, issuer: str) -> tuple[str, str]:
         plain = issuer.strip(" \0")
-        return "" if plain == self._home_issuer else plain
+        return text.strip(" \0"), "" if plain == home_issuer.strip() else plain
+
+    first = pair(identity.patient_id, identity.issuer)
+    others = (pair(text, issuer) for text, issuer in identity.others)
+    return PatientIds(tuple(dict.fromkeys((first, *(other for other in others if other[0])))))
 
 
 class Meeting:

@@ -66,8 +66,8 @@ class Mllp:
 
     def __init__(self, home: NodeHome, load: Load, clock: Clock) -> None:
         settings = home.settings.records.mllp
-        conventions = read_conventions(home.path / settings.mapping if settings.mapping else None)
-        spool = Spool(home.path / "omop" / "hl7")
+        conventions = conventions_of(home)
+        spool = Spool(messages_folder(home))
         self.acceptance = Acceptance(spool, conventions, home.site, clock)
         self._listener = listener(settings, self.acceptance)
         self._loop = Loop("mllp-loading", [Loading(spool, conventions, load).tick], pause=LOADED_EVERY)
@@ -84,6 +84,17 @@ class Mllp:
     def stop(self) -> None:
         self._listener.stop()
         self._loop.stop()
+
+
+def messages_folder(home: NodeHome) -> Path:
+    """Where messages lie until they are loaded."""
+    return home.path / "omop" / "hl7"
+
+
+def conventions_of(home: NodeHome) -> Conventions:
+    """How this hospital's messages are read; raises RecordsRefused for a mapping file of no use."""
+    mapping = home.settings.records.mllp.mapping
+    return read_conventions(home.path / mapping if mapping else None)
 
 
 def listener(settings: MllpSettings, acceptance: Acceptance) -> MllpListener:

@@ -53,13 +53,18 @@ class Spool:
 
     def waiting(self, most: int | None = None) -> list[Path]:
         """The oldest messages, oldest first."""
-        return sorted(self._folder.glob(f"[0-9]*{_SUFFIX}"))[:most]
+        return messages_in(self._folder)[:most]
 
     def remove(self, loaded: list[Path]) -> None:
         """Forget messages that are loaded for good."""
         for path in loaded:
             path.unlink(missing_ok=True)
         flush_directory(self._folder)
+
+
+def messages_in(folder: Path) -> list[Path]:
+    """The messages in a spool's folder, oldest first; none where there is no such folder."""
+    return sorted(folder.glob(f"[0-9]*{_SUFFIX}"))
 
 
 class _Seen:
