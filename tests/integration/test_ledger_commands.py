@@ -13,7 +13,7 @@ from tests.federation_lab import HubLab
 from tests.unit.hub.runs.run_lab import project
 
 from wardround.cli.main import run
-from wardround.contracts.ledger_entry import HUB, Aggregate, Model, Update, Withdrawal
+from wardround.contracts.ledger_entry import HUB, Aggregate, Evidence, Model, Update, Withdrawal
 from wardround.foundation.clock import now
 from wardround.ledger.log import Log
 from wardround.node.deidentify.department import Department
@@ -21,6 +21,7 @@ from wardround.node.desk import Desk
 from wardround.node.enclave.purge import _forget_in_manifests
 from wardround.node.projects import actions, queries
 from wardround.node.record.witness import Witness
+from wardround.node.training.uses import Uses
 
 ORIGINAL = "1.2.826.0.1.3680043.8.498.1"
 DIGEST = "d" * 64
@@ -56,6 +57,8 @@ class Federation:
         self.studies = [Department(home).pseudonyms.uid(f"{ORIGINAL}.{number}") for number in range(3)]
         self.settle()
         self.approve("glioma")
+        self.uses = Uses(home.database, self.desks[0].entries, now)
+        self.uses.preparation("glioma-1", self.manifest)
         updates = [self.update(number) for number in (1, 2)]
         with self.lab.home.database.writing() as tx:
             for number, index in enumerate(updates, 1):
@@ -64,6 +67,9 @@ class Federation:
             self.log.record(tx, Model(origin=HUB, at=now(), digest=DIGEST, run="glioma-1", best_round=2, metrics={}))
             # Of another run, which never saw north's studies.
             self.log.record(tx, Model(origin=HUB, at=now(), digest="e" * 64, run="other-1", best_round=2, metrics={}))
+        use = self.uses.judging("glioma-1", DIGEST, self.manifest)
+        judged = {"model": DIGEST, "pathway": "brain", "stage": "offline", "record": "c" * 64, "use": use}
+        self.desks[0].entries.put(Evidence(origin="north", at=now(), **judged))
         self.settle()
 
     def approve(self, name: str) -> None:
@@ -87,11 +93,9 @@ class Federation:
         self.manifest = index
 
     def update(self, number: int) -> int:
-        return self.desks[0].entries.put(
-            Update(
-                origin="north", at=now(), run="glioma-1", round=number, digest=DIGEST, manifest=self.manifest, steps=9
-            )
-        )
+        use = self.uses.training("glioma-1", number, self.manifest)
+        about = {"run": "glioma-1", "round": number, "manifest": self.manifest, "use": use}
+        return self.desks[0].entries.put(Update(origin="north", at=now(), digest=DIGEST, steps=9, **about))
 
     def settle(self) -> None:
         for _ in range(2):
@@ -140,6 +144,10 @@ def test_a_study_named_as_in_the_pacs_is_proven_to_a_third_party(
     assert not any(study in file.read_text() for study in (federation.studies[0], federation.studies[2]))
     assert "approved by north" in shown
     assert "learned from at north in run glioma-1: 2 updates" in shown
+    assert "was read for run glioma-1 to hold the cohort ready: once" in shown
+    assert "was read for run glioma-1 to train on it: 2 times" in shown
+    assert "was read for run glioma-1 to judge a model: once" in shown
+    assert "when north judged model dddddddddddddddd…" in shown
     assert "went into the hub's aggregates of run glioma-1: 2 rounds" in shown
     assert "went into model dddddddddddddddd…, registered from run glioma-1" in shown
     assert "eeeeeee" not in shown
@@ -229,13 +237,15 @@ def test_a_new_cohort_a_purged_study_and_a_withdrawal(
 
 def test_a_person_stops_and_lets_go_on(wardround: Command, federation: Federation) -> None:
     node = federation.lab.folder / "south"
-    assert "Trusted." in wardround("ledger", "status", "--home", node)
+    told = wardround("ledger", "status", "--home", node)
+    assert "Trusted." in told and "Witnesses: north, south; 2 have to cosign." in told
     wardround("ledger", "distrust", "north telephoned", "--home", node)
     told = wardround("ledger", "status", "--home", node, code=1)
     assert "north telephoned [distrusted]" in told and "wardround ledger trust" in told
     assert "follows the ledger again" in wardround("ledger", "trust", "all is well", "--home", node)
     assert "trusted already" in wardround("ledger", "trust", "all is well", "--home", node)
-    assert "Trusted." in wardround("ledger", "status", "--home", node)
+    told = wardround("ledger", "status", "--home", node)
+    assert "Trusted." in told and "Witnesses: north, south; 2 have to cosign." in told
 
 
 def test_a_checkpoint_handed_over_is_compared(wardround: Command, federation: Federation, tmp_path: Path) -> None:

@@ -143,13 +143,13 @@ def revoke(
     if parted is None:
         return
     typer.echo(
-        f"Its departure is on the ledger. {parted.due_before} of the hospitals before it have to cosign that; then "
-        f"{parted.due} of the {parted.left} that are left have to cosign what follows."
+        f"Its departure is on the ledger. That has to be cosigned by {parted.due_before} of those who were members "
+        f"before; what follows it by {parted.due} of the {parted.left} who stay."
     )
     if parted.stands_still:
         typer.echo(
-            f"Only {parted.left} are left, so that can't come: nothing newer is settled any more and no data is used. "
-            "Found another federation with those who stay; this ledger stays as the record.",
+            f"With {parted.left} left that can't come: nothing newer is settled any more, so no data is used. Found "
+            "another federation with those who stay; this ledger stays as the record.",
             err=True,
         )
 

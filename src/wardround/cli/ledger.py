@@ -43,7 +43,7 @@ def verify(home: Path = HOME, as_json: bool = typer.Option(False, "--json", help
         typer.echo(
             f"{found.entries} entries, root {found.root}\n"
             f"newest checkpoint: size {found.size}, cosigned by {', '.join(found.cosigned_by) or 'nobody yet'} "
-            f"({'a quorum' if found.quorum_met else 'not yet a quorum'} of {len(found.members)})"
+            f"({'a quorum' if found.quorum_met else 'not yet a quorum'} of {', '.join(found.members) or 'nobody'})"
         )
         for problem in found.problems:
             typer.echo(f"  at {problem.index}: {problem.message} [{problem.reason}]. {problem.mend}")
@@ -78,8 +78,17 @@ def show(
 
 
 def _short(value: object) -> str:
-    text = str(value)
+    text = _plain(value)
     return text if len(text) <= 40 else f"{text[:24]}…"
+
+
+def _plain(value: object) -> str:
+    """A value of an entry as people read it: a number of people as it may be told, the rest as it stands."""
+    from wardround.contracts.disclosure import Count
+
+    if isinstance(value, dict) and value.keys() == {"about"}:
+        return Count.model_validate(value).in_words()
+    return str(value)
 
 
 @app.command()
@@ -112,7 +121,10 @@ def prove(
             text = prove_entry(session, hub, entry)
         target = out or Path(f"entry-{entry}.tlog-proof")
         write_whole(target, text.encode())
-        typer.echo(f"{target}: entry {entry} is on the ledger. Check it with `wardround ledger proof-check {target}`.")
+        typer.echo(
+            f"{target}: entry {entry} is on the ledger. Check it with "
+            f"`wardround ledger proof-check {target} --keys KEYS`."
+        )
         return
     from wardround.node.record.studies import study_answer
 
@@ -209,7 +221,8 @@ def _check_entry(text: str, trusted: LedgerKeys) -> None:
         f"{', '.join(sorted(proven.cosigned_by))} cosigned ({trusted.quorum} have to)."
     )
     for key, value in entry.model_dump(mode="json", exclude={"origin", "at", "kind", "nonce"}).items():
-        typer.echo(f"  {key}: {value}")
+        if value is not None:
+            typer.echo(f"  {key}: {_plain(value)}")
     typer.echo(
         "Not proven: that what the entry says is so (its origin says it; the hub and the witnesses checked its "
         "signature when they took it), and that no later entry takes it back."

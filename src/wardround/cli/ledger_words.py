@@ -47,8 +47,9 @@ def _usage(usage: Usage) -> Iterator[str]:
         yield "  and was used for nothing that is on record up to there."
     for run, steps in _by_run(updates).items():
         first, last = steps[0].at, steps[-1].at
+        number = f"{len(steps)} update{'' if len(steps) == 1 else 's'}"
         yield (
-            f"  was learned from at {usage.manifest.by} in run {run}: {len(steps)} updates from {first:{_TIME}} to "
+            f"  was learned from at {usage.manifest.by} in run {run}: {number} from {first:{_TIME}} to "
             f"{last:{_TIME}} [{_places(steps)}]"
         )
     for run, steps in _by_run([step for step in usage.uses if isinstance(step.entry, Use)]).items():
@@ -89,4 +90,6 @@ def _times(number: int) -> str:
 
 def _places(steps: Sequence[Step]) -> str:
     shown = ", ".join(str(step.index) for step in steps[:8])
+    if len(steps) == 1:
+        return f"entry {shown}"
     return f"entries {shown}{f' and {len(steps) - 8} more' if len(steps) > 8 else ''}"
