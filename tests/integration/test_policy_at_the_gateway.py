@@ -27,7 +27,7 @@ from wardround.contracts.outbound import (
 )
 from wardround.contracts.task import EndRun
 from wardround.hub.tasks.tables import QueuedTask
-from wardround.node.gateway.egress import bytes_out, newest, totals
+from wardround.node.gateway.egress import EgressLog, bytes_out, newest, totals
 from wardround.node.gateway.errors import HubRefused, MayLeaveLater, MayNotLeave
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.gateway.relay import Relay, engine_relay
@@ -38,6 +38,9 @@ from wardround.node.link.handlers import TaskHandlers
 from wardround.node.link.link import Link
 from wardround.node.membership.actions import renew
 from wardround.node.policy.kinds import ESSENTIAL, LIMITABLE
+from wardround.node.policy.leaving import LeavingForbidden
+from wardround.node.policy.rates import Rates
+from wardround.node.policy.rules import LeavingRules
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 POLL = TaskPoll(after=0, wait_seconds=0, version="test")
@@ -193,6 +196,17 @@ def test_tries_that_met_no_hub_dont_use_the_rate_up(tmp_path: Path) -> None:
             gateway.send(ASK)
     home.close()
     lab.stop()
+
+
+def test_a_message_that_another_thread_has_on_its_way_counts_until_it_is_known_not_to_have_left(home: NodeHome) -> None:
+    rules = LeavingRules(messages_per_hour=1)
+    log, rates = EgressLog(home.database, lambda: NOON), Rates(home.database)
+    number = log.begin(ASK, 100, "d" * 64)
+    with pytest.raises(LeavingForbidden):
+        rates.check(rules, "object-request", 1, NOON)
+    log.end(number, "unreachable")
+    rates.forget(number)
+    rates.check(rules, "object-request", 1, NOON)
 
 
 def test_what_waits_in_the_outbox_isnt_lost_while_the_policy_cant_be_read(home: NodeHome, lab: HubLab) -> None:
