@@ -36,6 +36,7 @@ from wardround.contracts.cohort_tree import (
     SexIs,
     fold,
 )
+from wardround.contracts.task import Axis
 from wardround.node.cohort.meaning import (
     ABOVE,
     BELOW,
@@ -44,8 +45,10 @@ from wardround.node.cohort.meaning import (
     EVENTS,
     MAPS_TO,
     SEXES,
+    age_band,
     bounds,
     columns_of,
+    year_told,
 )
 
 Row = Mapping[str, Any]
@@ -65,6 +68,22 @@ def used_series(question: CohortQuestion, rows: Rows) -> set[str]:
     return {
         uid for person in rows.get("person", ()) if evaluator.finds(person) for uid in evaluator.images_used(person)
     }
+
+
+def groups(question: CohortQuestion, rows: Rows, axis: Axis) -> dict[str, set[int]]:
+    """The `person_id` of those in each group of a breakdown; somebody may be in several.
+
+    By sex, of whom it is F, M or O. By modality and manufacturer, of the images that the question uses. By age, at the
+    index event where the question has one, else at these images. By year, how many times 365.25 days, rounded down, lie
+    from the index event to these images; a question without an index event has no such groups.
+    """
+    evaluator = _Evaluator(question, rows)
+    found: dict[str, set[int]] = {}
+    for person in rows.get("person", ()):
+        if evaluator.finds(person):
+            for group in evaluator.groups(person, axis):
+                found.setdefault(group, set()).add(person["person_id"])
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +122,23 @@ class _Evaluator:
                 continue
             if not events or any(self._uses(event, image.series, person) for event in events):
                 yield image.series
+
+    def groups(self, person: Row, axis: Axis) -> Iterator[str]:
+        """Of somebody whom the question finds."""
+        if axis == "sex":
+            yield from (sex for sex, concept in SEXES.items() if concept == person.get("gender_concept_id"))
+            return
+        used, index = set(self.images_used(person)), self._index_day(person)
+        images = [row for row in self._of(person, "image_occurrence") if row.get("image_series_uid") in used]
+        if axis in ("modality", "manufacturer"):
+            yield from (row[axis] for row in images if row.get(axis) is not None)
+        elif axis == "age":
+            at = self._occurrences(Imaging() if index is None else AtIndex(), person)
+            at = [one for one in at if index is not None or one.series in used]
+            yield from (age_band(one.age) for one in at if one.age is not None)
+        elif index is not None:
+            days = (row.get("image_occurrence_date") for row in images)
+            yield from (year_told(4 * (day - index).days // 1461) for day in days if day is not None)
 
     def _uses(self, event: Imaging, series: str, person: Row) -> bool:
         index = self._question.index

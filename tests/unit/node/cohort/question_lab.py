@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,14 @@ from wardround.contracts.cohort_tree import (
     Recorded,
     SexIs,
 )
+from wardround.foundation.database import Database
+from wardround.node.cohort.selection import LABEL_MODALITY
+from wardround.node.enclave.tables import EnclaveInstance, EnclaveLabel, EnclavePatient, EnclaveSeries, EnclaveStudy
 from wardround.node.records.schema import TABLES
 
 Rows = dict[str, list[dict[str, Any]]]
 FIRST_DAY = date(2019, 12, 20)
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CONCEPTS = (11, 12, 13, 21, 22)
 """12 and 13 lie below 11, 22 below 21; the source concept 91 (SNOMED A) maps to 11."""
 TEXTS = ("Axial FLAIR thin", "axial t1", "Schädel SAG", None)
@@ -303,3 +307,69 @@ def questions(draw: st.DrawFn, events: st.SearchStrategy[Any] = EVENTS) -> Cohor
     except ValidationError:
         assume(False)
         raise
+
+
+def images_alone(rows: Rows) -> Rows:
+    """What the enclave knows of the same: persons with images, no births, and whether a series has a label."""
+    images = [{**row, "has_label": bool(row["has_label"])} for row in rows["image_occurrence"]]
+    there = {row["person_id"] for row in images}
+    persons = [
+        {"person_id": row["person_id"], "gender_concept_id": row["gender_concept_id"]}
+        for row in rows["person"]
+        if row["person_id"] in there
+    ]
+    return {"person": persons, "image_occurrence": images}
+
+
+def in_enclave(database: Database, rows: Rows) -> None:
+    """The rows of `images_alone` as the enclave's index has them."""
+    sexes = {8532: "F", 8507: "M", 8521: "O"}
+    with database.writing() as session:
+        for row in rows["person"]:
+            session.add(EnclavePatient(pseudonym=f"P{row['person_id']}", sex=sexes.get(row["gender_concept_id"])))
+        session.flush()
+        for person in {row["person_id"] for row in rows["image_occurrence"]}:
+            session.add(EnclaveStudy(uid=f"1.{person}", pseudonym=f"P{person}", statements=[]))
+            session.add(EnclaveStudy(uid=f"2.{person}", pseudonym=f"P{person}", statements=[]))
+        session.flush()
+        for row in rows["image_occurrence"]:
+            person, uid = row["person_id"], row["image_series_uid"]
+            session.add(
+                EnclaveSeries(
+                    uid=uid,
+                    study_uid=row["image_study_uid"],
+                    pseudonym=f"P{person}",
+                    modality=row["modality"],
+                    body_part=row["body_part"],
+                    age=row["age_years"],
+                    manufacturer=row["manufacturer"],
+                    thickness=row["slice_thickness_mm"],
+                    description=row["description"],
+                    date=row["image_occurrence_date"],
+                )
+            )
+            if row["has_label"]:
+                session.add(
+                    EnclaveSeries(
+                        uid=f"{uid}.9", study_uid=f"2.{person}", pseudonym=f"P{person}", modality=LABEL_MODALITY
+                    )
+                )
+        session.flush()
+        labelled = [row for row in rows["image_occurrence"] if row["has_label"]]
+        for row in labelled:
+            uid = f"{row['image_series_uid']}.9"
+            session.add(
+                EnclaveInstance(
+                    uid=f"{uid}.1", series_uid=uid, sop_class="1.2", digest="0" * 64, size=1, indexed_at=NOON, frames=1
+                )
+            )
+        session.flush()
+        for row in labelled:
+            session.add(
+                EnclaveLabel(
+                    uid=f"{row['image_series_uid']}.9.1",
+                    pseudonym=f"P{row['person_id']}",
+                    labelled_series_uid=row["image_series_uid"],
+                    is_reference=True,
+                )
+            )
