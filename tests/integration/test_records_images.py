@@ -10,6 +10,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from sqlalchemy import func, select
+from tests import postgresql
 from tests.front_door import SECRET, FrontDoor, edited, studies
 from tests.records_lab import Lab, condition, person
 
@@ -25,15 +26,16 @@ from wardround.node.records.leaving import Leaving
 from wardround.node.records.schema import FEMALE, MALE
 from wardround.node.records.store import Records
 
+BOTH = pytest.mark.parametrize("site", ["duckdb", "postgresql"], indirect=True)
 WHO = {"actor": "person:Dr Aster", "reason": "asked by the patient"}
 
 
 class Site:
     """A front door whose enclave the records follow."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: str) -> None:
         self.door = FrontDoor(folder)
-        self.lab = Lab(folder)
+        self.lab = Lab(folder, database)
         self.lab.vault.close()
         self.lab.vault = self.lab.people.vault = self.door.vault
         self.images = Images(self.door.database, self.lab.records, self.lab.keys)
@@ -67,13 +69,17 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
+def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
+    database = ""
+    if getattr(request, "param", "duckdb") == "postgresql":
+        database = postgresql.fresh_database(request.getfixturevalue("postgresql_server"))
+    made = Site(tmp_path, database)
     yield made
     made.lab.database.close()
     made.door.close()
 
 
+@BOTH
 def test_each_series_is_there_once_with_what_the_index_says_of_it(site: Site) -> None:
     for study in studies():
         site.door.give_study(study)
@@ -143,6 +149,7 @@ def test_a_study_is_there_once_it_is_whole_and_not_while_more_of_it_comes(site: 
     assert site.lab.one("SELECT has_label FROM image_occurrence") is True
 
 
+@BOTH
 def test_what_is_purged_leaves_and_who_has_records_stays(site: Site) -> None:
     for study in studies():
         site.door.give_study(study)
@@ -179,6 +186,7 @@ def test_a_crash_between_records_and_enclave_is_followed_once_more(site: Site, m
     assert site.shown() == [site.pseudonym(0)]
 
 
+@BOTH
 def test_an_erasure_takes_images_and_records_and_who_stays_loses_nothing(site: Site) -> None:
     for study in studies():
         site.door.give_study(study)
