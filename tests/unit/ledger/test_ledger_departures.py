@@ -60,6 +60,16 @@ def test_whoever_was_taken_out_writes_and_witnesses_nothing_and_what_it_wrote_be
     assert keys.quorum == 2
 
 
+def test_every_node_says_who_was_taken_out(found: Found, caplog: pytest.LogCaptureFixture) -> None:
+    federation = found("north", "south", "west")
+    federation.round_of_witnesses()
+    out(federation, "west")
+    with caplog.at_level("WARNING"):
+        cosigned_by(federation, federation.sites[:2])
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2 and all("the hub takes west out (revoked)" in line for line in said)
+
+
 def test_only_a_member_leaves_and_only_the_hub_says_so(found: Found) -> None:
     federation = found("north", "south")
     with pytest.raises(EntryRefused) as stranger:

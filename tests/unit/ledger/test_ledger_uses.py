@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from tests.unit.ledger.federation import NOON, PROJECT, Federation
 
 from wardround.contracts.disclosure import Count
-from wardround.contracts.ledger_entry import Evidence, Manifest, Update, Use
+from wardround.contracts.ledger_entry import Evidence, Manifest, Promotion, Update, Use
 from wardround.ledger.members import EntryRefused
+from wardround.ledger.verification import verify
 
 Found = Callable[..., Federation]
 OTHER = "b" * 64
@@ -91,3 +92,29 @@ def test_evidence_fits_the_use_that_it_names(found: Found) -> None:
     training = Use(origin="north", at=NOON, run="run-1", purpose="training", round=1, manifest=ours)
     [other] = federation.append(north.sign(training))
     assert refusal(federation, north.sign(evidence("north", PROJECT, other))) == "reference-mismatch"
+
+
+def test_a_promotion_rests_on_evidence_of_its_own_model(found: Found) -> None:
+    federation = found("north", "south")
+    north, south = federation.sites
+    made = {"at": NOON, "pathway": "brain", "stage": "shadow", "record": OTHER}
+    one, two, other = federation.append(
+        north.sign(Evidence(origin="north", model=PROJECT, **made)),
+        south.sign(Evidence(origin="south", model=PROJECT, **made)),
+        north.sign(Evidence(origin="north", model=OTHER, **made)),
+    )
+
+    def promotion(*evidence: int) -> bytes:
+        return north.sign(
+            Promotion(
+                origin="north", at=NOON, model=PROJECT, pathway="brain", stage="prioritisation", evidence=evidence
+            )
+        )
+
+    federation.append(promotion(one, two), promotion())
+    assert refusal(federation, promotion(one, other)) == "reference-mismatch"
+    assert refusal(federation, promotion(0)) == "reference-kind"
+    assert refusal(federation, promotion(99)) == "reference-missing"
+    assert federation.round_of_witnesses()
+    with federation.database.reading() as tx:
+        assert verify(tx, federation.log.vkey).problems == ()
