@@ -14,7 +14,7 @@ from wardround.contracts.ledger_entry import Purge, Reidentification
 from wardround.contracts.outbound import EntryAccepted, Message, Reply
 from wardround.hub.record.membership import found_ledger
 from wardround.ledger.members import EntryRefused
-from wardround.node.gateway.errors import HubUnreachable
+from wardround.node.gateway.errors import HubRefused, HubUnreachable
 from wardround.node.record.tables import OutgoingEntry
 
 
@@ -80,6 +80,24 @@ def test_what_the_hub_refuses_is_kept_and_holds_up_no_other(hub: LyingHub) -> No
         north.entries.later(session, looked_up(hub))
     assert north.entries.submit_waiting(north.database) == 1
     assert kept(north) == [(None, "reference-kind"), (1, None)]
+
+
+def test_a_refusal_that_is_about_something_else_loses_no_entry(hub: LyingHub) -> None:
+    north = hub.nodes["north"]
+    with north.database.writing() as session:
+        north.entries.later(session, looked_up(hub))
+
+    def expired(_message: Message, _reply: Reply) -> Reply:
+        raise HubRefused("a test", code="certificate-expired")
+
+    honest, north.lie = north.lie, expired
+    with pytest.raises(HubRefused):
+        north.entries.submit_waiting(north.database)
+    with north.database.reading() as session:
+        assert north.entries.standing(session) == (1, {})
+    north.lie = honest
+    assert north.entries.submit_waiting(north.database) == 1
+    assert kept(north) == [(1, None)]
 
 
 def test_a_ledger_that_has_entries_is_founded_no_more(hub: LyingHub) -> None:

@@ -259,6 +259,11 @@ def status(home: Path = NODE) -> None:
         typer.echo(f"{state.received} entries here, {state.verified} checked, {settled} settled by a quorum.")
         with desk.home.database.reading() as session:
             typer.echo(_witnesses(session, desk.hub, settled or state.verified))
+            waiting, refused = desk.entries.standing(session)
+        if waiting:
+            typer.echo(f"{waiting} entries of this site wait for the hub; the running node submits them.")
+        for code, number in sorted(refused.items()):
+            typer.echo(f"{number} entries of this site the hub won't take [{code}]; ask its operator why.")
         try:
             desk.mirror.check_trusted(now())
         except LedgerUntrusted as refusal:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.ledger_entry import Entry
@@ -19,6 +20,23 @@ from wardround.node.gateway.gateway import Gateway
 from wardround.node.record.tables import OutgoingEntry
 
 _log = logging.getLogger(__name__)
+
+ABOUT_THE_ENTRY = frozenset(
+    {
+        "too-large",
+        "not-an-entry",
+        "not-canonical",
+        "unknown-origin",
+        "wrong-origin",
+        "bad-signature",
+        "reference-missing",
+        "reference-kind",
+        "reference-mismatch",
+        "other-history",
+    }
+)
+"""The hub's codes (`ledger.members.EntryRefused`) that mean: never this entry. Any other is about something else, a
+certificate that has expired perhaps, and passes."""
 
 
 class SiteEntries:
@@ -80,13 +98,21 @@ class SiteEntries:
         and what is told of it can't come apart, whether the hub can be reached or not."""
         session.add(OutgoingEntry(kind=entry.kind, signed=self.sign(entry), made_at=self._clock()))
 
+    @staticmethod
+    def standing(session: Session) -> tuple[int, Counter[str]]:
+        """How many kept entries wait for the hub, and how many it won't take, by its code."""
+        waiting = select(func.count()).where(OutgoingEntry.index.is_(None), OutgoingEntry.refused.is_(None))
+        refused = select(OutgoingEntry.refused).where(OutgoingEntry.refused.is_not(None))
+        return session.scalar(waiting) or 0, Counter(code for code in session.scalars(refused) if code is not None)
+
     def submit_waiting(self, database: Database) -> int:
         """Submit, in order, what waits in the node's database; how many the hub took. A tick of the node's loop.
 
-        An entry that the hub refuses is kept with the hub's code and holds up no other.
+        An entry that the hub refuses for what it says is kept with the hub's code and holds up no other.
 
         Raises:
             HubUnreachable: try again later.
+            HubRefused: for another reason than an entry; all that isn't submitted yet waits.
         """
         waiting = select(OutgoingEntry).where(OutgoingEntry.index.is_(None), OutgoingEntry.refused.is_(None))
         with database.reading() as session:
@@ -98,6 +124,8 @@ class SiteEntries:
                 index = self.submit(row.signed)
                 taken += 1
             except HubRefused as error:
+                if error.code not in ABOUT_THE_ENTRY:
+                    raise
                 refused = error.code
                 _log.error("the hub won't take this site's entry of kind %s: %s", row.kind, error.code)
             with database.writing() as session:
