@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wardround.node.records.errors import RecordsRefused
 from wardround.node.records.schema import NO_CONCEPT, RECORDS, TABLES, VOCABULARY, Table, Type, source_columns
@@ -54,10 +54,9 @@ def load_vocabulary(records: Records, folder: Path, *, progress: Progress | None
         for name in VOCABULARY:
             table = TABLES[name]
             staging.declare(name, table.columns)
-            for rows in _rows(files[name], table) if name in files else ():
-                for row in rows:
-                    staging.add(name, row)
-                seen += len(rows)
+            for read, rows in _rows(files[name], table) if name in files else ():
+                staging.add_batch(name, rows)
+                seen += read
                 if progress is not None:
                     progress(seen)
         staging.finish()
@@ -82,8 +81,8 @@ def _files(folder: Path) -> dict[str, Path]:
     return {name: found[name] for name in VOCABULARY if name in found}
 
 
-def _rows(file: Path, table: Table) -> Iterator[list[dict[str, object]]]:
-    """The rows of a file, a block at a time."""
+def _rows(file: Path, table: Table) -> Iterator[tuple[int, RecordBatch]]:
+    """How many lines a block of a file has, and the rows of it that are kept."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -98,7 +97,7 @@ def _rows(file: Path, table: Table) -> Iterator[list[dict[str, object]]]:
     try:
         with csv.open_csv(file, read, parse, convert) as batches:
             for batch in batches:
-                yield _made(batch, table)
+                yield batch.num_rows, _made(batch, table)
     except (pa.ArrowInvalid, pa.ArrowKeyError, ValueError):
         raise RecordsRefused(
             f"{file.name} isn't that table as Athena exports it: tab-separated, UTF-8, with the columns "
@@ -106,26 +105,28 @@ def _rows(file: Path, table: Table) -> Iterator[list[dict[str, object]]]:
         ) from None
 
 
-def _made(batch: RecordBatch, table: Table) -> list[dict[str, object]]:
-    from datetime import date
+def _made(batch: RecordBatch, table: Table) -> RecordBatch:
+    """The rows in the columns of the table. Raises ValueError where one isn't of its type, or is missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    def day(text: str) -> date:
-        if len(text) != 8:
-            raise ValueError
-        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
-
-    made: dict[Type, Callable[[str], object]] = {Type.INTEGER: int, Type.DATE: day}
-    columns: dict[str, list[Any]] = {}
+    columns = []
     for column in table.columns:
-        texts = batch.column(column.name).to_pylist()
-        if column.required and None in texts:
+        said = batch.column(column.name)
+        if column.required and said.null_count:
             raise ValueError
-        change = made.get(column.type)
-        columns[column.name] = texts if change is None else [None if one is None else change(one) for one in texts]
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    if table.name == "concept_relationship":
-        return [row for row in rows if row["relationship_id"] in MAPS and row["invalid_reason"] is None]
-    return rows
+        if column.type is Type.INTEGER:
+            said = pc.cast(said, pa.int32())
+        elif column.type is Type.DATE:
+            if not pc.all(pc.equal(pc.utf8_length(said), 8), min_count=0).as_py():
+                raise ValueError
+            said = pc.cast(pc.strptime(said, "%Y%m%d", "s"), pa.date32())
+        columns.append(said)
+    made = pa.RecordBatch.from_arrays(columns, list(table.names))
+    if table.name != "concept_relationship":
+        return made
+    maps = pc.is_in(made.column("relationship_id"), pa.array(MAPS))
+    return made.filter(pc.and_(maps, pc.is_null(made.column("invalid_reason"))))
 
 
 @contextmanager

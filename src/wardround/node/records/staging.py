@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from wardround.node.records.schema import Column, Type
 
 if TYPE_CHECKING:
-    from pyarrow import Schema
+    from pyarrow import RecordBatch, Schema
     from pyarrow.parquet import ParquetWriter
 
 _AT_ONCE = 10_000
@@ -51,6 +51,13 @@ class Staging:
         if len(waiting) >= _AT_ONCE:
             self._write(table)
 
+    def add_batch(self, table: str, batch: RecordBatch) -> None:
+        """Stage rows that are in columns already, of the types of `declare`."""
+        import pyarrow as pa
+
+        self._write(table)
+        self._writer(table).write_table(pa.Table.from_batches([batch.cast(_schema(self._columns[table]))]))
+
     def finish(self) -> None:
         """Write what is held in memory; the files are whole from here on."""
         for table in self._columns:
@@ -78,14 +85,19 @@ class Staging:
         if not waiting:
             return
         import pyarrow as pa
-        from pyarrow.parquet import ParquetWriter
 
         schema = _schema(self._columns[table])
-        if table not in self._writers:
-            self._writers[table] = ParquetWriter(self._path(table), schema, compression="zstd")
         arrays = [pa.array([row[name] for row in waiting], schema.field(name).type) for name in schema.names]
-        self._writers[table].write_table(pa.Table.from_arrays(arrays, schema=schema))
+        self._writer(table).write_table(pa.Table.from_arrays(arrays, schema=schema))
         waiting.clear()
+
+    def _writer(self, table: str) -> ParquetWriter:
+        from pyarrow.parquet import ParquetWriter
+
+        if table not in self._writers:
+            schema = _schema(self._columns[table])
+            self._writers[table] = ParquetWriter(self._path(table), schema, compression="zstd")
+        return self._writers[table]
 
 
 @contextmanager
