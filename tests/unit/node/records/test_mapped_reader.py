@@ -174,7 +174,7 @@ def test_ages_on_several_days_are_one_person_of_that_age_on_each(tmp_path: Path)
     found = clinic(
         tmp_path,
         "v1;7;f;63;30.6.1988 00:00;;;;;;;",
-        "v2;7;f;65;1.7.1990 00:00;;;;;;;",
+        "v2;7;f;65;1.12.1990 00:00;;;;;;;",
         "v3;8;f;old;1.7.1990 00:00;;;;;;;",
         "v4;9;f;140;1.7.1990 00:00;;;;;;;",
         "v5;10;f;40;;;;;;;;",

@@ -183,6 +183,17 @@ def test_what_is_not_of_the_model_is_told_once_and_by_no_name_of_somebody(tmp_pa
     ]
 
 
+def test_a_birth_that_is_told_twice_and_differently_is_told(tmp_path: Path) -> None:
+    header = PERSON.strip() + ",birth_datetime\n"
+    same, other = "7,8532,1961,5,4,P-7,1961-05-04 06:30:00", "8,8532,1961,5,4,P-8,1962-05-04"
+    tables(tmp_path, person=f"{header}{same}\n{other}\n")
+    found = read(tmp_path)
+    assert [row.values["birth_datetime"] for row in rows(found, "person")] == [datetime(1961, 5, 4, 6, 30)]
+    assert told(found) == [
+        (Reason.BAD_DATE, "person.csv line 3: of the birth: its parts differ from birth_datetime"),
+    ]
+
+
 def test_measurements_keep_number_unit_and_operator_and_free_text_stays_behind(tmp_path: Path) -> None:
     tables(
         tmp_path,
