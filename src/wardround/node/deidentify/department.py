@@ -19,7 +19,7 @@ from wardround.foundation.clock import Clock, now
 from wardround.foundation.files import ASIDE, ObjectStore
 from wardround.foundation.settings import SettingsRefused
 from wardround.node.deidentify.crew import Processes, Recipe
-from wardround.node.deidentify.erasure import Erasures, Places
+from wardround.node.deidentify.erasure import Erasures, Places, cut_off
 from wardround.node.deidentify.intake import Deidentification
 from wardround.node.deidentify.secret import site_secret
 from wardround.node.deidentify.vault import Vault
@@ -133,7 +133,8 @@ class Department:
     def mend(self) -> None:
         """Go on with erasures that were cut off, and know every patient of the enclave by its ids."""
         try:
-            for number in self.erasures().finish():
+            # A node that hasn't joined has no ledger to tell of an erasure, and none to finish.
+            for number in self.erasures().finish() if cut_off(self._home.database) else ():
                 log.warning("erasure %d, which had been cut off, is finished", number)
         except RecordsBusy:
             log.warning("an erasure waits for the health records, which a load has; the next start or erasure does it")

@@ -416,6 +416,12 @@ class Erasures:
         return self._places.clinical if instance.path == StudyPath.CLINIC.value else self._places.quarantine
 
 
+def cut_off(database: Database) -> bool:
+    """Whether an erasure was ordered and isn't finished."""
+    with database.reading() as session:
+        return session.scalar(select(ErasureRow.id).where(ErasureRow.finished_at.is_(None)).limit(1)) is not None
+
+
 def _instance_keys(session: Session, rows: Sequence[int]) -> Iterator[str]:
     yield from session.scalars(select(ReceivedInstance.instance_key).where(ReceivedInstance.id.in_(rows)))
 
