@@ -15,6 +15,7 @@ from sqlalchemy import (
     Function,
     Integer,
     Select,
+    String,
     and_,
     exists,
     false,
@@ -268,11 +269,24 @@ def _matches(series: Any, event: Imaging) -> _Condition:
     return and_(*conditions)
 
 
-def _folded(column: Any) -> Any:
-    """A to Z made small, and no other letter: what `lower` does beyond them differs between databases."""
-    for letter in _CAPITALS:
-        column = func.replace(column, letter, letter.lower())
-    return column
+class _folded(FunctionElement[str]):  # noqa: N801 - an SQL function
+    """A text with A to Z made small, and no other letter: what `lower` does beyond them differs between databases."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(_folded, "postgresql")
+def _folded_postgresql(element: _folded, compiler: SQLCompiler, **kw: Any) -> str:
+    (text,) = element.clauses
+    return f"translate({compiler.process(text, **kw)}, '{_CAPITALS}', '{_CAPITALS.lower()}')"
+
+
+@compiles(_folded, "sqlite")
+def _folded_sqlite(element: _folded, compiler: SQLCompiler, **kw: Any) -> str:
+    # SQLite's own `lower` knows A to Z alone (https://sqlite.org/lang_corefunc.html#lower).
+    (text,) = element.clauses
+    return f"lower({compiler.process(text, **kw)})"
 
 
 class _position(FunctionElement[int]):  # noqa: N801 - an SQL function

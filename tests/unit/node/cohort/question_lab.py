@@ -265,7 +265,7 @@ def criteria(indexed: bool, events: st.SearchStrategy[Any] = EVENTS) -> st.Searc
         if event == other or (when == "around" and more is None):
             low, more = max(low, 1), more or 60
         if isinstance(event, AtIndex) and isinstance(other, AtIndex):
-            other = Death()
+            other = Imaging(modality="MR")
         return Order(event=event, when=when, other=other, min_days=low, max_days=None if more is None else low + more)
 
     leaves = st.one_of(
