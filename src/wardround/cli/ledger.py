@@ -43,7 +43,7 @@ def verify(home: Path = HOME, as_json: bool = typer.Option(False, "--json", help
         typer.echo(
             f"{found.entries} entries, root {found.root}\n"
             f"newest checkpoint: size {found.size}, cosigned by {', '.join(found.cosigned_by) or 'nobody yet'} "
-            f"({'a quorum' if found.quorum_met else 'not yet a quorum'} of {', '.join(found.members) or 'nobody'})"
+            f"({'a quorum' if found.quorum_met else 'not yet a quorum'} of the {len(found.members)} members)"
         )
         for problem in found.problems:
             typer.echo(f"  at {problem.index}: {problem.message} [{problem.reason}]. {problem.mend}")
@@ -261,9 +261,9 @@ def status(home: Path = NODE) -> None:
             typer.echo(_witnesses(session, desk.hub, settled or state.verified))
             waiting, refused = desk.entries.standing(session)
         if waiting:
-            typer.echo(f"{waiting} entries of this site wait for the hub; the running node submits them.")
+            typer.echo(f"Entries of this site that wait for the hub: {waiting}; the running node submits them.")
         for code, number in sorted(refused.items()):
-            typer.echo(f"{number} entries of this site the hub won't take [{code}]; ask its operator why.")
+            typer.echo(f"Entries of this site that the hub won't take: {number} [{code}]; ask its operator why.")
         try:
             desk.mirror.check_trusted(now())
         except LedgerUntrusted as refusal:

@@ -43,4 +43,4 @@ def suspend(
         desk.close()
     for model, pathway in done.models:
         typer.echo(f"Model {model[:12]} is out of use on {pathway}: {reason}. The running node tells the ledger.")
-    typer.echo(f"{done.lines} studies that waited for it, or for the PACS to take its result, end without one.")
+    typer.echo(f"Studies that waited for it, or for the PACS to take its result, and end without one: {done.lines}.")
