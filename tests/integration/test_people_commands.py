@@ -15,14 +15,16 @@ from typer.testing import CliRunner, Result
 
 from wardround.cli.main import build
 from wardround.cli.signin import acting, roster_at
+from wardround.foundation.audit import operator
 from wardround.foundation.clock import now
 from wardround.foundation.errors import NotAllowed, NotFound
+from wardround.hub.audit import Audit as HubAudit
 from wardround.node.audit import Audit
 from wardround.node.home import NodeHome
 from wardround.people import accounts, totp
 from wardround.people.accounts import CodeRefused
 from wardround.people.grants import scoped
-from wardround.people.rights import MayNot
+from wardround.people.rights import RIGHTS, MayNot
 from wardround.people.roles import Role
 from wardround.people.sessions import NotSignedIn, person_of
 from wardround.people.sign_in import SignInRefused, sign_in
@@ -43,7 +45,7 @@ WRITES = {
         "enclave verify --remove-orphans",
         "ledger distrust because",
         "ledger trust because",
-        "node approve glioma",
+        "node approve glioma --digest 0",
         "node deploy 0123456789abcdef",
         "node dicomweb token make viewer --scope read",
         "node dicomweb token revoke viewer",
@@ -63,8 +65,9 @@ WRITES = {
         "node policy set {file}",
         "node pull --accession 1",
         "node pull --cancel 1",
-        "node refuse glioma --reason not-lawful-here",
+        "node refuse glioma --digest 0 --reason not-lawful-here",
         "node relink WR-1 --reason asked",
+        "node withdraw glioma --reason asked",
     ],
     "hub": [
         "hub invite north",
@@ -174,6 +177,12 @@ def test_nobody_writes_without_a_session_once_there_is_an_account(
     (tmp_path / "file").write_text("local,1\n")
     ended = typed(home, line.format(file=tmp_path / "file"))
     assert isinstance(ended.exception, NotSignedIn), (ended.exception, ended.output)
+    with roster_at(home) as roster, roster.database.reading() as session:
+        table = Audit if program == "node" else HubAudit
+        tried = session.scalars(select(table).where(table.verb == "refused")).all()
+    assert [(row.actor, row.subject in RIGHTS, row.detail.split()[0]) for row in tried] == [
+        (operator(), True, "not-signed-in")
+    ]
 
 
 def test_a_session_of_the_environment_goes_first_and_is_bound_to_its_program(

@@ -51,6 +51,7 @@ def acting(home: Path, verb: str, project: str | None = None, *, site: str | Non
         NotFound: it isn't a home of the program where that is done.
         UnknownVerb: an error in the program: the verb isn't in the table.
     """
+    from wardround.foundation.audit import operator
     from wardround.people.acting import acting_as, acting_as_owner
     from wardround.people.rights import right_of
     from wardround.people.sessions import NotSignedIn
@@ -64,6 +65,8 @@ def acting(home: Path, verb: str, project: str | None = None, *, site: str | Non
         try:
             actor, _ = acting_as(roster, token_at(roster, home), verb, project, site=site)
         except NotSignedIn as refusal:
+            with roster.database.writing() as session:
+                roster.record(session, operator(), "refused", verb, f"{refusal.code} {project or site or ''}".strip())
             raise NotSignedIn(
                 f"{right.words}: {refusal}: wardround {roster.program} sign-in NAME --home {home}"
             ) from None
