@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wardround.node.records.hl7 import er7
-from wardround.node.records.hl7.conventions import Conventions
+from wardround.node.records.hl7.conventions import Conventions, read_conventions
 from wardround.node.records.hl7.er7 import Delimiters, NotAMessage, parse
 from wardround.node.records.hl7.reader import message_records
 from wardround.node.records.reasons import Reason
@@ -188,6 +189,16 @@ def test_what_isnt_taken_says_why_without_a_word_of_it(message: str, reason: Rea
     assert rejected(found) == [reason]
     assert not [one for one in found if isinstance(one, Row) and not one.removed]
     assert SECRET not in str([one for one in found if isinstance(one, Rejected)])
+
+
+def test_the_mapping_on_the_page_is_taken_as_it_stands(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs/how-to/load-records.md").read_text(encoding="utf-8")
+    [mapping] = [one for one in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "[identifiers]" in one]
+    path = tmp_path / "hl7.toml"
+    path.write_text(mapping, encoding="utf-8")
+    found = read_conventions(path)
+    assert found.identifiers["TRUST"] == ""
+    assert found.code("https://trust.example/ward-codes", "W1") == Code("TrustLocal", "W1")
 
 
 def test_a_mapping_says_whose_number_counts(tmp_path: Path) -> None:

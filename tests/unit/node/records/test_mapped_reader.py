@@ -163,6 +163,13 @@ def test_a_link_file_says_whom_the_images_know_a_row_by(tmp_path: Path) -> None:
     assert told(found) == [(Reason.NOT_LINKED, "line 3")]
 
 
+@pytest.mark.parametrize("link", ["", "number,patient_id\nH-7,9\nH-8,10\n"])
+def test_further_numbers_of_a_patient_go_with_them_for_opt_outs(tmp_path: Path, link: str) -> None:
+    mapping = CLINIC.replace('issuer = "CLINIC"', 'others = { number = "{smoker}", issuer = "NHS" }')
+    found = clinic(tmp_path, ROW, "v2;8;f;;3.2.2020 08:30;;;;;;;", mapping=mapping, link=link)
+    assert [row.person.others for row in rows(found, "person")] == [(("y", "NHS"),), ()]
+
+
 def test_a_person_is_told_once_and_again_where_a_row_contradicts(tmp_path: Path) -> None:
     same, other = ROW.replace("v1", "v2"), ROW.replace("v1", "v3").replace("1961", "1962")
     assert len(rows(clinic(tmp_path, ROW, same), "person")) == 1

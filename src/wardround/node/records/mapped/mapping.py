@@ -126,11 +126,23 @@ class AgeFrom(Part):
     at: Day | None = None
 
 
-class Person(Part):
-    """Whom a row is about."""
+class Number(Part):
+    """A number of a patient, and who gave it; empty for the hospital itself."""
 
     number: Templated
     issuer: str = ""
+
+    @model_validator(mode="after")
+    def _has_issuer(self) -> Self:
+        if self.issuer and not usable(self.issuer):
+            raise ValueError("issuer has at most 64 characters and no backslash; correct it")
+        return self
+
+
+class Person(Number):
+    """Whom a row is about. others: further numbers of theirs, by which an opt-out may name them."""
+
+    others: Annotated[tuple[Number, ...], OneOrMore] = ()
     sex: SexFrom | None = None
     birth: Day | None = None
     age: AgeFrom | None = None
@@ -141,8 +153,6 @@ class Person(Part):
     def _fits(self) -> Self:
         if self.birth is not None and self.age is not None:
             raise ValueError("has birth and age; keep the birth, from which an age follows")
-        if self.issuer and not usable(self.issuer):
-            raise ValueError("issuer has at most 64 characters and no backslash; correct it")
         return self
 
 

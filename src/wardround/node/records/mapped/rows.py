@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Mapping as Cells
+from dataclasses import replace
 from hashlib import sha256
 
 from wardround.node.records.hl7.conventions import usable
@@ -65,12 +66,14 @@ class Rows:
         number = self._mapping.person.number.fill(cells)
         if number is None or not usable(number):
             raise NotTaken(Reason.NO_PERSON, self._mapping.person.number.text)
+        filled = ((one.number.fill(cells), one.issuer) for one in self._mapping.person.others)
+        others = tuple((said, issuer) for said, issuer in filled if said is not None and usable(said))
         if self._link is None:
-            return number, PersonIdentity(number, self._mapping.person.issuer)
+            return number, PersonIdentity(number, self._mapping.person.issuer, others)
         person = self._link.find(number)
         if person is None:
             raise NotTaken(Reason.NOT_LINKED)
-        return number, person
+        return number, replace(person, others=others)
 
     def _key(self, number: str, person: PersonIdentity, cells: Cells[str, str]) -> str:
         template = self._mapping.file.key
