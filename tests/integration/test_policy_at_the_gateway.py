@@ -36,6 +36,7 @@ from wardround.node.home import NodeHome
 from wardround.node.link import outbox
 from wardround.node.link.handlers import TaskHandlers
 from wardround.node.link.link import Link
+from wardround.node.link.tables import OutboxMessage
 from wardround.node.membership.actions import renew
 from wardround.node.policy.kinds import ESSENTIAL, LIMITABLE
 from wardround.node.policy.leaving import LeavingForbidden
@@ -238,6 +239,8 @@ def test_what_waits_in_the_outbox_isnt_lost_while_the_policy_cant_be_read(home: 
         _eventually(lambda: _settled(home, number))
     finally:
         link.stop()
+    with home.database.reading() as session:
+        assert session.get_one(OutboxMessage, number).refused != "policy-unusable", "the hub has had it"
 
 
 def _task_state(lab: HubLab, number: int) -> str:
