@@ -239,7 +239,8 @@ def _of(who: Any) -> ColumnElement[str]:
 def _day(series: Any) -> Any:
     """The day of a series: its own, else its study's."""
     study = aliased(EnclaveStudy)
-    own = select(study.date).where(study.uid == series.study_uid).scalar_subquery()
+    # However deep it stands: SQLAlchemy by itself looks for `series` in the query right around it alone.
+    own = select(study.date).where(study.uid == series.study_uid).correlate_except(study).scalar_subquery()
     return coalesce(series.date, own)
 
 

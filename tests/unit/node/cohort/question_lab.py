@@ -329,15 +329,21 @@ def in_enclave(database: Database, rows: Rows) -> None:
             session.add(EnclavePatient(pseudonym=f"P{row['person_id']}", sex=sexes.get(row["gender_concept_id"])))
         session.flush()
         for person in {row["person_id"] for row in rows["image_occurrence"]}:
-            session.add(EnclaveStudy(uid=f"1.{person}", pseudonym=f"P{person}", statements=[]))
             session.add(EnclaveStudy(uid=f"2.{person}", pseudonym=f"P{person}", statements=[]))
+        for row in rows["image_occurrence"]:
+            # The day of every second series is its study's; a series' own goes before that.
+            day = row["image_occurrence_date"]
+            other = day if row["image_occurrence_id"] % 2 else day and NOON.date()
+            study = EnclaveStudy(uid=f"{row['image_series_uid']}.0", pseudonym=f"P{row['person_id']}", date=other)
+            study.statements = []
+            session.add(study)
         session.flush()
         for row in rows["image_occurrence"]:
             person, uid = row["person_id"], row["image_series_uid"]
             session.add(
                 EnclaveSeries(
                     uid=uid,
-                    study_uid=row["image_study_uid"],
+                    study_uid=f"{uid}.0",
                     pseudonym=f"P{person}",
                     modality=row["modality"],
                     body_part=row["body_part"],
@@ -345,7 +351,7 @@ def in_enclave(database: Database, rows: Rows) -> None:
                     manufacturer=row["manufacturer"],
                     thickness=row["slice_thickness_mm"],
                     description=row["description"],
-                    date=row["image_occurrence_date"],
+                    date=None if row["image_occurrence_id"] % 2 else row["image_occurrence_date"],
                 )
             )
             if row["has_label"]:
