@@ -7,7 +7,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -108,9 +108,10 @@ class FakeRun:
         rounds: int,
         deadline: float = PATIENCE,
         kind: UpdateKind = "weights",
+        robust: Mapping[str, object] | None = None,
     ) -> None:
         self.run_id, self.sites, self.quorum, self.rounds = run_id, tuple(sites), quorum, rounds
-        self.deadline, self.kind = deadline, kind
+        self.deadline, self.kind, self.robust = deadline, kind, dict(robust or {})
         self.arrays = to_bytes(arrays)
         self.results: list[RoundResult] = []
         self.admitted: list[UpdateHeader] = []
@@ -154,6 +155,7 @@ class FakeHub:
             plan={"package": "test", "seed": 7},
             arrays=run.arrays,
             update_kind=run.kind,
+            robust=run.robust,
         )
 
     def admit(self, header: UpdateHeader) -> None:

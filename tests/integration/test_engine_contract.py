@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 from tests.integration.engine_lab import PATIENCE, Federation, FlareFederation, InProcessFederation, small_model
 
-from wardround.federation.engine import Declined, LegState, Next, RoundTask, RoundUpdate, UpdateHeader, UpdateRefused
+from wardround.federation.engine import (
+    Declined,
+    LegState,
+    Next,
+    RoundTask,
+    RoundUpdate,
+    UpdateHeader,
+    UpdateKind,
+    UpdateRefused,
+)
 from wardround.learning.arrays import from_bytes, to_bytes
 
 SITES = ("alpha", "beta", "gamma")
@@ -70,6 +79,15 @@ def test_sites_go_on_from_what_the_hub_made_of_the_round(federation: Federation)
     np.testing.assert_allclose(from_bytes(run.results[1].arrays)["bias"], 100 + WEIGHTED_STEP, rtol=1e-6)
     for site in federation.sites.values():
         assert [task.arrays == made for task in site.tasks if task.run_id == run.run_id] == [False, True]
+
+
+@pytest.mark.parametrize("kind", ["weights", "delta"])
+def test_updates_are_put_together_by_the_rule_of_the_plan(federation: Federation, kind: UpdateKind) -> None:
+    run = federation.hub.add(small_model(), sites=SITES, quorum=3, rounds=1, kind=kind, robust={"name": "median"})
+
+    assert federation.run_leg(run).state is LegState.FINISHED
+
+    np.testing.assert_allclose(run.model["weight"], small_model()["weight"] + 2.0, rtol=1e-6)
 
 
 def test_the_hub_stops_a_leg_when_it_has_what_it_wants(federation: Federation) -> None:

@@ -32,6 +32,8 @@ def _lines(project: Project, terms: Terms) -> Iterator[str]:
     yield f"              a round needs {plan.quorum} hospitals and waits {plan.deadline_seconds:g} s for the others"
     alone = terms.leaving("local-model") is not None
     yield f"              {'also a model' if alone else 'no model'} trained on this hospital's patients alone"
+    if plan.robust is not None:
+        yield f"              updates put together with {plan.robust.in_words()}"
     yield f"Privacy:      {'updates leave as they are' if terms.privacy is None else terms.privacy.in_words()}"
     for number, leaving in enumerate(terms.leaves):
         yield f"{'Leaves:       ' if number == 0 else '              '}{leaving.in_words()}"

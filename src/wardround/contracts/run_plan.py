@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from wardround.contracts.algorithm import Algorithm, FedAvg
 from wardround.contracts.base import Digest, Frozen
 from wardround.contracts.privacy import Privacy
+from wardround.contracts.robust import Robust
 
 PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,60}$")]
 
@@ -21,6 +22,7 @@ class RunPlan(Frozen):
     `local_steps` is the number of optimiser steps per round, the same at every site; `None` takes the setting's own.
     With `compare_alone`, each site also trains the same model on its own patients alone, for as many steps as the run
     took there, and every model is judged at every site. `privacy` is what each site does to an update before it leaves.
+    `robust` is how the hub keeps a few hostile updates from moving the model far; without it the mean is plain.
     """
 
     package: PackageName
@@ -34,6 +36,7 @@ class RunPlan(Frozen):
     deadline_seconds: float = Field(default=600, gt=0, le=86_400)
     compare_alone: bool = True
     privacy: Privacy | None = None
+    robust: Robust | None = None
     seed: int = Field(default=0, ge=0, lt=2**31)
 
     @model_validator(mode="after")
@@ -41,5 +44,10 @@ class RunPlan(Frozen):
         if self.privacy is not None and self.compare_alone:
             raise ValueError(
                 "with `privacy` a model that a site trained alone would leave without it; set `compare_alone` to false"
+            )
+        if self.robust is not None and self.quorum < self.robust.least_updates:
+            raise ValueError(
+                f"`robust` by {self.robust.name} needs {self.robust.least_updates} updates in every round; raise "
+                f"`quorum` to that, or choose another"
             )
         return self

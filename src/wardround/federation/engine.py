@@ -74,7 +74,8 @@ class LegStart:
     round to run now, ``total_rounds`` the last round of the run. ``deadline_seconds`` counts from the moment when
     all the sites have the round. ``plan`` is data for the sites and passes through the engine unread. With
     ``update_kind`` "delta" the weighted mean of the updates is added to the round's arrays; with "weights" it
-    replaces them.
+    replaces them. ``robust`` is the rule by which updates are put together instead of their weighted mean, as the
+    plan has it (:mod:`wardround.contracts.robust`); empty for the mean.
     """
 
     run_id: str
@@ -87,6 +88,7 @@ class LegStart:
     plan: Mapping[str, Any]
     arrays: bytes = field(repr=False)
     update_kind: UpdateKind = "weights"
+    robust: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

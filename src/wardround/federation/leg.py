@@ -12,6 +12,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter
+
+from wardround.contracts.robust import Robust
 from wardround.federation.engine import (
     Coordinator,
     LegStart,
@@ -25,6 +28,7 @@ from wardround.federation.engine import (
 from wardround.federation.rounds import OpenRound
 from wardround.learning.arrays import Arrays, ArraysRefused, check, from_bytes
 
+RULE: TypeAdapter[Robust] = TypeAdapter(Robust)
 NO_CONTACT = "no-contact"
 DEADLINE = "deadline"
 
@@ -84,6 +88,7 @@ class Leg:
         self._end: LegEnd | None = None
         self._last_round = 0
         self._arrays = start.arrays
+        self._robust = RULE.validate_python(start.robust) if start.robust else None
         self._refused: list[Refusal] = []
 
     # What the engine tells of the sites
@@ -247,7 +252,7 @@ class Leg:
         with self._changed:
             waiting = {name for name, site in self._sites.items() if site.waited_for}
             missing = {name: site.away for name, site in self._sites.items() if not site.waited_for} | self._absent
-            self._round = OpenRound(self._task(number), model, self._clock(), waiting, missing)
+            self._round = OpenRound(self._task(number), model, self._clock(), waiting, missing, robust=self._robust)
             self._changed.notify_all()
             return self._round
 

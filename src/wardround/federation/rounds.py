@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+import numpy as np
+
+from wardround.contracts.robust import Robust
 from wardround.federation.engine import (
     Refusal,
     RoundResult,
@@ -19,8 +22,8 @@ from wardround.federation.engine import (
     UpdateHeader,
     UpdateRefused,
 )
-from wardround.learning.aggregation import WeightedMean
 from wardround.learning.arrays import Arrays, ArraysRefused, check, from_bytes, to_bytes, total
+from wardround.learning.robust import average_of
 
 
 @dataclass
@@ -41,9 +44,12 @@ class OpenRound:
     counting: set[str] = field(default_factory=set)
     out: set[str] = field(default_factory=set)
     closed: bool = False
+    robust: Robust | None = None
 
     def __post_init__(self) -> None:
-        self._mean = WeightedMean(self.model)
+        delta = self.task.update_kind == "delta"
+        began = {name: np.zeros_like(array) for name, array in self.model.items()} if delta else self.model
+        self._mean = average_of(self.robust, began)
 
     @property
     def number(self) -> int:

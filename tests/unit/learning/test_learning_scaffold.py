@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wardround.learning.aggregation import WeightedMean
@@ -65,6 +65,7 @@ def by_the_paper(found, rounds, steps):
     return x, c
 
 
+@settings(max_examples=40)
 @given(sites, st.integers(1, 4), st.integers(1, 5))
 def test_rounds_are_those_of_the_paper(found, rounds, steps):
     model, control, _ = over_the_protocol(found, rounds, steps)
@@ -73,12 +74,14 @@ def test_rounds_are_those_of_the_paper(found, rounds, steps):
     assert np.allclose(control, wanted_control, rtol=1e-3, atol=2e-3)
 
 
+@settings(max_examples=40)
 @given(sites)
 def test_the_order_of_arrival_does_not_matter(found):
     one, other = over_the_protocol(found, 3, 3), over_the_protocol(found, 3, 3, backwards=True)
     assert np.allclose(one[0], other[0], atol=1e-4) and np.allclose(one[1], other[1], atol=1e-3)
 
 
+@settings(max_examples=40)
 @given(sites)
 def test_the_hubs_variates_are_the_mean_of_the_sites(found):
     _, control, own = over_the_protocol(found, 3, 2)

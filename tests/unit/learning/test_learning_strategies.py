@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -58,6 +58,8 @@ def by_the_paper(algorithm, history):
         if isinstance(algorithm, FedAdagrad):
             v = v + delta**2
         elif isinstance(algorithm, FedYogi):
+            # Where both are the same, rounding decides which way Yogi goes.
+            assume(((np.abs(v - delta**2) > 1e-4 * delta**2) | (delta == 0)).all())
             v = v - (1 - algorithm.beta2) * delta**2 * np.sign(v - delta**2)
         else:
             v = algorithm.beta2 * v + (1 - algorithm.beta2) * delta**2
@@ -99,6 +101,7 @@ def test_one_step_of_each_by_hand():
 
 @given(algorithms.filter(lambda algorithm: algorithm.tau > 1e-3), histories, st.randoms())
 def test_the_order_of_arrival_does_not_matter(algorithm, history, random):
+    by_the_paper(algorithm, history)  # leaves out what rounding decides
     shuffled = [random.sample(updates, len(updates)) for updates in history]
     one, other = run(strategy_of(algorithm), history)[0], run(strategy_of(algorithm), shuffled)[0]
     for name in MODEL:

@@ -57,6 +57,7 @@ class RunCoordinator:
                 plan=told,
                 arrays=self._objects.get(run.current),
                 update_kind="weights",
+                robust={} if plan.robust is None else plan.robust.model_dump(mode="json"),
             )
 
     def admit(self, header: UpdateHeader) -> None:
