@@ -11,6 +11,7 @@ from _heart import FEATURES, HOSPITALS, Rows
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from wardround.contracts.robust import Robust
 from wardround.federation.engine import (
     Declined,
     LegRequest,
@@ -96,20 +97,22 @@ def descended(
     rate, mu, now = np.float32(local.rate), np.float32(local.mu), began.copy()
     for batch in batches:
         given = inputs[batch]
-        wrong = 1 / (1 + np.exp(-(given @ now))) - labels[batch, 0]
+        with np.errstate(over="ignore"):  # a model that a hostile hospital blew up is as sure as can be
+            wrong = 1 / (1 + np.exp(-(given @ now))) - labels[batch, 0]
         now -= rate * (wrong @ given / np.float32(len(batch)) + mu * (now - began) + extra)
     return {"weight": now[None, :-1].copy(), "bias": now[-1:].copy()}
 
 
 @dataclass
 class Hospital:
-    """Implements `Participant` over one hospital's rows."""
+    """Implements `Participant` over one hospital's rows. What it learned it sends times `hostile`; 1 is honest."""
 
     place: int
     rows: Rows
     local: Local
     rounds: Sequence[Mapping[int, Batches]]
-    controlled: bool
+    controlled: bool = False
+    hostile: float = 1.0
     own: Arrays = field(default_factory=dict)
 
     def take_part(self, task: RoundTask) -> RoundUpdate:
@@ -124,7 +127,9 @@ class Hospital:
             trained = descended(model, self.rows, batches, self.local, drift)
             self.own, update = renewed(own, told, trained, steps=len(batches), rate=self.local.rate)
         else:
-            update = descended(told, self.rows, batches, self.local)
+            trained = descended(told, self.rows, batches, self.local)
+            changed = {name: told[name] + np.float32(self.hostile) * (trained[name] - told[name]) for name in told}
+            update = trained if self.hostile == 1 else changed
         return RoundUpdate(weight=float(len(self.rows)), metrics={}, steps=len(batches), update=to_bytes(update))
 
     def finish(self, leg_id: str, reason: str) -> None:
@@ -137,7 +142,10 @@ class Hospital:
 class Hub:
     """Implements `Coordinator` over memory: the strategy steps after each whole round, and nothing else happens."""
 
-    def __init__(self, strategy: Strategy, model: Arrays, rounds: int, quorum: int) -> None:
+    def __init__(
+        self, strategy: Strategy, model: Arrays, rounds: int, quorum: int, robust: Robust | None = None
+    ) -> None:
+        self._robust = {} if robust is None else robust.model_dump(mode="json")
         self._strategy = strategy
         self._rounds, self.quorum = rounds, quorum
         self.model, self._state = model, strategy.begin(model)
@@ -154,6 +162,7 @@ class Hub:
             deadline_seconds=300,
             plan={},
             arrays=self._told(),
+            robust=self._robust,
         )
 
     def admit(self, header: UpdateHeader) -> None:
@@ -175,11 +184,20 @@ def federated(
     model: Arrays,
     rounds: Sequence[Mapping[int, Batches]],
     local: Local,
+    *,
+    robust: Robust | None = None,
+    hostile: Mapping[int, float] | None = None,
 ) -> list[Arrays]:
-    """The aggregate after each round of one run. Raises `RuntimeError` where the run doesn't come to its end."""
+    """The aggregate after each round of one run, of honest hospitals but those in `hostile`.
+
+    Raises `RuntimeError` where the run doesn't come to its end.
+    """
     controlled = isinstance(strategy, Scaffold)
-    sites = {HOSPITALS[place]: Hospital(place, rows, local, rounds, controlled) for place, rows in enumerate(hospitals)}
-    return carried(Hub(strategy, model, len(rounds), min(len(turn) for turn in rounds)), sites)
+    sites = {
+        HOSPITALS[place]: Hospital(place, rows, local, rounds, controlled, (hostile or {}).get(place, 1.0))
+        for place, rows in enumerate(hospitals)
+    }
+    return carried(Hub(strategy, model, len(rounds), min(len(turn) for turn in rounds), robust), sites)
 
 
 def carried(hub: Hub, sites: Mapping[str, Participant]) -> list[Arrays]:

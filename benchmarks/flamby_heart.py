@@ -14,6 +14,8 @@ algorithms that a plan can name and two ways to standardise: each hospital by it
 means and deviations that one round of averaging finds. Test sets are judged once, afterwards. `--quick` takes the
 choice that is written here rather than make it again.
 
+The last rows are that setting with one of the four hospitals hostile, under a plain mean and under robust ones.
+
 Run as `python benchmarks/flamby_heart.py [--quick] [--json FILE] [--data FOLDER]`.
 """
 
@@ -32,6 +34,7 @@ from _heart import Parts, pooled, read
 from _linear import Local, accuracy, common_units, federated, initial, schedule, trained_alone
 
 from wardround.contracts.algorithm import Algorithm, FedAdagrad, FedAdam, FedAvg, FedProx, FedYogi
+from wardround.contracts.robust import Median, NormBound, Robust, TrimmedMean
 from wardround.learning.arrays import Arrays
 from wardround.learning.strategies.averaging import Averaging
 from wardround.learning.strategies.choice import proximal_weight, strategy_of
@@ -66,6 +69,8 @@ OWN, COMMON = "own units", "common units"
 CHOSEN = {OWN: (FedAdagrad(server_rate=0.1), 0.01), COMMON: (FedAvg(), 0.01)}
 """What the search came to: algorithm, and the rate of the sites' gradient descent."""
 
+RULES = (NormBound(largest=0.5), TrimmedMean(), Median())
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -88,6 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for units, (algorithm, rate) in chosen.items():
         name = f"ours in {units}: {algorithm.in_words()}, rate {rate:g}"
         found[name] = [ours(hospitals, units, algorithm, rate, seed) for seed in SEEDS]
+    for rule in (None, *RULES):
+        name = "one of four hostile: " + ("a plain mean" if rule is None else rule.name)
+        found[name] = [with_one_hostile(hospitals, rule, seed) for seed in SEEDS]
     rows = [row(name, judged) for name, judged in found.items()]
     show(rows)
     print(f"{began} to {machine()}")
@@ -170,6 +178,19 @@ def ours(raw: Sequence[Parts], units: str, algorithm: Algorithm, rate: float, se
     drawn = schedule([len(one) for one in rows], seed, EVERYONE, STEPS)
     local = Local(rate, STEPS, proximal_weight(algorithm))
     return judged(federated(strategy_of(algorithm), rows, initial(seed), drawn, local)[-1], hospitals, together)
+
+
+def with_one_hostile(raw: Sequence[Parts], rule: Robust | None, seed: int) -> Judged:
+    """Our setting, where the last hospital sends ten times the opposite of what it learned, in every round."""
+    algorithm, rate = CHOSEN[COMMON]
+    hospitals, together = in_units(raw, COMMON), pooled(raw).standardised()
+    rows = [one.train for one in hospitals]
+    drawn = schedule([len(one) for one in rows], seed, EVERYONE, STEPS)
+    turned = {len(rows) - 1: -10.0}
+    model = federated(
+        strategy_of(algorithm), rows, initial(seed), drawn, Local(rate, STEPS), robust=rule, hostile=turned
+    )[-1]
+    return judged(model, hospitals, together)
 
 
 def candidates() -> Iterator[tuple[Algorithm, float]]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from wardround.contracts.algorithm import FedAdagrad, FedAdam, FedAvg, FedProx, FedYogi
+from wardround.contracts.robust import Median, TrimmedMean
 from wardround.learning.strategies.choice import proximal_weight, strategy_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,6 +112,12 @@ def test_one_round_of_averaging_finds_the_units_of_all_rows_together(bench: Any)
     mean, spread = bench.linear.common_units([one.train for one in bench.raw])
     np.testing.assert_allclose(mean.numpy(), together.mean(0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(spread.numpy(), together.std(0), rtol=1e-3)
+
+
+def test_one_hostile_hospital_of_four_is_outvoted(bench: Any) -> None:
+    rules = (None, TrimmedMean(), Median())
+    plain, trimmed, median = (bench.table.with_one_hostile(bench.raw, rule, 42).mean for rule in rules)
+    assert plain < 0.6 < 0.7 < min(trimmed, median)
 
 
 def test_a_site_whose_turn_it_is_not_is_missing_and_no_reason_to_stop(bench: Any) -> None:
