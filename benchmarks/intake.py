@@ -254,6 +254,8 @@ def show(what: str, measured: dict[str, list[Measured]], *, sustained: bool, tar
         rows.append(row(f"{what}: ours flushed beside storescp unflushed", rate["ours flushed"], unlike, "objects/s"))
     if NODE in rate:
         rows.append(row(f"{what}, flushed: the whole node, de-identifying", rate[NODE], {}, "objects/s"))
+        memory = max(one.memory for one in measured[NODE])
+        rows.append(row(f"{what}: peak memory of the whole node's serving process", memory, {}, "MB"))
     for one in rows:
         told = ", ".join(f"{peer} {value} ({one['ours'] / value:.2f} x)" for peer, value in one["peers"].items())
         if one.get("ratios"):
