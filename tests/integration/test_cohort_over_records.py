@@ -1,4 +1,4 @@
-"""`wardround cohort count` asks hospitals that hold health records: loaded and counted there, told in rounded numbers."""
+"""`wardround cohort count` over health records: loaded and counted at the hospitals, told in rounded numbers."""
 
 from __future__ import annotations
 
