@@ -36,7 +36,11 @@ DECISION_STEPS = {
     "running": {"approved", "finished", "withdrawn", "expired"},
     "finished": {"withdrawn", "expired"},
 }
-READING_STEPS = {"waiting": {"read", "failed"}, "read": {"delivered", "failed"}}
+READING_STEPS = {
+    "waiting": {"read", "failed", "not-read"},
+    "read": {"delivered", "failed", "withheld"},
+    "withheld": {"delivered"},
+}
 
 
 @pytest.mark.parametrize(("old", "new"), list(product(RunState, RunState)))
