@@ -138,6 +138,7 @@ def test_a_study_is_there_once_it_is_whole_and_not_while_more_of_it_comes(site: 
     site.door.deidentification.tick()
     site.images.tick()
     assert (site.shown(), site.people()) == ([], [])
+    assert site.lab.one("SELECT count(*) FROM image_occurrence") == 0
     site.door.give(*study.slices[2:])
     site.door.tick()
     site.images.tick()
