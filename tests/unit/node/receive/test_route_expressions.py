@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wardround.node.receive.route import Route, Routes, Rule, by_called_title
 from wardround.node.receive.route_expression import AllOf, AnyOf, Comparison, ExpressionRefused, Not, parse
 from wardround.node.receive.route_facts import Facts
 from wardround.node.receive.route_trial import written
@@ -243,3 +244,12 @@ def test_no_bytes_of_a_sender_stop_a_comparison(charset: bytes, value: bytes, re
     )
     for text in ("Rows > 1", "SliceThickness <= 2", 'PatientAge < "018Y"', 'SeriesDescription like "*a*"'):
         assert parse(text).holds(facts) in (True, False)
+
+
+def test_the_rules_that_a_title_may_reach_are_all_but_those_that_ask_for_another() -> None:
+    built_in = by_called_title({"RESEARCH": Route.RESEARCH, "CLINIC": Route.CLINIC})
+    assert [rule.route for rule in built_in.reached_by("CLINIC ")] == [Route.CLINIC]
+    assert built_in.reached_by("ELSEWHERE") == ()
+    by_modality = Rule("mr", parse('Modality == "MR" and called_title == "RESEARCH"'), Route.CLINIC, "pathway:mr")
+    rest = Rule("rest", None, Route.RESEARCH, "research")
+    assert Routes((by_modality, rest), "a file").reached_by("CLINIC") == (by_modality, rest), "none is left out wrongly"
