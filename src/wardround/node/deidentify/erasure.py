@@ -34,11 +34,12 @@ from wardround.node.deidentify.subject import patient_ids
 from wardround.node.deidentify.tables import Erasure as ErasureRow
 from wardround.node.deidentify.tables import OpenStudy
 from wardround.node.deidentify.vault import Vault
+from wardround.node.deidentify.wanted import Wanted
 from wardround.node.dicomweb.forgetting import forget as forget_headers
 from wardround.node.dicomweb.forgetting import kept as kept_headers
 from wardround.node.enclave.purge import Scope, finish_purges, preview, purge_patient
 from wardround.node.enclave.tables import EnclaveStudy
-from wardround.node.optout.identifier import OptOutKeys, PatientIds, canonical, nhs_number
+from wardround.node.optout.identifier import OptOutKeys, PatientIds, nhs_number
 from wardround.node.optout.queries import excluded
 from wardround.node.optout.tables import PatientKey
 from wardround.node.receive.arrival import KeyMaker
@@ -97,47 +98,6 @@ class Found:
     @property
     def nothing(self) -> bool:
         return not any(self.counts.values())
-
-
-@dataclass
-class _Wanted:
-    """Whose files are looked for: exactly by what is known of the person, and as loosely as a given id is."""
-
-    pairs: set[tuple[str, str]] = field(default_factory=set)
-    anybodys: set[str] = field(default_factory=set)
-    numbers: set[str] = field(default_factory=set)
-
-    def given(self, patient_id: str, issuer: str) -> None:
-        """An id that somebody gave; without an issuer it is the id of whatever issuer."""
-        number = nhs_number(patient_id)
-        if number is not None:
-            self.numbers.add(number)
-        if issuer:
-            self.pairs.add(_pair(patient_id, issuer))
-        else:
-            self.anybodys.add(canonical(patient_id))
-
-    def known(self, patient: PatientIds) -> None:
-        self.pairs |= {_pair(text, issuer) for text, issuer in patient.ids}
-
-    def names(self, patient_id: str) -> bool:
-        """Whether an id that names no issuer is theirs, of whatever issuer."""
-        text = canonical(patient_id)
-        return (
-            text in self.anybodys
-            or any(text == known for known, _ in self.pairs)
-            or (nhs_number(patient_id) in self.numbers)
-        )
-
-    def has(self, patient: PatientIds) -> bool:
-        return any(
-            _pair(text, issuer) in self.pairs or canonical(text) in self.anybodys or nhs_number(text) in self.numbers
-            for text, issuer in patient.ids
-        )
-
-
-def _pair(text: str, issuer: str) -> tuple[str, str]:
-    return canonical(text), issuer.strip(" \0").upper()
 
 
 class HealthRecords(Protocol):
@@ -202,7 +162,7 @@ class Erasures:
         Raises:
             ValueError: no reason is given.
         """
-        wanted = _Wanted()
+        wanted = Wanted()
         every = tuple(sorted({*pseudonyms, *(self._named(patient_id, issuer) if patient_id else ())}))
         if patient_id:
             wanted.given(patient_id, issuer)
@@ -369,7 +329,7 @@ class Erasures:
                 query = query.where(ReceivedInstance.path != StudyPath.CLINIC.value)
             yield from session.scalars(query)
 
-    def _by_file(self, session: Session, wanted: _Wanted, known: set[int], research_only: bool) -> Iterator[int]:
+    def _by_file(self, session: Session, wanted: Wanted, known: set[int], research_only: bool) -> Iterator[int]:
         """Instances on the disk whose own header names the patient, by any of its ids."""
         query = select(ReceivedInstance).where(ReceivedInstance.file.is_not(None))
         for instance in session.scalars(query.execution_options(yield_per=_AT_ONCE)):
