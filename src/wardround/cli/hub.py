@@ -61,7 +61,7 @@ def init(
     if faults:
         typer.echo(
             f"Of n hospitals more than (n + {faults}) / 2 have to cosign the ledger: nothing is trained before "
-            f"{faults + 1} have joined, and while {faults} are off only with {3 * faults + 1} or more."
+            f"{faults + 1} have joined. To bear {faults} that say nothing at all it takes {3 * faults + 1} hospitals."
         )
     made.close()
 
