@@ -51,7 +51,7 @@ from wardround.node.enclave.tables import EnclaveSeries
 
 SEEDS = range(4)
 RELAXED = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 B = CodeSet(concepts=(11,))
 A = CodeSet(codes=(Code(vocabulary="SNOMED", code="A"),))
@@ -152,8 +152,8 @@ def test_every_node_finds_some_people_and_not_all_on_both_engines(
     name: str, engine: str, data: Data, request: pytest.FixtureRequest
 ) -> None:
     backends = request.getfixturevalue(engine)
-    found = sum(agrees(EXAMPLES[name], data[seed], backends[seed]) for seed in SEEDS)
-    assert 0 < found < sum(len(rows["person"]) for rows in data)
+    found = sum(agrees(EXAMPLES[name], data[seed], backends[seed]) for seed in SEEDS[:2])
+    assert 0 < found < sum(len(rows["person"]) for rows in data[:2])
 
 
 @RELAXED
@@ -165,7 +165,7 @@ def test_duckdb_finds_whom_the_reference_finds(
     agrees(question, data[seed], duckdb[seed])
 
 
-@settings(RELAXED, max_examples=80)
+@settings(RELAXED, max_examples=40)
 @given(question=questions(), seed=st.sampled_from(SEEDS))
 def test_postgresql_finds_whom_the_reference_finds(
     question: CohortQuestion, seed: int, data: Data, postgres: Engines
@@ -195,7 +195,7 @@ def enclave(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     database.close()
 
 
-@settings(RELAXED, max_examples=60)
+@settings(RELAXED, max_examples=30)
 @given(question=questions(IMAGES))
 def test_the_enclave_finds_whom_the_reference_finds_by_images(question: CohortQuestion, enclave: Database) -> None:
     """A node with records and one without tell the same of the same people."""
