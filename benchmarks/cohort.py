@@ -46,6 +46,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 from _bench import machine
+from sqlalchemy import insert
 
 from wardround.contracts.cohort_builder import after, aged, codes, condition, imaging, patients
 from wardround.contracts.cohort_query import CohortQuestion
@@ -84,13 +85,14 @@ VOCABULARY = 400_000
 
 @dataclass(frozen=True)
 class Size:
+    name: str
     persons: int
     conditions: int
     images: int
 
 
-FULL = Size(1_800_000, 10_000_000, 3_000_000)
-QUICK = Size(180_000, 1_000_000, 300_000)
+FULL = Size("full", 1_800_000, 10_000_000, 3_000_000)
+QUICK = Size("quick", 180_000, 1_000_000, 300_000)
 
 
 class Maker:
@@ -223,7 +225,7 @@ def _text(before: str, numbers: Any) -> Any:
 
 def made(folder: Path, size: Size) -> Path:
     """A folder with the home of one node, `rows` (Parquet) and `omop`, made unless it is there."""
-    home = folder / f"node-{size.persons}"
+    home = folder / size.name
     if (home / "done").exists():
         return home
     shutil.rmtree(home, ignore_errors=True)
@@ -258,9 +260,9 @@ def _opt_out(home: Path, size: Size) -> None:
         out = [
             {"key": f"{number:064x}", "kind": "nhs", "added_at": moment, "added_by": "us"} for number in range(count)
         ]
-        session.execute(OptOut.__table__.insert(), out)
+        session.execute(insert(OptOut), out)
         session.execute(
-            PatientKey.__table__.insert(),
+            insert(PatientKey),
             [{"key": f"{number:064x}", "pseudonym": f"WR-{number}"} for number in range(count)],
         )
     database.close()
@@ -373,8 +375,8 @@ def postgresql(home: Path, size: Size) -> Iterator[str]:
             "-c work_mem=64MB -c maintenance_work_mem=512MB -c max_wal_size=8GB -c wal_level=minimal "
             "-c max_wal_senders=0"
         )
-        control = [programs / "pg_ctl", "-D", data, "-w", "-s"]
-        subprocess.run([*control, "-l", log, "-o", options, "start"], check=True, cwd="/", **other)
+        control = [str(programs / "pg_ctl"), "-D", str(data), "-w", "-s"]
+        subprocess.run([*control, "-l", str(log), "-o", options, "start"], check=True, cwd="/", **other)
         try:
             url = f"postgresql://postgres@/postgres?host={socket}"
             if not loaded.exists():
@@ -425,7 +427,7 @@ def ten(home: Path, folder: Path) -> list[Path]:
     """Ten homes whose records are the same file under ten names."""
     homes = []
     for number in range(NODES):
-        one = folder / f"{home.name}-{number}"
+        one = folder / f"node-{home.name}-{number}"
         (one / "omop").mkdir(parents=True, exist_ok=True)
         for name in ("omop/records.duckdb", "node.db"):
             (one / name).unlink(missing_ok=True)
@@ -492,7 +494,7 @@ def measured(folder: Path, size: Size, times: int, *, beside: bool) -> list[dict
                 same = all(theirs[name][what] == ours[name][what] for what in ("people", "counted", "groups"))
                 rows.append(_row(f"answers that differ from PostgreSQL's, {name}", 0 if same else 1, 0, "answers"))
                 rows.append(
-                    _row(f"one node, {name}", ours[name]["wall"], theirs[name]["wall"], "s",
+                    _row(f"one node, {name}", ours[name]["wall"], None, "s",
                          {"PostgreSQL": theirs[name]["wall"]})
                 )  # fmt: skip
                 print(f"{'':40} {theirs[name]['wall'] / ours[name]['wall']:8.1f} times ours", flush=True)

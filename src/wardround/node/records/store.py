@@ -64,13 +64,17 @@ _OURS = (
     ),
 )
 _INDEXES = (
-    ("condition_occurrence", "condition_concept_id, person_id"),
-    ("condition_occurrence", "condition_source_value, person_id"),
-    ("procedure_occurrence", "procedure_concept_id, person_id"),
-    ("drug_exposure", "drug_concept_id, person_id"),
-    ("measurement", "measurement_concept_id, person_id"),
-    ("measurement", "measurement_source_value, person_id"),
-    ("observation", "observation_concept_id, person_id"),
+    *(
+        (table, f"{stem}_{column}, person_id")
+        for table, stem in (
+            ("condition_occurrence", "condition"),
+            ("procedure_occurrence", "procedure"),
+            ("drug_exposure", "drug"),
+            ("measurement", "measurement"),
+            ("observation", "observation"),
+        )
+        for column in ("concept_id", "source_concept_id", "source_value")
+    ),
     ("image_occurrence", "modality, person_id"),
     ("concept", "concept_code, vocabulary_id"),
     *((name, "person_id") for name, table in TABLES.items() if table.date and name != "death"),
