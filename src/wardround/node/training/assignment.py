@@ -36,9 +36,8 @@ class Assignment:
 
     Of the cohort those are left out who opted out since, and what was purged.
 
-    `terms` are what this site approved of the plan. `manifest` is the cohort's place in the ledger, which each use of it
-    names, and `weight` the size of it that is told
-    there, which is what it weighs in an average.
+    `terms` are what this site approved of the plan. `manifest` is the cohort's place in the ledger, which each use of
+    it names, and `weight` the size of it that is told there, which is what it weighs in an average.
     """
 
     site: str
@@ -93,9 +92,9 @@ class Assignments:
             to_work: now; without it, to be ready for work, at whatever hour.
 
         Raises:
-            NotAllowed: `not-approved`, `withdrawn`, `expired`, `no-manifest`, `runs-used-up`; `package-differs`, the model package that is installed
-                here isn't the one that was approved; `ledger-untrusted`, the hub's ledger contradicts itself or
-                lacks a quorum for too long (`wardround.ledger.trust`).
+            NotAllowed: `not-approved`, `withdrawn`, `expired`, `no-manifest`, `runs-used-up`; `package-differs`, the
+                model package that is installed here isn't the one that was approved; `ledger-untrusted`, the hub's
+                ledger contradicts itself or lacks a quorum for too long (`wardround.ledger.trust`).
             ManifestNotSettled: the hub could still take the manifest back unseen.
         """
         self._mirror.check_trusted(self._clock())

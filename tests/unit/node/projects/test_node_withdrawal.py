@@ -140,6 +140,26 @@ def test_a_withdrawal_in_the_midst_of_telling_is_told_next(lab: NodeLab) -> None
     assert answers(lab) == [(SITE, "withdrawn", "board-decided")]
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_withdrawal_while_an_entry_is_on_its_way_is_told_in_place_of_the_approval(lab: NodeLab, number: int) -> None:
+    lab.fill()
+    lab.hub.submit(ASKED)
+    lab.consider(ASKED)
+    lab.approve("glioma")
+    seen = list[Message]()
+
+    def meanwhile(message: Message) -> None:
+        seen.append(message)
+        if len(seen) == number:
+            lab.withdraw("glioma")
+
+    lab.wire.cut = meanwhile
+    lab.telling.tick()
+    lab.telling.tick()
+    assert answers(lab) == [(SITE, "withdrawn", "board-decided")]
+    assert [message.answer for message in lab.wire.sent if isinstance(message, ProjectDecision)] == ["withdrawn"]
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_withdrawal_is_told_once_wherever_the_connection_broke(agreed: NodeLab, when: str, number: int) -> None:
