@@ -35,7 +35,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """How many rows each vocabulary table has now, and how many concepts of records changed with them."""
+    """How many rows each vocabulary table has now, and how many standard concepts of records changed with them."""
 
     rows: Mapping[str, int]
     renamed: int
@@ -141,8 +141,8 @@ def _once() -> Iterator[None]:
 
 
 def _rename(connection: Connection, table: Table) -> int:
-    """Give records of `table` the concepts that their codes have now. One whose code isn't in the new tables keeps its
-    concepts where those are."""
+    """Give records of `table` the concepts that their codes have now. A standard concept that is one still stays: the
+    source may have said it itself. So does what a code had that isn't in the new tables, where that concept is."""
     changed = 0
     for name in (column.name for column in table.columns if column.name.endswith("_concept_id")):
         said, own = source_columns(table, name)
@@ -157,13 +157,17 @@ def _rename(connection: Connection, table: Table) -> int:
             "LEFT JOIN concept_relationship r ON r.concept_id_1 = c.concept_id AND r.relationship_id = 'Maps to' "
             "LEFT JOIN concept s ON s.concept_id = r.concept_id_2 AND s.standard_concept = 'S' GROUP BY d.said"
         )
-        set_own = "" if own is None else f", {own} = m.own"
-        differs = "" if own is None else f" OR t.{own} IS DISTINCT FROM m.own"
         now = f"coalesce(m.itself, m.mapped, {NO_CONCEPT})"
         changed += connection.run(
-            f"UPDATE {table.name} AS t SET {name} = {now}{set_own} FROM meaning AS m "  # noqa: S608 - our names
-            f"WHERE m.said = t.{said} AND (t.{name} IS DISTINCT FROM {now}{differs})"
+            f"UPDATE {table.name} AS t SET {name} = {now} FROM meaning AS m WHERE m.said = t.{said} "  # noqa: S608
+            f"AND t.{name} IS DISTINCT FROM {now} AND NOT EXISTS "
+            f"(SELECT 1 FROM concept AS k WHERE k.concept_id = t.{name} AND k.standard_concept = 'S')"
         )
+        if own is not None:
+            connection.run(
+                f"UPDATE {table.name} AS t SET {own} = m.own FROM meaning AS m "  # noqa: S608 - our names
+                f"WHERE m.said = t.{said} AND t.{own} IS DISTINCT FROM m.own"
+            )
         for column in (name, own):
             if column is not None:
                 changed += connection.run(

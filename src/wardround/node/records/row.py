@@ -49,9 +49,9 @@ class Row:
         person: whom it is about.
         values: by column, without `person_id`, the table's own id and `origin`, which the store gives. A `*_concept_id`
             holds a concept's number or a `Code` (or several, of which the first that is known counts); the code also
-            goes into `*_source_value`, which a reader never fills itself. A column of `schema.REFERENCES` holds the
-            other record's key. For a `person`, the birth is `birth_datetime` (a date will do), the sex
-            `gender_concept_id`.
+            goes into `*_source_value`, which a reader fills itself only to give the `Code` behind a number. A column
+            of `schema.REFERENCES` holds the other record's key. For a `person`, the birth is `birth_datetime` (a date
+            will do), the sex `gender_concept_id`.
         where: the line or the resource, for messages; never an identifier.
         removed: the source took the record back: what was loaded under this key goes.
     """

@@ -13,6 +13,7 @@ from wardround.node.records.athena import load_vocabulary
 from wardround.node.records.errors import RecordsBusy, RecordsRefused
 from wardround.node.records.load import Vocabulary
 from wardround.node.records.reasons import Reason
+from wardround.node.records.report import Changes
 from wardround.node.records.row import Code
 from wardround.node.records.schema import TABLES
 
@@ -85,6 +86,16 @@ def test_a_newer_vocabulary_takes_the_place_of_the_older(lab: Lab, export: Path)
     assert said(lab) == [(1, OWN, "ICD10CM:S72.0")]
     assert lab.one("SELECT measurement_concept_id FROM measurement") == 0
     assert lab.one("SELECT count(*) FROM concept") == 2
+
+
+def test_a_standard_concept_that_the_source_chose_itself_stays(lab: Lab, export: Path) -> None:
+    """An OMOP warehouse maps some codes by hand."""
+    lab.load(condition("A", code=FRACTURE, condition_source_value=HIP, condition_source_concept_id=OWN))
+    load_vocabulary(lab.records, export)
+    assert said(lab) == [(FRACTURE, OWN, "ICD10CM:S72.0")]
+    assert lab.load(
+        condition("A", code=FRACTURE, condition_source_value=HIP, condition_source_concept_id=OWN)
+    ).changes == Changes(unchanged=1)
 
 
 def test_of_several_codes_the_first_that_is_known_counts(lab: Lab, export: Path) -> None:
