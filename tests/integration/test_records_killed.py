@@ -13,7 +13,7 @@ from tests.integration.records_child import PATIENTS, rows
 from tests.records_lab import Lab
 
 ROOT = Path(__file__).parents[2]
-KILLS = 3
+KILLS = 2
 
 
 def run(folder: Path, database: str, until: int | str = "done") -> bool:

@@ -407,7 +407,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(loads=st.lists(ROWS, min_size=1, max_size=2))
 def test_after_any_loads_the_records_hold_what_was_said_last_under_each_key(
     tmp_path_factory: pytest.TempPathFactory, loads: list[list[tuple[str, str, int, bool]]]
