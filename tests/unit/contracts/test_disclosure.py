@@ -79,6 +79,8 @@ ENTRY_NUMBERS = {
     "manifest.people.about": "a Count",
     "update.round": "the round, given by the hub",
     "update.manifest": "a place in the ledger",
+    "update.use": "a place in the ledger",
+    "evidence.use": "a place in the ledger",
     "update.steps": "follows from the plan alone (test_node_work_allowed)",
     "aggregate.round": "the hub's own",
     "aggregate.updates": "places in the ledger",
@@ -88,7 +90,7 @@ ENTRY_NUMBERS = {
     "use.round": "the round, given by the hub",
     "use.manifest": "a place in the ledger",
     "promotion.evidence": "places in the ledger",
-    "purge.studies.about": "a Count",
+    "purge.people.about": "a Count",
     "purge.manifests": "places in the ledger",
     "re-identification.people.about": "a Count",
 }
