@@ -298,7 +298,7 @@ class MllpSettings(DicomTls):
 
 class RecordsSettings(Settings):
     """Health records in OMOP CDM. `database` is an SQLAlchemy URL of PostgreSQL; empty means DuckDB in the home, which
-    takes at most `memory_mb`, half of it for a question, and `threads` processor cores.
+    takes at most `memory_mb`, three eighths of it for a question, and `threads` processor cores.
     """
 
     database: str = Field(default="", pattern=r"^(postgresql(\+psycopg)?://.*)?$")

@@ -51,8 +51,8 @@ class Census:
         """The people whom `question` finds, and their groups by each axis of `by`.
 
         Raises:
-            NotAllowed: a load is being applied (`records-busy`); the records can't be read (`records-unavailable`; the
-                log says why); by year without an index event (`no-years-here`); or see `compilation`.
+            NotAllowed: a load is being applied (`records-busy`); a question takes too much memory (`records-memory`);
+                the records can't be read (`records-unavailable`; the log says why); by year without an index event (`no-years-here`); or see `compilation`.
         """
         with self._opened() as backend:
             if backend is not None:
@@ -91,6 +91,12 @@ class Census:
                 yield backend if loaded else None
         except RecordsBusy as busy:
             raise NotAllowed(str(busy), code="records-busy") from None
+        except duckdb.OutOfMemoryException:
+            raise NotAllowed(
+                "the question needs more memory than it may take; ask for fewer breakdowns at once, or raise "
+                "`memory_mb` in [records] of node.toml",
+                code="records-memory",
+            ) from None
         except (RecordsRefused, duckdb.Error, PostgresError, IbisError, OSError) as error:
             log.error("the health records can't be read (%s)", type(error).__name__, exc_info=True)
             raise NotAllowed(

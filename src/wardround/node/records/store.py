@@ -218,12 +218,13 @@ class Records:
         return self.folder / "records.duckdb"
 
     def _connect(self, *, read_only: bool) -> ibis.BaseBackend:
+        memory = self._settings.memory_mb
         if not self._settings.database:
             return ibis.duckdb.connect(
                 self._file,
                 read_only=read_only,
-                # Python and its libraries need as much again beside a question.
-                memory_limit=f"{self._settings.memory_mb // 2 if read_only else self._settings.memory_mb}MB",
+                # Of a process that answers, Python and its libraries need far more than what is left of it.
+                memory_limit=f"{max(64, memory * 3 // 8) if read_only else memory}MB",
                 threads=self._settings.threads,
                 temp_directory=str(self.folder / "spill"),
                 preserve_insertion_order=False,

@@ -188,3 +188,14 @@ def test_records_that_cant_be_read_are_a_code_and_nothing_else(tmp_path: Path) -
         assert refused.value.code == "records-unavailable"
         assert str(tmp_path) not in str(refused.value) and "nobody" not in str(refused.value)
     site.lab.close()
+
+
+def test_a_question_that_needs_too_much_memory_is_refused_with_the_mend(tmp_path: Path) -> None:
+    import duckdb
+
+    site = Site(tmp_path)
+    site.fill()
+    with pytest.raises(NotAllowed, match="`memory_mb`") as refused, site.census._opened():
+        raise duckdb.OutOfMemoryException("could not allocate 7 bytes for WR-A in /home")
+    assert refused.value.code == "records-memory" and "/home" not in str(refused.value)
+    site.lab.close()
