@@ -52,7 +52,8 @@ class Census:
 
         Raises:
             NotAllowed: a load is being applied (`records-busy`); a question takes too much memory (`records-memory`);
-                the records can't be read (`records-unavailable`; the log says why); by year without an index event (`no-years-here`); or see `compilation`.
+                the records can't be read (`records-unavailable`; the log says why); by year without an index event
+                (`no-years-here`); or see `compilation`.
         """
         with self._opened() as backend:
             if backend is not None:
