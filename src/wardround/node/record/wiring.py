@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from wardround.foundation.clock import Clock, now
 from wardround.ledger.mirror import Mirror
 from wardround.ledger.note import Verifier
@@ -10,6 +12,7 @@ from wardround.node.cohort.noise import PersonWords
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.home import NodeHome
 from wardround.node.membership.queries import membership
+from wardround.node.policy.file import PolicyUnusable
 from wardround.node.record.entries import SiteEntries
 from wardround.node.record.purges import Purges
 
@@ -27,5 +30,17 @@ def entries_at(home: NodeHome, *, clock: Clock = now) -> SiteEntries:
 
 
 def purges_at(home: NodeHome, secret: bytes, *, clock: Clock = now) -> Purges:
-    """Raises `NotFound` where the node hasn't joined."""
-    return Purges(entries_at(home, clock=clock), Discloser(PersonWords(secret), home.settings.cohort.smallest_told))
+    """For erasures. A policy that can't be read holds none of them up: no number of people is told then.
+
+    Raises:
+        NotFound: the node hasn't joined.
+    """
+
+    def raised() -> int:
+        try:
+            return home.policy.current().cohort.smallest_told
+        except PolicyUnusable:
+            return sys.maxsize
+
+    discloser = Discloser(PersonWords(secret), home.settings.cohort.smallest_told, raised)
+    return Purges(entries_at(home, clock=clock), discloser)

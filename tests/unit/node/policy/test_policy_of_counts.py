@@ -14,6 +14,7 @@ from wardround.node.desk import Desk
 from wardround.node.home import NodeHome
 from wardround.node.policy.file import PolicyUnusable
 from wardround.node.policy.leaving import why_not_leaving
+from wardround.node.record import wiring
 
 NODE = 'site = "north"\nfederation = "trial"\n[hub]\nhost = "127.0.0.1"\napi_port = 1\n[cohort]\nsmallest_told = 60\n'
 SOME, MANY = Tally(people=90, counted=30), Tally(people=300, counted=100)
@@ -54,3 +55,15 @@ def test_no_question_is_evaluated_whose_answer_may_not_leave(desk: Desk) -> None
     assert why_not_leaving(desk.home.policy, CohortAnswer) == "message-not-allowed"
     desk.home.policy_file.write_text("leaving = 3")
     assert why_not_leaving(desk.home.policy, CohortAnswer) == "policy-unusable"
+
+
+def test_what_an_erasure_tells_the_ledger_is_a_number_like_any_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiring, "entries_at", lambda *_, **__: None)  # this node hasn't joined
+    discloser = wiring.purges_at(desk.home, bytes(32)).discloser
+    assert discloser.of(SOME) == Count(about=90)
+    desk.home.policy_file.write_text("cohort.smallest_told = 100")
+    assert discloser.of(SOME) == Count(about=None)
+    desk.home.policy_file.write_text("cohort.smallest_tol = 100")
+    assert discloser.of(MANY) == Count(about=None), "it isn't held up, and tells nothing"
