@@ -134,11 +134,12 @@ def check_people(policy: Policy, people: int) -> None:
     """Whether a cohort of which so many people are left may be worked on.
 
     Raises:
-        PolicyForbids: `cohort-too-small`.
+        PolicyForbids: `not-learnable`, the word for all that is wrong with a cohort: a word of its own would tell the
+            hub of the very step at which one person more opted out.
     """
     for finding in _cohort(policy, people):
         if finding.outcome is Outcome.REFUSED:
-            raise PolicyForbids(f"policy.toml, {finding.rule}: {finding.in_words()}", code=finding.code)
+            raise PolicyForbids(f"policy.toml, {finding.rule}: {finding.in_words()}", code="not-learnable")
 
 
 def check_runs_at_once(policy: Policy, running: int) -> None:

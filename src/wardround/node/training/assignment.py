@@ -92,9 +92,10 @@ class Assignments:
             to_work: now; without it, to be ready for work, at whatever hour.
 
         Raises:
-            NotAllowed: `not-approved`, `withdrawn`, `expired`, `no-manifest`, `runs-used-up`; `package-differs`, the
-                model package that is installed here isn't the one that was approved; `ledger-untrusted`, the hub's
-                ledger contradicts itself or lacks a quorum for too long (`wardround.ledger.trust`).
+            NotAllowed: `not-approved`, `withdrawn`, `expired`, `no-manifest`, `runs-used-up`; `not-learnable`, too few
+                people are left; `package-differs`, the model package that is installed here isn't the one that was
+                approved; `ledger-untrusted`, the hub's ledger contradicts itself or lacks a quorum for too long
+                (`wardround.ledger.trust`).
             ManifestNotSettled: the hub could still take the manifest back unseen.
         """
         self._mirror.check_trusted(self._clock())
@@ -105,7 +106,11 @@ class Assignments:
             cases, served = served_cases(session, project, self._keys)
         self._tell(project, served)
         policy = self._policy()
-        check_people(policy, len({case.name for case in cases}))
+        try:
+            check_people(policy, len({case.name for case in cases}))
+        except NotAllowed as few:
+            _log.warning("project %s: %s", project, few)
+            raise
         if to_work:
             check_hours(policy, self._clock())
         self._check_package(plan)

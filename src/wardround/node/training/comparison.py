@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from hashlib import sha256
+from typing import ParamSpec, TypeVar
 
 from sqlalchemy import select
 
@@ -24,6 +27,10 @@ from wardround.node.training.assignment import Assignments
 from wardround.node.training.tables import Judgement
 from wardround.node.training.uses import Uses
 
+_log = logging.getLogger(__name__)
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 class OfflineRecord(Frozen):
     """What an evidence entry of an offline judgement stands for; its digest is on the ledger, the dice stay here."""
@@ -37,8 +44,9 @@ class OfflineRecord(Frozen):
 class Comparison:
     """Does the tasks `TrainAlone` and `EvaluateModel`. Both may be asked again; the answer is the same.
 
-    Raises, from both: `NotAllowed` where this hospital hasn't approved, `HubUnreachable` where the answer has to
-    wait, `WorkerDied` where the learning process ended.
+    Raises, from both: `NotAllowed` where this hospital hasn't approved or the answer may not leave, before any data are
+    read; `LessonRefused` where the cohort can't be learned from, `HubUnreachable` where the answer has to wait,
+    `WorkerDied` where the learning process ended.
     """
 
     def __init__(
@@ -69,7 +77,7 @@ class Comparison:
             raise NotAllowed("no model that is trained here alone may leave", code="message-not-approved")
         alone = f"{task.run[:34]}-alone"
         use = self._uses.training(alone, 1, assignment.manifest)
-        lesson = self._worker.call(learner.learn_alone, assignment, min(task.rounds, assignment.terms.rounds))
+        lesson = self._learned(task.run, learner.learn_alone, assignment, min(task.rounds, assignment.terms.rounds))
         self._assignments.release(
             task.project,
             task.project_digest,
@@ -96,9 +104,11 @@ class Comparison:
 
     def evaluate(self, task: EvaluateModel) -> None:
         assignment = self._assignments.begin(task.project, task.project_digest, task.run)
+        if assignment.terms.leaving("evaluation-result") is None:
+            raise NotAllowed("no judgement of a model may leave", code="message-not-approved")
         weights = self.fetch(task.model)
         use = self._uses.judging(task.run, task.model, assignment.manifest)
-        judged = self._worker.call(learner.judge, assignment, weights)
+        judged = self._learned(task.run, learner.judge, assignment, weights)
         record = OfflineRecord(run=task.run, label=task.label, model=task.model, dice=judged.dice)
         message = EvaluationResult(
             project=task.project,
@@ -139,6 +149,14 @@ class Comparison:
                 session.add(kept)
             kept.dice, kept.training, kept.judged_at = judged.dice, judged.training, self._clock()
         self._gateway.send(message.model_copy(update={"entry": index}))
+
+    def _learned(self, run: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """As `Worker.call`; why a cohort can't be learned from is in this node's log, and nowhere else."""
+        try:
+            return self._worker.call(function, *args, **kwargs)
+        except learner.LessonRefused as error:
+            _log.warning("after run %s: %s", run, error)
+            raise
 
     def fetch(self, digest: str) -> bytes:
         """A model's weights by their digest, from this node or from the hub.

@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
 
 class LessonRefused(WardroundError):
-    """The cohort or the weights can't be learned from; `code` says why. It crosses processes, so it holds one text."""
+    """The cohort or the weights can't be learned from. It crosses processes, so it holds one text.
+
+    `code` leaves the node. It says what is wrong with weights that came, and of a cohort that something is: one word
+    for every cause, since one of them is a small number of people. The text says which, and stays here.
+    """
 
     code = "not-learnable"
 
@@ -39,8 +43,10 @@ def _refusals() -> Iterator[None]:
     """Errors of learning as errors that cross the process boundary whole."""
     try:
         yield
-    except (ArraysRefused, CaseRefused) as error:
+    except ArraysRefused as error:
         raise LessonRefused(str(error), code=error.reason) from None
+    except CaseRefused as error:
+        raise LessonRefused(f"{error} ({error.reason})") from None
     except BundleRefused as error:
         raise LessonRefused(str(error), code=error.reason) from None
 
@@ -73,9 +79,7 @@ def _classroom(assignment: Assignment) -> tuple[Segmenter, Split, dict[str, Case
 
     cases = {case.name: case for case in assignment.cohort.read()[0]}
     if len(cases) < 2:
-        raise LessonRefused(
-            "fewer than two patients of the cohort have a usable image and label", code="cohort-too-small"
-        )
+        raise LessonRefused("fewer than two patients of the cohort have a usable image and label")
     parts = split({name: case.volume_ml for name, case in cases.items()}, seed=assignment.plan.seed)
     segmenter = Segmenter(
         packaged(assignment.plan.package), threads=assignment.threads, setting=assignment.plan.setting

@@ -63,6 +63,7 @@ class NodeParticipant:
         except WorkerDied as error:
             raise Declined("learning-process-died") from error
         except learner.LessonRefused as error:
+            _log.warning("round %s of %s: %s", task.round, task.run_id, error)
             raise Declined(error.code) from error
         try:
             self._assignments.release(

@@ -18,6 +18,7 @@ from wardround.federation.engine import Declined
 from wardround.foundation.errors import Conflict, NotAllowed, WardroundError
 from wardround.foundation.files import ObjectStore
 from wardround.hub.projects import queries as hub_projects
+from wardround.node.policy.rules import Policy
 from wardround.node.projects import allowance
 from wardround.node.training.comparison import Comparison
 from wardround.node.training.learner import Judged, Lesson
@@ -160,6 +161,18 @@ def test_no_model_trained_here_alone_leaves_where_it_may_not(lab: NodeLab, limit
     assert refused.value.code == "message-not-approved"
     assert lab.worker.calls == []
     assert not any(isinstance(message, LocalModel) for message in lab.wire.sent)
+
+
+@pytest.mark.parametrize("where", ["approval", "policy"])
+def test_no_data_are_read_for_a_judgement_that_may_not_leave(lab: NodeLab, where: str) -> None:
+    agree(lab, messages=[{"kind": "evaluation-result", "times": 0}] if where == "approval" else [])
+    if where == "policy":
+        lab.policy = Policy.model_validate({"leaving": {"kinds": ["run-update", "engine-traffic"]}})
+    said = len(lab.ledger())
+    with pytest.raises(NotAllowed) as refused:
+        comparison(lab).evaluate(EvaluateModel(**about(), model="a" * 64, label="federated"))
+    assert refused.value.code == "message-not-approved"
+    assert lab.worker.calls == [] and len(lab.ledger()) == said, "nor is a use put on the ledger that came to nothing"
 
 
 def test_a_model_trained_alone_leaves_as_often_as_was_approved(lab: NodeLab) -> None:

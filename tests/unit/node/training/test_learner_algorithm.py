@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from wardround.contracts.run_plan import RunPlan
 from wardround.learning.arrays import to_bytes
+from wardround.learning.case import CaseRefused
 from wardround.learning.split import Split
 from wardround.node.training import learner
 
@@ -46,3 +48,19 @@ def test_the_approved_plan_decides(monkeypatch: pytest.MonkeyPatch, algorithm: o
     assert [asked["proximal"] for asked in spy.asked] == [mu]
     learner.learn_alone(assignment, 2)
     assert [asked.get("proximal", 0.0) for asked in spy.asked[1:]] == [0.0, 0.0], "alone there is nothing to hold to"
+
+
+@pytest.mark.parametrize("cases", [0, 1, CaseRefused("empty-image", "there is no head in it")])
+def test_whatever_is_wrong_with_a_cohort_leaves_as_one_word(monkeypatch: pytest.MonkeyPatch, cases: Any) -> None:
+    """A word for too few people would be a small number that left the hospital by another road."""
+
+    def read() -> tuple[list[Any], int]:
+        if isinstance(cases, CaseRefused):
+            raise cases
+        return [SimpleNamespace(name=f"case {number}") for number in range(cases)], 0
+
+    monkeypatch.setattr(learner, "_classroom", learner._classroom.__wrapped__)
+    monkeypatch.setitem(sys.modules, "wardround.learning.segmenter", SimpleNamespace(Segmenter=None))
+    with pytest.raises(learner.LessonRefused) as refused:
+        learner.prepare(SimpleNamespace(cohort=SimpleNamespace(read=read)))  # type: ignore[arg-type] # no more is read
+    assert refused.value.code == "not-learnable"

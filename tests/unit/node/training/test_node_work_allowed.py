@@ -210,7 +210,8 @@ def test_a_round_that_is_done_again_gives_the_same_update(lab: NodeLab) -> None:
     ("error", "reason"),
     [
         (WorkerDied("a test"), "learning-process-died"),
-        (LessonRefused("two patients", code="cohort-too-small"), "cohort-too-small"),
+        (LessonRefused("fewer than two patients"), "not-learnable"),
+        (LessonRefused("the arrays hold NaN", code="not-finite"), "not-finite"),
     ],
 )
 def test_a_lesson_that_fails_is_declined_with_its_reason(lab: NodeLab, error: Exception, reason: str) -> None:

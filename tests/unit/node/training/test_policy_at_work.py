@@ -88,7 +88,7 @@ FORBIDDEN = [
     (rules(projects={"most_runs": 0}), "no-runs"),
     (rules(leaving={"kinds": ["cohort-answer"]}), "message-not-allowed"),
     (rules(privacy={"least_noise": 1.0}), "privacy-too-weak"),
-    (rules(cohort={"smallest_trained_on": 3}), "cohort-too-small"),
+    (rules(cohort={"smallest_trained_on": 3}), "not-learnable"),
 ]
 
 
