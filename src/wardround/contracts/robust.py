@@ -8,6 +8,8 @@ from pydantic import Field
 
 from wardround.contracts.base import Frozen
 
+RobustName = Literal["norm-bound", "trimmed-mean", "median", "multi-krum"]
+
 
 class NormBound(Frozen):
     """The weighted mean, with what each site changed cut to a Euclidean norm of at most `largest` (Sun, Kairouz,

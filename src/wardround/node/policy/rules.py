@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import rfc8785
 from pydantic import AfterValidator, Field, model_validator
@@ -13,6 +13,7 @@ from wardround.contracts.base import Digest
 from wardround.contracts.data_use import DuoCode
 from wardround.contracts.disclosure import SMALLEST_TOLD
 from wardround.contracts.lawful_basis import Article6, Article9
+from wardround.contracts.robust import RobustName
 from wardround.contracts.run_plan import PackageName
 from wardround.foundation.settings import Settings
 from wardround.node.policy.kinds import ESSENTIAL, LIMITABLE
@@ -90,8 +91,9 @@ class ProjectRules(Settings):
     """Which projects may be approved, and worked for. Lists: absent allows any, empty allows none.
 
     packages: model packages by name. package_digests: by SHA-256 of the package (packages aren't signed, so there are
-    no signers to name). algorithms: of federated learning. article_6 and article_9: grounds of the GDPR, as in `6-1-e`
-    and `9-2-j`. data_uses: codes of the GA4GH Data Use Ontology; every code of a project has to be one of them.
+    no signers to name). algorithms: of federated learning, and the rules by which a plan's `robust` puts updates
+    together; both of a project have to be named. article_6 and article_9: grounds of the GDPR, as in `6-1-e` and
+    `9-2-j`. data_uses: codes of the GA4GH Data Use Ontology; every code of a project has to be one of them.
     longest_days: from the day of the approval to the last day of use. most_runs: of one project here. most_rounds: of
     one run. most_local_steps: optimiser steps of one round, where a project says how many. compare_alone: whether a
     model that was trained on this hospital's patients alone may leave.
@@ -99,7 +101,7 @@ class ProjectRules(Settings):
 
     packages: tuple[PackageName, ...] | None = None
     package_digests: tuple[Digest, ...] | None = None
-    algorithms: tuple[AlgorithmName, ...] | None = None
+    algorithms: tuple[Literal[AlgorithmName, RobustName], ...] | None = None
     article_6: tuple[Article6, ...] | None = None
     article_9: tuple[Article9, ...] | None = None
     data_uses: tuple[DuoCode, ...] | None = None

@@ -43,6 +43,7 @@ smallest_trained_on = 2
 # Model packages, by name and by digest; without these keys any that the data controller approves.
 # packages = ["brain-mri-glioma"]
 # package_digests = ["0000000000000000000000000000000000000000000000000000000000000000"]
+# By name, the algorithm and, where a plan names one, the rule by which it puts updates together ("trimmed-mean").
 # algorithms = ["fedavg"]
 # Grounds of the GDPR, and data-use terms (GA4GH DUO), that a project may name; without these keys any.
 # article_6 = ["6-1-e"]

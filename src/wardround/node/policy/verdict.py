@@ -232,7 +232,10 @@ def _plan(policy: Policy, project: Project) -> Iterator[Finding]:
     code = "package-not-allowed"
     yield _listed("projects.packages", "model package", plan.package, rules.packages, code)
     yield _listed("projects.package_digests", "its digest", plan.package_digest, rules.package_digests, code)
-    yield _listed("projects.algorithms", "algorithm", plan.algorithm.name, rules.algorithms, "algorithm-not-allowed")
+    code = "algorithm-not-allowed"
+    yield _listed("projects.algorithms", "algorithm", plan.algorithm.name, rules.algorithms, code)
+    if plan.robust is not None:
+        yield _listed("projects.algorithms", "updates put together by", plan.robust.name, rules.algorithms, code)
     if plan.local_steps is not None:
         yield _found(
             "projects.most_local_steps",

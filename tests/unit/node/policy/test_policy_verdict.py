@@ -4,7 +4,7 @@ asked, approved or written in the policy."""
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -19,9 +19,11 @@ from tests.unit.node.policy.policy_strategies import (
     restrictions,
 )
 
+from wardround.contracts.algorithm import Algorithm
 from wardround.contracts.approval_limits import ApprovalLimits, Terms, terms_of
 from wardround.contracts.privacy import Privacy
 from wardround.contracts.project import Project
+from wardround.contracts.robust import Robust
 from wardround.node.policy.leaving import can_leave
 from wardround.node.policy.rules import Policy
 from wardround.node.policy.terms import terms
@@ -150,6 +152,26 @@ def test_each_rule_that_cant_be_tightened_refuses_and_says_which(
     assert {(finding.rule, finding.code) for finding in found.refusals} == {(rule, code)}
     with pytest.raises(PolicyForbids, match=rf"^glioma: policy.toml, {rule}: .+; .+"):
         check_policy(policy_of(document), ASKED, approved_on=TODAY, people=20)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "fits"),
+    [(None, True), (["fedavg"], False), (["trimmed-mean"], False), (["fedavg", "trimmed-mean"], True)],
+)
+def test_a_rule_that_puts_updates_together_is_an_algorithm_to_be_allowed(allowed: list[str] | None, fits: bool) -> None:
+    asked = project(quorum=3, robust={"name": "trimmed-mean", "trimmed": 1})
+    found = verdict(policy_of({"projects": {"algorithms": allowed}} if allowed else {}), asked, approved_on=TODAY)
+    assert found.allowed is fits
+    assert {(finding.rule, finding.code) for finding in found.refusals} == (
+        set() if fits else {("projects.algorithms", "algorithm-not-allowed")}
+    )
+
+
+def test_every_algorithm_and_rule_of_the_contract_can_be_named() -> None:
+    choices = [*get_args(get_args(Algorithm)[0]), *get_args(get_args(Robust)[0])]
+    names = [get_args(choice.model_fields["name"].annotation)[0] for choice in choices]
+    assert "fedavg" in names and "median" in names
+    assert policy_of({"projects": {"algorithms": names}}).projects.algorithms == tuple(names)
 
 
 def test_a_cohort_of_just_enough_people_is_allowed() -> None:
