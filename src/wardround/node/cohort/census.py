@@ -15,7 +15,7 @@ from wardround.foundation.errors import NotAllowed
 from wardround.node.cohort.answering import Count, Found
 from wardround.node.cohort.meaning import BAND, OLDEST_BAND, SEXES, age_band, year_told
 from wardround.node.cohort.noise import COUNTED_BELOW, Tally
-from wardround.node.optout.queries import excluded
+from wardround.node.optout.queries import excluded_keys
 from wardround.node.records.errors import RecordsBusy, RecordsRefused
 from wardround.node.records.keys import RecordKeys
 from wardround.node.records.store import Records
@@ -137,10 +137,10 @@ class Census:
 
     def _left_out(self, backend: BaseBackend) -> Table | None:
         """`person_id` of whoever opted out, here or not; None for nobody."""
-        import ibis
+        from wardround.node.cohort.relation import listed
 
         with self.database.reading() as session:
-            pseudonyms = session.scalars(excluded()).all()
+            pseudonyms = set(session.scalars(excluded_keys()))
         if not pseudonyms:
             return None
         numbers = self._numbers
@@ -149,9 +149,7 @@ class Census:
         for pseudonym in pseudonyms:
             if pseudonym not in numbers:
                 numbers[pseudonym] = self.keys.person(pseudonym)
-        written = ",".join(str(numbers[pseudonym]) for pseudonym in pseudonyms)
-        array = f"[{written}]" if backend.name == "duckdb" else f"{{{written}}}"
-        return ibis.literal(array).cast("array<int64>").unnest().name(PERSON).as_table()
+        return listed(backend, PERSON, [numbers[pseudonym] for pseudonym in pseudonyms])
 
     @staticmethod
     def _staying(rows: Table, left_out: Table | None) -> Table:

@@ -30,7 +30,12 @@ def excluded() -> Select[str]:
     It joins what is on the list now with who is there now: a new opt-out counts in the very next query, and one that
     was taken back no longer does.
     """
-    return select(PatientKey.pseudonym).join(OptOut, OptOut.key == PatientKey.key).distinct()
+    return excluded_keys().distinct()
+
+
+def excluded_keys() -> Select[str]:
+    """As `excluded`, with whoever opted out by several identifiers there as often: cheaper for who wants them all."""
+    return select(PatientKey.pseudonym).join(OptOut, OptOut.key == PatientKey.key)
 
 
 def counts(session: Session) -> dict[str, int]:
