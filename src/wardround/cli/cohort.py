@@ -208,8 +208,8 @@ def show(found: Standing) -> None:
         names = ", ".join(f"{site.site} ({site.reason or 'no answer yet'})" for site in found.missing)
         console.print(f"Not in the total: {names}", highlight=False, markup=False)
     console.print(
-        "Each site counts a secret third of its people, each for three, rounds, and tells nothing of few. "
-        f"Question {found.asked.id}.",
+        "Each site counts a secret third of its people, takes each of them for three, rounds, and says nothing of few "
+        f"people. Question {found.asked.id}.",
         highlight=False,
     )
 

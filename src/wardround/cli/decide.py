@@ -206,7 +206,11 @@ def deploy(
     except BundleRefused as error:
         raise NotAllowed(f"the hub's package of {model[:12]} can't be used here: {error}") from None
     desk.close()
-    typer.echo(f"Model {model[:12]} is in shadow use on {pathway}: results are marked as not for diagnostic use.")
+    typer.echo(
+        f"Model {model[:12]} is in shadow use on {pathway}: results are marked as not for diagnostic use.\n"
+        f"What it reads: wardround node worklist --home {home}\n"
+        f"To take it out of use: wardround node suspend {model[:12]} --reason CODE --home {home}"
+    )
 
 
 def worklist(home: Path = HOME) -> None:
@@ -227,6 +231,12 @@ def worklist(home: Path = HOME) -> None:
             .order_by(WorklistLine.arrived_at)
         ).all()
     opened.close()
+    if not rows:
+        typer.echo(
+            "No study is on the worklist: none came to the clinical path since a model was taken into use "
+            f"(wardround node deploy MODEL --home {home})."
+        )
+        return
     table = Table("arrived (UTC)", "study", "model", "stage", "state", "finding")
     for line, deployment in rows:
         words = IN_WORDS[ReadingState(line.state)]

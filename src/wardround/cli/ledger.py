@@ -86,9 +86,11 @@ def _plain(value: object) -> str:
     """A value of an entry as people read it: a number of people as it may be told, the rest as it stands."""
     from wardround.contracts.disclosure import Count
 
-    if isinstance(value, dict) and value.keys() == {"about"}:
+    if not isinstance(value, dict):
+        return str(value)
+    if value.keys() == {"about"}:
         return Count.model_validate(value).in_words()
-    return str(value)
+    return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items() if inner not in (None, False, [], {}))
 
 
 @app.command()

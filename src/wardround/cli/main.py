@@ -6,6 +6,7 @@ imports typer and the standard library at its top and everything else inside its
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -52,7 +53,22 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     for noun, module in NOUNS.items():
         if not asked or noun in asked:
             app.add_typer(import_module(module).app, name=noun)
+    _list_whole_sentences(app)
     return app
+
+
+def _list_whole_sentences(app: typer.Typer) -> None:
+    """Have `--help` list each command with its whole first sentence; left alone it cuts it at the end of a line."""
+    for command in app.registered_commands:
+        command.short_help = _first_sentence(command.help or getattr(command.callback, "__doc__", None))
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            group.short_help = _first_sentence(group.typer_instance.info.help)
+            _list_whole_sentences(group.typer_instance)
+
+
+def _first_sentence(text: object) -> str | None:
+    return re.split(r"(?<=[.?])\s", " ".join(text.split()), maxsplit=1)[0] if isinstance(text, str) else None
 
 
 def run() -> None:

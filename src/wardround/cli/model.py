@@ -24,7 +24,7 @@ def list_models(home: Path = HOME) -> None:
         rows = models(session)
     opened.close()
     for row in rows:
-        typer.echo(f"{row.digest}  {row.package}, run {row.run}, round {row.round}, ledger entry {row.entry}")
+        typer.echo(f"{row.digest}\n  {row.package}, run {row.run}, round {row.round}, ledger entry {row.entry}")
         for site, metrics in json.loads(row.metrics).items():
             told = ", ".join(f"{name} {value:.3f}" for name, value in sorted(metrics.items()))
             typer.echo(f"  {site}: {told}")

@@ -70,8 +70,8 @@ def join(
     actor = acting(home, "join-federation") if (home / "node.toml").is_file() else operator()
     joined = join_federation(Token.parse(token), home, actor=actor, dicom=dicom, pacs=results, database=database)
     typer.echo(
-        f"Joined federation {joined.federation!r} as site {joined.site!r}; settings are in {joined.settings_file}. "
-        f"Next: wardround node serve --home {home}"
+        f"Joined federation {joined.federation!r} as site {joined.site!r}; settings are in {joined.settings_file}, "
+        f"what this hospital allows is in policy.toml beside it.\nNext: wardround node serve --home {home}"
     )
 
 
@@ -150,12 +150,15 @@ def egress(
     table.add_section()
     table.add_row("all", f"{sum(line.messages for line in by_kind)}", f"{everything:,}", "", "")
     console.print(table)
+    if not by_kind:
+        console.print("Nothing has left yet.")
     if any(line.kind == "run-update" for line in by_kind):
         console.print(
             "An update travels within the engine's traffic; its bytes are in the total once.", highlight=False
         )
     if rows:
         table = Table("at (UTC)", "kind", "project", "bytes", "outcome", "SHA-256 of the body")
+        table.columns[1].no_wrap = True  # the word by which the policy and the reference call it
         for row in rows:
             outcome = f"{row.outcome} ({row.reason})" if row.reason else row.outcome
             moment = f"{row.at:%Y-%m-%d %H:%M:%S}"

@@ -37,6 +37,11 @@ def show(home: Path = HOME, as_json: bool = JSON) -> None:
     width = max(map(len, rules))
     for key, words in rules.items():
         typer.echo(f"{key:<{width}}  {words}")
+    typer.echo(
+        f"\nWhat this means for a project: wardround node policy explain PROJECT --home {home}\n"
+        f"To change it, edit a copy; `policy check COPY` says what would become of each project, `policy set COPY` "
+        "puts it in force."
+    )
 
 
 @app.command()

@@ -48,7 +48,8 @@ def create(file: Path = typer.Argument(..., help="The project as JSON or TOML.")
     opened.close()
     typer.echo(
         f"Drafted {project.id}: {project.cohort.in_words()}.\n"
-        f"Next: wardround project count {project.id} --home {home}, then project submit"
+        f"Next: wardround project count {project.id} --home {home}, "
+        f"then wardround project submit {project.id} --home {home}"
     )
 
 
@@ -153,8 +154,9 @@ def submit(project: str = PROJECT, home: Path = HOME) -> None:
         sites = submit_project(session, project, actor=actor, at=now())
     opened.close()
     typer.echo(
-        f"Submitted to {', '.join(sites)}. Each reads it on its own node with `wardround node show {project} "
-        f"--home NODE`, which says how to approve it"
+        f"Submitted to {', '.join(sites)}. Each reads it on its own node, which says how to decide:\n"
+        f"  wardround node show {project} --home NODE\n"
+        f"What they decided: wardround project show {project} --home {home}"
     )
 
 

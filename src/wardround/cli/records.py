@@ -106,6 +106,11 @@ def status(
     for name, rows in here.tables.items():
         table.add_row(name, f"{rows:,}")
     console.print(table)
+    if not here.sources:
+        typer.echo(
+            "No health record was loaded: who is here is known from images alone. "
+            f"Next: wardround node records load PATH --as FORM --source NAME --home {home}"
+        )
     if not here.tables.get("concept"):
         typer.echo("No vocabulary is loaded: records are found by the codes that they were given, no others.")
     for name, rows in here.sources.items():

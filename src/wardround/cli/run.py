@@ -73,13 +73,14 @@ def show(run: str = typer.Argument(..., help="The run."), home: Path = HOME) -> 
     opened.close()
     console = Console()
     state = RunState(row.state)
-    console.print(f"{row.id}: {state} ({row.reason}); waits for {WAITS_FOR[state]}", highlight=False)
+    waits = "" if state.over else f"; waits for {WAITS_FOR[state]}"
+    console.print(f"{row.id}: {state} ({row.reason}){waits}", highlight=False)
     for leg in legs:
         if leg.state == "failed":
             console.print(f"  leg {leg.number} ended early: {leg.reason}", highlight=False)
-    console.print(table)
+    console.print(table if table.rows else "No round is whole yet.")
     if row.model is not None:
-        console.print(f"Model {row.model}", highlight=False)
+        console.print(f"Model {row.model}\nHow good it is where: wardround model list --home {home}", highlight=False)
 
 
 @app.command("list")

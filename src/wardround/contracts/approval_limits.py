@@ -135,12 +135,12 @@ def _words(limits: ApprovalLimits) -> Iterator[str]:
     if limits.until is not None:
         yield f"until {limits.until:%Y-%m-%d}"
     if limits.rounds is not None:
-        yield f"{limits.rounds} rounds of each run"
+        yield f"at most {_number(limits.rounds, 'round')} of each run"
     if limits.runs is not None:
-        yield f"{limits.runs} runs"
+        yield f"at most {_number(limits.runs, 'run')}"
     for message in limits.messages:
         size = "" if message.largest_bytes is None else f", at most {message.largest_bytes:,} bytes"
-        times = "" if message.times is None else f", at most {message.times} times"
+        times = "" if message.times is None else f", at most {_number(message.times, 'time')}"
         yield f"{message.kind}{size}{times}" if message.times != 0 else f"no {message.kind}"
     if limits.no_local_model:
         yield "no model trained here alone leaves"
@@ -148,3 +148,7 @@ def _words(limits: ApprovalLimits) -> Iterator[str]:
         yield f"each update cut to a norm of {limits.clip_norm:g}"
     if limits.noise_multiplier is not None:
         yield f"noise of at least {limits.noise_multiplier:g} times that norm"
+
+
+def _number(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -41,10 +41,11 @@ class LawfulBasis(Frozen):
     article_6: Article6
     article_9: Article9
 
-    def in_words(self) -> str:
+    def in_words(self) -> tuple[str, str]:
+        """Each ground with where it stands."""
         return (
-            f"{ARTICLE_6[self.article_6]} (GDPR Art. {_cite(self.article_6)}), "
-            f"{ARTICLE_9[self.article_9]} (Art. {_cite(self.article_9)})"
+            f"{ARTICLE_6[self.article_6]} (GDPR Art. {_cite(self.article_6)})",
+            f"{ARTICLE_9[self.article_9]} (Art. {_cite(self.article_9)})",
         )
 
 

@@ -19,7 +19,8 @@ def _lines(project: Project, terms: Terms) -> Iterator[str]:
     yield f"Researcher:   {project.researcher}"
     for person in project.people:
         yield f"              {person.name}, {person.part}"
-    yield f"Lawful basis: {project.lawful_basis.in_words()}"
+    for number, ground in enumerate(project.lawful_basis.in_words()):
+        yield f"{'Lawful basis: ' if number == 0 else '              '}{ground}"
     for number, term in enumerate(project.data_use):
         yield f"{'Data use:     ' if number == 0 else '              '}{term.in_words()}"
     yield f"Cohort:       {project.cohort.in_words()}"

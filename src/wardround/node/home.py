@@ -108,6 +108,8 @@ class NodeHome(NodePaths):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         if not self.settings_file.is_file():
+            if (path / "hub.toml").is_file():
+                raise NotFound(f"{path} is a hub's home; this is for a hospital's node: name the node's home")
             raise NotFound(
                 f"{path} isn't a node's home (no node.toml); join with `wardround node join TOKEN --home {path}`"
             )

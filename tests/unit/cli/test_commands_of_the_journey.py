@@ -140,7 +140,7 @@ def test_a_run_from_start_to_stop(wardround, lab: HubLab, hub: Path, tmp_path: P
         "run to-run-1 of project to-run is not over" in wardround("run", "start", "to-run", "--home", hub, code=1).err
     )
     shown = wardround("run", "show", "to-run-1", "--home", hub).out
-    assert "gathering" in shown and "waits for a quorum of sites" in shown
+    assert "gathering" in shown and "waits for a quorum of sites" in shown and "No round is whole yet" in shown
     stopped = wardround("run", "stop", "to-run-1", "--reason", "wrong plan", "--home", hub)
     assert "Run to-run-1 is stopped after round 0" in stopped.out
     assert "to-run-1  stopped  round 0  wrong plan" in wardround("run", "list", "--home", hub).out
@@ -171,6 +171,8 @@ def test_a_data_controllers_decisions(wardround, lab: HubLab, hub: Path, node: P
         assert line in told
     assert f"approve to-decide --digest {project.content_digest()}" in told
     assert "isn't the one that stands now" in wardround("node", "approve", "to-decide", *decide, code=1).err
+    beginning = wardround("node", "approve", "to-decide", "--digest", project.content_digest()[:8], *decide[2:], code=1)
+    assert "give all 64 digits" in beginning.err
     decide = ("--digest", project.content_digest(), "--home", node)
     assert "has 0 patients here" in wardround("node", "approve", "to-decide", *decide, code=1).err
     looser = wardround("node", "approve", "to-decide", *decide, "--rounds", project.plan.rounds + 1, code=1).err
@@ -189,7 +191,13 @@ def test_a_data_controllers_decisions(wardround, lab: HubLab, hub: Path, node: P
 
 def test_an_engineers_and_a_wards_commands(wardround, node: Path) -> None:  # type: ignore[no-untyped-def]
     assert "enclave: 0 patients" in wardround("node", "intake", "--home", node).out
-    assert "arrived" in wardround("node", "worklist", "--home", node).out
+    empty = wardround("node", "worklist", "--home", node).out
+    assert "No study is on the worklist" in empty and f"wardround node deploy MODEL --home {node}" in empty
+    none = wardround("node", "records", "status", "--home", node).out
+    assert (
+        "No health record was loaded" in none
+        and f"wardround node records load PATH --as FORM --source NAME --home {node}" in none
+    )
     refused = wardround("node", "deploy", "f" * 64, "--home", node, code=1)
     assert "wardround model list" in refused.err and "wardround ledger verify" in refused.err
 
@@ -207,6 +215,7 @@ def test_the_ledger_on_either_side(wardround, hub: Path, node: Path, tmp_path: P
     shown = wardround("ledger", "show", "--home", hub).out
     assert "member" in shown and "north" in shown
     assert "neither a hub's nor a node's home" in wardround("ledger", "show", "--home", tmp_path, code=1).err
+    assert f"{hub} is a hub's home" in wardround("ledger", "status", "--home", hub, code=1).err
     for home in (hub, node):
         told = wardround("ledger", "verify", "--home", home)
         assert "Everything holds" in told.out and "not yet a quorum" in told.out
@@ -263,6 +272,15 @@ def test_every_command_has_help(wardround, path: tuple[str, ...]) -> None:  # ty
     told = wardround(*path, "--help")
     assert told.out.strip().startswith("Usage: wardround")
     assert len(told.out.splitlines()) > 4
+
+
+def test_help_lists_each_command_with_its_whole_first_sentence(wardround, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("COLUMNS", "80")
+    told = " ".join(wardround("node", "--help").out.split())
+    assert (
+        "Approve the edition that you read, signed with this hospital's key; freezes the cohort as it is now." in told
+    )
+    assert "Serve until Ctrl-C or SIGTERM. egress" in told, "and no more than that"
 
 
 LIGHT = """

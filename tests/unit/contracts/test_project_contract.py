@@ -64,8 +64,8 @@ def test_a_project_names_one_permission_and_no_term_twice() -> None:
 def test_a_basis_is_of_both_articles_and_says_which() -> None:
     for article in ARTICLE_6:
         for special in ARTICLE_9:
-            words = LawfulBasis(article_6=article, article_9=special).in_words()
-            assert f"Art. 6(1)({article[-1]})" in words and f"Art. 9(2)({special[-1]})" in words
+            one, other = LawfulBasis(article_6=article, article_9=special).in_words()
+            assert f"Art. 6(1)({article[-1]})" in one and f"Art. 9(2)({special[-1]})" in other
     with pytest.raises(ValidationError):
         LawfulBasis.model_validate({"article_6": "9-2-j", "article_9": "9-2-j"})
 

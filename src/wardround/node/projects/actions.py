@@ -232,6 +232,10 @@ def told_people(signed: bytes) -> Count:
 
 def _read_edition(session: Session, project_id: str, digest: str, at: datetime) -> Standing:
     found = standing(session, project_id, at.date())
+    if found.row.digest != digest and found.row.digest.startswith(digest):
+        raise Conflict(
+            f"{project_id}: {digest!r} is only the beginning of an edition's digest; give all 64 digits of it"
+        )
     if found.row.digest != digest:
         raise Conflict(
             f"{project_id}: the edition that was read ({digest[:12]}…) isn't the one that stands now "

@@ -77,7 +77,9 @@ def test_limits_are_signed_and_the_hub_shows_them(lab: NodeLab) -> None:
         [heard] = hub_projects.decisions(session, "glioma")
         terms = hub_projects.terms_at(session, "glioma")[SITE]
     assert heard.limits == said.limits
-    assert "2 rounds of each run; 1 runs; no model trained here alone leaves" in heard.in_words(lab.clock().date())
+    assert "at most 2 rounds of each run; at most 1 run; no model trained here alone leaves" in heard.in_words(
+        lab.clock().date()
+    )
     assert (terms.rounds, terms.leaving("local-model")) == (2, None)
 
 
