@@ -77,16 +77,22 @@ def check_may_work(session: Session, project: str, digest: str, *, today: date) 
             (`no-manifest`).
     """
     row = session.get(ProjectRow, project)
-    if row is None or row.digest != digest:
-        raise NotAllowed(f"no approval of this edition of {project} by this hospital", code="not-approved")
-    found = standing_of(session, row, today)
-    if found.decision is None or not found.decision.approved:
-        raise NotAllowed(f"no approval of this edition of {project} by this hospital", code="not-approved")
-    if found.state not in USABLE:
-        withdrawn = found.state is DecisionState.WITHDRAWN
+    found = None if row is None else standing_of(session, row, today)
+    if found is None or found.row.digest != digest or found.decision is None or not found.decision.approved:
         raise NotAllowed(
-            f"the approval of {project} was taken back" if withdrawn else f"the approval of {project} has expired",
-            code="withdrawn" if withdrawn else "expired",
+            f"no approval of the edition {digest[:12]}… of {project} by this hospital; `wardround node show {project}` "
+            "shows the one that stands, and how to decide on it",
+            code="not-approved",
+        )
+    if found.state is DecisionState.WITHDRAWN:
+        raise NotAllowed(
+            f"the approval of {project} was taken back; only another edition can be approved", code="withdrawn"
+        )
+    if found.state not in USABLE:
+        raise NotAllowed(
+            f"the approval of {project} ended with {found.terms.until:%Y-%m-%d}; only another edition can be approved, "
+            "which its researcher submits with a later last day",
+            code="expired",
         )
     if found.decision.manifest_index is None:
         raise NotAllowed(f"the manifest of {project} isn't on the ledger yet", code="no-manifest")

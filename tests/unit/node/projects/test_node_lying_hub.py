@@ -68,7 +68,10 @@ def test_a_project_that_was_edited_after_its_approval(lab: NodeLab) -> None:
         edited = project(quorum=1, **change)
         invented = edited.content_digest()
         assert work(lab, ASKED, digest=invented) == "not-approved"
-        with lab.database.reading() as session, pytest.raises(NotAllowed):
+        with (
+            lab.database.reading() as session,
+            pytest.raises(NotAllowed, match=f"the edition {invented[:12]}.+`wardround node show glioma` shows the one"),
+        ):
             check_may_work(session, "glioma", invented, today=NOON.date())
     lab.consider(project(quorum=1, rounds=500))
     assert work(lab) == "not-approved", "the edition that was approved isn't the one that stands"

@@ -251,6 +251,8 @@ def test_the_last_day_is_the_last_day(lab: NodeLab) -> None:
     lab.catch_up()
     assert refused_work(lab) == {"expired"}
     assert lab.state("glioma") == "expired"
+    with pytest.raises(NotAllowed, match=f"glioma ended with {last:%Y-%m-%d}; .+ submits with a later last day"):
+        lab.assignments.check("glioma", ASKED.content_digest(), "glioma-1")
     with pytest.raises(NotAllowed, match="is expired here"):
         lab.approve("glioma")
 
