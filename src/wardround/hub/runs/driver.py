@@ -98,7 +98,9 @@ class RunDriver:
                 actions.close_leg(session, leg, state="failed", reason="the hub was restarted", at=at)
             stuck = queries.legs_without_progress(session, run_id)
             if stuck >= LEGS_WITHOUT_PROGRESS:
-                self._end(session, run, RunState.FAILED, f"{stuck} legs in a row ended without a whole round")
+                last = queries.legs(session, run_id)[-1].reason
+                told = f"{stuck} legs in a row ended without a whole round; the last: {last or 'no reason was told'}"
+                self._end(session, run, RunState.FAILED, told)
                 return
             plan = actions.plan_of(run)
             sites = queries.sites_for_round(session, run, run.round + 1, at.date())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 from sqlalchemy import select
 
@@ -44,8 +45,22 @@ class NodeParticipant:
         self._gateway = gateway
         self._database = database
         self._clock = clock
+        self._lock = threading.Lock()
+        self._at_work: set[str] = set()
+        self._given_up: set[str] = set()
+        self._learning: list[str] = []
 
     def take_part(self, task: RoundTask) -> RoundUpdate:
+        with self._lock:
+            self._at_work.add(task.leg_id)
+        try:
+            return self._take_part(task)
+        finally:
+            with self._lock:
+                self._at_work.discard(task.leg_id)
+                self._given_up.discard(task.leg_id)
+
+    def _take_part(self, task: RoundTask) -> RoundUpdate:
         project, edition = str(task.plan.get("project")), str(task.plan.get("project_digest"))
         try:
             self._assignments.check_round(project, edition, task.round, task.total_rounds)
@@ -58,13 +73,13 @@ class NodeParticipant:
             _log.warning("round %s of %s: its use isn't on the ledger: %s", task.round, task.run_id, error.code)
             raise Declined(error.code) from error
         try:
-            key = self._assignments.noise_key(task.run_id, task.round)
-            lesson = self._worker.call(learner.learn, assignment, task.arrays, task.round, task.total_rounds, key)
+            lesson = self._learn(assignment, task)
         except WorkerDied as error:
             raise Declined("learning-process-died") from error
         except learner.LessonRefused as error:
             _log.warning("round %s of %s: %s", task.round, task.run_id, error)
             raise Declined(error.code) from error
+        self._check_wanted(task.leg_id)
         try:
             self._assignments.release(
                 project,
@@ -79,6 +94,23 @@ class NodeParticipant:
         except WardroundError as error:
             _log.warning("round %s of %s: the update could not leave: %s", task.round, task.run_id, error.code)
             raise Declined(error.code) from error
+
+    def _learn(self, assignment: Assignment, task: RoundTask) -> learner.Lesson:
+        key = self._assignments.noise_key(task.run_id, task.round)
+        with self._lock:
+            self._learning.append(task.leg_id)
+        try:
+            self._check_wanted(task.leg_id)
+            return self._worker.call(learner.learn, assignment, task.arrays, task.round, task.total_rounds, key)
+        finally:
+            with self._lock:
+                self._learning.remove(task.leg_id)
+
+    def _check_wanted(self, leg_id: str) -> None:
+        """What nobody waits for any more isn't begun, and doesn't use up what may leave."""
+        with self._lock:
+            if leg_id in self._given_up:
+                raise Declined("leg-given-up")
 
     def _release(
         self, project: str, assignment: Assignment, task: RoundTask, lesson: learner.Lesson, use: int
@@ -126,5 +158,12 @@ class NodeParticipant:
         _log.info("leg %s finished: %s", leg_id, reason)
 
     def abort(self, leg_id: str, reason: str) -> None:
+        """Stop what this leg does here. News of a leg that died may come when the next one, or another run, is at
+        work: that goes on."""
         _log.warning("leg %s was given up: %s", leg_id, reason)
-        self._worker.stop()
+        with self._lock:
+            if leg_id in self._at_work:
+                self._given_up.add(leg_id)
+            # The process does one lesson at a time, in their order. With the lock held no other begins meanwhile.
+            if self._learning[:1] == [leg_id]:
+                self._worker.stop()

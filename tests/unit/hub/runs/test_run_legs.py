@@ -133,7 +133,11 @@ def test_a_run_whose_legs_come_to_nothing_fails_and_says_why(lab: RunLab) -> Non
 
     lab.hospitals["north"].before = decline
     assert lab.drive(run, *OVER) is RunState.FAILED
-    assert lab.row(run).reason == f"{LEGS_WITHOUT_PROGRESS} legs in a row ended without a whole round"
+    reason = lab.row(run).reason
+    assert reason.startswith(
+        f"{LEGS_WITHOUT_PROGRESS} legs in a row ended without a whole round; the last: round 1 has"
+    )
+    assert "north (declined: paused)" in reason, "whoever reads it knows what to mend"
     found = legs(lab, run)
     assert len(found) == LEGS_WITHOUT_PROGRESS and {leg[3] for leg in found} == {"failed"}
     with lab.database.reading() as session:
