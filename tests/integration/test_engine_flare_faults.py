@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from tests.integration.engine_lab import (
     small_model,
 )
 
-from wardround.federation.engine import EngineError, LegState, Next, RoundResult, RoundTask, RoundUpdate
+from wardround.federation.engine import EngineError, LegStart, LegState, Next, RoundResult, RoundTask, RoundUpdate
 from wardround.federation.flare.hub import FlareEngine
 from wardround.federation.flare.site import FlareSite
 
@@ -142,6 +143,25 @@ def test_a_killed_job_process_at_one_site_does_not_end_the_leg_of_the_others(fed
 
     assert [dict(result.missing) for result in run.results] == [{"gamma": "process-ended"}] * 3
     assert federation.clients["gamma"].status().connected
+
+
+@dataclass(frozen=True)
+class LegStartOfAnotherVersion(LegStart):
+    unheard_of: int = 0
+
+
+def test_a_leg_of_another_version_than_the_hubs_program_says_what_to_do(
+    federation: FlareFederation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an upgrade in place: the old program runs on, and its legs' processes are the new one's."""
+    run = federation.hub.add(small_model(), sites=SITES, quorum=2, rounds=1)
+    begin = federation.hub.begin
+    monkeypatch.setattr(federation.hub, "begin", lambda leg_id: LegStartOfAnotherVersion(**vars(begin(leg_id))))
+
+    status = federation.run_leg(run)
+
+    assert (status.state, status.last_round) == (LegState.FAILED, 0)
+    assert "different versions: restart the hub" in status.reason
 
 
 def test_a_restarted_engine_takes_its_sites_back(federation: FlareFederation) -> None:

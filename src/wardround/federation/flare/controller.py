@@ -14,15 +14,18 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 from wardround.federation.children import HUB_PORT
-from wardround.federation.engine import EngineError, LegState
+from wardround.federation.engine import EngineError, LegState, LegStatus
 from wardround.federation.flare.transport import HubDesk
 from wardround.federation.leg import Leg
+from wardround.federation.messages import MessageInvalid
 from wardround.federation.port import PortClient, PortClosed
 from wardround.federation.remote import RemoteCoordinator
 
 SILENCE_SECONDS = 15.0
 START_SILENCE_SECONDS = 60.0
 FAREWELL_SECONDS = 5.0
+OTHER_VERSION = "the leg's process and the hub's program are of different versions: restart the hub"
+"""Said where one can't read what the other told: each leg's process is started from what is installed by then."""
 
 
 class LegController(Controller):  # type: ignore[misc]  # nvflare has no types
@@ -42,7 +45,11 @@ class LegController(Controller):  # type: ignore[misc]  # nvflare has no types
         present = tuple(sorted(client.name for client in engine.get_clients()))
         answer, _ = port.call("leg", {"leg_id": self._leg_id, "present": list(present)})
         coordinator = RemoteCoordinator(port)
-        start = coordinator.begin(self._leg_id)
+        try:
+            start = coordinator.begin(self._leg_id)
+        except MessageInvalid:
+            coordinator.ended(LegStatus(self._leg_id, LegState.FAILED, OTHER_VERSION))
+            return
         leg = Leg(
             start,
             coordinator,
@@ -61,6 +68,8 @@ class LegController(Controller):  # type: ignore[misc]  # nvflare has no types
             leg.run()
         except EngineError:
             leg.stop(LegState.FAILED, "the hub failed while it handled the round")
+        except MessageInvalid:
+            leg.stop(LegState.FAILED, OTHER_VERSION)
         finally:
             leg.stop(LegState.FAILED, "the leg's process failed")
             over.set()
