@@ -169,6 +169,28 @@ def test_updates_are_cut_as_the_policy_says_though_nobody_asked_for_it(agreed: N
     assert assignment.terms.privacy == Privacy(clip_norm=1.5, noise_multiplier=0.5)
 
 
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"projects": {"compare_alone": False}},
+        {"leaving": {"kinds": ["run-update", "engine-traffic", "evaluation-result"]}},
+        {"leaving": {"kind": {"local-model": {"bytes_per_day": 0}}}},
+        {"privacy": {"largest_clip_norm": 1.5}},
+    ],
+)
+def test_nothing_is_trained_alone_that_the_policy_lets_not_leave(agreed: NodeLab, tables: dict[str, Any]) -> None:
+    assert ASKED.plan.compare_alone
+    agreed.policy = rules(**tables)
+    with pytest.raises(NotAllowed) as refused:
+        comparison(agreed).train_alone(
+            TrainAlone(project="glioma", project_digest=DIGEST, run="glioma-1", rounds=1),
+        )
+    assert refused.value.code == "message-not-approved"
+    assert agreed.worker.calls == []
+    agreed.participant.take_part(task(ASKED))
+    assert len(agreed.worker.calls) == 1, "the run itself goes on"
+
+
 def test_a_larger_update_than_the_policy_allows_doesnt_leave(agreed: NodeLab) -> None:
     size = len(agreed.worker.lesson.update)
     agreed.policy = rules(leaving={"kind": {"run-update": {"largest_bytes": size - 1}}})
