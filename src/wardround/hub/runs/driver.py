@@ -26,6 +26,10 @@ _log = logging.getLogger(__name__)
 LEGS_WITHOUT_PROGRESS = 6
 """So many legs in a row without one whole round, and the run has failed."""
 
+PAUSES = (0, 0, 5, 15, 30, 60)
+"""Seconds before the next leg, by how many in a row brought nothing: a leg that died is followed at once, and a trouble
+that ends each leg within seconds has minutes to pass before the run has failed."""
+
 GATHER_SECONDS = 45.0
 COMPARISON_PATIENCE = timedelta(hours=6)
 HUB = "hub"
@@ -101,6 +105,8 @@ class RunDriver:
                 last = queries.legs(session, run_id)[-1].reason
                 told = f"{stuck} legs in a row ended without a whole round; the last: {last or 'no reason was told'}"
                 self._end(session, run, RunState.FAILED, told)
+                return
+            if at - run.state_since < timedelta(seconds=PAUSES[stuck]):
                 return
             plan = actions.plan_of(run)
             sites = queries.sites_for_round(session, run, run.round + 1, at.date())

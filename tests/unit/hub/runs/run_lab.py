@@ -260,7 +260,7 @@ class RunLab:
         return leg_name(run, legs[-1].number) if legs else None
 
     def drive(self, run: str, *until: RunState, ticks: int = 60) -> RunState:
-        """Tick until the run is in one of these states, each leg to its end."""
+        """Tick until the run is in one of these states, each leg to its end, and a minute later where none is open."""
         for _ in range(ticks):
             state = self.state(run)
             if state in until:
@@ -268,6 +268,8 @@ class RunLab:
             if state is RunState.RUNNING and (leg := self.leg(run)) is not None:
                 with suppress(KeyError):  # a leg of an engine before a restart
                     assert self.engine.wait(leg, 30).state is not LegState.RUNNING
+            if state is RunState.GATHERING:
+                self.now += timedelta(minutes=1)
             self.driver.tick()
         raise AssertionError(f"the run stays {self.state(run)} ({self.row(run).reason})")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from tests.unit.hub.runs.run_lab import NOON, START, Hospital, RunLab, project
 from wardround.federation.engine import Declined, EngineError, LegState, RoundResult, RoundTask, SiteRound
 from wardround.foundation.errors import Conflict, NotAllowed
 from wardround.hub.runs import actions, queries
-from wardround.hub.runs.driver import LEGS_WITHOUT_PROGRESS
+from wardround.hub.runs.driver import LEGS_WITHOUT_PROGRESS, PAUSES
 from wardround.hub.runs.states import RunState
 from wardround.learning.arrays import from_bytes
 
@@ -143,6 +144,30 @@ def test_a_run_whose_legs_come_to_nothing_fails_and_says_why(lab: RunLab) -> Non
     with lab.database.reading() as session:
         assert "north (declined: paused)" in queries.legs(session, run)[0].reason
     assert {site for site, _, _ in lab.tasks("end-run")} == {"north", "south"}
+
+
+def test_a_trouble_that_ends_each_leg_at_once_has_minutes_to_pass(lab: RunLab) -> None:
+    """Else a run of many hours would be lost to a hub's database that is busy for a minute."""
+    run = lab.ready("north", "south")
+    began, trouble = lab.clock(), timedelta(seconds=90)
+
+    def busy(_site: Hospital, _task: RoundTask) -> None:
+        if lab.now - began < trouble:
+            raise Declined("hub-unreachable")
+
+    lab.hospitals["north"].before = busy
+    for _ in range(300):
+        lab.driver.tick()
+        if (leg := lab.leg(run)) is not None:
+            lab.engine.wait(leg, 30)
+        if lab.state(run) not in (RunState.GATHERING, RunState.RUNNING):
+            break
+        lab.now += timedelta(seconds=1)
+    assert (lab.state(run), lab.row(run).round) == (RunState.COMPARING, 2)
+    with lab.database.reading() as session:
+        first, second, *_ = queries.legs(session, run)
+    assert second.started_at - first.started_at < timedelta(seconds=4), "a leg that died is followed at once"
+    assert len(PAUSES) == LEGS_WITHOUT_PROGRESS and sum(PAUSES) > trouble.total_seconds()
 
 
 def test_progress_starts_the_count_of_fruitless_legs_anew(lab: RunLab) -> None:
