@@ -46,7 +46,7 @@ from wardround.node.policy.rules import LeavingRules
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 POLL = TaskPoll(after=0, wait_seconds=0, version="test")
 ASK = ObjectRequest(digest="a" * 64)
-UPDATE = RunUpdate(project="p1", run="r1", round=1, digest="a" * 64, entry=0, weight=1, metrics={"loss": 0.5})
+UPDATE = RunUpdate(project="p1", run="r1", round=1, digest="a" * 64, entry=0, weight=1, metrics={"dice": 0.5})
 ANSWER = CohortAnswer(question="b" * 64, people=Count(about=None))
 JUDGED = EvaluationResult(
     project="p1", run="r1", model="c" * 64, label="federated", mean_dice=0.5, patients=Count(about=None), entry=0

@@ -168,7 +168,11 @@ class ProjectDecision(Message):
 
 
 class RunUpdate(Message):
-    """One site's contribution to one round. The engine carries it; the gateway checks and logs it first."""
+    """One site's contribution to one round. The engine carries it; the gateway checks and logs it first.
+
+    `metrics` is the mean Dice of the weights that the round began with, over this site's held-out patients; there is no
+    key for a number of people.
+    """
 
     kind: Literal["run-update"] = "run-update"
     project: ProjectId
@@ -177,7 +181,7 @@ class RunUpdate(Message):
     digest: Digest
     entry: int = Field(ge=0)
     weight: float = Field(gt=0, le=1e9, allow_inf_nan=False)
-    metrics: dict[Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")], Annotated[float, Field(allow_inf_nan=False)]]
+    metrics: dict[Literal["dice"], Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]]
 
 
 class LocalModel(Message):

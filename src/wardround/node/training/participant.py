@@ -128,7 +128,6 @@ class NodeParticipant:
         )
         index = self._entries.put(entry)
         weight = float(assignment.weight)
-        metrics = {"dice": lesson.dice}
         message = RunUpdate(
             project=project,
             run=task.run_id,
@@ -136,7 +135,7 @@ class NodeParticipant:
             digest=lesson.digest,
             entry=index,
             weight=weight,
-            metrics=metrics,
+            metrics={"dice": lesson.dice},
         )
         self._gateway.record(message, len(lesson.update))
         with self._database.writing() as session:
@@ -152,7 +151,9 @@ class NodeParticipant:
             done.entry, done.steps, done.loss, done.dice = index, lesson.steps, lesson.loss, lesson.dice
             done.done_at = self._clock()
             audit.record(session, "program", "release-update", task.run_id, f"round {task.round} entry {index}")
-        return RoundUpdate(weight=weight, metrics=metrics, steps=lesson.steps, ledger_index=index, update=lesson.update)
+        return RoundUpdate(
+            weight=weight, metrics={"dice": lesson.dice}, steps=lesson.steps, ledger_index=index, update=lesson.update
+        )
 
     def finish(self, leg_id: str, reason: str) -> None:
         _log.info("leg %s finished: %s", leg_id, reason)

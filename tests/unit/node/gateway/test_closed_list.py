@@ -23,7 +23,7 @@ from wardround.node.gateway.gateway import Gateway, checked
 from wardround.node.home import NodeHome
 
 KINDS: tuple[type[Message], ...] = get_args(get_args(Outbound)[0])
-UPDATE = RunUpdate(project="p1", run="r1", round=1, digest="a" * 64, entry=0, weight=1, metrics={"loss": 0.5})
+UPDATE = RunUpdate(project="p1", run="r1", round=1, digest="a" * 64, entry=0, weight=1, metrics={"dice": 0.5})
 
 # Text that no pattern confines, with why it can hold nothing of a patient's or of this machine's.
 FREE_TEXT = {
@@ -80,6 +80,12 @@ def test_no_field_that_leaves_takes_any_text_but_those_listed() -> None:
 def test_a_reason_is_a_code_and_nothing_else(text: str) -> None:
     with pytest.raises(ValidationError):
         TaskReport(number=1, outcome="failed", reason=text)
+
+
+@pytest.mark.parametrize("metrics", [{"patients": 7}, {"dice": 7}, {"dice": float("nan")}])
+def test_beside_an_update_there_is_room_for_no_number_of_people(metrics: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        RunUpdate.model_validate({**UPDATE.model_dump(), "metrics": metrics})
 
 
 def test_every_kind_has_its_limit_and_no_other_has() -> None:
