@@ -182,8 +182,9 @@ def withdraw(
     withdraw_project(desk, project, code, actor=actor)
     desk.close()
     typer.echo(
-        f"Withdrew the approval of {project}: {code}. Nothing here is used for it from now on; the running node puts "
-        "that on the ledger and tells the hub. What was learned before stays in the models that it went into."
+        f"Withdrew the approval of {project}: {code}. Nothing here is used for it from now on.\n"
+        "The running node puts that on the ledger and tells the hub.\n"
+        "What was learned before stays in the models that it went into."
     )
 
 

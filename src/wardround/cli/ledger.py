@@ -87,7 +87,7 @@ def _plain(value: object) -> str:
     from wardround.contracts.disclosure import Count
 
     if not isinstance(value, dict):
-        return str(value)
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
     if value.keys() == {"about"}:
         return Count.model_validate(value).in_words()
     return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items() if inner not in (None, False, [], {}))

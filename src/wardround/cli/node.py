@@ -70,8 +70,8 @@ def join(
     actor = acting(home, "join-federation") if (home / "node.toml").is_file() else operator()
     joined = join_federation(Token.parse(token), home, actor=actor, dicom=dicom, pacs=results, database=database)
     typer.echo(
-        f"Joined federation {joined.federation!r} as site {joined.site!r}; settings are in {joined.settings_file}, "
-        f"what this hospital allows is in policy.toml beside it.\nNext: wardround node serve --home {home}"
+        f"Joined federation {joined.federation!r} as site {joined.site!r}. Settings are in {joined.settings_file},\n"
+        f"what this hospital allows is in policy.toml beside it. Next: wardround node serve --home {home}"
     )
 
 

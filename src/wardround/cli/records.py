@@ -108,7 +108,7 @@ def status(
     console.print(table)
     if not here.sources:
         typer.echo(
-            "No health record was loaded: who is here is known from images alone. "
+            "No health record was loaded: who is here is known from images alone.\n"
             f"Next: wardround node records load PATH --as FORM --source NAME --home {home}"
         )
     if not here.tables.get("concept"):
