@@ -14,6 +14,7 @@ import pytest
 from tests.federation_lab import HubLab
 from typer.main import get_command
 
+from wardround.cli.ledger import _plain as entry_in_words
 from wardround.cli.main import build, run
 from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import Approval
@@ -214,6 +215,9 @@ def test_models_and_what_they_cant_be(wardround, hub: Path, tmp_path: Path) -> N
 def test_the_ledger_on_either_side(wardround, hub: Path, node: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     shown = wardround("ledger", "show", "--home", hub).out
     assert "member" in shown and "north" in shown
+    assert entry_in_words({"until": None, "rounds": 2, "messages": [], "no_local_model": False}) == "rounds 2"
+    assert entry_in_words({"north": {"dice": 0.68012}}) == "north dice 0.6801"
+    assert entry_in_words({"about": None}) == Count(about=None).in_words()
     assert "neither a hub's nor a node's home" in wardround("ledger", "show", "--home", tmp_path, code=1).err
     assert f"{hub} is a hub's home" in wardround("ledger", "status", "--home", hub, code=1).err
     for home in (hub, node):
