@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from io import BytesIO
 from pathlib import Path
+from typing import Any, cast
 
 import pydicom
 import pytest
@@ -14,12 +15,18 @@ from tests import postgresql
 from tests.front_door import SECRET, FrontDoor, edited, studies
 from tests.records_lab import Lab, condition, person
 
+from wardround.contracts.cohort_builder import codes, imaging, patients
+from wardround.contracts.cohort_builder import condition as diagnosis
+from wardround.contracts.cohort_query import CohortQuestion
+from wardround.node.cohort.census import Census
+from wardround.node.cohort.counting import EnclaveCounting
 from wardround.node.cohort.noise import PersonWords
 from wardround.node.deidentify.erasure import Erasures, Places
 from wardround.node.deidentify.vault import Vault
+from wardround.node.desk import Desk
 from wardround.node.enclave.purge import Scope, order_purge
 from wardround.node.enclave.tables import EnclaveChange, EnclaveSeries
-from wardround.node.optout.tables import PatientKey
+from wardround.node.optout.tables import OptOut, PatientKey
 from wardround.node.records.errors import RecordsBusy
 from wardround.node.records.images import Images
 from wardround.node.records.leaving import Leaving
@@ -27,6 +34,7 @@ from wardround.node.records.schema import FEMALE, MALE
 from wardround.node.records.store import Records
 
 BOTH = pytest.mark.parametrize("site", ["duckdb", "postgresql"], indirect=True)
+HIP = diagnosis(codes("ICD10CM", "S72.0"))
 WHO = {"actor": "person:Dr Aster", "reason": "asked by the patient"}
 
 
@@ -148,6 +156,39 @@ def test_a_study_is_there_once_it_is_whole_and_not_while_more_of_it_comes(site: 
     site.door.tick()
     site.images.tick()
     assert site.lab.one("SELECT has_label FROM image_occurrence") is True
+
+
+@BOTH
+def test_what_a_project_would_freeze_is_of_whom_the_records_name_and_nobody_who_left(site: Site) -> None:
+    """From the same question as the count: opt-outs and purges hold before the records have followed the enclave."""
+    for study in studies():
+        site.door.give_study(study)
+    site.door.tick()
+    site.images.tick()
+    site.lab.load(condition(site.patient(0)), condition("RECORDS-ONLY", "c2"))
+    desk, database = Desk(cast(Any, None)), site.door.database
+    counting = EnclaveCounting(database, PersonWords(SECRET))
+    census = Census(site.lab.records, database, site.lab.keys, counting)
+    vars(desk).update(census=census, enclave=site.door.enclave)
+    scan = imaging(modality="MR")
+    everybody, broken = patients.with_(scan).question(), patients.with_(scan).with_(HIP).question()
+
+    def frozen(question: CohortQuestion) -> set[str]:
+        found = {case.pseudonym for case in desk.cases(question)}
+        assert census(question, ()).people.people >= len(found)
+        return found
+
+    assert frozen(everybody) == {site.pseudonym(0), site.pseudonym(1)}
+    assert frozen(broken) == {site.pseudonym(0)}
+    with database.writing() as session:
+        key = session.scalars(select(PatientKey.key).where(PatientKey.pseudonym == site.pseudonym(0))).first()
+        session.add(OptOut(key=key, kind="patient", scheme=None, added_at=site.door.clock(), added_by="person:ig"))
+    assert frozen(broken) == set()
+    assert census(broken, ()).people.people == 0
+    with database.writing() as session:
+        scope = Scope("patient", site.pseudonym(1))
+        order_purge(session, scope, site.door.purges, at=site.door.clock(), **WHO)
+    assert frozen(everybody) == set()
 
 
 @BOTH
