@@ -143,7 +143,7 @@ class Journey:
                 approve(desk, project.id, digest, actor=CONTROLLER)
             except NotAllowed as error:
                 self.screen.say(f"{hospital.name} refuses: {error}")
-                refuse(desk, project.id, digest, "cohort-too-small", actor=CONTROLLER)
+                refuse(desk, project.id, digest, "not-suitable-here", actor=CONTROLLER)
         federation.wait_for("hearing the decisions", lambda: self._decisions() == len(self.hospitals), within=60)
         self.screen.progress(1, 1, f"approved by {self._approvals()} hospitals, signed on their own nodes")
 
