@@ -22,6 +22,8 @@ CONTROLLER = "wardround.federation.flare.controller.LegController"
 EXECUTOR = "wardround.federation.flare.executor.LegExecutor"
 HUB_SILENCE_SECONDS = 30
 HEARTBEAT_SECONDS = 2
+DEPLOY_SECONDS = 20.0
+"""A site that hasn't taken a leg's job by then is out of the whole leg; less is too little for a busy machine."""
 JOBS_KEPT = 3
 
 
@@ -65,7 +67,7 @@ def write_hub_kit(folder: Path, identity: Identity, host: str, port: int) -> Non
                 "admin_storage": "transfer",
                 "max_num_clients": 1000,
                 "heart_beat_timeout": HUB_SILENCE_SECONDS,
-                "admin_timeout": 10.0,
+                "admin_timeout": DEPLOY_SECONDS,
             }
         ],
         "snapshot_persistor": {
