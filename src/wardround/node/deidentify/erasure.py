@@ -12,6 +12,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -23,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from wardround.dicom.deidentify_original import Original
 from wardround.dicom.errors import Refused
+from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotFound
@@ -51,6 +53,7 @@ from wardround.node.retrieve.forgetting import About, asks_about
 from wardround.node.retrieve.forgetting import forget as forget_asks
 from wardround.node.retrieve.sealing import Sealing
 from wardround.node.review.tables import PixelReview
+from wardround.node.training.forgetting import forget as forget_judgements
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +116,7 @@ class Erasures:
 
     Args:
         purges: what keeps for the ledger what the enclave lost.
-        secret: the site's secret, for the keys of the front door and of opt-outs.
+        secret: the site's secret, for the keys of the front door and of opt-outs, and projects' names for people.
         pulls: what opens the asks of pulls.
         commitments: where requests for storage commitment wait.
         records: the health records.
@@ -138,6 +141,7 @@ class Erasures:
         self._purges = purges
         self._front_door = KeyMaker(secret)
         self._keys = OptOutKeys(secret)
+        self._pseudonyms = PseudonymKeys(secret)
         self._clock = clock
         self._pulls = pulls
         self._commitments = commitments
@@ -269,6 +273,7 @@ class Erasures:
                     )
                 forget_headers(session, pseudonym)
                 forget_looks(session, pseudonym)
+                forget_judgements(session, pseudonym, self._pseudonyms)
                 keys = delete(PatientKey).where(PatientKey.pseudonym == pseudonym)
                 if research_only:
                     # Whose opt-out names one number of several is known by the others through these alone.
@@ -346,11 +351,8 @@ class Erasures:
     def _counted(self, session: Session, person: Person, research_only: bool) -> dict[str, int]:
         counts: Counter[str] = Counter()
         for pseudonym in person.pseudonyms:
-            try:
+            with suppress(NotFound):
                 gone = preview(session, Scope("patient", pseudonym))
-            except NotFound:
-                pass
-            else:
                 counts["studies of the enclave"] += gone.studies
                 counts["objects of the enclave"] += gone.objects
                 counts["studies of frozen cohorts"] += sum(gone.manifests.values())

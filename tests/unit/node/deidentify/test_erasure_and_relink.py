@@ -11,6 +11,7 @@ import pydicom
 import pytest
 from sqlalchemy import func, select
 from tests.front_door import EVERYONE, SECRET, FrontDoor, edited, studies
+from tests.unit.hub.runs.run_lab import project
 
 from wardround.dicom.confidentiality import Profile
 from wardround.dicom.deidentify import Deidentifier
@@ -27,6 +28,7 @@ from wardround.node.dicomweb.catalogue import Catalogue
 from wardround.node.dicomweb.tables import WebInstance, WebStudy
 from wardround.node.enclave.tables import EnclaveInstance, EnclavePatient
 from wardround.node.optout.tables import PatientKey
+from wardround.node.projects.actions import consider
 from wardround.node.receive.arrival import KeyMaker
 from wardround.node.receive.clinical import clinical_studies
 from wardround.node.receive.commitment import CommitmentDesk
@@ -37,8 +39,10 @@ from wardround.node.retrieve.asks import Ask
 from wardround.node.retrieve.sealing import Sealing
 from wardround.node.retrieve.states import StudyState
 from wardround.node.retrieve.tables import PullItem, PullJob
+from wardround.node.training.tables import Judgement
 
 KEYS = PseudonymKeys(SECRET)
+ASKED = project()
 WHO = {"actor": "person:Dr Aster", "reason": "asked by the patient"}
 
 
@@ -122,6 +126,24 @@ def test_a_person_leaves_every_place_and_the_other_one_none(door: FrontDoor) -> 
     with pytest.raises(NotFound):
         door.vault.reveal(pseudonym, **WHO)
     assert every.find([], patient_id=patient_id(0), **WHO).nothing
+
+
+def test_what_a_judgement_kept_of_a_person_goes_and_of_another_stays(door: FrontDoor) -> None:
+    pseudonym = fill(door)
+    names = KEYS.for_project(ASKED.id)
+    gone, stays = names.patient(pseudonym), names.patient(pseudonym_of(1))
+    with door.database.writing() as session:
+        consider(session, ASKED, at=door.clock())
+        for label, dice in (("federated", {gone: 0.5, stays: 0.25}), ("local:north", {stays: 0.75})):
+            judged = Judgement(run="glioma-1", label=label, model="a" * 64, training=2, judged_at=door.clock())
+            judged.dice = dice
+            session.add(judged)
+    every = erasures(door)
+    every.order(every.find([pseudonym], **WHO), **WHO)
+    every.finish()
+    with door.database.reading() as session:
+        kept = {judged.label: judged.dice for judged in session.scalars(select(Judgement))}
+    assert kept == {"federated": {stays: 0.25}, "local:north": {stays: 0.75}}
 
 
 def test_it_takes_what_never_reached_the_enclave_and_nobody_of_another_issuer(door: FrontDoor) -> None:
