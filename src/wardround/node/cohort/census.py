@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,7 +13,6 @@ from wardround.contracts.task import Axis
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotAllowed
 from wardround.node.cohort.answering import Count, Found
-from wardround.node.cohort.meaning import BAND, OLDEST_BAND, SEXES, age_band, year_told
 from wardround.node.cohort.noise import COUNTED_BELOW, Tally
 from wardround.node.optout.queries import excluded_keys
 from wardround.node.records.errors import RecordsBusy, RecordsRefused
@@ -24,12 +23,10 @@ if TYPE_CHECKING:
     from ibis.backends import BaseBackend
     from ibis.expr.types import Table
 
-    from wardround.node.cohort.compilation import Compilation
 
 log = logging.getLogger(__name__)
 
 PERSON = "person_id"
-_ALL = ""
 
 
 @dataclass
@@ -107,7 +104,9 @@ class Census:
     def _counted(self, question: CohortQuestion, by: Sequence[Axis], backend: BaseBackend) -> Found:
         import ibis
 
+        from wardround.node.cohort.breakdown import Breakdown
         from wardround.node.cohort.compilation import Compilation
+        from wardround.node.cohort.relation import relation
 
         if "year" in by and question.index is None:
             raise NotAllowed(
@@ -116,23 +115,24 @@ class Census:
                 code="no-years-here",
             )
         compiled, left_out = Compilation(question, backend), self._left_out(backend)
-        persons = self._staying(compiled.persons(), left_out)
-        parts = [_tallied(persons.select(PERSON, group=ibis.literal(_ALL)), _ALL, backend)]
-        used = persons
-        if set(by) - {"sex"}:
-            # What isn't told of is left out: a part that is needed by several groups is kept in memory.
-            used = self._staying(compiled.images(), left_out).select(*_USED)
-        for axis in by:
-            rows = _GROUPS[axis](compiled, persons, used)
-            parts.append(_tallied(rows.select(PERSON, group=rows.group.cast("string")).distinct(), axis, backend))
-        told = ibis.union(*parts) if len(parts) > 1 else parts[0]
+        found = self._staying(compiled.persons(), left_out)
+        words = relation(backend, "person_word")
+        people = found.join(words, PERSON).select(PERSON, "gender_concept_id", counted=words.word < COUNTED_BELOW)
+        parts = Breakdown(compiled, people, lambda: compiled.images().select(*_USED), backend).parts(by)
+        told = [
+            part.rows.select(ibis.literal(number, "int64").name("part"), "group", "people", "counted")
+            for number, part in enumerate(parts)
+        ]
         total, groups = Tally(0, 0), {axis: dict[str, Tally]() for axis in by}
-        for row in told.to_pyarrow().to_pylist():
-            tally = Tally(row["people"], row["counted"])
-            if row["axis"] == _ALL:
+        for row in (ibis.union(*told) if len(told) > 1 else told[0]).to_pyarrow().to_pylist():
+            tally, part = Tally(row["people"], row["counted"]), parts[row["part"]]
+            if part.axis is None:
                 total = tally
-            elif row["group"] is not None and (name := _NAMES[row["axis"]](row["group"])) is not None:
-                groups[row["axis"]][name] = tally
+            elif row["group"] is not None:
+                names = groups[part.axis]
+                for name in part.names(row["group"]):
+                    before = names.get(name, Tally(0, 0))
+                    names[name] = Tally(before.people + tally.people, before.counted + tally.counted)
         return Found(total, groups)
 
     def _left_out(self, backend: BaseBackend) -> Table | None:
@@ -158,53 +158,5 @@ class Census:
         return rows if left_out is None else rows.filter(~among(rows, left_out, PERSON))
 
 
-def _tallied(rows: Table, axis: str, backend: BaseBackend) -> Table:
-    """Of `rows` (`person_id`, `group`; each once): for each group `people`, and `counted` of them."""
-    import ibis
-
-    from wardround.node.cohort.relation import relation
-
-    words = relation(backend, "person_word")
-    joined = rows.join(words, PERSON)
-    counts = {"people": joined.count(), "counted": (joined.word < COUNTED_BELOW).sum().fill_null(0).cast("int64")}
-    if axis == _ALL:
-        return joined.agg(**counts).mutate(axis=ibis.literal(axis), group=ibis.literal(_ALL)).select(*_COLUMNS)
-    return joined.group_by("group").agg(**counts).mutate(axis=ibis.literal(axis)).select(*_COLUMNS)
-
-
 _USED = (PERSON, "image_occurrence_date", "age_years", "modality", "manufacturer")
-_COLUMNS = ("axis", "group", "people", "counted")
-
-
-def _by_age(compiled: Compilation, persons: Table, used: Table) -> Table:
-    import ibis
-
-    from wardround.node.cohort.compilation import among
-
-    rows = compiled.ages(used)
-    rows = rows.filter(among(rows, persons, PERSON))
-    return rows.select(PERSON, group=ibis.least(rows.age, OLDEST_BAND) // BAND)
-
-
-def _by_year(compiled: Compilation, persons: Table, used: Table) -> Table:
-    rows = compiled.years(used)
-    if rows is None:
-        raise AssertionError("years are counted from the index event, which the question was found to have")
-    return rows.select(PERSON, group=rows.year)
-
-
-_GROUPS: dict[Axis, Callable[[Compilation, Table, Table], Table]] = {
-    "age": _by_age,
-    "year": _by_year,
-    "sex": lambda _compiled, persons, _used: persons.select(PERSON, group=persons.gender_concept_id),
-    "modality": lambda _compiled, _persons, used: used.select(PERSON, group=used.modality),
-    "manufacturer": lambda _compiled, _persons, used: used.select(PERSON, group=used.manufacturer),
-}
-_SEX_NAMES = {str(number): sex for sex, number in SEXES.items()}
-_NAMES: dict[Axis, Callable[[str], str | None]] = {
-    "age": lambda band: age_band(BAND * int(band)),
-    "year": lambda year: year_told(int(year)),
-    "sex": _SEX_NAMES.get,
-    "modality": str,
-    "manufacturer": str,
-}
+"""What isn't told of is left out: a part that is needed by several groups is kept in memory."""

@@ -74,6 +74,11 @@ class Compilation:
         self._ways: dict[tuple[str, CodeSet], Any] = {}
         self._index = self._index_days()
 
+    @property
+    def has_index(self) -> bool:
+        """Whether the question has an index event, at which ages are told then."""
+        return self._index is not None
+
     def people(self) -> Table:
         """One column `person_id`, each once."""
         return self.persons().select(PERSON)

@@ -18,7 +18,7 @@ from wardround.contracts.cohort_query import CohortQuestion
 from wardround.contracts.cohort_tree import AgeAt, AtIndex, Code, CodeSet, Imaging, Index, Recorded
 from wardround.contracts.task import Axis
 from wardround.foundation.errors import NotAllowed
-from wardround.node.cohort import evaluation
+from wardround.node.cohort import breakdown, evaluation
 from wardround.node.cohort.answering import Found
 from wardround.node.cohort.census import Census
 from wardround.node.cohort.noise import COUNTED_BELOW, Tally
@@ -107,6 +107,19 @@ def test_people_and_groups_are_the_references_without_those_who_opted_out(
     for axis in by:
         wanted = {name: site.tally(people) for name, people in evaluation.groups(question, site.rows, axis).items()}
         assert found.parts[axis] == {name: tally for name, tally in wanted.items() if tally.people}
+
+
+def test_groups_of_more_values_than_one_number_has_bits_are_the_same(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breakdown, "BITS", 1)
+    question = CohortQuestion(where=Imaging())
+    by: tuple[Axis, ...] = ("age", "sex", "modality", "manufacturer")
+    found = site.census(question, by)
+    for axis in by:
+        wanted = {name: site.tally(people) for name, people in evaluation.groups(question, site.rows, axis).items()}
+        assert found.parts[axis] == {name: tally for name, tally in wanted.items() if tally.people}
+    assert len(found.parts["age"]) > 3 and len(found.parts["modality"]) > 1
 
 
 def test_the_series_that_a_project_freezes_are_those_of_people_who_stayed(site: Site) -> None:
