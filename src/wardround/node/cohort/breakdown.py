@@ -70,7 +70,7 @@ class Breakdown:
             joined = everybody.left_join(self._marks(by, columns), PERSON)
             kept = [PERSON, "gender_concept_id", "counted"]
             everybody = joined.select(*kept, **{name: joined[name].fill_null(0) for name in columns})
-        parts = [Part(None, _counts(everybody, ibis.literal(0, "int64")), _nothing)]
+        parts = [Part(None, everybody.agg(group=ibis.literal(0, "int64"), **_sums(everybody)), _nothing)]
         if "sex" in by:
             parts.append(Part("sex", _counts(everybody, everybody.gender_concept_id), _sex))
         if "year" in by:
@@ -168,5 +168,8 @@ def _bits_of(rows: Table, columns: dict[str, _Column], values: dict[str, Any]) -
 
 
 def _counts(rows: Table, group: Any) -> Table:
-    told = rows.group_by(group=group.cast("int64"))
-    return told.agg(people=rows.count(), counted=rows.counted.sum().fill_null(0).cast("int64"))
+    return rows.group_by(group=group.cast("int64")).agg(**_sums(rows))
+
+
+def _sums(rows: Table) -> dict[str, Any]:
+    return {"people": rows.count(), "counted": rows.counted.sum().fill_null(0).cast("int64")}

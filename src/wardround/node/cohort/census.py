@@ -69,7 +69,7 @@ class Census:
         with self._opened() as backend:
             if backend is None:
                 return None
-            images = self._staying(Compilation(question, backend).images(), self._left_out(backend))
+            images = self._staying(Compilation(question, backend).images(), self._left_out(backend), backend)
             column = images.select("image_series_uid").to_pyarrow().column(0)
             return frozenset(column.to_pylist())
 
@@ -115,7 +115,7 @@ class Census:
                 code="no-years-here",
             )
         compiled, left_out = Compilation(question, backend), self._left_out(backend)
-        found = self._staying(compiled.persons(), left_out)
+        found = self._staying(compiled.persons(), left_out, backend)
         words = relation(backend, "person_word")
         people = found.join(words, PERSON).select(PERSON, "gender_concept_id", counted=words.word < COUNTED_BELOW)
         parts = Breakdown(compiled, people, lambda: compiled.images().select(*_USED), backend).parts(by)
@@ -152,10 +152,15 @@ class Census:
         return listed(backend, PERSON, [numbers[pseudonym] for pseudonym in pseudonyms])
 
     @staticmethod
-    def _staying(rows: Table, left_out: Table | None) -> Table:
+    def _staying(rows: Table, left_out: Table | None, backend: BaseBackend) -> Table:
         from wardround.node.cohort.compilation import among
 
-        return rows if left_out is None else rows.filter(~among(rows, left_out, PERSON))
+        if left_out is None:
+            return rows
+        if backend.name == "duckdb":
+            # DuckDB would take `NOT EXISTS` to everybody first; this it leaves to the few who are found.
+            return rows.filter(rows[PERSON].notin(left_out[PERSON]))
+        return rows.filter(~among(rows, left_out, PERSON))
 
 
 _USED = (PERSON, "image_occurrence_date", "age_years", "modality", "manufacturer")

@@ -11,10 +11,11 @@ from ibis.backends import BaseBackend
 from wardround.contracts.cohort_tree import CodeSet
 from wardround.foundation.errors import NotAllowed
 from wardround.node.cohort.meaning import MAPS_TO
-from wardround.node.cohort.relation import relation
+from wardround.node.cohort.relation import listed, relation
 
 FEW = 2000
 """So many concepts are written into a query; of more, the query looks them up."""
+_HANDFUL = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Vocabulary:
     def __init__(self, backend: BaseBackend, *, few: int = FEW) -> None:
         self._backend = backend
         self._few = few
+        self._listed = 0
 
     def named(self, codes: CodeSet, path: str) -> Named:
         """What the code set at `path` of a question names.
@@ -44,13 +46,22 @@ class Vocabulary:
         own |= set(codes.concepts)
         named = tuple(sorted(own | self._mapped(own)))
         if not codes.descendants or not named:
-            return Named(concepts=named, sources=named)
+            return self._looked_up(named, named)
         ancestor = relation(self._backend, "concept_ancestor")
         below = ancestor.filter(ancestor.ancestor_concept_id.isin(named)).descendant_concept_id
         found = self._column(below.as_table().distinct().limit(self._few + 1))
         if len(found) > self._few:
             return Named(concepts=named, sources=named, below=below)
-        return Named(concepts=tuple(sorted({*named, *found})), sources=named)
+        return self._looked_up(tuple(sorted({*named, *found})), named)
+
+    def _looked_up(self, concepts: tuple[int, ...], sources: tuple[int, ...]) -> Named:
+        """DuckDB reads the other columns of the blocks that it tests an `IN` of more than a handful of literals on;
+        of those that it looks up in a relation, it reads only where one was found."""
+        if self._backend.name != "duckdb" or len(concepts) <= _HANDFUL:
+            return Named(concepts=concepts, sources=sources)
+        self._listed += 1
+        name = f"concept_{self._listed}"
+        return Named(concepts=concepts, sources=sources, below=listed(self._backend, name, concepts)[name])
 
     def _known(self, codes: CodeSet, path: str) -> set[int]:
         concept = relation(self._backend, "concept")
