@@ -22,7 +22,7 @@ from wardround.node.enclave.changes import changed, followed
 from wardround.node.enclave.tables import EnclaveInstance, EnclaveLabel, EnclavePatient, EnclaveSeries, EnclaveStudy
 from wardround.node.records.keys import RecordKeys
 from wardround.node.records.persons import DERIVED, rebuild
-from wardround.node.records.schema import FEMALE, MALE, NO_CONCEPT, OTHER_SEX, TABLES, Column, Type
+from wardround.node.records.schema import FEMALE, MALE, NO_CONCEPT, OTHER_SEX, TABLES, Column, Type, clustered
 from wardround.node.records.staging import staging_in
 from wardround.node.records.store import STATEMENTS, Connection, Records
 
@@ -187,7 +187,8 @@ def _apply(connection: Connection, before: Iterable[int]) -> None:
         run("INSERT INTO affected VALUES (?)", [person])
     run("DELETE FROM image_occurrence WHERE image_study_uid IN (SELECT study_uid FROM these_studies)")
     images = ", ".join(column.name for column in _IMAGE_COLUMNS)
-    run(f"INSERT INTO image_occurrence ({images}) SELECT {images} FROM these_images")  # noqa: S608 - our names
+    order = clustered(_IMAGES)
+    run(f"INSERT INTO image_occurrence ({images}) SELECT {images} FROM these_images{order}")  # noqa: S608 - our names
     run(
         f"DELETE FROM person_statement WHERE origin = {DERIVED} "  # noqa: S608 - our names
         "AND person_id IN (SELECT person_id FROM affected)"

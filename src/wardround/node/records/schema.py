@@ -208,7 +208,10 @@ REFERENCES: Mapping[str, str] = MappingProxyType(
 
 def clustered(table: Table) -> str:
     """` ORDER BY …` for rows that go into a table, so that those of one concept lie together: a question reads the
-    blocks of the concepts that it names alone. Empty for a table of which this is no use."""
+    blocks of the concepts that it names alone; images of one modality and body part do. Empty for a table of which this
+    is no use."""
+    if table.name == "image_occurrence":
+        return " ORDER BY modality, body_part, person_id"
     day = EVENT_DATE.get(table.name, "")
     stem = next((name for name in table.names if name.endswith("_concept_id") and "type" not in name), "")
     if not day or not stem or f"{stem.removesuffix('_concept_id')}_source_value" not in table.names:
