@@ -58,6 +58,7 @@ from wardround.node.optout.tables import OptOut, PatientKey
 from wardround.node.records.keys import RecordKeys
 from wardround.node.records.schema import TABLES, Type, clustered
 from wardround.node.records.store import Records
+from wardround.node.records.vocabulary import VERSION
 from wardround.node.settings import RecordsSettings
 
 SECRET = bytes(range(32))
@@ -244,6 +245,7 @@ def made(folder: Path, size: Size) -> Path:
                 connection.run(put + clustered(TABLES[name]), [files])
         moment = datetime(2026, 11, 24, tzinfo=UTC).replace(tzinfo=None)
         connection.run("INSERT INTO record_load VALUES (1, 1, ?, 'benchmark', '{}')", [moment])
+        connection.set_mark(VERSION, "benchmark")
     print(f"loaded into DuckDB in {time.perf_counter() - started:.0f} s", flush=True)
     _opt_out(home, size)
     (home / "done").touch()
@@ -395,6 +397,7 @@ def _load(url: str, home: Path) -> None:
 
     with Records(home / "unused", RecordsSettings(database=url)).writing() as connection:
         connection.run("INSERT INTO record_load VALUES (1, 1, now(), 'benchmark', '{}')")
+        connection.set_mark(VERSION, "benchmark")
     plain = "postgresql:" + url.split(":", 1)[1]
     with psycopg.connect(plain, autocommit=True) as link:
         keys = link.execute(

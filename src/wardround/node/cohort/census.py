@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ibis.backends import BaseBackend
     from ibis.expr.types import Table
 
+    from wardround.node.cohort.vocabulary import Remembered
+
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ class Census:
     keys: RecordKeys
     otherwise: Count
     _numbers: dict[str, int] = field(default_factory=dict)
+    _remembered: Remembered = field(default_factory=dict)
 
     def __call__(self, question: CohortQuestion, by: tuple[Axis, ...]) -> Found:
         """The people whom `question` finds, and their groups by each axis of `by`.
@@ -69,7 +72,9 @@ class Census:
         with self._opened() as backend:
             if backend is None:
                 return None
-            images = self._staying(Compilation(question, backend).images(), self._left_out(backend), backend)
+            images = self._staying(
+                Compilation(question, backend, self._remembered).images(), self._left_out(backend), backend
+            )
             column = images.select("image_series_uid").to_pyarrow().column(0)
             return frozenset(column.to_pylist())
 
@@ -114,7 +119,7 @@ class Census:
                 "true; give the question an index event, and years are counted from it",
                 code="no-years-here",
             )
-        compiled, left_out = Compilation(question, backend), self._left_out(backend)
+        compiled, left_out = Compilation(question, backend, self._remembered), self._left_out(backend)
         found = self._staying(compiled.persons(), left_out, backend)
         words = relation(backend, "person_word")
         people = found.join(words, PERSON).select(PERSON, "gender_concept_id", counted=words.word < COUNTED_BELOW)

@@ -36,7 +36,7 @@ from wardround.contracts.cohort_tree import (
 from wardround.node.cohort.condition import YEAR, birth, coded, digits, either, measures, shows
 from wardround.node.cohort.meaning import SEXES, Columns, columns_of
 from wardround.node.cohort.relation import relation
-from wardround.node.cohort.vocabulary import Vocabulary
+from wardround.node.cohort.vocabulary import Remembered, Vocabulary
 
 PERSON, IMAGE, SERIES = "person_id", "image_occurrence_id", "image_series_uid"
 _STATED = "stated_age"
@@ -60,15 +60,16 @@ class Compilation:
     Args:
         backend: with the tables of `wardround.node.records.schema`. Small questions about its vocabulary are asked
             at once.
+        remembered: what was found in it for earlier questions; more is put there.
 
     Raises:
         NotAllowed: see `compile_question`.
     """
 
-    def __init__(self, question: CohortQuestion, backend: BaseBackend) -> None:
+    def __init__(self, question: CohortQuestion, backend: BaseBackend, remembered: Remembered | None = None) -> None:
         self._question = question
         self._backend = backend
-        self._vocabulary = Vocabulary(backend)
+        self._vocabulary = Vocabulary(backend, remembered)
         first = {codes: path for path, codes in reversed(tuple(question.code_sets()))}
         self._named = {codes: self._vocabulary.named(codes, path) for codes, path in first.items()}
         self._ways: dict[tuple[str, CodeSet], Any] = {}

@@ -12,10 +12,15 @@ from wardround.contracts.cohort_tree import CodeSet
 from wardround.foundation.errors import NotAllowed
 from wardround.node.cohort.meaning import MAPS_TO
 from wardround.node.cohort.relation import listed, relation
+from wardround.node.records.vocabulary import VERSION
 
 FEW = 2000
 """So many concepts are written into a query; of more, the query looks them up."""
 _HANDFUL = 12
+_REMEMBERED = 500
+Remembered = dict[tuple[str | None, CodeSet], tuple[tuple[int, ...], tuple[int, ...]]]
+"""Concepts and sources that a code set names in one version of the vocabulary. Without a version, which every loaded
+vocabulary has, nothing is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +36,10 @@ class Named:
 class Vocabulary:
     """The vocabulary tables of a records store."""
 
-    def __init__(self, backend: BaseBackend, *, few: int = FEW) -> None:
+    def __init__(self, backend: BaseBackend, remembered: Remembered | None = None, *, few: int = FEW) -> None:
         self._backend = backend
+        self._remembered = Remembered() if remembered is None else remembered
+        self._version = _version(backend)
         self._few = few
         self._listed = 0
 
@@ -42,17 +49,28 @@ class Vocabulary:
         Raises:
             NotAllowed: there is a vocabulary here, and one of its concepts or codes isn't in it (`unknown-concept`).
         """
+        key = (self._version, codes)
+        if self._version is not None and (known := self._remembered.get(key)) is not None:
+            return self._looked_up(*known)
+        named = self._found(codes, path)
+        if self._version is not None and named.below is None:
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = (named.concepts, named.sources)
+        return named if named.below is not None else self._looked_up(named.concepts, named.sources)
+
+    def _found(self, codes: CodeSet, path: str) -> Named:
         own = self._known(codes, path)
         own |= set(codes.concepts)
         named = tuple(sorted(own | self._mapped(own)))
         if not codes.descendants or not named:
-            return self._looked_up(named, named)
+            return Named(concepts=named, sources=named)
         ancestor = relation(self._backend, "concept_ancestor")
         below = ancestor.filter(ancestor.ancestor_concept_id.isin(named)).descendant_concept_id
         found = self._column(below.as_table().distinct().limit(self._few + 1))
         if len(found) > self._few:
             return Named(concepts=named, sources=named, below=below)
-        return self._looked_up(tuple(sorted({*named, *found})), named)
+        return Named(concepts=tuple(sorted({*named, *found})), sources=named)
 
     def _looked_up(self, concepts: tuple[int, ...], sources: tuple[int, ...]) -> Named:
         """DuckDB reads the other columns of the blocks that it tests an `IN` of more than a handful of literals on;
@@ -107,3 +125,9 @@ class Vocabulary:
     @staticmethod
     def _column(rows: Any) -> list[int]:
         return [next(iter(row.values())) for row in rows.to_pyarrow().to_pylist()]
+
+
+def _version(backend: BaseBackend) -> str | None:
+    marks = backend.table("record_mark")
+    found = marks.filter(marks.name == VERSION).select("value").to_pyarrow().column(0).to_pylist()
+    return found[0] if found else None

@@ -25,6 +25,7 @@ from wardround.node.cohort.noise import COUNTED_BELOW, Tally
 from wardround.node.optout.tables import OptOut, PatientKey
 from wardround.node.records.schema import TABLES
 from wardround.node.records.store import Records
+from wardround.node.records.vocabulary import VERSION
 from wardround.node.settings import RecordsSettings
 
 AXES: tuple[Axis, ...] = get_args(Axis)
@@ -160,6 +161,29 @@ def test_a_concept_that_the_vocabulary_doesnt_have_is_named_with_its_place(site:
     ) as refused:
         site.census(CohortQuestion(where=Recorded(kind="condition", codes=codes)), ())
     assert refused.value.code == "unknown-concept"
+
+
+def test_what_a_code_names_is_remembered_until_the_vocabulary_changes(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.fill()
+    below = CodeSet(concepts=(11,), descendants=True)
+    question = CohortQuestion(where=Recorded(kind="condition", codes=below))
+    with site.lab.records.writing() as connection:
+        connection.set_mark(VERSION, "1")
+    before = site.census(question, ()).people
+    assert before == site.census(question, ()).people
+    with site.lab.records.writing() as connection:
+        connection.run("DELETE FROM concept_ancestor")
+        connection.set_mark(VERSION, "2")
+    alone = CohortQuestion(where=Recorded(kind="condition", codes=CodeSet(concepts=(11,))))
+    after = site.census(question, ()).people
+    assert after == site.census(alone, ()).people and after != before
+    with site.lab.records.writing() as connection:
+        connection.run("DELETE FROM concept WHERE concept_id = 11")
+        connection.set_mark(VERSION, "3")
+    with pytest.raises(NotAllowed, match="isn't in the vocabulary"):
+        site.census(question, ())
+    site.lab.close()
 
 
 def test_a_code_of_a_vocabulary_that_isnt_here_is_looked_for_as_it_was_recorded(site: Site) -> None:
