@@ -365,6 +365,7 @@ def postgresql(home: Path, size: Size) -> Iterator[str]:
         data.mkdir()
         log.touch()
         if other:
+            home.parent.chmod(home.parent.stat().st_mode | 0o011)  # PostgreSQL's own user has to reach what lies in it
             for one in (data, log):
                 shutil.chown(one, "postgres")
         subprocess.run([programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres"], check=True,
