@@ -148,13 +148,10 @@ class Census:
             pseudonyms = set(session.scalars(excluded_keys()))
         if not pseudonyms:
             return None
-        numbers = self._numbers
-        if len(numbers) > 2 * len(pseudonyms) + 1000:
-            numbers.clear()
-        for pseudonym in pseudonyms:
-            if pseudonym not in numbers:
-                numbers[pseudonym] = self.keys.person(pseudonym)
-        return listed(backend, PERSON, [numbers[pseudonym] for pseudonym in pseudonyms])
+        known = self._numbers
+        numbers = {name: known.get(name) or self.keys.person(name) for name in pseudonyms}
+        self._numbers = numbers  # replaced as a whole: several questions may be answered at once
+        return listed(backend, PERSON, list(numbers.values()))
 
     @staticmethod
     def _staying(rows: Table, left_out: Table | None, backend: BaseBackend) -> Table:
