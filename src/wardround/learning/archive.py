@@ -40,7 +40,7 @@ def unpack(data: bytes, target: Path) -> None:
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
-        members = [info for info in archive.infolist() if not info.is_dir()]
+        members = [info for info in archive.infolist() if not info.filename.endswith("/")]
     except _UNREADABLE as error:
         raise BundleRefused("unreadable", "the model package is not a ZIP archive") from error
     if len(members) > MOST_FILES or sum(info.file_size for info in members) > LARGEST_PACKAGE:

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from wardround.learning.archive import MOST_FILES, pack, unpack
@@ -102,6 +102,7 @@ def test_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(where=172, what=b"\0")  # a file without a name
 @given(where=st.integers(0, 400), what=st.binary(min_size=1, max_size=4))
 def test_any_damage_ends_in_a_refusal_or_in_files_of_its_own(
     tmp_path_factory: pytest.TempPathFactory, where: int, what: bytes

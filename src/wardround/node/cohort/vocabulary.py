@@ -39,7 +39,7 @@ class Vocabulary:
     def __init__(self, backend: BaseBackend, remembered: Remembered | None = None, *, few: int = FEW) -> None:
         self._backend = backend
         self._remembered = Remembered() if remembered is None else remembered
-        self._version = _version(backend)
+        self._version = None if remembered is None else _version(backend)
         self._few = few
         self._listed = 0
 
