@@ -14,14 +14,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ibis
 from sqlalchemy import make_url
 
 from wardround.node.records.errors import RecordsBusy, RecordsRefused
 from wardround.node.records.schema import TABLES, Column, Table, Type
 from wardround.node.settings import RecordsSettings
+
+if TYPE_CHECKING:
+    from ibis import BaseBackend
 
 PATIENCE = 30.0
 _PAUSE = 0.02
@@ -84,7 +86,7 @@ _INDEXES = (
 class Connection:
     """One connection that may write; SQL that both engines understand, with `?` for parameters."""
 
-    def __init__(self, backend: ibis.BaseBackend) -> None:
+    def __init__(self, backend: BaseBackend) -> None:
         self.is_duckdb = backend.name == "duckdb"
         self._raw: Any = backend.con
 
@@ -163,7 +165,7 @@ class Records:
         return bool(self._settings.database) or self._file.exists()
 
     @contextmanager
-    def reading(self) -> Iterator[ibis.BaseBackend]:
+    def reading(self) -> Iterator[BaseBackend]:
         """An Ibis backend with the tables of `schema.TABLES`, for reading alone.
 
         Raises:
@@ -217,7 +219,9 @@ class Records:
     def _file(self) -> Path:
         return self.folder / "records.duckdb"
 
-    def _connect(self, *, read_only: bool) -> ibis.BaseBackend:
+    def _connect(self, *, read_only: bool) -> BaseBackend:
+        import ibis
+
         memory = self._settings.memory_mb
         if not self._settings.database:
             return ibis.duckdb.connect(
