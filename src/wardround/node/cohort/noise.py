@@ -14,12 +14,13 @@ property of the third alone.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-WORD_BITS = 63
-"""A person's word is a number of this many bits, so that it fits a signed BIGINT."""
+from wardround.node.records.keys import NUMBER_BITS, RecordKeys
+
+WORD_BITS = NUMBER_BITS
+"""A person's word is a number of this many bits."""
 
 STANDS_FOR = 3
 """How many people each person who is counted stands for."""
@@ -44,7 +45,7 @@ class Tally:
 
 
 class PersonWords:
-    """Gives each person of this site a secret word.
+    """Gives each person of this site a secret word: the one that the health records keep with the person.
 
     Args:
         secret: the site's, which never leaves it; what is made here can't be turned back into it.
@@ -54,15 +55,11 @@ class PersonWords:
     """
 
     def __init__(self, secret: bytes) -> None:
-        if len(secret) < 16:
-            raise ValueError("the words of persons need a secret of 16 bytes at least; use the site's")
-        self._key = hmac.digest(secret, b"wardround records word v1", "sha256")
+        self._keys = RecordKeys(secret)
 
     def word(self, pseudonym: str) -> int:
-        """The word of a person by the site's own pseudonym: 63 bits of HMAC-SHA-256 (RFC 2104), the same that the
-        health records keep with the person."""
-        digest = hmac.digest(self._key, pseudonym.encode(), "sha256")
-        return int.from_bytes(digest[:8], "big") & ((1 << WORD_BITS) - 1)
+        """The word of a person by the site's own pseudonym."""
+        return self._keys.word(pseudonym)
 
     def tally(self, pseudonyms: Iterable[str]) -> Tally:
         """The tally of a set of people; one who is named twice is one person."""

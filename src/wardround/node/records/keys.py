@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hmac
 
-_BITS = (1 << 63) - 1
+NUMBER_BITS = 63
+"""A number of a person or a record has this many bits, so that it fits a signed BIGINT."""
 
 
 class RecordKeys:
@@ -36,4 +37,4 @@ class RecordKeys:
 
 
 def _number(key: bytes, message: bytes) -> int:
-    return int.from_bytes(hmac.digest(key, message, "sha256")[:8], "big") & _BITS
+    return int.from_bytes(hmac.digest(key, message, "sha256")[:8], "big") & ((1 << NUMBER_BITS) - 1)
