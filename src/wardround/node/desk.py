@@ -25,6 +25,7 @@ from wardround.node.home import NodeHome
 from wardround.node.membership.queries import membership
 from wardround.node.record.entries import SiteEntries
 from wardround.node.record.purges import Purges
+from wardround.node.record.wiring import purges_at
 from wardround.node.records.keys import RecordKeys
 from wardround.node.records.wiring import records_at
 from wardround.node.training.cohort import EnclavePlace
@@ -77,14 +78,17 @@ class Desk:
     @cached_property
     def pseudonyms(self) -> PseudonymKeys:
         """Makes each project's own pseudonyms; the site's secret never leaves it."""
-        return PseudonymKeys(site_secret(self.home.identity / "pseudonyms.key", self.home.database))
+        return PseudonymKeys(self._secret)
+
+    @cached_property
+    def _secret(self) -> bytes:
+        return site_secret(self.home.identity / "pseudonyms.key", self.home.database)
 
     @cached_property
     def discloser(self) -> Discloser:
         """Makes of people the numbers that may leave this node."""
-        secret = site_secret(self.home.identity / "pseudonyms.key", self.home.database)
         return Discloser(
-            PersonWords(secret),
+            PersonWords(self._secret),
             self.home.settings.cohort.smallest_told,
             lambda: self.home.policy.current().cohort.smallest_told,
         )
@@ -93,9 +97,8 @@ class Desk:
     def census(self) -> Census:
         """Counts people: over the health records where any were loaded, else over the enclave."""
         home = self.home
-        keys = RecordKeys(site_secret(home.identity / "pseudonyms.key", home.database))
         enclave = EnclaveCounting(home.database, self.discloser.words)
-        return Census(records_at(home), home.database, keys, enclave)
+        return Census(records_at(home), home.database, RecordKeys(self._secret), enclave)
 
     def cases(self, question: CohortQuestion) -> tuple[CaseRef, ...]:
         """The cases of the images that a question uses: which these are is said by the health records where any were
@@ -119,7 +122,7 @@ class Desk:
     @cached_property
     def purges(self) -> Purges:
         """Keeps for the ledger what is destroyed here."""
-        return Purges(self.entries, self.discloser)
+        return purges_at(self.home, self._secret, clock=self.clock)
 
     @cached_property
     def deployments(self) -> Deployments:

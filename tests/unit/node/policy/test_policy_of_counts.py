@@ -57,11 +57,12 @@ def test_no_question_is_evaluated_whose_answer_may_not_leave(desk: Desk) -> None
     assert why_not_leaving(desk.home.policy, CohortAnswer) == "policy-unusable"
 
 
+@pytest.mark.parametrize("of_the_enclave", [False, True])
 def test_what_an_erasure_tells_the_ledger_is_a_number_like_any_other(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, of_the_enclave: bool
 ) -> None:
     monkeypatch.setattr(wiring, "entries_at", lambda *_, **__: None)  # this node hasn't joined
-    discloser = wiring.purges_at(desk.home, bytes(32)).discloser
+    discloser = (desk.purges if of_the_enclave else wiring.purges_at(desk.home, bytes(32))).discloser
     assert discloser.of(SOME) == Count(about=90)
     desk.home.policy_file.write_text("cohort.smallest_told = 100")
     assert discloser.of(SOME) == Count(about=None)
