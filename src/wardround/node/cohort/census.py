@@ -17,7 +17,7 @@ from wardround.node.cohort.noise import COUNTED_BELOW, Tally
 from wardround.node.optout.queries import excluded_keys
 from wardround.node.records.errors import RecordsBusy, RecordsRefused
 from wardround.node.records.keys import RecordKeys
-from wardround.node.records.store import Records
+from wardround.node.records.store import Connection, Records
 
 if TYPE_CHECKING:
     from ibis.backends import BaseBackend
@@ -81,16 +81,16 @@ class Census:
     @contextmanager
     def _opened(self) -> Iterator[BaseBackend | None]:
         """The records, or None where none were loaded; what goes wrong with them becomes a code."""
+        if not self.records.exists():
+            yield None
+            return
         import duckdb
         from ibis.common.exceptions import IbisError
         from psycopg import Error as PostgresError
 
-        if not self.records.exists():
-            yield None
-            return
         try:
             with self.records.reading() as backend:
-                loaded = backend.table("record_load").limit(1).to_pyarrow().num_rows
+                loaded = Connection(backend).rows("SELECT 1 FROM record_load LIMIT 1")
                 yield backend if loaded else None
         except RecordsBusy as busy:
             raise NotAllowed(str(busy), code="records-busy") from None

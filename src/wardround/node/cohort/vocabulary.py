@@ -12,6 +12,7 @@ from wardround.contracts.cohort_tree import CodeSet
 from wardround.foundation.errors import NotAllowed
 from wardround.node.cohort.meaning import MAPS_TO
 from wardround.node.cohort.relation import listed, relation
+from wardround.node.records.store import Connection
 from wardround.node.records.vocabulary import VERSION
 
 FEW = 2000
@@ -39,7 +40,7 @@ class Vocabulary:
     def __init__(self, backend: BaseBackend, remembered: Remembered | None = None, *, few: int = FEW) -> None:
         self._backend = backend
         self._remembered = Remembered() if remembered is None else remembered
-        self._version = None if remembered is None else _version(backend)
+        self._version = None if remembered is None else Connection(backend).mark(VERSION)
         self._few = few
         self._listed = 0
 
@@ -125,9 +126,3 @@ class Vocabulary:
     @staticmethod
     def _column(rows: Any) -> list[int]:
         return [next(iter(row.values())) for row in rows.to_pyarrow().to_pylist()]
-
-
-def _version(backend: BaseBackend) -> str | None:
-    marks = backend.table("record_mark")
-    found = marks.filter(marks.name == VERSION).select("value").to_pyarrow().column(0).to_pylist()
-    return found[0] if found else None

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from wardround.node.records.errors import RecordsBusy
 from wardround.node.records.row import Code
 from wardround.node.records.schema import NO_CONCEPT
 from wardround.node.records.store import Connection, Records
-
-if TYPE_CHECKING:
-    from ibis import BaseBackend
 
 _REMEMBERED = 200_000
 VERSION = "vocabulary"
@@ -34,7 +30,7 @@ class Vocabulary:
         self._records = records
         with records.reading() as backend:
             self.loaded = bool(backend.table("concept").limit(1).to_pyarrow().num_rows)
-            self._version = _version(backend)
+            self._version = Connection(backend).mark(VERSION)
         self._meanings: dict[Code, Meaning] = {}
         self._concepts: dict[int, bool] = {}
 
@@ -87,9 +83,3 @@ class Vocabulary:
     def has(self, concept: int) -> bool:
         """Whether a concept is known; without vocabulary tables every one is taken for known."""
         return not self.loaded or not concept or self._concepts.get(concept, False)
-
-
-def _version(backend: BaseBackend) -> str | None:
-    marks = backend.table("record_mark")
-    found = marks.filter(marks.name == VERSION).to_pyarrow()["value"].to_pylist()
-    return found[0] if found else None
