@@ -15,70 +15,58 @@ Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Tau = Annotated[float, Field(ge=1e-10, le=1, allow_inf_nan=False)]
 
 
-class FedAvg(Frozen):
+class _Chosen(Frozen):
+    """An algorithm's name, and whatever numbers it has."""
+
+    name: str
+
+    def in_words(self) -> str:
+        numbers = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in self if key != "name")
+        return f"{self.name} ({numbers})" if numbers else self.name
+
+
+class FedAvg(_Chosen):
     """The mean of the sites' weights, each by its number of patients (McMahan et al., AISTATS 2017)."""
 
     name: Literal["fedavg"] = "fedavg"
 
-    def in_words(self) -> str:
-        return self.name
 
-
-class FedProx(Frozen):
+class FedProx(_Chosen):
     """As FedAvg, but each site's loss grows with half of `mu` times the squared distance of its weights from those
     that the round began with (Li et al., MLSys 2020)."""
 
     name: Literal["fedprox"] = "fedprox"
     mu: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 0.01
 
-    def in_words(self) -> str:
-        return f"{self.name} (mu {self.mu:g})"
+
+class _TwoMoments(_Chosen):
+    server_rate: Rate = 0.01
+    beta1: Decay = 0.9
+    beta2: Decay = 0.99
+    tau: Tau = 1e-3
 
 
-class FedAdam(Frozen):
+class FedAdam(_TwoMoments):
     """The hub steps by Adam, with what the mean of the sites' weights changes for its gradient (Reddi et al., ICLR
     2021). `server_rate` is the hub's learning rate, `beta1` and `beta2` are the decays of its two moments, `tau` bounds
     how much smaller changes are stretched."""
 
     name: Literal["fedadam"] = "fedadam"
-    server_rate: Rate = 0.01
-    beta1: Decay = 0.9
-    beta2: Decay = 0.99
-    tau: Tau = 1e-3
-
-    def in_words(self) -> str:
-        return (
-            f"{self.name} (server rate {self.server_rate:g}, beta1 {self.beta1:g}, beta2 {self.beta2:g}, "
-            f"tau {self.tau:g})"
-        )
 
 
-class FedYogi(Frozen):
+class FedYogi(_TwoMoments):
     """As `FedAdam`, with a second moment that shrinks no faster than it grows (Reddi et al., ICLR 2021)."""
 
     name: Literal["fedyogi"] = "fedyogi"
-    server_rate: Rate = 0.01
-    beta1: Decay = 0.9
-    beta2: Decay = 0.99
-    tau: Tau = 1e-3
-
-    def in_words(self) -> str:
-        return (
-            f"{self.name} (server rate {self.server_rate:g}, beta1 {self.beta1:g}, beta2 {self.beta2:g}, "
-            f"tau {self.tau:g})"
-        )
 
 
-class FedAdagrad(Frozen):
+class FedAdagrad(_Chosen):
     """As `FedAdam`, with a second moment that only grows (Reddi et al., ICLR 2021)."""
 
     name: Literal["fedadagrad"] = "fedadagrad"
     server_rate: Rate = 0.1
     beta1: Decay = 0.0
     tau: Tau = 1e-3
-
-    def in_words(self) -> str:
-        return f"{self.name} (server rate {self.server_rate:g}, beta1 {self.beta1:g}, tau {self.tau:g})"
 
 
 def _by_name(value: Any) -> Any:
