@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -31,36 +32,11 @@ class EgressLog:
         answer_bytes: int | None = None,
     ) -> int:
         """Write that `message`, `size` bytes in all, is about to leave; gives the row's number."""
-        row = Egress(
-            at=self._clock(),
-            kind=getattr(message, "kind", type(message).__name__),
-            project=getattr(message, "project", None),
-            run=getattr(message, "run", None),
-            size=size,
-            digest=digest,
-            outcome=outcome,
-            answer_bytes=answer_bytes,
-        )
-        with self._database.writing() as session:
-            session.add(row)
-            session.flush()
-            return row.id
+        return self._write(message, size, digest=digest, outcome=outcome, answer_bytes=answer_bytes)
 
     def refuse(self, message: Message, size: int, reason: str) -> None:
         """Write that `message`, `size` bytes in all, was held back by this hospital's own policy."""
-        row = Egress(
-            at=self._clock(),
-            kind=getattr(message, "kind", type(message).__name__),
-            project=getattr(message, "project", None),
-            run=getattr(message, "run", None),
-            size=size,
-            digest=None,
-            outcome="refused",
-            reason=reason,
-            ended_at=self._clock(),
-        )
-        with self._database.writing() as session:
-            session.add(row)
+        self._write(message, size, digest=None, outcome="refused", reason=reason, ended_at=self._clock())
 
     def end(self, number: int, outcome: str, *, reason: str | None = None, answer_bytes: int | None = None) -> None:
         """Write how that ended."""
@@ -70,6 +46,20 @@ class EgressLog:
                 .where(Egress.id == number)
                 .values(outcome=outcome, reason=reason, answer_bytes=answer_bytes, ended_at=self._clock())
             )
+
+    def _write(self, message: Message, size: int, **said: Any) -> int:
+        row = Egress(
+            at=self._clock(),
+            kind=getattr(message, "kind", type(message).__name__),
+            project=getattr(message, "project", None),
+            run=getattr(message, "run", None),
+            size=size,
+            **said,
+        )
+        with self._database.writing() as session:
+            session.add(row)
+            session.flush()
+            return row.id
 
 
 def left_here() -> ColumnElement[bool]:
