@@ -120,7 +120,7 @@ def explain(
                 "allowed": found.verdict.allowed,
                 "policy": rules.digest(),
                 "people": found.people,
-                "terms": found.terms.model_dump(mode="json"),
+                "terms": found.verdict.terms.model_dump(mode="json"),
                 "works_now": found.works_now,
                 "findings": [
                     {

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import date
 
 from wardround.node.policy.rules import Policy
-from wardround.node.policy.terms import terms
 from wardround.node.policy.verdict import PolicyForbids, check_policy
 from wardround.node.projects.standing import Standing
 
@@ -18,8 +17,7 @@ def under(policy: Policy, found: Standing, *, on: date) -> Standing:
         PolicyForbids: the policy doesn't allow it (any more); `past-longest-days` where it has lasted too long.
     """
     approved_on = found.approval.decided_at.date()
-    check_policy(policy, found.project, approved_on=approved_on, limits=found.limits)
-    held = terms(policy, found.project, found.limits, approved_on=approved_on)
+    held = check_policy(policy, found.project, approved_on=approved_on, limits=found.limits)
     if held.until < on:
         raise PolicyForbids(
             f"policy.toml, projects.longest_days = {policy.projects.longest_days}: {found.row.id} was approved on "

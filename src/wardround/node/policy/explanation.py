@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from wardround.contracts.approval_limits import Terms
 from wardround.foundation.errors import NotAllowed
 from wardround.node.desk import Desk
 from wardround.node.optout.queries import excluded
 from wardround.node.policy.rules import Policy
-from wardround.node.policy.terms import terms
 from wardround.node.policy.verdict import Verdict, verdict
 from wardround.node.projects.approval import people_now, standing_now
 from wardround.node.projects.queries import manifest
@@ -19,14 +17,13 @@ from wardround.node.projects.standing import Standing
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What the policy makes of one project now. `terms` are what would hold where it is allowed, `people` those of its
-    cohort: as it was frozen and is still served or, before an approval, as it is now; None where that can't be told."""
+    """What the policy makes of one project now. `people` are those of its cohort: as it was frozen and is still served
+    or, before an approval, as it is now; None where that can't be told."""
 
     project: str
     state: str
     people: int | None
     verdict: Verdict
-    terms: Terms
     works_now: bool
 
 
@@ -46,7 +43,6 @@ def explained(desk: Desk, project: str, policy: Policy) -> Explanation:
         state=found.state,
         people=people,
         verdict=verdict(policy, found.project, approved_on=approved_on, limits=found.limits, people=people),
-        terms=terms(policy, found.project, found.limits, approved_on=approved_on),
         works_now=policy.work.when.open_at(at),
     )
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
-from wardround.contracts.approval_limits import ApprovalLimits, terms_of
+from wardround.contracts.approval_limits import ApprovalLimits, Terms, terms_of
 from wardround.contracts.data_use import LABELS
+from wardround.contracts.privacy import Privacy
 from wardround.contracts.project import Project
 from wardround.foundation.errors import NotAllowed
 from wardround.node.policy.kinds import WORK_KINDS
@@ -58,9 +59,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All findings about one project, in the order of policy.toml."""
+    """All findings about one project, in the order of policy.toml. `terms` are what holds of it where it is allowed."""
 
     findings: tuple[Finding, ...]
+    terms: Terms
 
     @property
     def allowed(self) -> bool:
@@ -85,16 +87,18 @@ def verdict(
         approved_on: the day of the approval, or today.
         people: how many people its cohort has here, where that is known.
     """
+    asked, given = terms_of(project, limits), terms(policy, project, limits, approved_on=approved_on)
     return Verdict(
         (
-            *_leaving(policy, project, limits),
+            *_leaving(policy, asked),
             *_cohort(policy, people),
             *_purpose(policy, project),
             *_plan(policy, project),
-            *_bounds(policy, project, limits, approved_on),
-            *_privacy(policy, project, limits, approved_on),
+            *_bounds(policy, asked, given),
+            *_privacy(policy, asked.privacy, given.privacy),
             *_work(policy),
-        )
+        ),
+        given,
     )
 
 
@@ -105,29 +109,18 @@ def check_policy(
     approved_on: date,
     limits: ApprovalLimits = NO_LIMITS,
     people: int | None = None,
-) -> None:
-    """Whether `policy` lets the project be carried out at all.
+) -> Terms:
+    """Whether `policy` lets the project be carried out at all, and what then holds of it.
 
     Raises:
         PolicyForbids: the first rule that doesn't, in words, with its code.
     """
-    refusals = verdict(policy, project, approved_on=approved_on, limits=limits, people=people).refusals
-    if refusals:
-        first, more = refusals[0], len(refusals) - 1
+    found = verdict(policy, project, approved_on=approved_on, limits=limits, people=people)
+    if found.refusals:
+        first, more = found.refusals[0], len(found.refusals) - 1
         rest = f" (and {more} more: wardround node policy explain {project.id})" if more else ""
         raise PolicyForbids(f"{project.id}: policy.toml, {first.rule}: {first.in_words()}{rest}", code=first.code)
-
-
-def can_policy(
-    policy: Policy,
-    project: Project,
-    *,
-    approved_on: date,
-    limits: ApprovalLimits = NO_LIMITS,
-    people: int | None = None,
-) -> bool:
-    """As `check_policy`, for a page that shows a button or doesn't."""
-    return verdict(policy, project, approved_on=approved_on, limits=limits, people=people).allowed
+    return found.terms
 
 
 def check_people(policy: Policy, people: int) -> None:
@@ -183,7 +176,7 @@ def _bounded(rule: str, words: str, asked: object, given: object, unit: str) -> 
     return Finding(rule, Outcome.TIGHTENED, f"{words} {asked}{unit}", f"{given}{unit} here")
 
 
-def _leaving(policy: Policy, project: Project, limits: ApprovalLimits) -> Iterator[Finding]:
+def _leaving(policy: Policy, asked: Terms) -> Iterator[Finding]:
     for kind in WORK_KINDS:
         yield _found(
             "leaving.kinds",
@@ -196,7 +189,6 @@ def _leaving(policy: Policy, project: Project, limits: ApprovalLimits) -> Iterat
         yield Finding(
             "leaving.kinds", Outcome.TIGHTENED, "models are fetched from the hub to be judged", "not from here"
         )
-    asked = terms_of(project, limits)
     for leaving in asked.leaves:
         if leaving.kind not in WORK_KINDS and not may_leave(policy, leaving.kind):
             yield Finding("leaving.kinds", Outcome.TIGHTENED, f"{leaving.kind} leaves", "none leaves here")
@@ -249,8 +241,7 @@ def _plan(policy: Policy, project: Project) -> Iterator[Finding]:
             yield Finding(f"projects.{rule}", Outcome.REFUSED, f"{what} are asked", f"no {what} here", f"no-{what}")
 
 
-def _bounds(policy: Policy, project: Project, limits: ApprovalLimits, approved_on: date) -> Iterator[Finding]:
-    asked, given = terms_of(project, limits), terms(policy, project, limits, approved_on=approved_on)
+def _bounds(policy: Policy, asked: Terms, given: Terms) -> Iterator[Finding]:
     yield _bounded("projects.longest_days", "data used until", asked.until, given.until, "")
     yield _bounded("projects.most_runs", "at most", asked.runs, given.runs, " runs")
     yield _bounded("projects.most_rounds", "at most", asked.rounds, given.rounds, " rounds of each run")
@@ -264,9 +255,8 @@ def _bounds(policy: Policy, project: Project, limits: ApprovalLimits, approved_o
         yield Finding(rule, Outcome.TIGHTENED, "a model that was trained here alone leaves", "none leaves here")
 
 
-def _privacy(policy: Policy, project: Project, limits: ApprovalLimits, approved_on: date) -> Iterator[Finding]:
+def _privacy(policy: Policy, asked: Privacy | None, given: Privacy | None) -> Iterator[Finding]:
     rules = policy.privacy
-    asked, given = terms_of(project, limits).privacy, terms(policy, project, limits, approved_on=approved_on).privacy
     words = "updates leave as they are" if asked is None else asked.in_words()
     rule = "privacy.largest_clip_norm" if rules.largest_clip_norm is not None else "privacy.least_noise"
     if rules.least_noise is not None and given is None:
