@@ -106,13 +106,7 @@ def terms_of(project: Project, *limits: ApprovalLimits) -> Terms:
 
     A model trained alone doesn't leave where updates are clipped: it would leave without that.
     """
-    privacy = project.plan.privacy
-    clip = min((found for one in limits if (found := one.clip_norm) is not None), default=None)
-    noise = max((found for one in limits if (found := one.noise_multiplier) is not None), default=0.0)
-    if clip is not None or (privacy is not None and noise):
-        clip = clip if clip is not None else privacy.clip_norm if privacy is not None else None
-        if clip is not None:
-            privacy = Privacy(clip_norm=clip, noise_multiplier=noise).tightened(privacy)
+    privacy = _privacy(project.plan.privacy, limits)
     alone = privacy is None and not any(one.no_local_model for one in limits)
     leaves = [_limited(leaving, limits) for leaving in project.leaves if alone or leaving.kind != "local-model"]
     return Terms(
@@ -122,6 +116,14 @@ def terms_of(project: Project, *limits: ApprovalLimits) -> Terms:
         leaves=tuple(leaving for leaving in leaves if leaving is not None),
         privacy=privacy,
     )
+
+
+def _privacy(asked: Privacy | None, limits: tuple[ApprovalLimits, ...]) -> Privacy | None:
+    """The smallest norm with the most noise; None without a norm, since noise is in units of it."""
+    bounds: tuple[Privacy | ApprovalLimits, ...] = limits if asked is None else (asked, *limits)
+    norms = [one.clip_norm for one in bounds if one.clip_norm is not None]
+    noise = [one.noise_multiplier for one in bounds if one.noise_multiplier is not None]
+    return Privacy(clip_norm=min(norms), noise_multiplier=max(noise, default=0.0)) if norms else None
 
 
 def _limited(leaving: Leaving, limits: tuple[ApprovalLimits, ...]) -> Leaving | None:

@@ -21,12 +21,3 @@ class Privacy(Frozen):
     def in_words(self) -> str:
         noise = f", noise of {self.noise_multiplier:g} times that" if self.noise_multiplier else ", no noise"
         return f"each update cut to a norm of {self.clip_norm:g}{noise}"
-
-    def tightened(self, other: Privacy | None) -> Privacy:
-        """The stricter of both in each number."""
-        if other is None:
-            return self
-        return Privacy(
-            clip_norm=min(self.clip_norm, other.clip_norm),
-            noise_multiplier=max(self.noise_multiplier, other.noise_multiplier),
-        )
