@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from wardround.contracts.approval_limits import Terms, terms_of
 from wardround.contracts.project import Project
@@ -16,13 +16,9 @@ def in_words(project: Project, terms: Terms | None = None) -> list[str]:
 def _lines(project: Project, terms: Terms) -> Iterator[str]:
     plan = project.plan
     yield f"Purpose:      {project.purpose}"
-    yield f"Researcher:   {project.researcher}"
-    for person in project.people:
-        yield f"              {person.name}, {person.part}"
-    for number, ground in enumerate(project.lawful_basis.in_words()):
-        yield f"{'Lawful basis: ' if number == 0 else '              '}{ground}"
-    for number, term in enumerate(project.data_use):
-        yield f"{'Data use:     ' if number == 0 else '              '}{term.in_words()}"
+    yield from _each("Researcher:", [project.researcher, *(f"{one.name}, {one.part}" for one in project.people)])
+    yield from _each("Lawful basis:", project.lawful_basis.in_words())
+    yield from _each("Data use:", [term.in_words() for term in project.data_use])
     yield f"Cohort:       {project.cohort.in_words()}"
     yield f"Computes:     package {plan.package}, setting {plan.setting}"
     yield f"              of digest {plan.package_digest}"
@@ -36,9 +32,13 @@ def _lines(project: Project, terms: Terms) -> Iterator[str]:
     if plan.robust is not None:
         yield f"              updates put together with {plan.robust.in_words()}"
     yield f"Privacy:      {'updates leave as they are' if terms.privacy is None else terms.privacy.in_words()}"
-    for number, leaving in enumerate(terms.leaves):
-        yield f"{'Leaves:       ' if number == 0 else '              '}{leaving.in_words()}"
+    yield from _each("Leaves:", [leaving.in_words() for leaving in terms.leaves])
     yield f"Until:        {terms.until:%Y-%m-%d}, the last day of use"
+
+
+def _each(name: str, lines: Iterable[str]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        yield f"{name if number == 0 else '':<14}{line}"
 
 
 def _steps(steps: int | None) -> str:
