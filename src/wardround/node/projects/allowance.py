@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from wardround.contracts.project import PER, LeavingKind
 from wardround.foundation.errors import NotAllowed
 from wardround.node import audit
-from wardround.node.projects.standing import Standing, check_may_run
+from wardround.node.projects.standing import Standing, check_may_run, has_begun
 from wardround.node.projects.tables import ProjectRun, Release
 
 
@@ -25,10 +25,8 @@ def begin_run(session: Session, found: Standing, run: str, *, at: datetime) -> N
         NotAllowed: `runs-used-up`.
     """
     check_may_run(session, found, run)
-    decision = found.approval.id
-    known = select(ProjectRun).where(ProjectRun.decision == decision, ProjectRun.run == run)
-    if session.scalar(known) is None:
-        session.add(ProjectRun(decision=decision, run=run, began_at=at))
+    if not has_begun(session, found, run):
+        session.add(ProjectRun(decision=found.approval.id, run=run, began_at=at))
         audit.record(session, "program", "begin-run", found.row.id, run)
 
 

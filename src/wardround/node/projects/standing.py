@@ -105,12 +105,14 @@ def check_may_run(session: Session, found: Standing, run: str) -> None:
     Raises:
         NotAllowed: `runs-used-up`, other runs have taken all that were approved.
     """
-    if _begun(session, found.approval, run) is None and found.runs_begun >= found.terms.runs:
+    if not has_begun(session, found, run) and found.runs_begun >= found.terms.runs:
         raise NotAllowed(
             f"{found.row.id}: {found.runs_begun} runs have used this hospital's data, and no more were approved",
             code="runs-used-up",
         )
 
 
-def _begun(session: Session, decision: Decision, run: str) -> ProjectRun | None:
-    return session.scalar(select(ProjectRun).where(ProjectRun.decision == decision.id, ProjectRun.run == run))
+def has_begun(session: Session, found: Standing, run: str) -> bool:
+    """Whether that run is one of those that used data under the approval."""
+    known = select(ProjectRun.id).where(ProjectRun.decision == found.approval.id, ProjectRun.run == run)
+    return session.scalar(known) is not None
