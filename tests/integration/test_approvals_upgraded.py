@@ -56,11 +56,13 @@ def test_a_nodes_decisions_stay(database_url: str) -> None:
     at_revision(database, migrations, "0011", NODE)
     database.upgrade()
     with database.reading() as session:
-        yes, no = queries.decision_of(session, "yes"), queries.decision_of(session, "no")
+        yes, no, open_ = (
+            queries.decision_of(session, queries.row_of(session, name)) for name in ("yes", "no", "open")
+        )
         assert yes is not None and no is not None
         assert (yes.approved, yes.project_digest, yes.entry_index, yes.manifest_index) == (True, "d1", 4, 5)
         assert (no.approved, no.reason, no.decided_by) == (False, "not-here", "os:ig")
-        assert queries.decision_of(session, "open") is None
+        assert open_ is None
         [kept] = session.scalars(select(ManifestRow))
         assert (kept.project, kept.decision, kept.study) == ("yes", yes.id, "1")
         with pytest.raises(NotAllowed, match="by an earlier version and can't be read any more"):

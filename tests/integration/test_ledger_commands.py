@@ -80,7 +80,7 @@ class Federation:
             digest = queries.row_of(session, name).digest
             actions.approve(session, name, digest, cases, desk.entries, actor="person:controller", at=now())
         with desk.home.database.reading() as session:
-            made = queries.decision_of(session, name)
+            made = queries.decision_of(session, queries.row_of(session, name))
         assert made is not None
         index = desk.entries.submit(made.entry)
         with desk.home.database.writing() as session:
@@ -220,7 +220,7 @@ def test_a_new_cohort_a_purged_study_and_a_withdrawal(
     assert "for project second" not in told
     desk = federation.desks[0]
     with desk.home.database.writing() as session:
-        decision = queries.decision_of(session, "glioma")
+        decision = queries.decision_of(session, queries.row_of(session, "glioma"))
         assert decision is not None and decision.entry_index is not None
         approval = decision.entry_index
         _forget_in_manifests(session, [federation.studies[0]], now())

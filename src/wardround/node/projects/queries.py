@@ -38,9 +38,8 @@ def project_of(row: ProjectRow) -> Project:
         ) from None
 
 
-def decision_of(session: Session, project: str) -> Decision | None:
-    """What was decided on the edition that stands now. Raises `NotFound` where there is no such project."""
-    row = row_of(session, project)
+def decision_of(session: Session, row: ProjectRow) -> Decision | None:
+    """What was decided on the edition that stands now."""
     return session.get(Decision, row.decision) if row.decision is not None else None
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from wardround.contracts.approval_limits import ApprovalLimits, Terms, terms_of
 from wardround.contracts.project import Project
 from wardround.foundation.errors import NotAllowed
-from wardround.node.projects.queries import project_of, row_of
+from wardround.node.projects.queries import decision_of, project_of, row_of
 from wardround.node.projects.states import USABLE, DecisionState, Facts, state_now
 from wardround.node.projects.tables import Decision, ProjectRow, ProjectRun
 
@@ -43,7 +43,7 @@ def standing(session: Session, project: str, today: date) -> Standing:
 
 def standing_of(session: Session, row: ProjectRow, today: date) -> Standing:
     asked = project_of(row)
-    decision = session.get(Decision, row.decision) if row.decision is not None else None
+    decision = decision_of(session, row)
     limits = limits_of(decision)
     terms = terms_of(asked, limits)
     begun = still_open = 0

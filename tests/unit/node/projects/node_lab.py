@@ -187,7 +187,7 @@ class NodeLab:
 
     def decision(self, project: str) -> Decision:
         with self.database.reading() as session:
-            found = queries.decision_of(session, project)
+            found = queries.decision_of(session, queries.row_of(session, project))
         assert found is not None
         return found
 

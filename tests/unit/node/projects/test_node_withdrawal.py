@@ -290,7 +290,7 @@ def test_a_project_that_was_ended_before_anybody_decided_cant_be_approved(lab: N
     with pytest.raises(NotAllowed, match="is withdrawn here"):
         lab.approve("glioma")
     with lab.database.reading() as session:
-        assert queries.decision_of(session, "glioma") is None
+        assert queries.decision_of(session, queries.row_of(session, "glioma")) is None
     assert lab.telling.tick() == 0
 
 
