@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from wardround.contracts.outbound import Message
 from wardround.foundation.errors import NotAllowed
-from wardround.node.policy.file import PolicyFile
+from wardround.node.policy.file import PolicyFile, PolicyUnusable
 from wardround.node.policy.kinds import ESSENTIAL
 from wardround.node.policy.rules import Policy
+from wardround.node.policy.terms import may_leave
 
 
 class LeavingForbidden(NotAllowed):
@@ -45,7 +46,7 @@ def can_leave(policy: Policy, kind: str, size: int) -> bool:
 def why_not_leaving(file: PolicyFile, message: type[Message]) -> str | None:
     """The code of why no message of that type may leave now at all, to be asked before the work that makes one."""
     try:
-        check_leaving(file.current(), str(message.model_fields["kind"].default), 0)
-    except NotAllowed as forbidden:
-        return forbidden.code
-    return None
+        policy = file.current()
+    except PolicyUnusable as unusable:
+        return unusable.code
+    return None if may_leave(policy, str(message.model_fields["kind"].default)) else LeavingForbidden.code

@@ -51,6 +51,13 @@ def test_a_change_counts_from_the_next_number_on_and_a_mistake_tells_nothing(des
 
 def test_no_question_is_evaluated_whose_answer_may_not_leave(desk: Desk) -> None:
     assert why_not_leaving(desk.home.policy, CohortAnswer) is None
+    for none in (
+        "messages_per_day = 0",
+        "kind.cohort-answer.bytes_per_hour = 0",
+        "kind.cohort-answer.largest_bytes = 0",
+    ):
+        desk.home.policy_file.write_text(f"leaving.{none}")
+        assert why_not_leaving(desk.home.policy, CohortAnswer) == "message-not-allowed", none
     desk.home.policy_file.write_text('leaving.kinds = ["run-update"]')
     assert why_not_leaving(desk.home.policy, CohortAnswer) == "message-not-allowed"
     desk.home.policy_file.write_text("leaving = 3")
