@@ -8,8 +8,6 @@ import typer
 
 HOME = typer.Option(..., "--home", help="The node's home.", envvar="WARDROUND_NODE_HOME")
 PROJECT = typer.Argument(..., help="The project's short name.")
-
-
 DIGEST = typer.Option(..., "--digest", help="Of the edition that you read, from `wardround node show PROJECT`.")
 
 
@@ -71,9 +69,10 @@ def show(project: str = PROJECT, home: Path = HOME) -> None:
     typer.echo(f"{project}: {found.project.title} ({found.state}, with {OWNERS[found.state]})")
     for line in in_words(found.project, found.terms):
         typer.echo(line)
-    typer.echo(f"Here now:     {people_now(desk, project)} people in the cohort (exact; this number stays here)")
+    here = people_now(desk, project)
+    typer.echo(f"Here now:     {here} people in the cohort (exact; this number stays here)")
     try:
-        judged = explained(desk, project, desk.home.policy.current()).verdict
+        judged = explained(desk, project, desk.home.policy.current(), here=here).verdict
     except PolicyUnusable as error:
         typer.echo(f"Policy:       {error}")
     else:

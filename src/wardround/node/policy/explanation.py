@@ -27,8 +27,11 @@ class Explanation:
     works_now: bool
 
 
-def explained(desk: Desk, project: str, policy: Policy) -> Explanation:
+def explained(desk: Desk, project: str, policy: Policy, *, here: int | None = None) -> Explanation:
     """What `policy` makes of a project: with its approval's limits where it was approved, else as it is asked.
+
+    Args:
+        here: how many people its cohort has here now, where the caller has counted them.
 
     Raises:
         NotFound: no such project was put before this hospital.
@@ -37,7 +40,7 @@ def explained(desk: Desk, project: str, policy: Policy) -> Explanation:
     found = standing_now(desk, project)
     decision = found.decision
     approved_on = decision.decided_at.date() if decision is not None and decision.approved else at.date()
-    people = _people(desk, found)
+    people = _people(desk, found, here)
     return Explanation(
         project=project,
         state=found.state,
@@ -47,11 +50,13 @@ def explained(desk: Desk, project: str, policy: Policy) -> Explanation:
     )
 
 
-def _people(desk: Desk, found: Standing) -> int | None:
+def _people(desk: Desk, found: Standing, here: int | None) -> int | None:
     if found.decision is not None and found.decision.approved:
         with desk.home.database.reading() as session:
             frozen = {row.patient for row in manifest(session, found.row.id)}
             return len(frozen - set(session.scalars(excluded())))
+    if here is not None:
+        return here
     try:
         return people_now(desk, found.row.id)
     except NotAllowed:
