@@ -22,6 +22,7 @@ from wardround.node.policy.adoption import adopt
 from wardround.node.policy.rules import Policy
 from wardround.node.policy.template import TEXT
 from wardround.node.projects import actions
+from wardround.node.projects.tables import ProjectRow
 
 NODE = 'site = "north"\nfederation = "trial"\n[hub]\nhost = "127.0.0.1"\napi_port = 1\n'
 ASKED = project().model_copy(update={"ends": now().date() + timedelta(days=400)})
@@ -143,6 +144,19 @@ def test_check_says_what_would_change_for_whom(wardround: Run, home: NodeHome, t
     found = json.loads(wardround("check", tried, "--home", home.path, "--json")[0])
     assert found["projects"] == [{"project": "glioma", "state": "waiting", "allowed": False}]
     assert home.policy.current() == Policy()
+
+
+def test_check_goes_on_past_a_project_of_an_earlier_version(wardround: Run, home: NodeHome) -> None:
+    with home.database.writing() as session:
+        session.add(ProjectRow(id="another", document=b"{}", digest="d" * 64, arrived_at=now()))
+    out, _ = wardround("check", "--home", home.path)
+    assert "  project another was put before this hospital by an earlier version and can't be read any more" in out
+    assert "project glioma (waiting): allowed" in out
+    found = json.loads(wardround("check", "--home", home.path, "--json")[0])
+    assert found["projects"] == [
+        {"project": "glioma", "state": "waiting", "allowed": True},
+        {"project": "another", "state": None, "allowed": False},
+    ]
 
 
 def test_set_puts_a_policy_in_force_in_somebodys_name(wardround: Run, home: NodeHome, tmp_path: Path) -> None:

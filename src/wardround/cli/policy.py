@@ -54,6 +54,7 @@ def check(
 
     Exit status 1 if it can't be used, or would refuse a project that is approved here now.
     """
+    from wardround.foundation.errors import NotAllowed
     from wardround.node.desk import Desk
     from wardround.node.home import NodeHome
     from wardround.node.policy.explanation import explained
@@ -67,7 +68,12 @@ def check(
     desk = Desk(opened)
     with opened.database.reading() as session:
         known = [row.id for row in projects(session)]
-    found = [explained(desk, project, tried) for project in known]
+    found, unread = [], {}
+    for project in known:
+        try:
+            found.append(explained(desk, project, tried))
+        except NotAllowed as error:  # of an earlier version: nothing is done for it, whatever the policy says
+            unread[project] = error
     desk.close()
     stopped = [one.project for one in found if one.state in ("approved", "running") and not one.verdict.allowed]
     if as_json:
@@ -77,7 +83,8 @@ def check(
                 "changes": [{"rule": rule, "before": before, "after": after} for rule, before, after in changed],
                 "projects": [
                     {"project": one.project, "state": one.state, "allowed": one.verdict.allowed} for one in found
-                ],
+                ]
+                + [{"project": project, "state": None, "allowed": False} for project in unread],
             }
         )
     else:
@@ -87,6 +94,8 @@ def check(
         for one in found:
             word = "allowed" if one.verdict.allowed else f"refused ({one.verdict.refusals[0].rule})"
             typer.echo(f"  project {one.project} ({one.state}): {word}")
+        for why in unread.values():
+            typer.echo(f"  {why}")
     if stopped:
         typer.echo(f"It would stop work that is approved here: {', '.join(stopped)}.", err=True)
         raise typer.Exit(1)
