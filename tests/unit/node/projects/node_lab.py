@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from tests.front_door import SECRET, FrontDoor, studies
 from tests.unit.hub.runs.run_lab import ORIGIN, RunLab
 
@@ -15,9 +16,11 @@ from wardround.contracts.approval_limits import ApprovalLimits
 from wardround.contracts.ledger_entry import Entry
 from wardround.contracts.outbound import Message, Reply
 from wardround.contracts.project import Project
+from wardround.contracts.task import EvaluateModel, JoinLeg, TrainAlone
 from wardround.dicom.pseudonym import PseudonymKeys
-from wardround.federation.engine import RoundTask
-from wardround.foundation.errors import NotAllowed
+from wardround.federation.engine import Declined, RoundTask
+from wardround.foundation.errors import NotAllowed, WardroundError
+from wardround.foundation.files import ObjectStore
 from wardround.hub.api.exchange import Exchange
 from wardround.hub.cohorts import handlers as cohort_handlers
 from wardround.hub.projects import handlers as project_handlers
@@ -42,7 +45,9 @@ from wardround.node.record.witness import Witness
 from wardround.node.settings import CohortSettings
 from wardround.node.training.assignment import Assignments
 from wardround.node.training.cohort import EnclavePlace
+from wardround.node.training.comparison import Comparison
 from wardround.node.training.learner import Lesson
+from wardround.node.training.legs import Legs
 from wardround.node.training.participant import NodeParticipant
 from wardround.node.training.uses import Uses
 
@@ -140,6 +145,52 @@ class NodeLab:
         home = SimpleNamespace(database=self.database, policy=policy)
         made = SimpleNamespace(home=home, cases=self.door.enclave.find, entries=self.entries, clock=self.clock)
         return cast(Desk, made)
+
+    @property
+    def models(self) -> ObjectStore:
+        """The models that this hospital holds."""
+        return ObjectStore(self.door.home / "weights")
+
+    @property
+    def comparison(self) -> Comparison:
+        return Comparison(
+            self.assignments,
+            self.uses,
+            cast(Any, self.worker),
+            self.entries,
+            cast(Any, self.wire),
+            self.database,
+            self.models,
+            self.discloser,
+            self.clock,
+        )
+
+    @property
+    def legs(self) -> Legs:
+        """For what is refused, or seated by hand: without a home no engine is started."""
+        home, wire = cast(Any, SimpleNamespace()), cast(Any, self.wire)
+        return Legs(home, wire, self.assignments, self.participant, lambda *_: None, self.clock)
+
+    def refusals(self, project: Project, digest: str | None = None) -> set[str]:
+        """The codes with which each kind of work for that edition is refused; no work was begun and nothing left."""
+        sent, calls = len(self.wire.sent), len(self.worker.calls)
+        codes = set()
+        with pytest.raises(Declined) as declined:
+            self.participant.take_part(task(project, digest=digest))
+        codes.add(declined.value.reason)
+        digest = digest or project.content_digest()
+        asked: dict[str, Any] = {"project": project.id, "project_digest": digest, "run": "glioma-1"}
+        for do in (
+            lambda: self.comparison.train_alone(TrainAlone(**asked, rounds=1)),
+            lambda: self.comparison.evaluate(EvaluateModel(**asked, model="a" * 64, label="federated")),
+            lambda: self.legs.join(JoinLeg(**asked, leg=1, engine_host="127.0.0.1", engine_port=1)),
+        ):
+            with pytest.raises(WardroundError) as refused:
+                do()
+            codes.add(refused.value.code)
+        assert len(self.worker.calls) == calls
+        assert len(self.wire.sent) == sent
+        return codes
 
     def fill(self, patients: int = 2) -> None:
         for study in studies(patients):

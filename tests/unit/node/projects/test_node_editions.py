@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import date
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from tests.unit.hub.runs.run_lab import project
@@ -12,7 +12,6 @@ from tests.unit.node.projects.node_lab import NodeLab, task
 
 from wardround.contracts.ledger_entry import Manifest
 from wardround.contracts.task import EvaluateModel, TrainAlone
-from wardround.foundation.files import ObjectStore
 from wardround.ledger.commitment import commitment_root
 from wardround.node.enclave.purge import purge_patient
 from wardround.node.optout.tables import OptOut, PatientKey
@@ -21,7 +20,6 @@ from wardround.node.projects.served import Served, served_by_project
 from wardround.node.projects.states import DecisionState, Facts, state_now
 from wardround.node.projects.tables import ManifestRow
 from wardround.node.record.studies import study_answer
-from wardround.node.training.comparison import Comparison
 
 FIRST = project()
 SECOND = project(rounds=3)
@@ -111,22 +109,11 @@ def test_who_opts_out_in_the_midst_of_a_run_is_left_out_of_its_next_round(lab: N
     names = {case.name for case in lab.worker.calls[-1][1].cohort.cases}
     theirs = lab.assignments._keys.for_project("glioma").patient(somebody)
     assert len(names) == 2 and theirs not in names
-    models = ObjectStore(lab.door.home / "weights")
-    work = Comparison(
-        lab.assignments,
-        lab.uses,
-        cast(Any, lab.worker),
-        lab.entries,
-        cast(Any, lab.wire),
-        lab.database,
-        models,
-        lab.discloser,
-        lab.clock,
-    )
+    work = lab.comparison
     about: dict[str, Any] = {"project": "glioma", "project_digest": FIRST.content_digest(), "run": "glioma-1"}
     for ask in (
         lambda: work.train_alone(TrainAlone(**about, rounds=1)),
-        lambda: work.evaluate(EvaluateModel(**about, model=models.put(b"model"), label="federated")),
+        lambda: work.evaluate(EvaluateModel(**about, model=lab.models.put(b"model"), label="federated")),
     ):
         before = len(lab.worker.calls)
         with suppress(Exception):  # this hub began no such run, and the toy judges nothing; what was read is seen

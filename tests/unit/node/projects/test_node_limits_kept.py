@@ -16,11 +16,9 @@ from wardround.contracts.project import Project
 from wardround.contracts.task import EndRun, EvaluateModel, TrainAlone
 from wardround.federation.engine import Declined
 from wardround.foundation.errors import Conflict, NotAllowed, WardroundError
-from wardround.foundation.files import ObjectStore
 from wardround.hub.projects import queries as hub_projects
 from wardround.node.policy.rules import Policy
 from wardround.node.projects import allowance
-from wardround.node.training.comparison import Comparison
 from wardround.node.training.learner import Judged, Lesson
 
 ASKED = project(rounds=4)
@@ -44,20 +42,6 @@ def declined(lab: NodeLab, *, run: str = "glioma-1", number: int = 1, asked: Pro
 def take_part(lab: NodeLab, *, run: str = "glioma-1", number: int = 1, asked: Project = ASKED) -> None:
     told = task(asked, round_number=number)
     lab.participant.take_part(type(told)(run, f"{run}.1", number, told.total_rounds, told.plan, told.arrays))
-
-
-def comparison(lab: NodeLab) -> Comparison:
-    return Comparison(
-        lab.assignments,
-        lab.uses,
-        cast(Any, lab.worker),
-        lab.entries,
-        cast(Any, lab.wire),
-        lab.database,
-        ObjectStore(lab.door.home / "weights"),
-        lab.discloser,
-        lab.clock,
-    )
 
 
 def about(asked: Project = ASKED, run: str = "glioma-1") -> dict[str, Any]:
@@ -109,8 +93,8 @@ def test_no_more_runs_than_were_approved_however_they_are_named(lab: NodeLab) ->
     calls = len(lab.worker.calls)
     assert declined(lab, run="glioma-3") == "runs-used-up"
     for do in (
-        lambda: comparison(lab).train_alone(TrainAlone(**about(run="other"), rounds=1)),
-        lambda: comparison(lab).evaluate(EvaluateModel(**about(run="other"), model="a" * 64, label="federated")),
+        lambda: lab.comparison.train_alone(TrainAlone(**about(run="other"), rounds=1)),
+        lambda: lab.comparison.evaluate(EvaluateModel(**about(run="other"), model="a" * 64, label="federated")),
     ):
         with pytest.raises(NotAllowed) as refused:
             do()
@@ -159,7 +143,7 @@ def test_an_update_larger_than_was_approved_doesnt_leave(lab: NodeLab) -> None:
 def test_no_model_trained_here_alone_leaves_where_it_may_not(lab: NodeLab, limits: dict[str, Any]) -> None:
     agree(lab, **limits)
     with pytest.raises(NotAllowed) as refused:
-        comparison(lab).train_alone(TrainAlone(**about(), rounds=1))
+        lab.comparison.train_alone(TrainAlone(**about(), rounds=1))
     assert refused.value.code == "message-not-approved"
     assert lab.worker.calls == []
     assert not any(isinstance(message, LocalModel) for message in lab.wire.sent)
@@ -172,7 +156,7 @@ def test_no_data_are_read_for_a_judgement_that_may_not_leave(lab: NodeLab, where
         lab.policy = Policy.model_validate({"leaving": {"kinds": ["run-update", "engine-traffic"]}})
     said = len(lab.ledger())
     with pytest.raises(NotAllowed) as refused:
-        comparison(lab).evaluate(EvaluateModel(**about(), model="a" * 64, label="federated"))
+        lab.comparison.evaluate(EvaluateModel(**about(), model="a" * 64, label="federated"))
     assert refused.value.code == "message-not-approved"
     assert lab.worker.calls == [] and len(lab.ledger()) == said, "nor is a use put on the ledger that came to nothing"
 
@@ -182,7 +166,7 @@ def test_a_model_trained_alone_leaves_as_often_as_was_approved(lab: NodeLab) -> 
     for text in (b"alone", b"alone", b"alone again"):
         lab.worker.lesson = lesson(text)
         with pytest.raises(WardroundError) as refused:  # this hub began no such run; what left is seen all the same
-            comparison(lab).train_alone(TrainAlone(**about(), rounds=1))
+            lab.comparison.train_alone(TrainAlone(**about(), rounds=1))
     assert refused.value.code == "message-too-often"
     assert {message.digest for message in lab.wire.sent if isinstance(message, LocalModel)} == {lesson(b"alone").digest}
 
@@ -193,9 +177,9 @@ def test_no_more_models_are_judged_than_were_approved(lab: NodeLab) -> None:
     codes = []
     for number in range(3):
         model = lab.hub.objects.put(b"model %d" % number)
-        ObjectStore(lab.door.home / "weights").put(b"model %d" % number)
+        lab.models.put(b"model %d" % number)
         with pytest.raises(WardroundError) as refused:
-            comparison(lab).evaluate(EvaluateModel(**about(), model=model, label="federated"))
+            lab.comparison.evaluate(EvaluateModel(**about(), model=model, label="federated"))
         codes.append(refused.value.code)
     assert codes[-1] == "message-too-often"
     assert len([message for message in lab.wire.sent if isinstance(message, EvaluationResult)]) == 2

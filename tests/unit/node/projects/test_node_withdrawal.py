@@ -14,7 +14,6 @@ from wardround.contracts.outbound import Message, ProjectDecision
 from wardround.contracts.task import EvaluateModel, TrainAlone, WithdrawProject
 from wardround.federation.engine import Declined
 from wardround.foundation.errors import NotAllowed
-from wardround.foundation.files import ObjectStore
 from wardround.hub.projects import queries as hub_projects
 from wardround.hub.projects.withdrawal import withdraw as end_for_all
 from wardround.hub.runs.states import RunState
@@ -22,7 +21,6 @@ from wardround.node.audit import Audit
 from wardround.node.gateway.errors import HubUnreachable
 from wardround.node.projects import queries
 from wardround.node.projects.questions import Questions
-from wardround.node.training.comparison import Comparison
 from wardround.node.training.learner import Lesson
 
 ASKED = project(quorum=1)
@@ -45,17 +43,7 @@ def answers(lab: NodeLab) -> list[tuple[str, str, str | None]]:
 def refused_work(lab: NodeLab) -> set[str]:
     """The codes with which each kind of work is refused; nothing was read for it and nothing left."""
     called, sent = len(lab.worker.calls), len(lab.wire.sent)
-    work = Comparison(
-        lab.assignments,
-        lab.uses,
-        cast(Any, lab.worker),
-        lab.entries,
-        cast(Any, lab.wire),
-        lab.database,
-        ObjectStore(lab.door.home / "weights"),
-        lab.discloser,
-        lab.clock,
-    )
+    work = lab.comparison
     codes = set()
     with pytest.raises(Declined) as declined:
         lab.participant.take_part(task(ASKED, round_number=2))

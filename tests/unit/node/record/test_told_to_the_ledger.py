@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 from tests.front_door import EVERYONE
-from tests.unit.hub.runs.run_lab import RunLab, project
+from tests.unit.hub.runs.run_lab import project
 from tests.unit.node.projects.node_lab import NodeLab
 
 from wardround.contracts.disclosure import Count
@@ -32,16 +30,10 @@ WHO = {"actor": "person:controller", "reason": "request 7"}
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[NodeLab]:
+def lab(lab: NodeLab) -> NodeLab:
     """A hospital of two patients with a hub beside it."""
-    for folder in ("hub", "node"):
-        (tmp_path / folder).mkdir()
-    hub = RunLab(tmp_path / "hub")
-    made = NodeLab(tmp_path / "node", hub)
-    made.fill()
-    yield made
-    made.close()
-    hub.close()
+    lab.fill()
+    return lab
 
 
 def purge(lab: NodeLab, scope: Scope) -> None:

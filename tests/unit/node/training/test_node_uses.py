@@ -15,10 +15,8 @@ from wardround.contracts.outbound import LedgerSubmission, Message
 from wardround.contracts.task import EvaluateModel, TrainAlone
 from wardround.federation.engine import Declined
 from wardround.foundation.errors import WardroundError
-from wardround.foundation.files import ObjectStore
 from wardround.node.audit import Audit
 from wardround.node.gateway.errors import HubRefused, HubUnreachable
-from wardround.node.training.comparison import Comparison
 from wardround.node.training.learner import Judged
 from wardround.node.training.preparation import Preparation
 from wardround.node.training.tables import DataUse
@@ -58,20 +56,6 @@ def watched(lab: NodeLab) -> list[int]:
 
     lab.worker.call = call  # type: ignore[method-assign] # what the process is given is seen from outside
     return seen
-
-
-def comparison(lab: NodeLab) -> Comparison:
-    return Comparison(
-        lab.assignments,
-        lab.uses,
-        cast(Any, lab.worker),
-        lab.entries,
-        cast(Any, lab.wire),
-        lab.database,
-        ObjectStore(lab.door.home / "weights"),
-        lab.discloser,
-        lab.clock,
-    )
 
 
 def test_each_round_is_on_the_ledger_before_its_data_are_read_at_one_request_more(agreed: NodeLab) -> None:
@@ -144,7 +128,7 @@ def test_a_use_that_the_hub_refuses_stops_the_round_and_is_made_anew_the_next_ti
 
 def test_training_alone_and_judging_are_uses_too(agreed: NodeLab) -> None:
     lab, seen = agreed, watched(agreed)
-    work = comparison(lab)
+    work = lab.comparison
     with pytest.raises(WardroundError):  # this hub never began the run; what its ledger has is seen all the same
         work.train_alone(TrainAlone(**ABOUT, rounds=2))
     lab.worker.lesson = cast(Any, Judged(dice={"somebody": 0.5}, training=1))

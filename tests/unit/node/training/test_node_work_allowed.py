@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 from sqlalchemy import select
@@ -15,70 +13,35 @@ from wardround.compute.worker import WorkerDied
 from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import Approval, Update
 from wardround.contracts.outbound import RunUpdate
-from wardround.contracts.task import EvaluateModel, JoinLeg, TrainAlone
+from wardround.contracts.task import EvaluateModel
 from wardround.federation.engine import Declined
 from wardround.foundation.errors import NotAllowed, WardroundError
-from wardround.foundation.files import ObjectStore
 from wardround.node.gateway.errors import HubUnreachable
 from wardround.node.projects import actions
-from wardround.node.training.comparison import Comparison
 from wardround.node.training.learner import Judged, LessonRefused
-from wardround.node.training.legs import Legs
 from wardround.node.training.tables import RoundDone
 
 ASKED = project()
 DIGEST = ASKED.content_digest()
 
 
-def comparison(lab: NodeLab) -> Comparison:
-    wire = cast(Any, lab.wire)
-    models = ObjectStore(lab.door.home / "weights")
-    worker = cast(Any, lab.worker)
-    return Comparison(
-        lab.assignments, lab.uses, worker, lab.entries, wire, lab.database, models, lab.discloser, lab.clock
-    )
-
-
-def refusals(lab: NodeLab, digest: str = DIGEST) -> set[str]:
-    """The codes with which each kind of work for that edition is refused; no work was begun and nothing left."""
-    sent = len(lab.wire.sent)
-    codes = set()
-    with pytest.raises(Declined) as declined:
-        lab.participant.take_part(task(ASKED, digest=digest))
-    codes.add(declined.value.reason)
-    work = comparison(lab)
-    legs = Legs(cast(Any, SimpleNamespace()), cast(Any, lab.wire), lab.assignments, lab.participant, lambda *_: None)
-    asked: dict[str, Any] = {"project": "glioma", "project_digest": digest, "run": "glioma-1"}
-    for do in (
-        lambda: work.train_alone(TrainAlone(**asked, rounds=1)),
-        lambda: work.evaluate(EvaluateModel(**asked, model="a" * 64, label="federated")),
-        lambda: legs.join(JoinLeg(**asked, leg=1, engine_host="127.0.0.1", engine_port=1)),
-    ):
-        with pytest.raises(WardroundError) as refused:
-            do()
-        codes.add(refused.value.code)
-    assert lab.worker.calls == []
-    assert len(lab.wire.sent) == sent
-    return codes
-
-
 def test_work_without_an_approval_is_refused(lab: NodeLab) -> None:
-    assert refusals(lab) == {"not-approved"}
+    assert lab.refusals(ASKED) == {"not-approved"}
     lab.fill()
     lab.consider(ASKED)
-    assert refusals(lab) == {"not-approved"}
+    assert lab.refusals(ASKED) == {"not-approved"}
 
 
 def test_work_on_a_refused_project_is_refused(lab: NodeLab) -> None:
     lab.consider(ASKED)
     lab.refuse("glioma", "not-here")
-    assert refusals(lab) == {"not-approved"}
+    assert lab.refusals(ASKED) == {"not-approved"}
 
 
 def test_work_on_another_edition_is_refused(lab: NodeLab) -> None:
     lab.fill()
     lab.agree(ASKED)
-    assert refusals(lab, project(rounds=500).content_digest()) == {"not-approved"}
+    assert lab.refusals(ASKED, project(rounds=500).content_digest()) == {"not-approved"}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +57,7 @@ def test_work_with_another_package_than_was_approved_is_refused(
     asked = project(**package)
     lab.fill()
     lab.agree(asked)
-    assert refusals(lab, asked.content_digest()) == {code}
+    assert lab.refusals(ASKED, asked.content_digest()) == {code}
 
 
 def test_work_after_the_projects_end_is_refused(lab: NodeLab) -> None:
@@ -102,7 +65,7 @@ def test_work_after_the_projects_end_is_refused(lab: NodeLab) -> None:
     lab.agree(ASKED)
     lab.assignments.check("glioma", DIGEST, "glioma-1")
     lab.clock.time += timedelta(days=365 * 5)
-    assert refusals(lab) == {"expired"}
+    assert lab.refusals(ASKED) == {"expired"}
 
 
 def test_work_before_the_manifest_is_on_the_ledger_and_cosigned_is_refused(lab: NodeLab) -> None:
@@ -110,9 +73,9 @@ def test_work_before_the_manifest_is_on_the_ledger_and_cosigned_is_refused(lab: 
     lab.hub.submit(ASKED)
     lab.consider(ASKED)
     lab.approve("glioma")
-    assert refusals(lab) == {"no-manifest"}
+    assert lab.refusals(ASKED) == {"no-manifest"}
     lab.telling.tick()
-    assert refusals(lab) == {"manifest-not-settled"}
+    assert lab.refusals(ASKED) == {"manifest-not-settled"}
     lab.catch_up()
     assert lab.assignments.check("glioma", DIGEST, "glioma-1").manifest == lab.decision("glioma").manifest_index
 
@@ -130,7 +93,7 @@ def test_a_hub_that_lies_about_the_manifests_place_gains_nothing(lab: NodeLab) -
         actions.sign_manifest(session, made, lab.entries, lab.discloser, at=lab.clock())
         made.manifest_index, made.told_at = 0, lab.clock()
     assert lab.mirror.settled() > 0
-    assert refusals(lab) == {"manifest-not-settled"}
+    assert lab.refusals(ASKED) == {"manifest-not-settled"}
 
 
 def test_a_hub_that_contradicts_itself_gets_no_work(lab: NodeLab) -> None:
@@ -145,7 +108,7 @@ def test_a_hub_that_contradicts_itself_gets_no_work(lab: NodeLab) -> None:
         note = sign_checkpoint(Checkpoint(fork.origin, size, bytes(32)), fork._signer)
     with pytest.raises(WardroundError):
         lab.mirror.observe(note, lab.clock())
-    assert refusals(lab) == {"ledger-untrusted"}
+    assert lab.refusals(ASKED) == {"ledger-untrusted"}
 
 
 @pytest.mark.parametrize(("round_number", "total"), [(3, 2), (500, 500), (1, 3), (1, 1)])
@@ -249,7 +212,7 @@ def test_a_judgement_tells_the_mean_and_keeps_each_patients_dice(lab: NodeLab) -
     model = lab.hub.objects.put(b"the model")
     lab.worker.lesson = Judged({"pseudonym-1": 0.2, "pseudonym-2": 0.6}, 9)  # type: ignore[assignment]
     asked = EvaluateModel(project="glioma", project_digest=DIGEST, run="glioma-1", model=model, label="federated")
-    work = comparison(lab)
+    work = lab.comparison
     work.evaluate(asked)
     work.evaluate(asked)
     told = lab.wire.sent[-1]
@@ -263,7 +226,7 @@ def test_a_model_that_isnt_what_its_digest_says_is_not_used(lab: NodeLab) -> Non
     lab.agree(ASKED)
     model = lab.hub.objects.put(b"the model")
     lab.hub.objects.path(model).write_bytes(b"another")
-    work = comparison(lab)
+    work = lab.comparison
     real = lab.wire.send
     lab.wire.send = lambda message, *rest: (real.__self__, b"another")  # type: ignore[method-assign,assignment]
     with pytest.raises(WardroundError) as refused:
@@ -279,6 +242,6 @@ def test_an_approval_in_anothers_name_isnt_one(lab: NodeLab) -> None:
     lab.consider(ASKED)
     lab.entries.put(Approval(origin="north", at=NOON, project="glioma", project_digest=DIGEST))
     lab.catch_up()
-    assert refusals(lab) == {"not-approved"}
+    assert lab.refusals(ASKED) == {"not-approved"}
     with pytest.raises(NotAllowed):
         lab.assignments.check("glioma", DIGEST, "glioma-1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -16,8 +15,7 @@ from tests.unit.node.projects.node_lab import NodeLab, task
 from wardround.contracts.privacy import Privacy
 from wardround.contracts.task import CountCohort, EvaluateModel, JoinLeg, TrainAlone
 from wardround.federation.engine import Declined
-from wardround.foundation.errors import NotAllowed, WardroundError
-from wardround.foundation.files import ObjectStore
+from wardround.foundation.errors import NotAllowed
 from wardround.node.audit import Audit
 from wardround.node.cohort.answering import Answering
 from wardround.node.cohort.queries import newest
@@ -25,8 +23,6 @@ from wardround.node.policy.file import PolicyUnusable
 from wardround.node.policy.verdict import OutsideHours, PolicyForbids
 from wardround.node.projects.states import DecisionState
 from wardround.node.settings import CohortSettings
-from wardround.node.training.comparison import Comparison
-from wardround.node.training.legs import Legs
 
 ASKED = project()
 DIGEST = ASKED.content_digest()
@@ -41,42 +37,6 @@ def agreed(lab: NodeLab) -> NodeLab:
     lab.fill()
     lab.agree(ASKED)
     return lab
-
-
-def refusals(lab: NodeLab, digest: str = DIGEST) -> set[str]:
-    """The codes with which each kind of work is refused; nothing was learned and nothing left."""
-    sent, calls = len(lab.wire.sent), len(lab.worker.calls)
-    codes = set()
-    with pytest.raises(Declined) as declined:
-        lab.participant.take_part(task(ASKED, digest=digest))
-    codes.add(declined.value.reason)
-    work = comparison(lab)
-    asked: dict[str, Any] = {"project": "glioma", "project_digest": digest, "run": "glioma-1"}
-    for do in (
-        lambda: work.train_alone(TrainAlone(**asked, rounds=1)),
-        lambda: work.evaluate(EvaluateModel(**asked, model="a" * 64, label="federated")),
-        lambda: legs(lab).join(JoinLeg(**asked, leg=1, engine_host="127.0.0.1", engine_port=1)),
-    ):
-        with pytest.raises(WardroundError) as refused:
-            do()
-        codes.add(refused.value.code)
-    assert len(lab.worker.calls) == calls
-    assert len(lab.wire.sent) == sent
-    return codes
-
-
-def comparison(lab: NodeLab) -> Comparison:
-    models = ObjectStore(lab.door.home / "weights")
-    gateway, worker = cast(Any, lab.wire), cast(Any, lab.worker)
-    return Comparison(
-        lab.assignments, lab.uses, worker, lab.entries, gateway, lab.database, models, lab.discloser, lab.clock
-    )
-
-
-def legs(lab: NodeLab) -> Legs:
-    return Legs(
-        cast(Any, SimpleNamespace()), cast(Any, lab.wire), lab.assignments, lab.participant, lambda *_: None, lab.clock
-    )
 
 
 FORBIDDEN = [
@@ -99,7 +59,7 @@ def test_a_policy_that_is_tightened_after_an_approval_stops_all_work_at_the_next
     agreed.participant.take_part(task(ASKED))
     before = agreed.policy
     agreed.policy = policy
-    assert refusals(agreed) == {code}
+    assert agreed.refusals(ASKED) == {code}
     agreed.policy = before
     agreed.participant.take_part(task(ASKED, round_number=2))
 
@@ -109,7 +69,7 @@ def test_no_work_is_done_while_the_policy_cant_be_read(agreed: NodeLab, monkeypa
         raise PolicyUnusable("a typo")
 
     monkeypatch.setattr(agreed.assignments, "_policy", unusable)
-    assert refusals(agreed) == {"policy-unusable"}
+    assert agreed.refusals(ASKED) == {"policy-unusable"}
 
 
 @pytest.mark.parametrize("limit", [1, 2])
@@ -144,7 +104,7 @@ def test_work_outside_the_hours_waits_for_them_and_an_engine_stays_connected(agr
     assert declined.value.reason == "outside-hours"
     asked: dict[str, Any] = {"project": "glioma", "project_digest": DIGEST, "run": "glioma-1"}
     with pytest.raises(OutsideHours):
-        comparison(agreed).evaluate(EvaluateModel(**asked, model="a" * 64, label="federated"))
+        agreed.comparison.evaluate(EvaluateModel(**asked, model="a" * 64, label="federated"))
     assert not agreed.assignments.works_now()
     agreed.assignments.begin("glioma", DIGEST, "glioma-1", to_work=False)
     agreed.clock.time = agreed.clock.time.replace(hour=21)
@@ -182,7 +142,7 @@ def test_nothing_is_trained_alone_that_the_policy_lets_not_leave(agreed: NodeLab
     assert ASKED.plan.compare_alone
     agreed.policy = rules(**tables)
     with pytest.raises(NotAllowed) as refused:
-        comparison(agreed).train_alone(
+        agreed.comparison.train_alone(
             TrainAlone(project="glioma", project_digest=DIGEST, run="glioma-1", rounds=1),
         )
     assert refused.value.code == "message-not-approved"
@@ -211,7 +171,7 @@ def test_no_more_cores_are_taken_than_the_policy_allows(agreed: NodeLab, monkeyp
 
 def test_no_more_runs_are_joined_at_once_than_the_policy_allows(agreed: NodeLab) -> None:
     agreed.policy = rules(work={"most_runs_at_once": 2})
-    joined = legs(agreed)
+    joined = agreed.legs
     joined._seats = cast(Any, {"other-1": None, "other-2": None})
     with pytest.raises(PolicyForbids) as refused:
         joined.join(
@@ -292,7 +252,7 @@ def test_a_looser_policy_opens_nothing(lab: NodeLab) -> None:
     lab.fill()
     lab.consider(ASKED)
     lab.policy = rules(projects={"most_runs": 10**6, "most_rounds": 10**6, "longest_days": 36_500})
-    assert refusals(lab) == {"not-approved"}
+    assert lab.refusals(ASKED) == {"not-approved"}
     lab.agree(ASKED)
     with pytest.raises(Declined) as declined:
         lab.participant.take_part(task(ASKED, round_number=3, total=3))

@@ -11,13 +11,11 @@ from tests.unit.node.projects.node_lab import NodeLab, task
 
 from wardround.contracts.task import EvaluateModel
 from wardround.foundation.errors import NotFound
-from wardround.foundation.files import ObjectStore
 from wardround.node.enclave.purge import purge_patient
 from wardround.node.optout.tables import OptOut, PatientKey
 from wardround.node.projects.served import Served, served_by_project, served_cases
 from wardround.node.training.assignment import Assignment
 from wardround.node.training.cohort import EnclavePlace
-from wardround.node.training.comparison import Comparison
 from wardround.node.training.learner import Judged
 from wardround.node.training.tables import Judgement
 
@@ -60,19 +58,8 @@ def test_what_is_kept_and_told_of_a_judgement_holds_no_pseudonym_of_the_enclave(
     lab = agreed
     names = [served.name for served in assignment(lab).cohort.cases]
     lab.worker.lesson = cast(Any, Judged(dice={names[0]: 0.5}, training=1))
-    models = ObjectStore(lab.door.home / "weights")
-    digest = models.put(b"weights")
-    work = Comparison(
-        lab.assignments,
-        lab.uses,
-        cast(Any, lab.worker),
-        lab.entries,
-        cast(Any, lab.wire),
-        lab.database,
-        models,
-        lab.discloser,
-        lab.clock,
-    )
+    digest = lab.models.put(b"weights")
+    work = lab.comparison
     asked: dict[str, Any] = {"project": ASKED.id, "project_digest": ASKED.content_digest(), "run": "glioma-1"}
     with pytest.raises(NotFound, match="no run"):  # this hub never began one; what left is seen all the same
         work.evaluate(EvaluateModel(**asked, model=digest, label="federated"))
