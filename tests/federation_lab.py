@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
+
+import pytest
 
 from wardround.contracts.task import Task
 from wardround.foundation.clock import Clock, now
@@ -17,12 +20,23 @@ from wardround.hub.serving import serve
 from wardround.hub.settings import HubSettings
 from wardround.hub.sites import actions as sites
 from wardround.hub.tasks import actions as tasks
+from wardround.hub.tasks.tables import QueuedTask
 from wardround.ledger.log import Log
 from wardround.node.home import NodeHome
 from wardround.node.membership.actions import join
 
 PATIENCE = 30
 """Seconds after which a test gives up on what should have happened at once."""
+
+
+def eventually(happened: Callable[[], bool]) -> None:
+    """Wait for what another thread or process does; fails once patience is at its end."""
+    pause = threading.Event()
+    for _ in range(PATIENCE * 50):
+        if happened():
+            return
+        pause.wait(0.02)
+    pytest.fail("it didn't happen")
 
 
 def free_ports(count: int) -> list[int]:
@@ -89,6 +103,12 @@ class HubLab:
     def ask(self, site: str, task: Task) -> int:
         with self.home.database.writing() as session:
             return tasks.enqueue(session, site, task)
+
+    def task_state(self, number: int) -> tuple[str, str | None]:
+        """How the hub says that a task ended, and why."""
+        with self.home.database.reading() as session:
+            task = session.get_one(QueuedTask, number)
+            return task.state, task.reason
 
     def node(self, site: str, *, database: str = "") -> NodeHome:
         """A node that has joined."""

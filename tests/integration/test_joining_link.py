@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import Queue
 
 import pytest
-from tests.federation_lab import PATIENCE, HubLab
+from tests.federation_lab import PATIENCE, HubLab, eventually
 
 from wardround.contracts.cohort_builder import patients
 from wardround.contracts.outbound import TaskReport
@@ -20,7 +20,6 @@ from wardround.contracts.task import CountCohort, EndRun
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.errors import NotAllowed, WardroundError
 from wardround.hub.sites.tables import Site
-from wardround.hub.tasks.tables import QueuedTask
 from wardround.node.gateway.errors import HubUnreachable
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.home import NodeHome
@@ -57,22 +56,6 @@ def _handling(handler: Callable[[EndRun], None]) -> TaskHandlers:
     return handlers
 
 
-def _eventually(happened: Callable[[], bool]) -> None:
-    """Wait for what another thread or process does; fails after half a minute."""
-    pause = threading.Event()
-    for _ in range(PATIENCE * 50):
-        if happened():
-            return
-        pause.wait(0.02)
-    pytest.fail("it didn't happen")
-
-
-def _state(lab: HubLab, number: int) -> tuple[str, str | None]:
-    with lab.home.database.reading() as session:
-        task = session.get_one(QueuedTask, number)
-        return task.state, task.reason
-
-
 def _heard(lab: HubLab, site: str) -> bool:
     with lab.home.database.reading() as session:
         return session.get_one(Site, site).heard_at is not None
@@ -91,7 +74,7 @@ def test_a_task_queued_by_another_process_wakes_an_idle_node(lab: HubLab) -> Non
         "    enqueue(session, 'idle', EndRun(project='p1', run='r1'))\n"
     )
     with _linked(home, _handling(seen.put)):
-        _eventually(lambda: _heard(lab, "idle"))
+        eventually(lambda: _heard(lab, "idle"))
         subprocess.run([sys.executable, "-c", program, str(lab.home.path)], check=True)
         assert seen.get(timeout=PATIENCE) == TASK
 
@@ -127,12 +110,12 @@ def test_how_a_task_ended_is_told_as_a_code_and_nothing_more(lab: HubLab) -> Non
     unknown = lab.ask("telling", OTHER)
     with _linked(home, _handling(handler)):
         for number in [*numbers.values(), unknown]:
-            _eventually(lambda number=number: _state(lab, number)[0] != "queued")
-    assert _state(lab, numbers["fine"]) == ("done", None)
-    assert _state(lab, numbers["refused"]) == ("refused", "not-approved")
-    assert _state(lab, numbers["failed"]) == ("failed", "slice-missing")
-    assert _state(lab, numbers["worded"]) == ("failed", "failed")
-    assert _state(lab, unknown) == ("refused", "no-handler")
+            eventually(lambda number=number: lab.task_state(number)[0] != "queued")
+    assert lab.task_state(numbers["fine"]) == ("done", None)
+    assert lab.task_state(numbers["refused"]) == ("refused", "not-approved")
+    assert lab.task_state(numbers["failed"]) == ("failed", "slice-missing")
+    assert lab.task_state(numbers["worded"]) == ("failed", "failed")
+    assert lab.task_state(unknown) == ("refused", "no-handler")
     for file in lab.home.path.rglob("hub.db*"):
         assert b"/srv/" not in file.read_bytes()
 
@@ -146,8 +129,8 @@ def test_an_error_that_nobody_foresaw_is_a_failed_task(lab: HubLab) -> None:
         raise ZeroDivisionError("Jane Doe")
 
     with _linked(home, _handling(handler)):
-        _eventually(lambda: _state(lab, number)[0] != "queued")
-    assert _state(lab, number) == ("failed", "internal-error")
+        eventually(lambda: lab.task_state(number)[0] != "queued")
+    assert lab.task_state(number) == ("failed", "internal-error")
 
 
 def test_a_long_task_holds_up_no_other(lab: HubLab) -> None:
@@ -182,12 +165,12 @@ def test_a_task_that_was_cut_short_is_taken_up_again(lab: HubLab) -> None:
     seen: Queue[EndRun] = Queue()
     with _linked(home, _handling(seen.put)):
         assert seen.get(timeout=PATIENCE) == TASK
-        _eventually(lambda: _state(lab, number) == ("done", None))
+        eventually(lambda: lab.task_state(number) == ("done", None))
     again: Queue[EndRun] = Queue()
     marker = lab.ask("restarted", EndRun(project="p1", run="marker"))
     with _linked(home, _handling(again.put)):
         assert again.get(timeout=PATIENCE).run == "marker"
-        _eventually(lambda: _state(lab, marker)[0] == "done")
+        eventually(lambda: lab.task_state(marker)[0] == "done")
     assert again.empty()
 
 
@@ -214,11 +197,11 @@ def test_a_node_that_starts_before_its_hub_waits_for_it(tmp_path: Path) -> None:
     try:
         assert tried.wait(PATIENCE)
         lab.start()
-        _eventually(lambda: _state(lab, number) == ("done", None))
+        eventually(lambda: lab.task_state(number) == ("done", None))
         lab.stop()
         later = lab.ask("early", TASK)
         lab.start()
-        _eventually(lambda: _state(lab, later) == ("done", None))
+        eventually(lambda: lab.task_state(later) == ("done", None))
     finally:
         link.stop()
         lab.stop()
@@ -228,9 +211,9 @@ def test_what_another_process_posts_leaves_while_the_node_runs(lab: HubLab) -> N
     home = lab.node("posting")
     number = lab.ask("posting", TASK)
     with _linked(home, _handling(lambda _task: None)):
-        _eventually(lambda: _state(lab, number)[0] == "done")
+        eventually(lambda: lab.task_state(number)[0] == "done")
         second = lab.ask("posting", TASK)
-        _eventually(lambda: _state(lab, second)[0] == "done")
+        eventually(lambda: lab.task_state(second)[0] == "done")
         other = NodeHome(home.path)
         with other.database.writing() as session:
             message = outbox.post(session, other, TaskReport(number=second, outcome="done"))
@@ -240,7 +223,7 @@ def test_what_another_process_posts_leaves_while_the_node_runs(lab: HubLab) -> N
             with home.database.reading() as session:
                 return session.get_one(OutboxMessage, message).sent_at is not None
 
-        _eventually(sent)
+        eventually(sent)
 
 
 def test_what_is_rolled_back_doesnt_leave(lab: HubLab) -> None:
@@ -258,7 +241,7 @@ def test_a_message_refused_for_good_doesnt_hold_up_the_next(lab: HubLab) -> None
     with home.database.writing() as session:
         bad = outbox.post(session, home, TaskReport(number=9_999_999, outcome="done"))
     with _linked(home, _handling(lambda _task: None)):
-        _eventually(lambda: _state(lab, number)[0] == "done")
+        eventually(lambda: lab.task_state(number)[0] == "done")
     with home.database.reading() as session:
         row = session.get_one(OutboxMessage, bad)
         assert row.refused == "task-unknown"
@@ -270,7 +253,7 @@ def test_a_certificate_is_renewed_while_the_node_serves(lab: HubLab) -> None:
     before = home.certificate.read_bytes()
     seen: Queue[EndRun] = Queue()
     with _linked(home, _handling(seen.put), clock=lambda: now() + timedelta(hours=13)):
-        _eventually(lambda: home.certificate.read_bytes() != before)
+        eventually(lambda: home.certificate.read_bytes() != before)
         lab.ask("evergreen", TASK)
         assert seen.get(timeout=PATIENCE) == TASK
 
@@ -280,7 +263,7 @@ def test_a_site_revoked_while_it_waits_gets_no_more_tasks(lab: HubLab) -> None:
     first = lab.ask("outcast", TASK)
     seen: Queue[str] = Queue()
     with _linked(home, _handling(lambda task: seen.put(task.run))):
-        _eventually(lambda: _state(lab, first)[0] == "done")
+        eventually(lambda: lab.task_state(first)[0] == "done")
         lab.revoke("outcast")
         with pytest.raises(NotAllowed, match="not a member"):
             lab.ask("outcast", EndRun(project="p1", run="too-late"))

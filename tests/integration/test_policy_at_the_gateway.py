@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from tests.federation_lab import PATIENCE, HubLab
+from tests.federation_lab import PATIENCE, HubLab, eventually
 
 from wardround.contracts.disclosure import Count
 from wardround.contracts.outbound import (
@@ -26,7 +26,6 @@ from wardround.contracts.outbound import (
     TaskReport,
 )
 from wardround.contracts.task import EndRun
-from wardround.hub.tasks.tables import QueuedTask
 from wardround.node.gateway.egress import EgressLog, bytes_out, newest, totals
 from wardround.node.gateway.errors import HubRefused, MayLeaveLater, MayNotLeave
 from wardround.node.gateway.gateway import Gateway
@@ -234,32 +233,18 @@ def test_what_waits_in_the_outbox_isnt_lost_while_the_policy_cant_be_read(home: 
     link.start()
     try:
         assert held.wait(PATIENCE)
-        _eventually(lambda: _task_state(lab, task) == "done")  # what is essential passes beside it
+        eventually(lambda: lab.task_state(task)[0] == "done")  # what is essential passes beside it
         allow(home, "")
-        _eventually(lambda: _settled(home, number))
+        eventually(lambda: _settled(home, number))
     finally:
         link.stop()
     with home.database.reading() as session:
         assert session.get_one(OutboxMessage, number).refused != "policy-unusable", "the hub has had it"
 
 
-def _task_state(lab: HubLab, number: int) -> str:
-    with lab.home.database.reading() as session:
-        return session.get_one(QueuedTask, number).state
-
-
 def _settled(home: NodeHome, number: int) -> bool:
     with home.database.reading() as session:
         return number not in [item.id for item in outbox.waiting(session)]
-
-
-def _eventually(happened: Any) -> None:
-    pause = threading.Event()
-    for _ in range(PATIENCE * 50):
-        if happened():
-            return
-        pause.wait(0.02)
-    pytest.fail("it didn't happen")
 
 
 @pytest.fixture
@@ -294,7 +279,7 @@ def test_the_engines_bytes_stop_at_the_policys_bound(home: NodeHome, sink: tuple
     with socket.create_connection(("127.0.0.1", relay_port), timeout=PATIENCE) as connection, suppress(OSError):
         for _ in range(1000):
             connection.sendall(bytes(65536))
-    _eventually(lambda: relay.shut)
+    eventually(lambda: relay.shut)
     with socket.create_connection(("127.0.0.1", relay_port), timeout=PATIENCE) as connection, suppress(OSError):
         connection.sendall(bytes(65536))
         assert connection.recv(1) == b"", "it carries nothing while it is shut"
@@ -318,16 +303,16 @@ def test_a_relay_that_was_shut_carries_again_once_there_is_room(sink: tuple[str,
             connection.recv(1)
 
     send(2000)
-    _eventually(lambda: relay.shut)
+    eventually(lambda: relay.shut)
     assert taken[0] == 0
     room[0] = 0
     send(10)
     assert relay.shut
     assert taken[0] == 0
     room[0] = 5000
-    _eventually(lambda: not relay.shut)
+    eventually(lambda: not relay.shut)
     send(2000)
-    _eventually(lambda: taken[0] == 2000)
+    eventually(lambda: taken[0] == 2000)
     relay.stop()
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from queue import Queue
 
 import pytest
-from tests.federation_lab import PATIENCE, HubLab
+from tests.federation_lab import PATIENCE, HubLab, eventually
 
 from wardround.contracts.cohort_builder import patients
 from wardround.contracts.task import CountCohort, EndRun, EvaluateModel
 from wardround.foundation.clock import now
 from wardround.foundation.errors import NotAllowed
-from wardround.hub.tasks.tables import QueuedTask
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.link.handlers import TaskHandlers
 from wardround.node.link.link import PUT_OFF_FOR, TASKS_AT_ONCE, Link
@@ -29,21 +28,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubLab]:
     made.start()
     yield made
     made.stop()
-
-
-def _eventually(happened: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(PATIENCE * 50):
-        if happened():
-            return
-        pause.wait(0.02)
-    pytest.fail("it didn't happen")
-
-
-def _state(lab: HubLab, number: int) -> tuple[str, str | None]:
-    with lab.home.database.reading() as session:
-        task = session.get_one(QueuedTask, number)
-        return task.state, task.reason
 
 
 @pytest.mark.parametrize("reason", [OutsideHours("not now"), PolicyUnusable("a typo")], ids=["hours", "typo"])
@@ -72,13 +56,13 @@ def test_work_waits_for_its_hour_and_other_tasks_dont_wait_for_it(lab: HubLab, r
         for _ in waiting:
             begun.get(timeout=PATIENCE)
         other = lab.ask(home.site, CountCohort(project="p1", question=patients.of_sex("F").question()))
-        _eventually(lambda: _state(lab, other) == ("done", None))
-        assert {_state(lab, number)[0] for number in waiting} == {"queued"}
+        eventually(lambda: lab.task_state(other) == ("done", None))
+        assert {lab.task_state(number)[0] for number in waiting} == {"queued"}
         assert begun.empty(), "it isn't tried again at once"
         allowed.set()
         later[0] += PUT_OFF_FOR
         for number in waiting:
-            _eventually(lambda number=number: _state(lab, number) == ("done", None))
+            eventually(lambda number=number: lab.task_state(number) == ("done", None))
     finally:
         link.stop()
 
@@ -99,5 +83,5 @@ def test_what_is_put_off_is_taken_up_again_after_a_restart(lab: HubLab, tmp_path
         link.start()
         assert begun.wait(PATIENCE)
         if handler is not not_now:
-            _eventually(lambda: _state(lab, number) == ("done", None))
+            eventually(lambda: lab.task_state(number) == ("done", None))
         link.stop()
