@@ -56,9 +56,7 @@ def test_a_nodes_decisions_stay(database_url: str) -> None:
     at_revision(database, migrations, "0011", NODE)
     database.upgrade()
     with database.reading() as session:
-        yes, no, open_ = (
-            queries.decision_of(session, queries.row_of(session, name)) for name in ("yes", "no", "open")
-        )
+        yes, no, open_ = (queries.decision_of(session, queries.row_of(session, name)) for name in ("yes", "no", "open"))
         assert yes is not None and no is not None
         assert (yes.approved, yes.project_digest, yes.entry_index, yes.manifest_index) == (True, "d1", 4, 5)
         assert (no.approved, no.reason, no.decided_by) == (False, "not-here", "os:ig")
