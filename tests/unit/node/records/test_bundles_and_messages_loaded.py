@@ -153,6 +153,16 @@ def test_what_was_entered_in_error_goes_with_all_its_parts(lab: Lab, tmp_path: P
     assert reasons(report) == {Reason.ENTERED_IN_ERROR: 7}
 
 
+def test_two_readings_of_one_code_in_one_observation_go_together(lab: Lab, tmp_path: Path) -> None:
+    twice = hospital()
+    twice[3]["component"] = [twice[3]["component"][0]] * 2
+    load(lab, "fhir", as_bundle(tmp_path / "b.json", twice))
+    assert tally(lab) == WHOLE
+    twice[3]["status"] = "entered-in-error"
+    load(lab, "fhir", as_bundle(tmp_path / "b.json", twice))
+    assert tally(lab) == WHOLE | {"measurement": 1}
+
+
 def test_records_of_nobody_and_in_the_future_are_told_and_the_rest_is_taken(lab: Lab, tmp_path: Path) -> None:
     strange = hospital()
     strange[1]["subject"] = {"reference": "Patient/nobody"}

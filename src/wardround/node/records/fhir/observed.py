@@ -40,23 +40,33 @@ def observation(resource: Resource) -> Iterator[Row | Rejected]:
     when = resource.moment("effectiveDateTime", "effectivePeriod", "effectiveInstant")
     if when is None:
         raise NotTaken(Reason.NO_DATE)
-    components = children(resource.json, "component")[:_MOST_COMPONENTS]
+    components = _components(resource)
     if any(name in resource.json for name in _VALUES) or not components:
-        yield from _part(resource, resource.json, "", said)
-    seen: set[str] = set()
-    for component in components:
-        codes = resource.codes(child(component, "code"))
-        suffix = str(codes[0]) if codes else "?"
-        while suffix in seen:
-            suffix += "+"
-        seen.add(suffix)
+        yield from _part(resource, resource.json, resource.key, said)
+    for component, key in zip(components, component_keys(resource), strict=True):
         try:
-            yield from _part(resource, component, f"#{suffix}", said)
+            yield from _part(resource, component, key, said)
         except NotTaken as refused:
             yield refused.at(resource.found.where)
 
 
-def _part(resource: Resource, part: Json, suffix: str, said: str) -> Iterator[Row]:
+def component_keys(resource: Resource) -> list[str]:
+    """The keys of the rows of an observation's components, by their codes; of two of one code each has its own."""
+    own, keys = resource.key, dict[str, None]()
+    for component in _components(resource):
+        codes = resource.codes(child(component, "code"))
+        key = f"{own}#{codes[0] if codes else '?'}"
+        while key in keys:
+            key += "+"
+        keys[key] = None
+    return list(keys)
+
+
+def _components(resource: Resource) -> list[Json]:
+    return children(resource.json, "component")[:_MOST_COMPONENTS]
+
+
+def _part(resource: Resource, part: Json, key: str, said: str) -> Iterator[Row]:
     if not any(name in part for name in _VALUES) and "dataAbsentReason" in part:
         raise NotTaken(Reason.UNSUPPORTED, "without a value")
     table = _table(resource, part)
@@ -67,7 +77,6 @@ def _part(resource: Resource, part: Json, suffix: str, said: str) -> Iterator[Ro
         **resource.when(table, "effectiveDateTime", "effectivePeriod", "effectiveInstant"),
         **_value(resource, part, table),
     }
-    key = resource.key + suffix
     if said != "final":
         # What was corrected may have been of the other table before.
         yield Row(_OTHER[table], key, resource.person(), {}, resource.found.where, removed=True)

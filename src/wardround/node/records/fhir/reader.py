@@ -18,8 +18,7 @@ from wardround.node.records.fhir.clinical import (
     procedure,
     study_key,
 )
-from wardround.node.records.fhir.navigate import child, children
-from wardround.node.records.fhir.observed import conclusion_keys, diagnostic_report, observation
+from wardround.node.records.fhir.observed import component_keys, conclusion_keys, diagnostic_report, observation
 from wardround.node.records.fhir.patient import patient
 from wardround.node.records.fhir.people import People
 from wardround.node.records.fhir.resource import Resource
@@ -107,12 +106,15 @@ def _taken_back(resource: Resource) -> Iterator[Row]:
         person = resource.person()
     except NotTaken:
         return
-    key = study_key(resource) if resource.found.kind == "ImagingStudy" else resource.key
-    keys = conclusion_keys(resource) if resource.found.kind == "DiagnosticReport" else [key]
-    for component in children(resource.json, "component"):
-        codes = resource.codes(child(component, "code"))
-        if codes:
-            keys.append(f"{key}#{codes[0]}")
     for table in _TABLES[resource.found.kind]:
-        for one in dict.fromkeys(keys):
-            yield Row(table, one, person, {}, resource.found.where, removed=True)
+        for key in _keys(resource):
+            yield Row(table, key, person, {}, resource.found.where, removed=True)
+
+
+def _keys(resource: Resource) -> list[str]:
+    """The keys of all that this resource may have given."""
+    if resource.found.kind == "ImagingStudy":
+        return [study_key(resource)]
+    if resource.found.kind == "DiagnosticReport":
+        return conclusion_keys(resource)
+    return [resource.key, *(component_keys(resource) if resource.found.kind == "Observation" else ())]
