@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,11 +109,11 @@ def digest(arrays: Mapping[str, NDArray[np.float32]]) -> str:
     return state.hexdigest()
 
 
-def norm(arrays: Mapping[str, NDArray[np.float32]]) -> float:
+def norm(arrays: Mapping[str, NDArray[np.floating[Any]]]) -> float:
     """The Euclidean norm of all values together, summed in float64."""
     total = 0.0
     for name in sorted(arrays):
-        flat = arrays[name].astype(np.float64).ravel()
+        flat = arrays[name].astype(np.float64, copy=False).ravel()
         total += float(flat @ flat)
     return math.sqrt(total)
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from numpy.typing import NDArray
 
 from wardround.contracts.privacy import Privacy
-from wardround.learning.arrays import Arrays, check, digest
+from wardround.learning.arrays import Arrays, check, digest, norm
 
 GRID_BITS = 24
 """The grid's step is at most the noise's standard deviation divided by 2 to this power."""
@@ -55,7 +55,7 @@ def privatised(
     check(before)
     check(after, like=before)
     deltas = {name: after[name].astype(np.float64) - before[name].astype(np.float64) for name in sorted(before)}
-    length = math.sqrt(sum(float(delta.ravel() @ delta.ravel()) for delta in deltas.values()))
+    length = norm(deltas)
     scale = min(1.0, privacy.clip_norm / length * _MARGIN) if length > privacy.clip_norm * _MARGIN else 1.0
     sigma = privacy.noise_multiplier * privacy.clip_norm
     if sigma == 0:

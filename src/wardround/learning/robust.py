@@ -58,7 +58,7 @@ class Bounded:
     def add(self, update: Mapping[str, NDArray[np.float32]], weight: float) -> None:
         check(update, like=self._model)
         change = {name: update[name].astype(np.float64) - self._model[name] for name in sorted(self._model)}
-        length = float(np.sqrt(sum(float(one.ravel() @ one.ravel()) for one in change.values())))
+        length = norm(change)
         if length <= self._largest:
             self._mean.add(update, weight)
             return
