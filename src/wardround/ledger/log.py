@@ -63,15 +63,12 @@ class Log:
         except EntryUnreadable as error:
             raise EntryRefused(str(error), code=error.code) from error
         places = store.find(tx, offered)
-        admission = Admission(tx, self.verifier, start, offered)
-        rows: list[Row] = []
-        for row in offered:
-            if row.leaf in places:
-                continue
+        fresh = list({row.leaf: row for row in offered if row.leaf not in places}.values())
+        admission = Admission(tx, self.verifier, start, fresh)
+        for index, row in enumerate(fresh, start):
             admission.check(row)
-            places[row.leaf] = start + len(rows)
-            rows.append(row)
-        store.extend(tx, store.frontier(tx, start), rows)
+            places[row.leaf] = index
+        store.extend(tx, store.frontier(tx, start), fresh)
         return [places[row.leaf] for row in offered]
 
     def record(self, tx: Transaction, entry: Entry) -> int:
