@@ -23,12 +23,12 @@ from wardround.hub.tasks.actions import enqueue
 
 _log = logging.getLogger(__name__)
 
-LEGS_WITHOUT_PROGRESS = 6
-"""So many legs in a row without one whole round, and the run has failed."""
-
 PAUSES = (0, 0, 5, 15, 30, 60)
 """Seconds before the next leg, by how many in a row brought nothing: a leg that died is followed at once, and a trouble
 that ends each leg within seconds has minutes to pass before the run has failed."""
+
+LEGS_WITHOUT_PROGRESS = len(PAUSES)
+"""So many legs in a row without one whole round, and the run has failed."""
 
 GATHER_SECONDS = 45.0
 COMPARISON_PATIENCE = timedelta(hours=6)
