@@ -27,7 +27,6 @@ from wardround.node.record.entries import SiteEntries
 from wardround.node.record.purges import Purges
 from wardround.node.record.wiring import purges_at
 from wardround.node.records.keys import RecordKeys
-from wardround.node.records.wiring import records_at
 from wardround.node.training.cohort import EnclavePlace
 
 
@@ -96,6 +95,8 @@ class Desk:
     @cached_property
     def census(self) -> Census:
         """Counts people: over the health records where any were loaded, else over the enclave."""
+        from wardround.node.records.wiring import records_at  # what keeps records is loaded where they are touched
+
         home = self.home
         enclave = EnclaveCounting(home.database, self.discloser.words)
         return Census(records_at(home), home.database, RecordKeys(self._secret), enclave)
