@@ -149,9 +149,8 @@ class Mirror:
 
     def index_of(self, data: bytes) -> int | None:
         """Where the entry with these bytes is, if it is among those verified here; for no other is it known."""
-        row = Row.read(data)
         with self._database.reading() as tx:
-            index = store.find(tx, [row]).get(row.leaf)
+            index = store.index_of(tx, data)
             return index if index is not None and index < mirror_state(tx).verified else None
 
     def promised(self, data: bytes, index: int, at: datetime) -> None:

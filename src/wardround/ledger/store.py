@@ -209,6 +209,16 @@ def find(tx: Transaction, rows: Iterable[Row]) -> dict[bytes, int]:
     return found
 
 
+def index_of(tx: Transaction, data: bytes) -> int | None:
+    """Where the entry with these bytes is, or None where it isn't here.
+
+    Raises:
+        EntryUnreadable: as `Row.read`.
+    """
+    row = Row.read(data)
+    return find(tx, [row]).get(row.leaf)
+
+
 def entries(tx: Transaction, start: int, limit: int, most_bytes: int | None = None) -> list[bytes]:
     """The bytes of up to ``limit`` entries from index ``start`` on, and of no more than together have ``most_bytes``,
     but of one at least."""

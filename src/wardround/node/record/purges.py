@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import Purge, read_signed_entry
 from wardround.ledger import store
-from wardround.ledger.store import Row
 from wardround.node.cohort.disclosure import Discloser
 from wardround.node.projects.tables import Decision, ManifestRow
 from wardround.node.record.entries import SiteEntries
@@ -73,5 +72,5 @@ def _place(session: Session, decision: Decision) -> int | None:
     """Where the manifest is: as this site's own copy has it or, before it is here, as the hub said."""
     if decision.manifest is None:
         return None
-    row = Row.read(decision.manifest)
-    return store.find(session, [row]).get(row.leaf, decision.manifest_index)
+    here = store.index_of(session, decision.manifest)
+    return decision.manifest_index if here is None else here

@@ -15,7 +15,6 @@ from wardround.ledger.commitment import Membership, prove_membership, verify_mem
 from wardround.ledger.note import Verifier
 from wardround.ledger.proof import ProofRefused
 from wardround.ledger.proving import NotSettledYet, prove_study
-from wardround.ledger.store import Row
 from wardround.ledger.study_proof import StudyProof
 from wardround.node.projects.tables import Decision, ManifestRow, ProjectRow
 
@@ -68,12 +67,11 @@ def _answer(session: Session, hub: Verifier, study: str, frozen: Sequence[Decisi
     waiting: set[str] = set()
     settled = store.settled(session, hub, store.size(session))
     for decision in frozen:
-        index = _manifest_index(session, decision)
-        if index is None or index >= settled:
-            if index is not None or not _superseded(session, decision):
-                waiting.add(decision.project)
-        else:
+        index = None if decision.manifest is None else store.index_of(session, decision.manifest)
+        if index is not None and index < settled:
             memberships[index] = _membership(session, decision, study, index)
+        elif not _superseded(session, decision):
+            waiting.add(decision.project)
     if not memberships:
         return StudyAnswer(None, tuple(sorted(waiting)))
     try:
@@ -85,13 +83,6 @@ def _answer(session: Session, hub: Verifier, study: str, frozen: Sequence[Decisi
 def _superseded(session: Session, decision: Decision) -> bool:
     """A decision whose manifest was never made, since another edition came: nothing was used under it."""
     return decision.manifest is None and session.get_one(ProjectRow, decision.project).decision != decision.id
-
-
-def _manifest_index(session: Session, decision: Decision) -> int | None:
-    if decision.manifest is None:
-        return None
-    row = Row.read(decision.manifest)
-    return store.find(session, [row]).get(row.leaf)
 
 
 def _membership(session: Session, decision: Decision, study: str, index: int) -> Membership:
