@@ -23,24 +23,19 @@ def suspend(
     No study is read by it from here on. What waits ends as not read, and what was read and hasn't gone to the PACS is
     held back; the studies keep their place. `wardround node deploy` takes it into use again.
     """
-    from pydantic import TypeAdapter, ValidationError
-
-    from wardround.contracts.base import ReasonCode
+    from wardround.cli.decide import reason_code
     from wardround.node.clinic.suspension import suspend as suspend_model
     from wardround.node.desk import Desk
     from wardround.node.home import NodeHome
 
-    try:
-        TypeAdapter(ReasonCode).validate_python(reason)
-    except ValidationError:
-        raise typer.BadParameter("a reason is lower-case letters, digits and hyphens: no free text leaves") from None
+    code = reason_code(reason)
     actor = acting(home, "suspend-model")
     desk = Desk(NodeHome(home))
     try:
         with desk.home.database.writing() as session:
-            done = suspend_model(session, target, reason, desk.entries, actor=actor, at=desk.clock())
+            done = suspend_model(session, target, code, desk.entries, actor=actor, at=desk.clock())
     finally:
         desk.close()
     for model, pathway in done.models:
-        typer.echo(f"Model {model[:12]} is out of use on {pathway}: {reason}. The running node tells the ledger.")
+        typer.echo(f"Model {model[:12]} is out of use on {pathway}: {code}. The running node tells the ledger.")
     typer.echo(f"Studies that waited for it, or for the PACS to take its result, and end without one: {done.lines}.")
