@@ -1,21 +1,15 @@
-"""Whom references mean: an index of the Patients (and the codes of the Medications) of what is read.
-
-It is a private SQLite file without a name, which the system removes with the process, so that the memory it takes
-doesn't grow with the number of patients.
-"""
+"""Whom references mean: an index of the Patients (and the codes of the Medications) of what is read."""
 
 from __future__ import annotations
 
 import json
 import re
-import sqlite3
-from types import TracebackType
-from typing import Self
 
 from wardround.node.records.fhir.navigate import Json, child, children, says, text
 from wardround.node.records.fhir.stream import Found
 from wardround.node.records.hl7.conventions import Conventions, Identifier
 from wardround.node.records.row import PersonIdentity
+from wardround.node.records.scratch import Scratch
 
 _VERSION = re.compile(r"/_history/[^/]*$")
 _RELATIVE = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}")
@@ -35,26 +29,15 @@ def identifiers(nodes: list[Json]) -> list[Identifier]:
     return found
 
 
-class People:
-    """Finds the patient, or the medication, that a reference means, wherever in the files it is."""
+class People(Scratch):
+    """Finds the patient, or the medication, that a reference means, wherever in the files it is. To be used as a
+    context manager."""
 
     def __init__(self, conventions: Conventions) -> None:
-        self._conventions = conventions
-        self._index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._index.executescript(
-            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768;"
-            "CREATE TABLE known (name TEXT PRIMARY KEY, who TEXT NOT NULL, what TEXT NOT NULL) WITHOUT ROWID;"
-            # One transaction, which is never ended: nothing has to reach the disk before the cache is full.
-            "BEGIN"
+        super().__init__(
+            "CREATE TABLE known (name TEXT PRIMARY KEY, who TEXT NOT NULL, what TEXT NOT NULL) WITHOUT ROWID"
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._index.close()
+        self._conventions = conventions
 
     def identity(self, patient: Json) -> PersonIdentity | None:
         """Whom a Patient resource is about, by its identifiers."""
@@ -121,14 +104,14 @@ class People:
             identifier = child(reference, "identifier")
             names.append(f"id|{text(identifier, 'system')}|{text(identifier, 'value')}")
         for name in names:
-            row = self._index.execute("SELECT what FROM known WHERE name = ?", (name,)).fetchone()
+            row = self._database.execute("SELECT what FROM known WHERE name = ?", (name,)).fetchone()
             if row is not None:
                 return None if row[0] == _AMBIGUOUS else json.loads(row[0])
         return None
 
     def _note(self, name: str, who: str, what: str) -> None:
         # One name for two different persons names neither.
-        self._index.execute(
+        self._database.execute(
             "INSERT INTO known VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
             "what = CASE WHEN who = excluded.who THEN excluded.what ELSE '' END, "
             "who = CASE WHEN who = excluded.who THEN who ELSE '' END",

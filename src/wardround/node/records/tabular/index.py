@@ -1,38 +1,20 @@
-"""What a reader has to remember of a source of any size: names and what each stands for, on the disk.
-
-It is a private SQLite file without a name, which the system removes with the process, so that the memory it takes
-doesn't grow with the number of names.
-"""
+"""Names and what each stands for, of a source of any size."""
 
 from __future__ import annotations
 
-import sqlite3
-from types import TracebackType
-from typing import Self
+from wardround.node.records.scratch import Scratch
 
 
-class Index:
+class Index(Scratch):
     """Names, each of a space of its own, with a text. To be used as a context manager.
 
     A name that is a number is kept as one: numbers in their order are noted many times as quickly as texts.
     """
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._database.executescript(
-            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768;"
-            "CREATE TABLE known (space TEXT, name, said TEXT NOT NULL, PRIMARY KEY (space, name)) WITHOUT ROWID;"
-            # One transaction, which is never ended: nothing has to reach the disk before the cache is full.
-            "BEGIN"
+        super().__init__(
+            "CREATE TABLE known (space TEXT, name, said TEXT NOT NULL, PRIMARY KEY (space, name)) WITHOUT ROWID"
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._database.close()
 
     def add(self, space: str, name: str | int, said: str = "") -> bool:
         """Note a name; False, and nothing noted, if it is there."""
