@@ -34,8 +34,9 @@ NHS = frozenset(
 _NATIONAL_TYPES = frozenset({"NH", "SS", "NI", "HC", "PPN", "DL"})
 _LONGEST = 64
 _MOST = 32
-_PLAIN = re.compile(r"[\x21-\x7e]{1,50}")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _.+-]{0,39}")
+CODE = re.compile(r"[\x21-\x7e]{1,50}")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _.+-]{0,39}")
+"""What a code, and the name of a vocabulary or a source, may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Conventions:
     def code(self, system: str, code: str) -> Code | None:
         """A code by OMOP's name of its vocabulary; None for a system that isn't known, or what can't be a code."""
         vocabulary = self.vocabularies.get(system.upper()) or KNOWN.get(system.upper())
-        return None if vocabulary is None or not _PLAIN.fullmatch(code) else Code(vocabulary, code)
+        return None if vocabulary is None or not CODE.fullmatch(code) else Code(vocabulary, code)
 
     def key(self, name: str) -> str:
         """The key of a record by its name at the source."""
@@ -137,12 +138,12 @@ def read_conventions(path: Path | None) -> Conventions:
             raise RecordsRefused(f'{path}: [{name}] holds lines such as "system" = "name"; correct it')
         tables[name] = MappingProxyType({key.upper(): value.strip() for key, value in table.items()})
     for value in tables["vocabularies"].values():
-        if not _NAME.fullmatch(value):
+        if not NAME.fullmatch(value):
             raise RecordsRefused(f"{path}: {value!r} is no vocabulary's name; write one as OMOP does, such as SNOMED")
     for value in tables["identifiers"].values():
         if value and not usable(value):
             raise RecordsRefused(f"{path}: {value!r} can't be an issuer; write at most 64 characters, no backslash")
     source = document.get("source", "")
-    if not isinstance(source, str) or (source and not _NAME.fullmatch(source)):
+    if not isinstance(source, str) or (source and not NAME.fullmatch(source)):
         raise RecordsRefused(f'{path}: source is a short name, such as "trust-a"; correct it')
     return Conventions(tables["identifiers"], tables["vocabularies"], source)

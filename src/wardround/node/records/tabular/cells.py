@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 
+from wardround.node.records.hl7.conventions import CODE, NAME
 from wardround.node.records.hl7.moments import Moment, fhir_moment, v2_moment
 from wardround.node.records.row import Code
 
@@ -15,8 +16,6 @@ _LONGEST = 40
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _WHOLE = re.compile(r"([+-]?\d{1,19})(\.0*)?", re.ASCII)
 _ZONE = re.compile(r"(:\d\d(?:\.\d+)?)([+-]\d\d)(\d\d)?")
-_VOCABULARY = re.compile(r"[A-Za-z][A-Za-z0-9 _.+-]{0,39}")
-_CODE = re.compile(r"[\x21-\x7e]{1,50}")
 _LARGEST = 1 << 63
 
 
@@ -51,5 +50,5 @@ def moment(text: str) -> Moment | None:
 
 def code(vocabulary: str, text: str) -> Code | None:
     """A code of a vocabulary; None for what can't be one."""
-    fits = _VOCABULARY.fullmatch(vocabulary) and _CODE.fullmatch(text)
+    fits = NAME.fullmatch(vocabulary) and CODE.fullmatch(text)
     return Code(vocabulary, text) if fits else None
