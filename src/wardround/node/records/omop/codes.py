@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from wardround.node.records.errors import RecordsRefused
 from wardround.node.records.omop.tables import CONCEPT, File
 from wardround.node.records.row import Code, Rejected
 from wardround.node.records.tabular.cells import code, whole
@@ -25,9 +24,7 @@ class Codes:
         """Note every concept of a file; what can't be read there is passed over: the vocabulary's own load tells it."""
         wanted = ["concept_id", "vocabulary_id", "concept_code"]
         with closing(file.open()) as opened:
-            lacking = [name for name in wanted if name not in opened.columns]
-            if lacking:
-                raise RecordsRefused(f"{file.path}: has no column {lacking[0]}, which OMOP CDM 5.4 has there; add it")
+            file.check_has(opened, wanted)
             for found in opened.rows(wanted):
                 if isinstance(found, Rejected):
                     continue

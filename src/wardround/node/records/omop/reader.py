@@ -67,10 +67,7 @@ def _rows(
     file: File, opened: Separated | Parquet, people: People, codes: Codes, index: Index
 ) -> Iterator[Row | Rejected]:
     columns = Columns(file.table)
-    needed = [*columns.needed, *people.needed(file.table)]
-    lacking = [name for name in needed if name not in opened.columns]
-    if lacking:
-        raise RecordsRefused(f"{file.path}: has no column {lacking[0]}, which OMOP CDM 5.4 has there; add it")
+    file.check_has(opened, [*columns.needed, *people.needed(file.table)])
     for number, name in enumerate(opened.columns, start=1):
         if name not in columns.known:
             called = f"column {name}" if _PLAIN.fullmatch(name) else f"column {number}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -49,6 +49,12 @@ class File:
     def open(self) -> Separated | Parquet:
         """Its rows; raises RecordsRefused if it can't be read."""
         return Parquet(self) if self.path.suffix.lower() == _PARQUET else Separated(self)
+
+    def check_has(self, opened: Separated | Parquet, needed: Sequence[str]) -> None:
+        """Raise RecordsRefused for the first column that is needed and isn't there."""
+        lacking = next((name for name in needed if name not in opened.columns), None)
+        if lacking is not None:
+            raise RecordsRefused(f"{self.path}: has no column {lacking}, which OMOP CDM 5.4 has there; add it")
 
 
 def files_of(folder: Path) -> tuple[dict[str, list[File]], list[Rejected]]:
