@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,25 +172,27 @@ def in_units(raw: Sequence[Parts], units: str) -> list[Parts]:
     return [one.in_units(mean, spread) for one in raw]
 
 
-def ours(raw: Sequence[Parts], units: str, algorithm: Algorithm, rate: float, seed: int) -> Judged:
+def ours(
+    raw: Sequence[Parts],
+    units: str,
+    algorithm: Algorithm,
+    rate: float,
+    seed: int,
+    *,
+    robust: Robust | None = None,
+    hostile: Mapping[int, float] | None = None,
+) -> Judged:
     hospitals, together = in_units(raw, units), pooled(raw).standardised()
     rows = [one.train for one in hospitals]
     drawn = schedule([len(one) for one in rows], seed, EVERYONE, STEPS)
     local = Local(rate, STEPS, proximal_weight(algorithm))
-    return judged(federated(strategy_of(algorithm), rows, initial(seed), drawn, local)[-1], hospitals, together)
+    trail = federated(strategy_of(algorithm), rows, initial(seed), drawn, local, robust=robust, hostile=hostile)
+    return judged(trail[-1], hospitals, together)
 
 
 def with_one_hostile(raw: Sequence[Parts], rule: Robust | None, seed: int) -> Judged:
     """Our setting, where the last hospital sends ten times the opposite of what it learned, in every round."""
-    algorithm, rate = CHOSEN[COMMON]
-    hospitals, together = in_units(raw, COMMON), pooled(raw).standardised()
-    rows = [one.train for one in hospitals]
-    drawn = schedule([len(one) for one in rows], seed, EVERYONE, STEPS)
-    turned = {len(rows) - 1: -10.0}
-    model = federated(
-        strategy_of(algorithm), rows, initial(seed), drawn, Local(rate, STEPS), robust=rule, hostile=turned
-    )[-1]
-    return judged(model, hospitals, together)
+    return ours(raw, COMMON, *CHOSEN[COMMON], seed, robust=rule, hostile={len(raw) - 1: -10.0})
 
 
 def candidates() -> Iterator[tuple[Algorithm, float]]:
