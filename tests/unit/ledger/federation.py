@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from wardround.ledger.envelope import sign_entry
 from wardround.ledger.log import Log
 from wardround.ledger.mirror import Mirror
 from wardround.ledger.tree import root_of
+from wardround.ledger.verification import verify
 
 ORIGIN = "hub.example.org/ledger"
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -114,14 +115,27 @@ class Federation:
         note = self.checkpoint()
         return site.mirror.take(start, self.entries(start, self.size()), note, self.tick())
 
-    def round_of_witnesses(self) -> str:
-        """Every site takes and cosigns; the published note goes back to all."""
+    def _cosign(self, sites: Sequence[Site]) -> int:
+        """These sites take and cosign the newest tree; its size."""
         size = self.size()
-        for site in self.sites:
+        for site in sites:
             line = self.offer(site)
             assert line is not None
             with self.database.writing() as tx:
                 self.log.add_cosignature(tx, size, line)
+        return size
+
+    def cosigned_by(self, *sites: Site) -> int:
+        """These sites take and cosign the newest tree; how far it is settled then, by the hub and by anyone offline."""
+        self._cosign(sites)
+        with self.database.reading() as tx:
+            settled = self.log.settled(tx)
+            assert verify(tx, self.log.vkey).settled == settled
+        return settled
+
+    def round_of_witnesses(self) -> str:
+        """Every site takes and cosigns; the published note goes back to all."""
+        size = self._cosign(self.sites)
         with self.database.reading() as tx:
             note = self.log.cosigned_note(tx, size)
         for site in self.sites:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from tests.unit.ledger.federation import NOON, Federation, Site
+from tests.unit.ledger.federation import NOON, Federation
 
 from wardround.contracts.ledger_entry import HUB, Departure, Founding
 from wardround.ledger.checkpoint import open_checkpoint
@@ -24,20 +24,6 @@ def out(federation: Federation, site: str) -> int:
     return federation.record(Departure(origin=HUB, at=NOON, site=site, reason="revoked"))
 
 
-def cosigned_by(federation: Federation, sites: Sequence[Site]) -> int:
-    """These sites take and cosign the newest tree; how far it is settled then, by the hub and by anyone offline."""
-    size = federation.size()
-    for site in sites:
-        line = federation.offer(site)
-        assert line is not None
-        with federation.database.writing() as tx:
-            federation.log.add_cosignature(tx, size, line)
-    with federation.database.reading() as tx:
-        settled = federation.log.settled(tx)
-        assert verify(tx, federation.log.vkey).settled == settled
-    return settled
-
-
 def test_whoever_was_taken_out_writes_and_witnesses_nothing_and_what_it_wrote_before_holds(found: Found) -> None:
     federation = found("north", "south", "west")
     west = federation.sites[2]
@@ -52,7 +38,7 @@ def test_whoever_was_taken_out_writes_and_witnesses_nothing_and_what_it_wrote_be
     with federation.database.writing() as tx, pytest.raises(NoteRefused) as stranger:
         federation.log.add_cosignature(tx, checkpoint.size, line)
     assert stranger.value.code == "unsigned"
-    assert cosigned_by(federation, federation.sites[:2]) == 5
+    assert federation.cosigned_by(*federation.sites[:2]) == 5
     with federation.database.reading() as tx:
         assert verify(tx, federation.log.vkey).problems == ()
         keys = keys_at(tx, federation.log.verifier, 5)
@@ -65,7 +51,7 @@ def test_every_node_says_who_was_taken_out(found: Found, caplog: pytest.LogCaptu
     federation.round_of_witnesses()
     out(federation, "west")
     with caplog.at_level("WARNING"):
-        cosigned_by(federation, federation.sites[:2])
+        federation.cosigned_by(*federation.sites[:2])
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 2 and all("the hub takes west out (revoked)" in line for line in said)
 
@@ -88,11 +74,11 @@ def test_a_site_that_was_taken_out_may_be_announced_anew(found: Found) -> None:
     federation = found("north", "south", "west")
     federation.round_of_witnesses()
     out(federation, "west")
-    assert cosigned_by(federation, federation.sites[:2]) == 4
+    assert federation.cosigned_by(*federation.sites[:2]) == 4
     federation.record(federation.sites[2].member())
-    assert cosigned_by(federation, federation.sites[:2]) == 5
+    assert federation.cosigned_by(*federation.sites[:2]) == 5
     federation.append(federation.sites[2].approval())
-    assert cosigned_by(federation, federation.sites[1:]) == 6
+    assert federation.cosigned_by(*federation.sites[1:]) == 6
 
 
 @pytest.mark.parametrize(("faults", "before", "after"), [(0, 3, 2), (1, 3, 3)])
@@ -106,11 +92,11 @@ def test_a_departure_takes_a_quorum_of_those_before_it_and_what_follows_one_of_t
     federation.round_of_witnesses()
     out(federation, "east")
     left = federation.sites[:3]
-    assert cosigned_by(federation, left[: before - 1]) == 5, "two of four are no quorum, though they'd be one of three"
-    assert cosigned_by(federation, left) == 6
+    assert federation.cosigned_by(*left[: before - 1]) == 5, "two of four are no quorum, though they'd be one of three"
+    assert federation.cosigned_by(*left) == 6
     federation.append(left[0].approval())
-    assert cosigned_by(federation, left[: after - 1]) == 6
-    assert cosigned_by(federation, left[:after]) == 7
+    assert federation.cosigned_by(*left[: after - 1]) == 6
+    assert federation.cosigned_by(*left[:after]) == 7
 
 
 def test_several_that_leave_at_once_are_all_counted_until_that_is_settled(found: Found) -> None:
@@ -118,10 +104,10 @@ def test_several_that_leave_at_once_are_all_counted_until_that_is_settled(found:
     federation.round_of_witnesses()
     for site in ("d4", "e5"):
         out(federation, site)
-    assert cosigned_by(federation, federation.sites[:2]) == 5
-    assert cosigned_by(federation, federation.sites[:3]) == 7
+    assert federation.cosigned_by(*federation.sites[:2]) == 5
+    assert federation.cosigned_by(*federation.sites[:3]) == 7
     federation.append(federation.sites[0].approval())
-    assert cosigned_by(federation, federation.sites[:2]) == 8, "two of the three that are left"
+    assert federation.cosigned_by(*federation.sites[:2]) == 8, "two of the three that are left"
 
 
 def test_a_second_ledger_on_which_half_the_federation_left_is_settled_for_nobody(found: Found) -> None:
@@ -135,7 +121,7 @@ def test_a_second_ledger_on_which_half_the_federation_left_is_settled_for_nobody
     for site in ("north", "south"):
         out(lie, site)
     shown, hidden = federation.sites[2:], federation.sites[:2]
-    assert cosigned_by(federation, hidden) == 4
+    assert federation.cosigned_by(*hidden) == 4
 
     for site in shown:
         size, note = lie.size(), lie.checkpoint()

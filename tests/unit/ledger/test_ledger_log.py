@@ -229,23 +229,11 @@ def test_newcomers_make_no_quorum_before_one_has_cosigned_their_announcement(fou
     federation.round_of_witnesses()
     invented = [federation.join(f"invented-{number}") for number in range(9)]
 
-    def cosigned_by(*sites: Site) -> int:
-        size = federation.size()
-        for site in sites:
-            line = federation.offer(site)
-            assert line is not None
-            with federation.database.writing() as tx:
-                federation.log.add_cosignature(tx, size, line)
-        with federation.database.reading() as tx:
-            settled = federation.log.settled(tx)
-            assert verify(tx, federation.log.vkey).settled == settled
-        return settled
-
-    assert cosigned_by(*invented, federation.sites[0]) == 3
-    assert cosigned_by(federation.sites[1]) == 12
+    assert federation.cosigned_by(*invented, federation.sites[0]) == 3
+    assert federation.cosigned_by(federation.sites[1]) == 12
     federation.append(federation.sites[0].approval())
-    assert cosigned_by(*federation.sites[:6]) == 12
-    assert cosigned_by(federation.sites[6]) == 13
+    assert federation.cosigned_by(*federation.sites[:6]) == 12
+    assert federation.cosigned_by(federation.sites[6]) == 13
 
 
 def test_a_new_key_for_a_known_name_makes_no_quorum_either(found: Found) -> None:

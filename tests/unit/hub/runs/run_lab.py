@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from base64 import b64encode
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -169,6 +170,28 @@ class RunLab:
         self.engine = InProcessEngine(self.coordinator, self.connected)
         registration = ToyRegistration(self.objects, self.log)
         self.driver = RunDriver(self.database, self.engine, EngineAddress("hub.test", 8445), registration, self.clock)
+
+    @contextmanager
+    def killed_in(self, number: int) -> Iterator[InProcessEngine]:
+        """Within it a new hub is there while north holds that round of the first leg; afterwards the old engine, which
+        it gives, works on."""
+        reached, go_on = threading.Event(), threading.Event()
+
+        def hold(_site: Hospital, task: RoundTask) -> None:
+            if task.leg_id.endswith(".1") and task.round == number:
+                reached.set()
+                assert go_on.wait(30)
+
+        self.hospitals["north"].before = hold
+        self.driver.tick()
+        old = self.engine
+        assert reached.wait(30)
+        self.objects = ObjectStore(self.objects.root)
+        self.restart()
+        try:
+            yield old
+        finally:
+            go_on.set()
 
     def close(self) -> None:
         self.engine.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,7 @@ import pytest
 from tests.unit.hub.runs.run_lab import NOON, Hospital, RunLab
 
 from wardround.contracts.algorithm import FedAdam, FedAvg, FedProx
-from wardround.federation.engine import EngineError, RoundResult, RoundTask
-from wardround.foundation.files import ObjectStore
+from wardround.federation.engine import EngineError, RoundResult
 from wardround.hub.runs import actions, aggregates, queries
 from wardround.hub.runs.coordinator import leg_name
 from wardround.hub.runs.states import RunState
@@ -50,21 +48,8 @@ def test_sites_go_on_from_what_the_algorithm_made_of_the_round(lab: RunLab) -> N
 def test_a_hub_that_is_killed_between_rounds_comes_to_the_same_model(lab: RunLab, killed_in: int) -> None:
     """To the bit: what the algorithm remembers is on the disk with the aggregate, and nowhere else."""
     run = lab.ready("north", "south", rounds=4, algorithm=ADAM)
-    reached, go_on = threading.Event(), threading.Event()
-
-    def hold(_site: Hospital, task: RoundTask) -> None:
-        if task.leg_id.endswith(".1") and task.round == killed_in:
-            reached.set()
-            assert go_on.wait(30)
-
-    lab.hospitals["north"].before = hold
-    lab.driver.tick()
-    old = lab.engine
-    assert reached.wait(30)
-    lab.objects = ObjectStore(lab.objects.root)
-    lab.restart()
-    lab.drive(run, RunState.COMPARING)
-    go_on.set()
+    with lab.killed_in(killed_in) as old:
+        lab.drive(run, RunState.COMPARING)
     old.close()
     interrupted = lab.row(run).current
     with lab.database.reading() as session:

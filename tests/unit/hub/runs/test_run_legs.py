@@ -78,20 +78,10 @@ def test_a_restarted_hub_goes_on_from_the_last_whole_round_and_takes_none_of_the
 ) -> None:
     """The old engine may still work while the new hub has begun another leg."""
     run = lab.ready("north", "south", rounds=3)
-    reached, go_on = threading.Event(), threading.Event()
-
-    def hold(_site: Hospital, task: RoundTask) -> None:
-        if task.leg_id.endswith(".1") and task.round == killed_in:
-            reached.set()
-            assert go_on.wait(30)
-
-    lab.hospitals["north"].before = hold
-    lab.driver.tick()
-    old, old_leg = lab.engine, lab.leg(run)
-    assert old_leg is not None and reached.wait(30)
-    lab.restart()
-    lab.drive(run, RunState.COMPARING)
-    go_on.set()
+    with lab.killed_in(killed_in) as old:
+        old_leg = lab.leg(run)
+        assert old_leg is not None
+        lab.drive(run, RunState.COMPARING)
     assert old.wait(old_leg, 30).state is LegState.FAILED
     with lab.database.reading() as session:
         assert queries.legs(session, run)[0].reason == "the hub was restarted"
