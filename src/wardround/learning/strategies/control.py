@@ -5,6 +5,7 @@ Karimireddy, Kale, Mohri, Reddi, Stich, Suresh: SCAFFOLD: Stochastic Controlled 
 site by its weight, so that the variates' mean is that of the very average which the hub makes.
 
 It needs sites that step by plain gradient descent: a step of a site's optimiser has to be its rate times a gradient.
+The model package that is here steps otherwise, so no plan can name it; the benchmark over FLamby's data runs it.
 """
 
 from __future__ import annotations
