@@ -158,6 +158,27 @@ def test_a_study_is_there_once_it_is_whole_and_not_while_more_of_it_comes(site: 
     assert site.lab.one("SELECT has_label FROM image_occurrence") is True
 
 
+def test_more_of_a_study_is_followed_once_it_is_whole_and_a_late_instance_at_once(site: Site) -> None:
+    study = studies()[0]
+
+    def arrive(*objects: bytes) -> None:
+        site.door.give(*objects)
+        assert site.door.reception.settle(60)
+        site.door.deidentification.tick()
+
+    arrive(study.slices[0])
+    assert site.images.tick() == 1
+    arrive(*study.slices[1:3])
+    assert site.waiting() == 0, "the records have nothing of it, nor will they before it is whole"
+    site.door.give(study.slices[3])
+    site.door.tick()
+    site.images.tick()
+    assert site.shown() == [site.pseudonym(0)]
+    arrive(study.segmentation)
+    site.images.tick()
+    assert site.shown() == [], "it is coming in again"
+
+
 @BOTH
 def test_what_a_project_would_freeze_is_of_whom_the_records_name_and_nobody_who_left(site: Site) -> None:
     """From the same question as the count: opt-outs and purges hold before the records have followed the enclave."""

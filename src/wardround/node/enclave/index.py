@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 
 from wardround.dicom.statement import Deidentified, Statement
 from wardround.node.base import NodeTable
+from wardround.node.deidentify.openness import unready
+from wardround.node.deidentify.tables import OpenStudy
 from wardround.node.enclave import changes
 from wardround.node.enclave.description import Description
 from wardround.node.enclave.tables import EnclaveInstance, EnclaveLabel, EnclavePatient, EnclaveSeries, EnclaveStudy
@@ -116,7 +118,9 @@ class Index:
         if self._stated:
             statements = [{"uid": uid, "statements": self._statements[uid]} for uid in sorted(self._stated)]
             self._session.execute(update(EnclaveStudy), statements)
-            changes.note(self._session, self._stated)
+            # Of one that was coming in before, the records say nothing until it is closed, which is noted then.
+            coming = self._session.scalars(unready().where(OpenStudy.study_uid.in_(self._stated)))
+            changes.note(self._session, self._stated.difference(coming))
 
     def _add_patient(self, pseudonym: str, sex: str | None) -> None:
         if pseudonym not in self._sexes:
