@@ -136,11 +136,13 @@ class Gate:
     """A landing whose `commit` waits to be let through."""
 
     def __init__(self) -> None:
+        self.opened = threading.Semaphore(0)
         self.reached = threading.Event()
         self.go = threading.Event()
         self.ended: list[str] = []
 
     def open(self, header: StoreHeader) -> Gate:
+        self.opened.release()
         return self
 
     def write(self, piece: memoryview | bytes) -> None:
@@ -164,6 +166,7 @@ def test_stopping_aborts_who_waits_and_answers_what_is_being_committed() -> None
         for caller in (idle, half, storing):
             caller.associate()
         half.send(p_data(value(1, 3, lab.store_rq())) + p_data(value(1, 0, b"half")))
+        assert gate.opened.acquire(timeout=20)
         storing.send(lab.store())
         assert gate.reached.wait(20)
         stopping = threading.Thread(target=receiver.stop)

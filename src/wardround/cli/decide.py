@@ -11,7 +11,7 @@ PROJECT = typer.Argument(..., help="The project's short name.")
 DIGEST = typer.Option(..., "--digest", help="Of the edition that you read, from `wardround node show PROJECT`.")
 
 
-def reason_code(text: str) -> str:
+def reason_code(text: str, *, called: str = "reason") -> str:
     """A reason as it may leave; anything else is a wrong call."""
     from pydantic import TypeAdapter, ValidationError
 
@@ -20,7 +20,7 @@ def reason_code(text: str) -> str:
     try:
         return TypeAdapter(ReasonCode).validate_python(text)
     except ValidationError:
-        raise typer.BadParameter("a reason is lower-case letters, digits and hyphens: no free text leaves") from None
+        raise typer.BadParameter(f"a {called} is lower-case letters, digits and hyphens: no free text leaves") from None
 
 
 def projects(home: Path = HOME) -> None:

@@ -24,6 +24,7 @@ def relink(
 
     The ledger gets that somebody was looked up here, with the code; not who, nor by whom.
     """
+    from wardround.cli.decide import reason_code
     from wardround.foundation.clock import now
     from wardround.node.deidentify.department import Department
     from wardround.node.deidentify.relink import reidentify, site_pseudonym
@@ -31,7 +32,7 @@ def relink(
     from wardround.node.record.wiring import entries_at
 
     _check(reason)
-    _check_code(code)
+    code = reason_code(code, called="code")
     actor = acting(home, "relink-person")
     opened = NodeHome(home)
     department = Department(opened)
@@ -105,14 +106,3 @@ def erase(
 def _check(reason: str) -> None:
     if not reason.strip():
         raise typer.BadParameter("say why; the reason goes into the audit")
-
-
-def _check_code(code: str) -> None:
-    from pydantic import TypeAdapter, ValidationError
-
-    from wardround.contracts.base import ReasonCode
-
-    try:
-        TypeAdapter(ReasonCode).validate_python(code)
-    except ValidationError:
-        raise typer.BadParameter("a code is lower-case letters, digits and hyphens: no free text leaves") from None

@@ -25,7 +25,8 @@ class Average(Protocol):
         """Take one update in. Raises `ArraysRefused`, and is then as before."""
 
     def result(self) -> Arrays:
-        """Of the updates so far, in float32. Raises `ArraysRefused`: `empty`, there are too few of them."""
+        """Of the updates so far, in float32. Raises `ArraysRefused`: `empty`, there are too few of them; `not-finite`,
+        it doesn't fit."""
 
 
 def average_of(rule: robust.Robust | None, model: Mapping[str, NDArray[np.float32]]) -> Average:
@@ -136,7 +137,11 @@ class Median(_Holding):
 
     def result(self) -> Arrays:
         held = self._all()
-        return {name: np.median([one[name] for one in held], axis=0).astype(np.float32) for name in sorted(self._model)}
+        with np.errstate(over="ignore"):  # what doesn't fit float32 is refused below
+            values = {name: np.median([one[name] for one in held], axis=0) for name in sorted(self._model)}
+        middle = {name: np.asarray(value, np.float32) for name, value in values.items()}
+        check(middle)
+        return middle
 
 
 class Krum(_Holding):

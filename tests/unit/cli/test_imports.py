@@ -18,6 +18,8 @@ except SystemExit as ended:
 print("\\nMODULES", " ".join(sorted(sys.modules)))
 """
 HEAVY = {"torch", "monai", "nvflare", "sqlalchemy", "fastapi", "uvicorn", "httpx", "pydicom", "numpy"}
+ENGINES = {"duckdb", "ibis", "pyarrow", "pandas"}
+HEAVY |= ENGINES
 HEAVY |= {"cryptography", "alembic", "highdicom", "pynetdicom", "nibabel", "rich", "argon2", "pyotp"}
 
 
@@ -29,6 +31,12 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     shown, _, modules = finished.stdout.rpartition("MODULES ")
     assert "wardround" in shown
     assert HEAVY & {name.split(".")[0] for name in modules.split()} == set()
+
+
+def test_a_node_and_its_commands_load_what_reads_health_records_only_where_there_are_any() -> None:
+    program = "import sys, wardround.node.app; print(*sys.modules)"
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert ENGINES & {name.split(".")[0] for name in finished.stdout.split()} == set()
 
 
 def test_every_noun_is_shown() -> None:

@@ -125,6 +125,18 @@ def test_what_is_not_sound_is_refused_and_leaves_the_average_as_it_was(rule):
     assert np.allclose(flat(average.result()), flat(MODEL))
 
 
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_what_comes_of_finite_updates_is_finite_or_refused(rule):
+    """Here most of them are hostile: no rule is a help then, but neither is a model that can't be trained on."""
+    largest = {name: np.full(one.shape, np.finfo(np.float32).max, np.float32) for name, one in MODEL.items()}
+    try:
+        reached = averaged(rule, [*[(largest, 1)] * 4, *[(MODEL, 1)] * 2])
+    except ArraysRefused as refusal:
+        assert refusal.reason == "not-finite"
+    else:
+        assert np.isfinite(flat(reached)).all()
+
+
 @pytest.mark.parametrize("rule", [NormBound(largest=1.0), TrimmedMean()], ids=lambda rule: rule.name)
 def test_memory_does_not_grow_with_the_number_of_sites(rule):
     like = {"w": np.zeros(200_000, np.float32)}

@@ -19,10 +19,9 @@ from ibis.expr.types import Table
 
 from wardround.contracts.task import Axis
 from wardround.node.cohort.compilation import Compilation
-from wardround.node.cohort.meaning import BAND, OLDEST_BAND, SEXES, age_band, year_told
+from wardround.node.cohort.meaning import BAND, OLDEST_BAND, PERSON, SEXES, age_band, year_told
 from wardround.node.cohort.relation import relation
 
-PERSON = "person_id"
 BITS = 62
 """Groups in one column of 64-bit integers; an axis of more takes several."""
 _TOLD = ("modality", "manufacturer")

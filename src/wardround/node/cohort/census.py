@@ -13,6 +13,7 @@ from wardround.contracts.task import Axis
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotAllowed
 from wardround.node.cohort.answering import Count, Found
+from wardround.node.cohort.meaning import PERSON
 from wardround.node.cohort.noise import COUNTED_BELOW, Tally
 from wardround.node.optout.queries import excluded_keys
 from wardround.node.records.errors import RecordsBusy, RecordsRefused
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
-
-PERSON = "person_id"
 
 
 @dataclass

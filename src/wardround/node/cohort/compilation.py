@@ -34,11 +34,11 @@ from wardround.contracts.cohort_tree import (
     SexIs,
 )
 from wardround.node.cohort.condition import YEAR, birth, coded, digits, either, measures, shows
-from wardround.node.cohort.meaning import SEXES, Columns, columns_of
+from wardround.node.cohort.meaning import PERSON, SEXES, Columns, columns_of
 from wardround.node.cohort.relation import relation
 from wardround.node.cohort.vocabulary import Remembered, Vocabulary
 
-PERSON, IMAGE, SERIES = "person_id", "image_occurrence_id", "image_series_uid"
+IMAGE = "image_occurrence_id"
 _STATED = "stated_age"
 _FOUR_YEARS = 1461
 """Days, of which one is a leap day."""
@@ -48,8 +48,7 @@ def compile_question(question: CohortQuestion, backend: BaseBackend) -> Table:
     """The people of whom the question is true: one column `person_id`, each once.
 
     Raises:
-        NotAllowed: it names a concept or code that the vocabulary here doesn't have (code `unknown-concept`), or a unit
-            in which what is measured was never recorded here (`unit-differs`).
+        NotAllowed: it names a concept or code that the vocabulary here doesn't have (code `unknown-concept`).
     """
     return Compilation(question, backend).people()
 

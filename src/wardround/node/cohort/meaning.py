@@ -12,6 +12,8 @@ from wardround.node.records.schema import FEMALE, MALE, OTHER_SEX
 
 SEXES: Mapping[Sex, int] = MappingProxyType({"F": FEMALE, "M": MALE, "O": OTHER_SEX})
 
+PERSON = "person_id"
+
 BIRTH_WITHOUT_MONTH = (7, 1)
 """Month and day of a birth of which the year alone is known: the middle of the year."""
 BIRTH_WITHOUT_DAY = 15
@@ -27,19 +29,11 @@ _ALMOST = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where an event is: its table, and the columns of its concept, its day and the code behind it."""
+    """Where an event is: its table, and the columns of its concept and its day."""
 
     table: str
     concept: str
     day: str
-
-    @property
-    def source_value(self) -> str:
-        return self.concept.removesuffix("_concept_id") + "_source_value"
-
-    @property
-    def source_concept(self) -> str:
-        return self.concept.removesuffix("_concept_id") + "_source_concept_id"
 
 
 EVENTS: Mapping[str, Columns] = MappingProxyType(

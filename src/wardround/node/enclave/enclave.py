@@ -97,7 +97,7 @@ class Enclave:
         with self.database.reading() as session:
             for condition in conditions:
                 query = select(EnclaveSeries.pseudonym, EnclaveSeries.study_uid, EnclaveSeries.uid).where(condition)
-                found += session.execute(query).tuples().all()
+                found += session.execute(query).all()
                 instances |= _instances(session, select(EnclaveSeries.uid).where(condition))
             labels = _labels(session)
         return tuple(

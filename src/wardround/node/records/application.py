@@ -53,7 +53,6 @@ class Application:
             self._two_persons()
         self._say_persons()
         self.connection.run("CREATE TEMPORARY TABLE affected AS SELECT DISTINCT person_id FROM staged_person")
-        self._words()
         rebuild(self.connection, "affected")
         self.connection.run("DELETE FROM affected")
         events = [table for table in self._given() if table.name != PERSON]
@@ -83,11 +82,11 @@ class Application:
     def _reject(self, table: Table, reason: Reason, condition: str) -> None:
         """Take rows out of what is staged, and tell where they are."""
         staged = f"staged_{table.name}"
-        count = self.connection.number(f"SELECT count(*) FROM {staged} WHERE {condition}")  # noqa: S608
+        count = self.connection.count(staged, condition)
         if not count:
             return
         places = self.connection.rows(f"SELECT place FROM {staged} WHERE {condition} ORDER BY seq LIMIT {PLACES}")  # noqa: S608
-        self.connection.run(f"DELETE FROM {staged} WHERE {condition}")  # noqa: S608
+        self.connection.delete(staged, condition)
         self.report.reject_many(reason, count, [place for (place,) in places])
 
     def _two_persons(self) -> None:
@@ -113,7 +112,7 @@ class Application:
     def _say_persons(self) -> None:
         """Put what this source says of persons in the place of what it said."""
         run, changes = self.connection.run, self.report.table(PERSON)
-        rows = self.connection.number("SELECT count(*) FROM staged_person")
+        rows = self.connection.count("staged_person")
         # Who was taken back and came again counts from there on.
         run(
             "CREATE TEMPORARY TABLE last_gone AS SELECT person_id, max(seq) AS seq, "
@@ -189,7 +188,7 @@ class Application:
             f"DELETE FROM {table.name} WHERE origin = ? AND {key} IN (SELECT {key} FROM {staged} WHERE gone)",  # noqa: S608
             [self.source],
         )
-        void = run(f"DELETE FROM {staged} WHERE gone")  # noqa: S608
+        void = self.connection.delete(staged, "gone")
         changed = run(f"DELETE FROM {table.name} WHERE {key} IN (SELECT {key} FROM {staged})")  # noqa: S608
         columns = ", ".join(own)
         put = f"INSERT INTO {table.name} ({columns}, origin) SELECT {columns}, ? FROM {staged}"  # noqa: S608 - our names

@@ -62,13 +62,14 @@ def load_vocabulary(records: Records, folder: Path, *, progress: Progress | None
         staging.finish()
         with _once(), records.writing() as connection:
             for name in VOCABULARY:
-                connection.run(f"DELETE FROM {name}")  # noqa: S608 - our names
+                connection.delete(name, "true")
                 connection.append(name, staging.columns(name), staging.files(name))
-            if connection.number("SELECT count(*) - count(DISTINCT concept_id) FROM concept"):
+            [[twice]] = connection.rows("SELECT count(*) - count(DISTINCT concept_id) FROM concept")
+            if twice:
                 raise RecordsRefused("CONCEPT.csv: a concept is there twice; export the vocabulary again")
             renamed = sum(_rename(connection, TABLES[name]) for name in RECORDS)
             connection.set_mark(VERSION, secrets.token_hex(8))
-            counts = {name: connection.number(f"SELECT count(*) FROM {name}") for name in VOCABULARY}  # noqa: S608
+            counts = {name: connection.count(name) for name in VOCABULARY}
     return Loaded(counts, renamed)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from sqlalchemy import select
@@ -34,8 +35,24 @@ _CHUNK = 400
 _SEXES = {"F": FEMALE, "M": MALE, "O": OTHER_SEX}
 _IMAGES = TABLES["image_occurrence"]
 _IMAGE_COLUMNS = tuple(column for column in _IMAGES.columns if column.kept)
-_STUDIES = (Column("study_uid", Type.TEXT, required=True),)
 _WORDS = TABLES["person_word"].columns
+_STAGED: Mapping[str, Sequence[Column]] = MappingProxyType(
+    {
+        "these_studies": (Column("study_uid", Type.TEXT, required=True),),
+        "these_images": _IMAGE_COLUMNS,
+        "these_said": STATEMENTS.columns,
+        "these_words": _WORDS,
+    }
+)
+_OF_IMAGES: Mapping[str, object] = MappingProxyType(
+    {
+        "origin": DERIVED,
+        "load_id": DERIVED,
+        "stated": True,
+        "race_concept_id": NO_CONCEPT,
+        "ethnicity_concept_id": NO_CONCEPT,
+    }
+)
 T = TypeVar("T")
 
 
@@ -70,11 +87,11 @@ class Images:
             noted = changed(session, AT_ONCE)
             studies = {uid for _, uid in noted}
             studies |= set(self._labelled(session, studies))
-            before = dict(_people_of(connection, studies))
+            before = _people_of(connection, studies)
             series = [row for part in _parts(sorted(studies)) for row in self._series(session, part)]
             pseudonyms = {*before, *(row["pseudonym"] for row in series)}
             said = [row for part in _parts(sorted(pseudonyms)) for row in self._said(session, part)]
-            self._put(connection, studies, series, said, set(before.values()))
+            self._put(connection, studies, series, said)
         return [number for number, _ in noted], len(studies)
 
     @staticmethod
@@ -155,36 +172,29 @@ class Images:
         studies: Iterable[str],
         series: Iterable[Mapping[str, object]],
         said: Iterable[Mapping[str, object]],
-        before: Iterable[int],
     ) -> None:
         with staging_in(self._records.staging) as staging:
-            for name, columns in (
-                ("these_studies", _STUDIES),
-                ("these_images", _IMAGE_COLUMNS),
-                ("these_said", STATEMENTS.columns),
-                ("these_words", _WORDS),
-            ):
+            for name, columns in _STAGED.items():
                 staging.declare(name, columns)
             for uid in studies:
                 staging.add("these_studies", {"study_uid": uid})
             for row in series:
                 staging.add("these_images", _whole(_IMAGE_COLUMNS, row))
             for row in said:
-                nothing = {"origin": DERIVED, "load_id": DERIVED, "stated": True}
-                none = {"race_concept_id": NO_CONCEPT, "ethnicity_concept_id": NO_CONCEPT}
-                staging.add("these_said", _whole(STATEMENTS.columns, {**nothing, **none, **row}))
+                staging.add("these_said", _whole(STATEMENTS.columns, {**_OF_IMAGES, **row}))
                 staging.add("these_words", _whole(_WORDS, row))
             staging.finish()
-            for name in ("these_studies", "these_images", "these_said", "these_words"):
-                connection.stage(name, staging.columns(name), staging.files(name))
-        _apply(connection, before)
+            for name, columns in _STAGED.items():
+                connection.stage(name, columns, staging.files(name))
+        _apply(connection)
 
 
-def _apply(connection: Connection, before: Iterable[int]) -> None:
+def _apply(connection: Connection) -> None:
     run = connection.run
-    run("CREATE TEMPORARY TABLE affected AS SELECT person_id FROM these_said")
-    for person in sorted(before):
-        run("INSERT INTO affected VALUES (?)", [person])
+    run(
+        "CREATE TEMPORARY TABLE affected AS SELECT person_id FROM these_said UNION SELECT person_id "
+        "FROM image_occurrence WHERE image_study_uid IN (SELECT study_uid FROM these_studies)"
+    )
     run("DELETE FROM image_occurrence WHERE image_study_uid IN (SELECT study_uid FROM these_studies)")
     images = ", ".join(column.name for column in _IMAGE_COLUMNS)
     order = clustered(_IMAGES)
@@ -202,15 +212,18 @@ def _apply(connection: Connection, before: Iterable[int]) -> None:
     rebuild(connection, "affected")
 
 
-def _people_of(connection: Connection, studies: Collection[str]) -> Iterator[tuple[str, int]]:
-    """Pseudonym and number of each person of whom the records have images of these studies."""
+def _people_of(connection: Connection, studies: Collection[str]) -> set[str]:
+    """Each person of whom the records have images of these studies."""
+    people = set[str]()
     for part in _parts(sorted(studies)):
         marks = ", ".join("?" for _ in part)
-        yield from connection.rows(
-            "SELECT DISTINCT p.person_source_value, p.person_id FROM image_occurrence i "  # noqa: S608 - parameters
+        found = connection.rows(
+            "SELECT DISTINCT p.person_source_value FROM image_occurrence i "  # noqa: S608 - parameters
             f"JOIN person p ON p.person_id = i.person_id WHERE i.image_study_uid IN ({marks})",
             part,
         )
+        people |= {pseudonym for (pseudonym,) in found}
+    return people
 
 
 def _born(day: date, age: int) -> int:

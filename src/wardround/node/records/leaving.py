@@ -8,7 +8,7 @@ from typing import Protocol
 
 from wardround.node.records.keys import RecordKeys
 from wardround.node.records.schema import TABLES
-from wardround.node.records.store import STATEMENTS, Connection, Records
+from wardround.node.records.store import STATEMENTS, Records
 
 _TABLES = (*(name for name, table in TABLES.items() if "person_id" in table.names), STATEMENTS.name)
 
@@ -44,7 +44,9 @@ class Leaving:
         if not people or not self._records.exists():
             return messages
         with self._records.writing() as connection:
-            return messages + sum(_count(connection, name, person) for name in _TABLES for person in people)
+            return messages + sum(
+                connection.count(name, "person_id = ?", [person]) for name in _TABLES for person in people
+            )
 
     def forget(self, pseudonyms: Sequence[str]) -> None:
         """Remove every row of these people, and before that the messages of which there would be more.
@@ -60,8 +62,4 @@ class Leaving:
         with self._records.writing() as connection:
             for name in _TABLES:
                 for person in people:
-                    connection.run(f"DELETE FROM {name} WHERE person_id = ?", [person])  # noqa: S608 - our names
-
-
-def _count(connection: Connection, name: str, person: int) -> int:
-    return int(connection.rows(f"SELECT count(*) FROM {name} WHERE person_id = ?", [person])[0][0])  # noqa: S608
+                    connection.delete(name, "person_id = ?", [person])

@@ -43,7 +43,6 @@ from wardround.node.records.vocabulary import Vocabulary
 
 BATCH = 5000
 """Rows that are looked at together."""
-LONGEST_PLACE = 120
 _REMEMBERED = 200_000
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 TELLING_IN_ORDER = frozenset({"hl7"})
@@ -112,15 +111,11 @@ class Loader:
             staging.declare(WHOM, WHOM_COLUMNS)
             translation = Translation(self._keys, source, vocabulary, today)
             reading = _Reading(self._people.meeting(), translation, staging)
-            seen = 0
             for batch in _batches(reader(path)):
                 self._take(batch, reading)
-                if progress is not None and reading.report.read - seen >= BATCH:
-                    seen = reading.report.read
-                    progress(seen)
+                if progress is not None:
+                    progress(reading.report.read)
             staging.finish()
-            if progress is not None:
-                progress(reading.report.read)
             return self._apply(reading, source, actor, in_order=in_order, continuous=continuous)
 
     def _apply(self, reading: _Reading, source: str, actor: str, *, in_order: bool, continuous: bool) -> Report:
@@ -144,9 +139,9 @@ class Loader:
         rows: list[tuple[int, Row]] = []
         for seq, each in enumerate(batch, start=first):
             if isinstance(each, Rejected):
-                report.reject(each.reason, each.where[:LONGEST_PLACE])
+                report.reject(each.reason, each.where)
             elif not each.person.patient_id.strip(" \0"):
-                report.reject(Reason.NO_PERSON, each.where[:LONGEST_PLACE])
+                report.reject(Reason.NO_PERSON, each.where)
             else:
                 rows.append((seq, each))
         whom = reading.meeting.meet(row.person for _, row in rows)
@@ -160,12 +155,10 @@ class Loader:
         kept: set[PersonIdentity] = set()
         for seq, row in rows:
             try:
-                translation.check_day(row)
                 values, unmapped = translation.kept(row, whom[row.person], seq)
             except NotKept as refused:
-                report.reject(refused.reason, row.where[:LONGEST_PLACE])
+                report.reject(refused.reason, row.where)
                 continue
-            values["place"] = row.where[:LONGEST_PLACE]
             report.unmapped += unmapped
             reading.staging.add(row.table, values)
             if whom[row.person].pseudonym not in opted_out:

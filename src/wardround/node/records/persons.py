@@ -66,19 +66,19 @@ def rebuild(connection: Connection, affected: str) -> None:
         f"(SELECT 1 FROM ({events}) AS e WHERE e.person_id = person_statement.person_id "
         "AND e.origin = person_statement.origin)"
     )
-    connection.run(f"DELETE FROM person WHERE {of_theirs}")  # noqa: S608
+    connection.delete("person", of_theirs)
     connection.run(f"CREATE TEMPORARY TABLE said AS SELECT * FROM person_statement WHERE {of_theirs}")  # noqa: S608
     columns = ", ".join(PERSON_COLUMNS)
     connection.run(f"INSERT INTO person ({columns}) {merged('said', 'load_id')}")
     connection.run("DROP TABLE said")
     left = "NOT EXISTS (SELECT 1 FROM person WHERE person.person_id = person_word.person_id)"
-    connection.run(f"DELETE FROM person_word WHERE {of_theirs} AND {left}")  # noqa: S608
+    connection.delete("person_word", f"{of_theirs} AND {left}")
     _observe(connection, of_theirs)
 
 
 def _observe(connection: Connection, of_theirs: str) -> None:
     """From the first to the last day on which something is known of a person, for whom no source says a period."""
-    connection.run(f"DELETE FROM observation_period WHERE origin = {DERIVED} AND {of_theirs}")  # noqa: S608
+    connection.delete("observation_period", f"origin = {DERIVED} AND {of_theirs}")
     days = [
         _their(f"person_id, {EVENT_DATE[name]} AS day", name, f"{of_theirs} AND {EVENT_DATE[name]} IS NOT NULL")
         for name in EVENTS

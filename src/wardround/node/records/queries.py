@@ -32,7 +32,7 @@ def standing(records: Records, last: int) -> Standing:
     sourced = [name for name in RECORDS if "origin" in TABLES[name].names]
     counts = [_count(name) for name in sourced]
     with records.writing() as connection:
-        tables = {name: connection.number(f"SELECT count(*) FROM {name}") for name in _SHOWN}  # noqa: S608 - our names
+        tables = {name: connection.count(name) for name in _SHOWN}
         names = dict(connection.rows("SELECT source_id, name FROM record_source ORDER BY source_id"))
         sources = dict.fromkeys(names.values(), 0)
         for count in counts:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from wardround.node.records.reasons import Reason
 
 PLACES = 20
 """Of each reason, the places that are kept; the count is of all."""
+LONGEST_PLACE = 120
+"""Characters of a place that are kept."""
 
 
 @dataclass
@@ -42,7 +45,8 @@ class Refusals:
 
     def add(self, count: int, places: Iterable[str]) -> None:
         self.count += count
-        self.places += list(places)[: max(0, PLACES - len(self.places))]
+        wanted = max(0, PLACES - len(self.places))
+        self.places += [place[:LONGEST_PLACE] for place in islice(places, wanted)]
 
 
 @dataclass

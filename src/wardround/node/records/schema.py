@@ -194,6 +194,16 @@ EVENT_DATE: Mapping[str, str] = MappingProxyType(
         "image_occurrence": "image_occurrence_date",
     }
 )
+MAIN: Mapping[str, str] = MappingProxyType(
+    {
+        "condition_occurrence": "condition_concept_id",
+        "procedure_occurrence": "procedure_concept_id",
+        "drug_exposure": "drug_concept_id",
+        "measurement": "measurement_concept_id",
+        "observation": "observation_concept_id",
+    }
+)
+"""The concept that says what an event is: one that is unknown to a loaded vocabulary isn't taken."""
 RECORDS = ("person", *(name for name in EVENT_DATE if name != "image_occurrence"))
 """The tables that a source of records may fill."""
 REFERENCES: Mapping[str, str] = MappingProxyType(
@@ -212,11 +222,9 @@ def clustered(table: Table) -> str:
     is no use."""
     if table.name == "image_occurrence":
         return " ORDER BY modality, body_part, person_id"
-    day = EVENT_DATE.get(table.name, "")
-    stem = next((name for name in table.names if name.endswith("_concept_id") and "type" not in name), "")
-    if not day or not stem or f"{stem.removesuffix('_concept_id')}_source_value" not in table.names:
-        return ""
-    return f" ORDER BY {stem}, {stem.removesuffix('_concept_id')}_source_value, person_id"
+    concept = next((name for name in table.names if name.endswith("_concept_id") and "type" not in name), "")
+    said, _ = source_columns(table, concept)
+    return "" if table.date is None or said is None else f" ORDER BY {concept}, {said}, person_id"
 
 
 def source_columns(table: Table, concept: str) -> tuple[str | None, str | None]:

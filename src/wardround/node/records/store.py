@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import make_url
 
 from wardround.node.records.errors import RecordsBusy, RecordsRefused
-from wardround.node.records.schema import TABLES, Column, Table, Type
+from wardround.node.records.schema import MAIN, TABLES, Column, Table, Type, source_columns
 from wardround.node.settings import RecordsSettings
 
 if TYPE_CHECKING:
@@ -67,15 +67,9 @@ _OURS = (
 )
 _INDEXES = (
     *(
-        (table, f"{stem}_{column}, person_id")
-        for table, stem in (
-            ("condition_occurrence", "condition"),
-            ("procedure_occurrence", "procedure"),
-            ("drug_exposure", "drug"),
-            ("measurement", "measurement"),
-            ("observation", "observation"),
-        )
-        for column in ("concept_id", "source_concept_id", "source_value")
+        (table, f"{column}, person_id")
+        for table, concept in MAIN.items()
+        for column in (concept, *source_columns(TABLES[table], concept))
     ),
     ("image_occurrence", "modality, person_id"),
     ("concept", "concept_code, vocabulary_id"),
@@ -106,8 +100,14 @@ class Connection:
             cursor.execute(sql.replace("?", "%s"), tuple(parameters) or None)
             return list(cursor.fetchall())
 
-    def number(self, sql: str) -> int:
-        return int(self.rows(sql)[0][0] or 0)
+    def count(self, table: str, condition: str = "true", parameters: Sequence[object] = ()) -> int:
+        """How many rows of a table fulfil a condition."""
+        [[found]] = self.rows(f"SELECT count(*) FROM {table} WHERE {condition}", parameters)  # noqa: S608 - our names
+        return int(found)
+
+    def delete(self, table: str, condition: str, parameters: Sequence[object] = ()) -> int:
+        """Take out the rows that fulfil a condition; how many they were."""
+        return self.run(f"DELETE FROM {table} WHERE {condition}", parameters)  # noqa: S608 - our names
 
     def mark(self, name: str) -> str | None:
         """What was noted under a name."""

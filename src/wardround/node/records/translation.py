@@ -14,8 +14,10 @@ from wardround.node.records.errors import RecordsRefused
 from wardround.node.records.keys import RecordKeys
 from wardround.node.records.people import Whom
 from wardround.node.records.reasons import Reason
+from wardround.node.records.report import LONGEST_PLACE
 from wardround.node.records.row import Code, Row, Value
 from wardround.node.records.schema import (
+    MAIN,
     PERSON,
     RECORDS,
     REFERENCES,
@@ -37,16 +39,6 @@ _CONCEPT, _OWN, _TEXT = "_concept_id", "_source_concept_id", "_source_value"
 _CODE = re.compile(r"[!-~]{1,60}")
 _VOCABULARY = re.compile(r"[!-~]([ -~]{0,58}[!-~])?")
 _INTEGERS = 1 << 31
-MAIN: Mapping[str, str] = MappingProxyType(
-    {
-        "condition_occurrence": "condition_concept_id",
-        "procedure_occurrence": "procedure_concept_id",
-        "drug_exposure": "drug_concept_id",
-        "measurement": "measurement_concept_id",
-        "observation": "observation_concept_id",
-    }
-)
-"""The concept that says what an event is: one that is unknown to a loaded vocabulary isn't taken."""
 END: Mapping[str, str] = MappingProxyType(
     {
         "observation_period": "observation_period_end_date",
@@ -65,10 +57,8 @@ STAGED_ALSO = (
 
 
 def staged(table: Table) -> tuple[Column, ...]:
-    """The columns of a table as it is staged: of a person, with the number of the record that says so."""
-    own = tuple(column for column in table.columns if column.kept and column.name != "origin")
-    record = (Column("record", Type.BIGINT, required=True),) if table.name == PERSON else ()
-    return (*own, *record, *STAGED_ALSO)
+    """The columns of a table as it is staged."""
+    return (*(column for column in table.columns if column.kept and column.name != "origin"), *STAGED_ALSO)
 
 
 class NotKept(Exception):
@@ -117,13 +107,13 @@ class Translation:
             raise RecordsRefused(f"'{row.table}' isn't a table that a source of records may fill; mend the mapping")
         table = TABLES[row.table]
         made: dict[str, object] = dict(_blank(row.table))
-        number = self.keys.record(self.source, row.table, row.key)
-        made |= {table.key[0]: number, "person_id": whom.person_id}
-        made |= {"seq": seq, "gone": row.removed, "place": row.where}
+        made |= {table.key[0]: self.keys.record(self.source, row.table, row.key), "person_id": whom.person_id}
+        made |= {"seq": seq, "gone": row.removed, "place": row.where[:LONGEST_PLACE]}
         if row.table == PERSON:
-            made |= {"record": number, "person_source_value": whom.pseudonym}
+            made["person_source_value"] = whom.pseudonym
         if row.removed:
             return made, False
+        self._check_day(table, row)
         values = dict(row.values)
         if row.table == PERSON:
             made |= _birth(values, whom.days, self.today)
@@ -190,10 +180,10 @@ class Translation:
             raise NotKept(Reason.UNKNOWN_CONCEPT)
         return self.vocabulary.loaded and not concept
 
-    def check_day(self, row: Row) -> None:
+    def _check_day(self, table: Table, row: Row) -> None:
         """Raises NotKept for an event that lies in the future, before any shift."""
-        day = TABLES[row.table].date if row.table in RECORDS else None
-        if day is None or row.removed:
+        day = table.date
+        if day is None:
             return
         value = row.values.get(day) or row.values.get(f"{day.removesuffix('_date')}_datetime")
         if isinstance(value, date) and _day(value) > self.today:
