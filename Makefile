@@ -6,6 +6,7 @@ BIN := $(abspath $(VENV))/bin
 TORCH := torch==2.13.0
 ARGS ?=
 PYTEST_ARGS ?=
+PYTEST_WORKERS ?= 2
 DEBIAN := dcmtk dicom3tools orthanc orthanc-dicomweb postgresql tesseract-ocr
 
 .PHONY: help demo test check fix bench docs system clean
@@ -17,8 +18,8 @@ help: ## Show what there is to make
 demo: $(VENV)/.wardround-base ## A hub and four hospitals on this machine, the whole journey (ARGS="--rounds 8 --serve" and so on)
 	@$(BIN)/wardround demo $(ARGS)
 
-test: check system ## Static checks, then all tests (PYTEST_ARGS="-k ledger" picks)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: check system ## Static checks, then all tests (PYTEST_ARGS="-k ledger" picks; two test files at a time, PYTEST_WORKERS=0 for one)
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check: $(VENV)/.wardround-dev ## Format, lint, types, import directions
 	@$(BIN)/ruff format --check src tests docs benchmarks

@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from pydicom.uid import JPEG2000Lossless, RLELossless, generate_uid
+from pydicom.uid import JPEG2000Lossless, RLELossless
 from tests.web_lab import Web, enlarged, many_frames, segmentation, slices
 
 OCTETS = 'multipart/related; type="application/octet-stream"'
@@ -193,9 +193,9 @@ def test_dicomweb_client_gets_pictures_and_frames(stock: Stock) -> None:
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        (f"/studies/{generate_uid()}", 404),
-        (f"/studies/{generate_uid()}/metadata", 404),
-        (f"/studies/{generate_uid()}/rendered", 404),
+        ("/studies/1.2.826.0.1.3680043.8.498.404", 404),
+        ("/studies/1.2.826.0.1.3680043.8.498.404/metadata", 404),
+        ("/studies/1.2.826.0.1.3680043.8.498.404/rendered", 404),
         ("/studies/secret-name", 400),
         ("/studies/1.2/series/3/x", 404),
         ("/patients", 404),
