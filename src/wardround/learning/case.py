@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,23 @@ class CaseRefused(ValueError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class Example(Protocol):
+    """What every kind of case says of itself.
+
+    name: a pseudonym. labelled: whether there is something to train on or to judge by. rank: where a labelled case
+    stands among others, so that a split has all sorts on both sides; only the order counts.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def labelled(self) -> bool: ...
+
+    @property
+    def rank(self) -> float: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +72,14 @@ class Case:
             raise CaseRefused("shapes-differ", f"the mask is {self.label.shape} voxels, the image {self.image.shape}")
         if self.label is not None and self.label.dtype != np.bool_:
             raise CaseRefused("wrong-type", f"the mask holds {self.label.dtype}, not booleans")
+
+    @property
+    def labelled(self) -> bool:
+        return self.label is not None
+
+    @property
+    def rank(self) -> float:
+        return self.volume_ml
 
     @property
     def volume_ml(self) -> float:

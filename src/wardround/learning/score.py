@@ -48,7 +48,7 @@ def score(bundle: Path, data: Path, *, threads: int = 1) -> dict[str, Any]:
         for name in found:
             case = read_case(data / site, name)
             try:
-                dice = segmenter.evaluate(arrays, [case])[name]
+                (dice,) = segmenter.evaluate(arrays, [case])[name]
             except CaseRefused as error:
                 raise DataRefused(f"{data / site / (name + IMAGE)}: {error}") from error
             values[name if names.count(name) == 1 else f"{site}/{name}"] = dice

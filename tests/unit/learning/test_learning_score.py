@@ -52,7 +52,7 @@ def test_axes_of_file_and_mask_agree_with_those_of_prediction(model, data, monke
 
     def evaluate(self, arrays, cases):
         seen.extend(cases)
-        return {case.name: 1.0 for case in cases}
+        return {case.name: (1.0,) for case in cases}
 
     monkeypatch.setattr(Segmenter, "evaluate", evaluate)
     score(model, data)

@@ -8,7 +8,8 @@ import pytest
 from wardround.learning.arrays import ArraysRefused, digest
 from wardround.learning.bundle import packaged, read_bundle
 from wardround.learning.case import Case, CaseRefused
-from wardround.learning.segmenter import Segmenter, Stopped, site_seed
+from wardround.learning.learner import Stopped, site_seed
+from wardround.learning.segmenter import Segmenter
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,8 @@ def test_it_learns_to_find_what_it_was_shown_on_a_head_and_a_scanner_that_it_was
     ]
     before = segmenter.evaluate(segmenter.initial(0), unseen)
     after = segmenter.evaluate(trained.arrays, unseen)
-    assert min(after.values()) > 0.7 > max(before.values())
-    found = segmenter.predict(trained.arrays, unseen[0].image, unseen[0].spacing)
+    assert min(after.values()) > (0.7,) > max(before.values())
+    found = segmenter.predict(trained.arrays, unseen[0])
     assert found.shape == unseen[0].image.shape
     assert found.dtype == np.bool_
 
@@ -116,7 +117,7 @@ def test_weights_of_another_model_are_refused(segmenter, cases, reason):
     else:
         arrays[name] = np.full_like(arrays[name], np.nan)
     with pytest.raises(ArraysRefused) as refusal:
-        segmenter.predict(arrays, cases[0].image, cases[0].spacing)
+        segmenter.predict(arrays, cases[0])
     assert refusal.value.reason == reason
 
 

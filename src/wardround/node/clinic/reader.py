@@ -20,7 +20,7 @@ import pydicom
 from wardround.dicom.volume import VolumeRefused, read_volume
 from wardround.learning.arrays import Arrays
 from wardround.learning.bundle import load_bundle
-from wardround.learning.case import CaseRefused
+from wardround.learning.case import Case, CaseRefused
 
 if TYPE_CHECKING:
     from wardround.learning.segmenter import Segmenter
@@ -83,7 +83,7 @@ def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: 
     slices = max(series.values(), key=len)
     try:
         volume = read_volume(slices)
-        mask = segmenter.predict(arrays, volume.array, volume.spacing)
+        mask = segmenter.predict(arrays, Case("", volume.array, None, volume.spacing))
     except VolumeRefused as error:
         raise StudyUnreadable(str(error.reason_code.value).replace("_", "-")) from None
     except CaseRefused as error:

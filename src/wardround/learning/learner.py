@@ -1,0 +1,221 @@
+"""What every kind of task has in common: one network, its training, and how it is judged. Needs torch and MONAI."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wardround.learning import network
+from wardround.learning.arrays import Arrays, ArraysRefused
+from wardround.learning.bundle import Bundle, read_bundle
+from wardround.learning.case import CaseRefused, Example
+from wardround.learning.metrics import Outcome
+
+Progress = Callable[[int, int, float], None]
+"""Called after each step with the steps done, the steps asked for, and the mean loss so far."""
+
+CaseT = TypeVar("CaseT", bound=Example)
+PreparedT = TypeVar("PreparedT")
+
+
+class Stopped(RuntimeError):
+    """Training was asked to stop; there are no weights."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training gave: weights, the mean loss over its steps, how many steps."""
+
+    arrays: Arrays
+    loss: float
+    steps: int
+
+
+class Learner(ABC, Generic[CaseT, PreparedT]):
+    """The network of one model package, in this process: a subclass for each kind of task.
+
+    `threads` sets torch's number of threads for the whole process. Prepared cases are kept for as long as the objects
+    that they were made of live, so hand in the same objects.
+    """
+
+    def __init__(self, bundle: Bundle | Path, threads: int = 1, setting: str = "default") -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
+        self.setting = self.bundle.setting(setting)
+        torch.set_num_threads(threads)
+        self._module = network.build(self.bundle.network)
+        self._kept: tuple[int, int, torch.optim.Optimizer] | None = None
+        self._fast_bfloat16 = network.has_fast_bfloat16()
+        self._prepared: WeakKeyDictionary[CaseT, PreparedT] = WeakKeyDictionary()
+
+    def initial(self, seed: int) -> Arrays:
+        """Fresh weights, the same for the same seed."""
+        module = network.build(self.bundle.network, seed)
+        self._begin(module)
+        return network.weights(module)
+
+    def train(
+        self,
+        arrays: Arrays,
+        cases: Sequence[CaseT],
+        *,
+        steps: int,
+        round_number: int,
+        total_rounds: int,
+        seed: int,
+        proximal: float = 0.0,
+        stop: Callable[[], bool] | None = None,
+        progress: Progress | None = None,
+    ) -> Trained:
+        """Train from `arrays` for `steps` steps as round `round_number` (from 1) of `total_rounds`.
+
+        The learning rate follows one cosine over all rounds. The optimiser's moments go on from the round before
+        where this object trained that one with the same seed, and begin afresh otherwise. So the same calls give
+        the same weights on the same machine.
+
+        Args:
+            proximal: the loss grows with half of this times the squared distance from `arrays` (FedProx, Li et al.,
+                MLSys 2020, its mu).
+
+        Raises:
+            Stopped: `stop` answered true between two steps.
+            CaseRefused: `no-labels`, no case has a label; or a case can't be prepared.
+            ArraysRefused: the weights aren't this network's; `not-finite`, training diverged.
+        """
+        if steps < 1 or not 1 <= round_number <= total_rounds:
+            raise ValueError(f"{steps} steps in round {round_number} of {total_rounds} make no sense")
+        prepared = [self._ready(case) for case in cases if case.labelled]
+        if not prepared:
+            raise CaseRefused("no-labels", "none of the cases has a label to train on")
+        network.load_weights(self._module, arrays)
+        optimiser = self._optimiser(seed, round_number)
+        draws = np.random.default_rng([seed, round_number])
+        generator = torch.Generator().manual_seed(int(draws.integers(2**62)))
+        self._module.train()
+        held_to = [one.detach().clone() for one in self._module.parameters()] if proximal else []
+        losses = 0.0
+        for step in range(steps):
+            if stop is not None and stop():
+                raise Stopped("training was asked to stop")
+            for group in optimiser.param_groups:
+                group["lr"] = self._learning_rate(step, steps, round_number, total_rounds)
+            inputs, targets = self._batch(prepared, draws, generator)
+            with torch.autocast("cpu", torch.bfloat16, enabled=self._fast_bfloat16):
+                outputs = self._outputs(inputs)
+            loss = self._loss(outputs, targets)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            if proximal:
+                self._hold(held_to, proximal)
+            torch.nn.utils.clip_grad_norm_(self._module.parameters(), 5.0)
+            optimiser.step()
+            losses += float(loss.detach())
+            if not math.isfinite(losses):
+                raise ArraysRefused("not-finite", "training diverged: the loss is no longer finite")
+            if progress is not None:
+                progress(step + 1, steps, losses / (step + 1))
+        self._kept = (seed, round_number, optimiser)
+        return Trained(network.weights(self._module), losses / steps, steps)
+
+    def evaluate(
+        self, arrays: Arrays, cases: Sequence[CaseT], *, stop: Callable[[], bool] | None = None
+    ) -> dict[str, Outcome]:
+        """What the package's metric needs of each labelled case, by the case's name; see `metrics.over`.
+
+        Raises:
+            Stopped: `stop` answered true between two cases.
+            CaseRefused, ArraysRefused: as `train`.
+        """
+        network.load_weights(self._module, arrays)
+        self._module.eval()
+        found = {}
+        for case in cases:
+            if not case.labelled:
+                continue
+            if stop is not None and stop():
+                raise Stopped("evaluation was asked to stop")
+            found[case.name] = self._judge(case)
+        return found
+
+    def predict(self, arrays: Arrays, case: CaseT) -> NDArray[Any]:
+        """What the network makes of a case, labelled or not; the subclass says in what form.
+
+        Raises:
+            CaseRefused: the case can't be prepared.
+            ArraysRefused: the weights aren't this network's.
+        """
+        network.load_weights(self._module, arrays)
+        self._module.eval()
+        return self._predict(case)
+
+    def _begin(self, module: torch.nn.Module) -> None:
+        """Set what fresh weights shouldn't leave to chance."""
+
+    @abstractmethod
+    def _prepare(self, case: CaseT) -> PreparedT:
+        """What is drawn from in training; made once for a case."""
+
+    @abstractmethod
+    def _batch(
+        self, prepared: Sequence[PreparedT], draws: np.random.Generator, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The inputs and targets of one step; all chance comes from the two generators."""
+
+    def _outputs(self, inputs: torch.Tensor) -> torch.Tensor:
+        """What the network makes of a batch, as float32."""
+        found: torch.Tensor = self._module(inputs)
+        return found.float()
+
+    @abstractmethod
+    def _loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The loss of one batch, a scalar."""
+
+    @abstractmethod
+    def _judge(self, case: CaseT) -> Outcome:
+        """What the metric needs of a labelled case, by the weights that are loaded."""
+
+    @abstractmethod
+    def _predict(self, case: CaseT) -> NDArray[Any]:
+        """As `predict`, by the weights that are loaded."""
+
+    def _ready(self, case: CaseT) -> PreparedT:
+        if case not in self._prepared:
+            self._prepared[case] = self._prepare(case)
+        return self._prepared[case]
+
+    def _hold(self, held_to: Sequence[torch.Tensor], strength: float) -> None:
+        """Add the proximal term's gradient to the loss's own."""
+        for now, began in zip(self._module.parameters(), held_to, strict=True):
+            if now.grad is not None:
+                now.grad.add_(now.detach() - began, alpha=strength)
+
+    def _optimiser(self, seed: int, round_number: int) -> torch.optim.Optimizer:
+        """The last round's optimiser with its moments, if this process trained that one too; else a fresh one.
+
+        Moments that begin anew with every round cost a federated model the first steps of each.
+        """
+        if self._kept is not None and self._kept[:2] == (seed, round_number - 1):
+            return self._kept[2]
+        setting = self.setting
+        return torch.optim.AdamW(self._module.parameters(), lr=setting.learning_rate, weight_decay=setting.weight_decay)
+
+    def _learning_rate(self, step: int, steps: int, round_number: int, total_rounds: int) -> float:
+        setting = self.setting
+        done = (round_number - 1 + step / steps) / total_rounds
+        fall = (1 + math.cos(math.pi * done)) / 2
+        rate = setting.final_learning_rate + (setting.learning_rate - setting.final_learning_rate) * fall
+        return rate * min(1.0, (step + 1) / (setting.warmup_steps + 1))
+
+
+def site_seed(seed: int, site: str) -> int:
+    """A run's seed for one site, so that sites draw different slices: 62 bits of a hash of both."""
+    return int.from_bytes(sha256(f"{seed}\n{site}".encode()).digest()[:8], "big") >> 2
