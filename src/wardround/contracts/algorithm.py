@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from wardround.contracts.base import Frozen
 
-AlgorithmName = Literal["fedavg", "fedprox", "fedadam", "fedyogi", "fedadagrad"]
+AlgorithmName = Literal["fedavg", "fedprox", "fedbn", "fedadam", "fedyogi", "fedadagrad"]
 
 Rate = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
@@ -37,6 +37,13 @@ class FedProx(_Chosen):
 
     name: Literal["fedprox"] = "fedprox"
     mu: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 0.01
+
+
+class FedBN(_Chosen):
+    """As FedAvg, but every normalisation layer of the network is each site's own and never leaves it (Li et al., ICLR
+    2021). What else stays at home is said by the plan's `layers`."""
+
+    name: Literal["fedbn"] = "fedbn"
 
 
 class _TwoMoments(_Chosen):
@@ -75,6 +82,6 @@ def _by_name(value: Any) -> Any:
 
 
 Algorithm = Annotated[
-    Annotated[FedAvg | FedProx | FedAdam | FedYogi | FedAdagrad, Field(discriminator="name")],
+    Annotated[FedAvg | FedProx | FedBN | FedAdam | FedYogi | FedAdagrad, Field(discriminator="name")],
     BeforeValidator(_by_name),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wardround.contracts.algorithm import Algorithm, FedAdagrad, FedAdam, FedAvg, FedProx, FedYogi
+from wardround.contracts.algorithm import Algorithm, FedAdagrad, FedAdam, FedAvg, FedBN, FedProx, FedYogi
 from wardround.learning.strategies.adaptive import Adagrad, Adam, Yogi
 from wardround.learning.strategies.averaging import Averaging
 from wardround.learning.strategies.strategy import Strategy
@@ -11,7 +11,7 @@ from wardround.learning.strategies.strategy import Strategy
 def strategy_of(algorithm: Algorithm) -> Strategy:
     """The hub's part of an algorithm."""
     match algorithm:
-        case FedAvg() | FedProx():
+        case FedAvg() | FedProx() | FedBN():
             return Averaging()
         case FedAdam():
             return Adam(rate=algorithm.server_rate, beta1=algorithm.beta1, tau=algorithm.tau, beta2=algorithm.beta2)
