@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from wardround.contracts.base import Frozen
 
-Pattern = Annotated[str, StringConstraints(pattern=r"^(?=.*[A-Za-z0-9_])[A-Za-z0-9_.:*?-]{1,100}$")]
+Pattern = Annotated[str, StringConstraints(max_length=100, pattern=r"^[.:*?-]*[A-Za-z0-9_][A-Za-z0-9_.:*?-]*$")]
 """Of whole names of arrays: `*` stands for any characters, `?` for one, everything else for itself."""
 
 Patterns = Annotated[tuple[Pattern, ...], Field(max_length=50)]
