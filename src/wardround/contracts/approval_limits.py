@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from wardround.contracts.base import Frozen
 from wardround.contracts.privacy import Privacy
 from wardround.contracts.project import Leaving, LeavingKind, Project
+from wardround.contracts.steps import StepName, in_order
 
 
 class LimitTooLoose(ValueError):
@@ -64,6 +65,11 @@ class Terms(Frozen):
     runs: int
     leaves: tuple[Leaving, ...]
     privacy: Privacy | None
+
+    @property
+    def steps(self) -> tuple[StepName, ...]:
+        """What is done to an update here before it leaves, in order."""
+        return in_order(() if self.privacy is None else self.privacy.steps)
 
     def leaving(self, kind: LeavingKind) -> Leaving | None:
         """How much of a kind may leave; None: nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from wardround.contracts.base import Frozen
+from wardround.contracts.steps import Chosen
 
 
 class Privacy(Frozen):
@@ -17,6 +18,10 @@ class Privacy(Frozen):
 
     clip_norm: float = Field(gt=0, le=1e6, allow_inf_nan=False)
     noise_multiplier: float = Field(default=0.0, ge=0, le=1000, allow_inf_nan=False)
+
+    @property
+    def steps(self) -> tuple[Chosen, ...]:
+        return ("clip", "noise") if self.noise_multiplier else ("clip",)
 
     def in_words(self) -> str:
         noise = f", noise of {self.noise_multiplier:g} times that" if self.noise_multiplier else ", no noise"

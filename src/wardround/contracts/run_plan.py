@@ -10,6 +10,7 @@ from wardround.contracts.algorithm import Algorithm, FedAvg
 from wardround.contracts.base import Digest, Frozen
 from wardround.contracts.privacy import Privacy
 from wardround.contracts.robust import Robust
+from wardround.contracts.steps import StepName, in_order
 
 PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,60}$")]
 
@@ -38,6 +39,11 @@ class RunPlan(Frozen):
     privacy: Privacy | None = None
     robust: Robust | None = None
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @property
+    def steps(self) -> tuple[StepName, ...]:
+        """What the plan has done to an update before it leaves, in order."""
+        return in_order(() if self.privacy is None else self.privacy.steps)
 
     @model_validator(mode="after")
     def _one_mind(self) -> RunPlan:

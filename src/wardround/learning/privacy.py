@@ -1,17 +1,16 @@
-"""What is done to a round's new weights before they leave: their difference is cut to a norm, and noise is added.
+"""An update is cut to a norm, and noise is added to it.
 
 The Gaussian mechanism at the level of one hospital, as in McMahan, Ramage, Talwar, Zhang: Learning Differentially
 Private Recurrent Language Models, ICLR 2018, but with the noise added by each hospital, so that nobody who sees one
-update needs to be trusted. No epsilon is claimed: how much a whole run tells is for its accountant.
+update needs to be trusted. No epsilon is claimed here.
 
 Sums of floating-point numbers can betray noise in their last bits (Mironov: On Significance of the Least Significant
-Bits for Differential Privacy, CCS 2012). So all is reckoned in float64, and difference and noise together are rounded
-to a grid far coarser than float64 there, before they are added to weights that the hub knows already.
+Bits for Differential Privacy, CCS 2012). So change and noise are added in float64 and rounded together to a grid far
+coarser than float64 there.
 """
 
 from __future__ import annotations
 
-import hmac
 import math
 from collections.abc import Mapping
 
@@ -20,8 +19,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from numpy.typing import NDArray
 
-from wardround.contracts.privacy import Privacy
-from wardround.learning.arrays import Arrays, check, digest, norm
+from wardround.learning.arrays import Arrays, norm
 
 GRID_BITS = 24
 """The grid's step is at most the noise's standard deviation divided by 2 to this power."""
@@ -31,62 +29,36 @@ _MARGIN = 1 - 1e-9
 """The norm is summed in float64; so much below the bound, its error can't put a difference above it."""
 
 
-def privatised(
-    after: Mapping[str, NDArray[np.float32]],
-    before: Mapping[str, NDArray[np.float32]],
-    privacy: Privacy,
-    key: bytes,
-) -> Arrays:
-    """The weights that may leave in place of `after`, which were trained from `before`.
+def clipped(delta: Mapping[str, NDArray[np.float32]], clip_norm: float) -> Arrays:
+    """`delta` cut to a Euclidean norm of at most `clip_norm`, in its own direction; a shorter one as it is."""
+    length = norm(delta)
+    if length <= clip_norm * _MARGIN:
+        return dict(delta)
+    scale = clip_norm / length * _MARGIN
+    return {name: _towards_zero(delta[name].astype(np.float64) * scale) for name in sorted(delta)}
 
-    Without noise their difference from `before` has a norm of at most `privacy.clip_norm`. The noise follows from
-    `key`, `privacy` and both weights: the very same update gives the same bytes again, so that asking twice averages
-    nothing out, and any other update gets noise of its own, so that two can't be subtracted to be rid of it.
 
-    Args:
-        key: 32 secret bytes of this hospital.
+def noised(delta: Mapping[str, NDArray[np.float32]], sigma: float, seed: bytes) -> Arrays:
+    """`delta` with Gaussian noise of the standard deviation `sigma`, above 0, on every value: the same for the same
+    32 bytes of `seed`.
 
-    Raises:
-        ArraysRefused: the two aren't of one model, or a value isn't finite.
-        ValueError: the key isn't of 32 bytes.
+    A value that doesn't fit float32 is infinite; see `wardround.learning.arrays.check`.
     """
-    if len(key) != 32:
-        raise ValueError("the noise needs a key of 32 bytes")
-    check(before)
-    check(after, like=before)
-    deltas = {name: after[name].astype(np.float64) - before[name].astype(np.float64) for name in sorted(before)}
-    length = norm(deltas)
-    scale = min(1.0, privacy.clip_norm / length * _MARGIN) if length > privacy.clip_norm * _MARGIN else 1.0
-    sigma = privacy.noise_multiplier * privacy.clip_norm
-    if sigma == 0:
-        return {name: _towards(before[name], delta * scale) for name, delta in deltas.items()}
-    noise = _Noise(_seed(key, after, before, privacy), sigma)
-    made = {name: _noised(before[name], delta * scale, noise) for name, delta in deltas.items()}
-    check(made, like=before)
-    return made
+    noise = _Noise(seed, sigma)
+    return {name: _noised(delta[name], noise) for name in sorted(delta)}
 
 
-def _towards(before: NDArray[np.float32], delta: NDArray[np.float64]) -> NDArray[np.float32]:
-    """`before` + `delta` in float32, rounded towards `before`, so that rounding makes no difference larger."""
-    exact = before.astype(np.float64)
-    rounded = (exact + delta).astype(np.float32)
-    beyond = np.abs(rounded.astype(np.float64) - exact) > np.abs(delta)
-    return np.where(beyond, np.nextafter(rounded, before), rounded).astype(np.float32)
+def _towards_zero(exact: NDArray[np.float64]) -> NDArray[np.float32]:
+    """In float32, rounded so that no value becomes larger."""
+    rounded = exact.astype(np.float32)
+    beyond = np.abs(rounded.astype(np.float64)) > np.abs(exact)
+    return np.where(beyond, np.nextafter(rounded, np.float32(0)), rounded).astype(np.float32)
 
 
-def _noised(before: NDArray[np.float32], delta: NDArray[np.float64], noise: _Noise) -> NDArray[np.float32]:
+def _noised(delta: NDArray[np.float32], noise: _Noise) -> NDArray[np.float32]:
     noisy = np.round((delta + noise.draw(delta.size).reshape(delta.shape)) / noise.step) * noise.step
-    return np.asarray(before.astype(np.float64) + noisy, dtype=np.float32)
-
-
-def _seed(
-    key: bytes,
-    after: Mapping[str, NDArray[np.float32]],
-    before: Mapping[str, NDArray[np.float32]],
-    privacy: Privacy,
-) -> bytes:
-    told = f"wardround update noise v1 {digest(before)} {digest(after)} {privacy.content_digest()}"
-    return hmac.digest(key, told.encode(), "sha256")
+    with np.errstate(over="ignore"):
+        return np.asarray(noisy, dtype=np.float32)
 
 
 class _Noise:

@@ -56,7 +56,7 @@ class RunCoordinator:
                 deadline_seconds=plan.deadline_seconds,
                 plan=told,
                 arrays=self._objects.get(run.current),
-                update_kind="weights",
+                update_kind="delta",
                 robust={} if plan.robust is None else plan.robust.model_dump(mode="json"),
             )
 

@@ -15,6 +15,7 @@ from wardround.contracts.disclosure import SMALLEST_TOLD
 from wardround.contracts.lawful_basis import Article6, Article9
 from wardround.contracts.robust import RobustName
 from wardround.contracts.run_plan import PackageName
+from wardround.contracts.steps import Chosen
 from wardround.foundation.settings import Settings
 from wardround.node.policy.kinds import ESSENTIAL, LIMITABLE
 from wardround.node.retrieve.hours import Hours
@@ -118,10 +119,13 @@ class PrivacyRules(Settings):
     largest_clip_norm: the norm that an update is cut to, at most. least_noise: the noise multiplier, at least. Both as
     `wardround.contracts.privacy` has them. Noise needs a norm: from here, from the project or from its approval's
     limits; without one the project is refused. Where updates are cut, no model that was trained here alone leaves.
+    steps: what has to be done to every update before it leaves (`wardround.contracts.steps`), however much of it; a
+    project for which one of them isn't done is refused.
     """
 
     largest_clip_norm: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
     least_noise: float | None = Field(default=None, gt=0, le=1000, allow_inf_nan=False)
+    steps: tuple[Chosen, ...] = ()
 
 
 class WorkRules(Settings):

@@ -62,6 +62,8 @@ compare_alone = true
 # one: from here, from the project or from its approval. Where updates are cut, no model trained here alone leaves.
 # largest_clip_norm = 1.0
 # least_noise = 0.5
+# Steps that have to be done to every update, however much of them; a project without one is refused.
+# steps = ["clip", "noise"]
 
 [work]
 # When this node works for projects, as "20:00-06:00" or several with commas; empty for any time. A time zone by its

@@ -15,6 +15,7 @@ from wardround.contracts.approval_limits import ApprovalLimits, Terms, terms_of
 from wardround.contracts.data_use import LABELS
 from wardround.contracts.privacy import Privacy
 from wardround.contracts.project import Project
+from wardround.contracts.steps import STEPS
 from wardround.foundation.errors import NotAllowed
 from wardround.node.policy.kinds import WORK_KINDS
 from wardround.node.policy.rules import Policy
@@ -96,6 +97,7 @@ def verdict(
             *_plan(policy, project),
             *_bounds(policy, asked, given),
             *_privacy(policy, asked.privacy, given.privacy),
+            *_steps(policy, given),
             *_work(policy),
         ),
         given,
@@ -266,6 +268,12 @@ def _privacy(policy: Policy, asked: Privacy | None, given: Privacy | None) -> It
         yield Finding(rule, Outcome.ALLOWED, words)
     else:
         yield Finding(rule, Outcome.TIGHTENED, words, f"{given.in_words()} here")
+
+
+def _steps(policy: Policy, given: Terms) -> Iterator[Finding]:
+    for step in policy.privacy.steps:
+        does = STEPS[step].does
+        yield _found("privacy.steps", step in given.steps, f"{step}: {does}", "it isn't done", "privacy-too-weak")
 
 
 def _work(policy: Policy) -> Iterator[Finding]:

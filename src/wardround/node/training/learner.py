@@ -19,7 +19,7 @@ from wardround.learning.arrays import ArraysRefused, from_bytes, to_bytes
 from wardround.learning.bundle import BundleRefused, packaged
 from wardround.learning.case import Case, CaseRefused
 from wardround.learning.metrics import mean_over_patients
-from wardround.learning.privacy import privatised
+from wardround.learning.release import Trained, update_of
 from wardround.learning.split import Split, split
 from wardround.learning.strategies.choice import proximal_weight
 from wardround.node.training.assignment import Assignment
@@ -53,7 +53,8 @@ def _refusals() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A round's outcome. `update` is the new weights (safetensors); `dice` judges the weights that came in."""
+    """What was learned. `update` is a round's update, or the weights of a model trained alone (safetensors); `dice`
+    judges the weights that came in, or that model."""
 
     update: bytes
     digest: str
@@ -110,7 +111,7 @@ def prepare(assignment: Assignment) -> int:
 
 @_refusals()
 def learn(assignment: Assignment, arrays: bytes, round_number: int, total_rounds: int, key: bytes) -> Lesson:
-    """Judge the aggregate on the held-out patients, then train from it; the update is cut and noised as was approved.
+    """Judge the aggregate on the held-out patients, then train from it; the update is what the approved steps leave.
 
     `key` is the round's secret, from which its noise follows.
     """
@@ -126,8 +127,7 @@ def learn(assignment: Assignment, arrays: bytes, round_number: int, total_rounds
         seed=_seed(assignment),
         proximal=proximal_weight(assignment.plan.algorithm),
     )
-    privacy = assignment.terms.privacy
-    update = to_bytes(trained.arrays if privacy is None else privatised(trained.arrays, weights, privacy, key))
+    update = to_bytes(update_of(Trained(weights, trained.arrays, assignment.terms, key)))
     return Lesson(
         update=update,
         digest=sha256(update).hexdigest(),

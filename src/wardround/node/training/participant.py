@@ -62,6 +62,8 @@ class NodeParticipant:
 
     def _take_part(self, task: RoundTask) -> RoundUpdate:
         project, edition = str(task.plan.get("project")), str(task.plan.get("project_digest"))
+        if task.update_kind != "delta":
+            raise Declined("not-the-approved-plan")
         try:
             self._assignments.check_round(project, edition, task.round, task.total_rounds)
             assignment = self._assignments.begin(project, edition, task.run_id)

@@ -13,6 +13,7 @@ from wardround.contracts.data_use import FORMS, PERMISSIONS, DataUse, DuoCode
 from wardround.contracts.lawful_basis import Article6, Article9, LawfulBasis
 from wardround.contracts.privacy import Privacy
 from wardround.contracts.project import Leaving, LeavingKind, Project
+from wardround.contracts.steps import CHOSEN
 from wardround.node.policy.kinds import LIMITABLE
 from wardround.node.policy.rules import Policy
 
@@ -112,6 +113,8 @@ _LISTS: dict[tuple[str, ...], Any] = {
     ("projects", "data_uses"): get_args(DuoCode),
 }
 """Lists of what is allowed; absent allows any."""
+_DEMANDS: dict[tuple[str, ...], Any] = {("privacy", "steps"): CHOSEN}
+"""Lists of what has to be; absent asks for nothing."""
 
 
 @st.composite
@@ -124,6 +127,9 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     for key, known in _LISTS.items():
         if draw(st.integers(0, 3)) == 0:
             put(document, key, draw(_subset(known)))
+    for key, known in _DEMANDS.items():
+        if draw(st.integers(0, 3)) == 0:
+            put(document, key, draw(_subset(known)))
     put(document, ("projects", "compare_alone"), draw(st.booleans()))
     put(document, ("work", "hours"), draw(_HOURS))
     return document
@@ -132,13 +138,15 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def restrictions(draw: st.DrawFn, document: dict[str, Any]) -> dict[str, Any]:
     """The same document with one restriction more."""
-    key = draw(st.sampled_from([*_BOUNDS, *_FLOORS, *_LISTS, ("projects", "compare_alone")]))
+    key = draw(st.sampled_from([*_BOUNDS, *_FLOORS, *_LISTS, *_DEMANDS, ("projects", "compare_alone")]))
     now = policy_of(document).document()
     for part in key:
         now = now.get(part) if isinstance(now, dict) else None  # type: ignore[assignment]
     if key in _LISTS:
         kept = list(_LISTS[key] if now is None else now)
         value: Any = draw(_subset(kept)) if kept else []
+    elif key in _DEMANDS:
+        value = sorted({*(now or ()), *draw(_subset(_DEMANDS[key]))})
     elif key in _BOUNDS:
         value = draw(_BOUNDS[key])
         value = value if now is None else min(value, now)

@@ -139,6 +139,7 @@ REFUSED = [
     ({"leaving": {"bytes_per_hour": 0}}, "leaving.kinds", "message-not-allowed"),
     ({"leaving": {"kind": {"run-update": {"messages_per_day": 0}}}}, "leaving.kinds", "message-not-allowed"),
     ({"privacy": {"least_noise": 0.5}}, "privacy.least_noise", "privacy-too-weak"),
+    ({"privacy": {"steps": ["clip"]}}, "privacy.steps", "privacy-too-weak"),
 ]
 
 
@@ -231,6 +232,18 @@ def test_noise_is_added_to_what_a_project_cuts_already() -> None:
     bare, named = project(compare_alone=False), ApprovalLimits(clip_norm=3.0)
     assert not verdict(policy, bare, approved_on=TODAY).allowed
     assert verdict(policy, bare, approved_on=TODAY, limits=named).allowed
+
+
+def test_a_step_that_is_demanded_may_come_from_project_approval_or_policy() -> None:
+    demands = {"privacy": {"steps": ["clip", "noise"]}}
+    fits = project(compare_alone=False, privacy={"clip_norm": 1.0, "noise_multiplier": 0.1})
+    half = project(compare_alone=False, privacy={"clip_norm": 1.0})
+    assert verdict(policy_of(demands), fits, approved_on=TODAY).allowed
+    assert not verdict(policy_of(demands), half, approved_on=TODAY).allowed
+    limited = ApprovalLimits(noise_multiplier=0.1)
+    assert verdict(policy_of(demands), half, approved_on=TODAY, limits=limited).allowed
+    with_floor = policy_of({"privacy": {**demands["privacy"], "least_noise": 0.1}})
+    assert verdict(with_floor, half, approved_on=TODAY).allowed
 
 
 def test_hours_hold_by_the_clock_of_their_zone() -> None:

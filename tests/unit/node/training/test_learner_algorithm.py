@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from wardround.contracts.run_plan import RunPlan
+from wardround.contracts.steps import in_order
 from wardround.learning.arrays import to_bytes
 from wardround.learning.case import CaseRefused
 from wardround.learning.split import Split
@@ -43,7 +44,7 @@ def test_the_approved_plan_decides(monkeypatch: pytest.MonkeyPatch, algorithm: o
     parts = Split(training=("a",), held_out=("b",))
     monkeypatch.setattr(learner, "_classroom", lambda assignment: (spy, parts, {"a": None, "b": None}))
     plan = RunPlan.model_validate({**PLAN, "algorithm": algorithm})
-    assignment: Any = SimpleNamespace(plan=plan, site="north", terms=SimpleNamespace(privacy=None))
+    assignment: Any = SimpleNamespace(plan=plan, site="north", terms=SimpleNamespace(steps=in_order(())))
     learner.learn(assignment, to_bytes(WEIGHTS), 1, 2, bytes(32))
     assert [asked["proximal"] for asked in spy.asked] == [mu]
     learner.learn_alone(assignment, 2)

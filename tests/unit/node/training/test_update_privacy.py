@@ -28,8 +28,8 @@ class ToySegmenter:
 
     setting: Any = field(default_factory=lambda: SimpleNamespace(local_steps=3))
 
-    def evaluate(self, _weights: Any, _cases: Any) -> dict[str, float]:
-        return {"somebody": 0.5}
+    def evaluate(self, _weights: Any, _cases: Any) -> dict[str, tuple[float]]:
+        return {"somebody": (0.5,)}
 
     def train(self, weights: Any, _cases: Any, **_: Any) -> Any:
         return SimpleNamespace(arrays={"w": weights["w"] + np.float32(1)}, steps=3, loss=0.1)
@@ -47,7 +47,7 @@ def moved(limits: ApprovalLimits, *, key: bytes = KEY, **plan: Any) -> np.ndarra
     work = Assignment("north", Cohort(place, ()), asked.plan, 0, terms_of(asked, limits))
     lesson = learner.learn(work, START, 1, asked.plan.rounds, key)
     assert lesson.digest == sha256(lesson.update).hexdigest()
-    return from_bytes(lesson.update)["w"].astype(np.float64) - 1
+    return from_bytes(lesson.update)["w"].astype(np.float64)
 
 
 def test_without_privacy_the_update_is_what_was_trained() -> None:
