@@ -12,7 +12,8 @@ from wardround.hub.base import HubTable
 
 
 class RunRow(HubTable):
-    """A run. `current` is the digest of the aggregate of round `round` (of the initial weights at round 0)."""
+    """A run. `current` is the digest of the aggregate of round `round` (of the initial weights at round 0). `began` is
+    that of all the weights it began with, where only some of them travel."""
 
     __tablename__ = "runs"
 
@@ -24,6 +25,7 @@ class RunRow(HubTable):
     reason: Mapped[str] = mapped_column(String(200), default="")
     round: Mapped[int] = mapped_column(default=0)
     current: Mapped[str] = mapped_column(String(64))
+    began: Mapped[str | None] = mapped_column(String(64))
     best_round: Mapped[int | None]
     best_dice: Mapped[float | None]
     model: Mapped[str | None] = mapped_column(String(64))
