@@ -24,6 +24,8 @@ def _lines(project: Project, terms: Terms) -> Iterator[str]:
     yield f"              of digest {plan.package_digest}"
     yield f"              by {plan.algorithm.in_words()} from seed {plan.seed}, {_steps(plan.local_steps)}"
     yield f"              rounds in each run at most {terms.rounds}, runs at most {terms.runs}"
+    for line in plan.layers.in_words():
+        yield f"              {line}"
     if plan.target_dice is not None:
         yield f"              a run ends early at a mean Dice of {plan.target_dice:g}"
     yield f"              a round needs {plan.quorum} hospitals and waits {plan.deadline_seconds:g} s for the others"

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from wardround.contracts.algorithm import Algorithm, FedAvg
+from wardround.contracts.algorithm import Algorithm, FedAvg, FedBN
 from wardround.contracts.base import Digest, Frozen
+from wardround.contracts.layers import Layers
 from wardround.contracts.privacy import Privacy
 from wardround.contracts.robust import Robust
 from wardround.contracts.steps import StepName, in_order
@@ -23,12 +24,14 @@ class RunPlan(Frozen):
     `local_steps` is the number of optimiser steps per round, the same at every site; `None` takes the setting's own.
     With `compare_alone`, each site also trains the same model on its own patients alone, for as many steps as the run
     took there, and every model is judged at every site. `privacy` is what each site does to an update before it leaves.
+    `layers` are the arrays of the model that don't travel: what is the hospitals' own, and what nobody trains.
     `robust` is how the hub keeps a few hostile updates from moving the model far; without it the mean is plain.
     """
 
     package: PackageName
     package_digest: Digest
     algorithm: Algorithm = FedAvg()
+    layers: Layers = Layers()
     setting: str = Field(default="default", pattern=r"^[a-z][a-z0-9_-]{0,40}$")
     rounds: int = Field(ge=1, le=1000)
     target_dice: float | None = Field(default=None, gt=0, le=1)
@@ -50,6 +53,11 @@ class RunPlan(Frozen):
         if self.privacy is not None and self.compare_alone:
             raise ValueError(
                 "with `privacy` a model that a site trained alone would leave without it; set `compare_alone` to false"
+            )
+        if self.compare_alone and (self.layers.at_home or isinstance(self.algorithm, FedBN)):
+            raise ValueError(
+                "with layers that stay at home a model that a site trained alone would leave with its own; set "
+                "`compare_alone` to false"
             )
         if self.robust is not None and self.quorum < self.robust.least_updates:
             raise ValueError(
