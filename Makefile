@@ -7,7 +7,7 @@ TORCH := torch==2.13.0
 ARGS ?=
 PYTEST_ARGS ?=
 PYTEST_WORKERS ?= 2
-DEBIAN := dcmtk dicom3tools orthanc orthanc-dicomweb postgresql tesseract-ocr
+DEBIAN := bubblewrap dcmtk dicom3tools orthanc orthanc-dicomweb postgresql tesseract-ocr
 
 .PHONY: help demo test check fix bench docs system clean
 .DEFAULT_GOAL := help
