@@ -15,11 +15,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from wardround.contracts.run_plan import RunPlan
 from wardround.learning import network
 from wardround.learning.arrays import Arrays, ArraysRefused
 from wardround.learning.bundle import Bundle, read_bundle
 from wardround.learning.case import CaseRefused, Example
+from wardround.learning.layers import Sharing, sharing
 from wardround.learning.metrics import Outcome
+from wardround.learning.steered import Steered, normalisation
+from wardround.learning.steering import Steering
 
 Progress = Callable[[int, int, float], None]
 """Called after each step with the steps done, the steps asked for, and the mean loss so far."""
@@ -63,6 +67,10 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         self._begin(module)
         return network.weights(module)
 
+    def sharing(self, plan: RunPlan) -> Sharing:
+        """How a plan parts this network's arrays. Raises `ArraysRefused`, see `layers.sharing`."""
+        return sharing(self._module.state_dict().keys(), normalisation(self._module), plan)
+
     def train(
         self,
         arrays: Arrays,
@@ -72,7 +80,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         round_number: int,
         total_rounds: int,
         seed: int,
-        proximal: float = 0.0,
+        steering: Steering = Steering(),
         stop: Callable[[], bool] | None = None,
         progress: Progress | None = None,
     ) -> Trained:
@@ -83,8 +91,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         the same weights on the same machine.
 
         Args:
-            proximal: the loss grows with half of this times the squared distance from `arrays` (FedProx, Li et al.,
-                MLSys 2020, its mu).
+            steering: what an algorithm adds to that. Arrays that are frozen come back as they came.
 
         Raises:
             Stopped: `stop` answered true between two steps.
@@ -101,7 +108,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         draws = np.random.default_rng([seed, round_number])
         generator = torch.Generator().manual_seed(int(draws.integers(2**62)))
         self._module.train()
-        held_to = [one.detach().clone() for one in self._module.parameters()] if proximal else []
+        steered = Steered(self._module, arrays, steering)
         losses = 0.0
         for step in range(steps):
             if stop is not None and stop():
@@ -114,8 +121,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
             loss = self._loss(outputs, targets)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            if proximal:
-                self._hold(held_to, proximal)
+            steered.hold()
             torch.nn.utils.clip_grad_norm_(self._module.parameters(), 5.0)
             optimiser.step()
             losses += float(loss.detach())
@@ -124,7 +130,8 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
             if progress is not None:
                 progress(step + 1, steps, losses / (step + 1))
         self._kept = (seed, round_number, optimiser)
-        return Trained(network.weights(self._module), losses / steps, steps)
+        trained = network.weights(self._module) | {name: arrays[name] for name in steering.frozen}
+        return Trained(trained, losses / steps, steps)
 
     def evaluate(
         self, arrays: Arrays, cases: Sequence[CaseT], *, stop: Callable[[], bool] | None = None
@@ -191,12 +198,6 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         if case not in self._prepared:
             self._prepared[case] = self._prepare(case)
         return self._prepared[case]
-
-    def _hold(self, held_to: Sequence[torch.Tensor], strength: float) -> None:
-        """Add the proximal term's gradient to the loss's own."""
-        for now, began in zip(self._module.parameters(), held_to, strict=True):
-            if now.grad is not None:
-                now.grad.add_(now.detach() - began, alpha=strength)
 
     def _optimiser(self, seed: int, round_number: int) -> torch.optim.Optimizer:
         """The last round's optimiser with its moments, if this process trained that one too; else a fresh one.

@@ -8,6 +8,8 @@ import pytest
 from wardround.learning.arrays import difference, digest, norm
 from wardround.learning.bundle import packaged, read_bundle
 from wardround.learning.segmenter import Segmenter
+from wardround.learning.steered import Steered
+from wardround.learning.steering import Steering
 
 
 @pytest.fixture(scope="module")
@@ -25,25 +27,24 @@ def trained(segmenter, ball_head, **said):
 
 
 def test_the_stronger_it_is_the_less_far_training_goes(segmenter, ball_head):
-    lengths = [trained(segmenter, ball_head, proximal=mu)[1] for mu in (0.0, 1.0, 100.0)]
+    lengths = [trained(segmenter, ball_head, steering=Steering(proximal=mu))[1] for mu in (0.0, 1.0, 100.0)]
     assert lengths == sorted(lengths, reverse=True)
     assert lengths[2] < 0.9 * lengths[0]
 
 
 def test_without_it_training_is_the_same_to_the_bit(segmenter, ball_head):
-    assert digest(trained(segmenter, ball_head)[0]) == digest(trained(segmenter, ball_head, proximal=0.0)[0])
+    assert digest(trained(segmenter, ball_head)[0]) == digest(trained(segmenter, ball_head, steering=Steering())[0])
 
 
-def test_its_gradient_is_its_strength_times_the_distance_gone(segmenter):
+def test_its_gradient_is_its_strength_times_the_distance_gone():
     import torch
 
     module = torch.nn.Linear(3, 1)
-    own = Segmenter(segmenter.bundle)
-    own._module = module
-    began = [one.detach().clone() - 0.5 for one in module.parameters()]
+    began = {name: one.detach().numpy() - np.float32(0.5) for name, one in module.named_parameters()}
+    steered = Steered(module, began, Steering(proximal=0.25))
     for one in module.parameters():
         one.grad = torch.ones_like(one)
-    own._hold(began, 0.25)
+    steered.hold()
     for one in module.parameters():
         assert one.grad is not None
         np.testing.assert_allclose(one.grad.numpy(), 1 + 0.25 * 0.5, rtol=1e-6)

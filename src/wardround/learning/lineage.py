@@ -1,0 +1,41 @@
+"""Where a registered model's weights come from, as its package tells it in `configs/metadata.json`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from wardround.contracts.base import Digest, Frozen, ProjectId, RunId
+from wardround.learning.bundle import BundleRefused
+
+KEY = "lineage"
+
+
+class Lineage(Frozen):
+    """The run of a project, and the weights as its sites judged them.
+
+    `at_home` names the arrays that each site has of its own and that never reached the hub: the package holds them as
+    the run began, and a hospital that took part lays its own over them.
+    """
+
+    run: RunId
+    project: ProjectId
+    weights_sha256: Digest
+    at_home: Annotated[tuple[str, ...], Field(max_length=10_000)] = ()
+
+
+def lineage_of(bundle: Path) -> Lineage | None:
+    """What a package tells; None where it tells nothing, as one that no run made.
+
+    Raises:
+        BundleRefused: `unreadable`, it can't be read, or what it tells isn't a lineage.
+    """
+    try:
+        metadata = json.loads((bundle / "configs" / "metadata.json").read_bytes())
+        told = metadata.get(KEY)
+        return None if told is None else Lineage.model_validate_json(json.dumps(told))
+    except (OSError, ValueError, AttributeError, ValidationError) as error:
+        raise BundleRefused("unreadable", "the package's metadata.json doesn't tell its lineage soundly") from error
