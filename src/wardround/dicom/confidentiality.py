@@ -14,12 +14,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from pydicom._dicom_dict import DicomDictionary
 from pydicom.datadict import tag_for_keyword
 
 from wardround.dicom.confidentiality_classes import Fate, class_decisions
 from wardround.dicom.confidentiality_profile import BASIC_CODE, Option, Profile, SafeElement
 from wardround.dicom.deidentify_elements import DICTIONARY_VR, OVERLAY_GROUPS
+from wardround.dicom.dictionary import ELEMENTS
 
 __all__ = ["BASIC_CODE", "Action", "Option", "Profile", "Rules", "confidentiality_table", "rules"]
 
@@ -288,7 +288,7 @@ def _tags(keywords: list[str]) -> frozenset[int]:
     tags = set()
     for keyword in keywords:
         tag = tag_for_keyword(keyword)
-        if tag is None or tag not in DicomDictionary:
+        if tag is None or tag not in ELEMENTS:
             raise ValueError(f"data/deidentification_scope.json names an unknown attribute: {keyword}")
         tags.add(tag)
     return frozenset(tags)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
-
+from wardround.dicom.dictionary import ELEMENTS, REPEATING_ELEMENTS
 from wardround.dicom.errors import Reason, Refused
 
 UNDEFINED = 0xFFFFFFFF
@@ -31,17 +30,17 @@ OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 _OVERLAYS = {
     group << 16 | int(mask[4:], 16): entry[0]
     for group in OVERLAY_GROUPS
-    for mask, entry in RepeatersDictionary.items()
+    for mask, entry in REPEATING_ELEMENTS.items()
     if mask.startswith("60xx") and entry[0] != "NONE"
 }
-_VRS = {tag: entry[0] for tag, entry in DicomDictionary.items() if entry[0] != "NONE"} | _OVERLAYS
+_VRS = {tag: entry[0] for tag, entry in ELEMENTS.items() if entry[0] != "NONE"} | _OVERLAYS
 DICTIONARY_VR: dict[int, bytes] = {tag: vrs[:2].encode() for tag, vrs in _VRS.items()}
 # All that the dictionary allows, for "US or SS" and its like.
 DICTIONARY_VRS: dict[int, frozenset[bytes]] = {
     tag: frozenset(vr.encode() for vr in vrs.split(" or ")) for tag, vrs in _VRS.items()
 }
 # How many values an attribute has, where that is one number.
-DICTIONARY_COUNT: dict[int, int] = {tag: int(entry[1]) for tag, entry in DicomDictionary.items() if entry[1].isdigit()}
+DICTIONARY_COUNT: dict[int, int] = {tag: int(entry[1]) for tag, entry in ELEMENTS.items() if entry[1].isdigit()}
 
 
 @dataclass(slots=True)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 
-from pydicom._uid_dict import UID_dictionary
-
 from wardround.dicom.confidentiality import Rules
 from wardround.dicom.confidentiality_classes import class_decisions
 from wardround.dicom.deidentify_charset import decoded, folded, is_plain, spellings
 from wardround.dicom.deidentify_dates import parsed
+from wardround.dicom.dictionary import UIDS
 from wardround.dicom.errors import Reason, Refused
 
-STANDARD_UIDS = frozenset(uid.encode() for uid in (*UID_dictionary, *(known.uid for known in class_decisions())))
+STANDARD_UIDS = frozenset(uid.encode() for uid in (*UIDS, *(known.uid for known in class_decisions())))
 _SEPARATORS = re.compile(rb"[\^= ,\\\0]+")
 _JOINTS = re.compile(rb"[\-'.]")
 _PUNCTUATION = re.compile(rb"[ ./\-]")

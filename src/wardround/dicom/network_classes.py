@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pydicom._uid_dict import UID_dictionary
-
+from wardround.dicom.dictionary import UIDS
 from wardround.dicom.network_pdu import UID
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -21,12 +20,12 @@ _NEWER = frozenset(f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("9.100.1", "9.10
 
 STORAGE_CLASSES = _NEWER | {
     uid
-    for uid, (name, kind, *_) in UID_dictionary.items()
+    for uid, (name, kind, *_) in UIDS.items()
     if kind == "SOP Class" and "Storage" in name and not name.startswith(_OTHER_STORAGE)
 }
 """Every SOP class of the Storage Service that PS3.6 names, retired ones too."""
-TRANSFER_SYNTAXES = frozenset(uid for uid, (_, kind, *_) in UID_dictionary.items() if kind == "Transfer Syntax")
-_NAMED = frozenset(UID_dictionary)
+TRANSFER_SYNTAXES = frozenset(uid for uid, (_, kind, *_) in UIDS.items() if kind == "Transfer Syntax")
+_NAMED = frozenset(UIDS)
 
 
 class StorageClasses:

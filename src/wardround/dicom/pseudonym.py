@@ -11,7 +11,7 @@ import base64
 import hmac
 from functools import cached_property, lru_cache
 
-from pydicom._uid_dict import UID_dictionary
+from wardround.dicom.dictionary import UIDS
 
 SHORTEST_SHIFT = 365
 LONGEST_SHIFT = 3650
@@ -97,7 +97,7 @@ class ProjectPseudonyms:
 
     def _uid(self, uid: str) -> str:
         """A UID for ``uid``, an enclave's; one that DICOM itself defines (PS3.6 annex A) stays as it is."""
-        return uid if uid.strip(" \0") in UID_dictionary else _keyed_uid(self._uid_key, uid)
+        return uid if uid.strip(" \0") in UIDS else _keyed_uid(self._uid_key, uid)
 
 
 def _keyed_uid(key: bytes, original: str) -> str:

@@ -8,9 +8,8 @@ import struct
 from collections.abc import Mapping
 from enum import StrEnum
 
-from pydicom._dicom_dict import DicomDictionary
-
 from wardround.dicom.deidentify_elements import DICTIONARY_VR, PIXEL_DATA
+from wardround.dicom.dictionary import ELEMENTS
 from wardround.dicom.header_prefix import EXPLICIT_BIG
 
 CALLED_TITLE = "called_title"
@@ -38,7 +37,7 @@ _TIME = re.compile(r"((?:[01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d|60)?)?)(?:\.(\d{1,6}
 _AGE = re.compile(r"(\d{3})([DWMY])", re.ASCII)
 _DAYS = {"D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25}
 _BORDER = 0x00080000
-_TAGS: dict[str, tuple[int, str]] = {entry[4]: (tag, entry[0]) for tag, entry in DicomDictionary.items() if entry[4]}
+_TAGS: dict[str, tuple[int, str]] = {entry[4]: (tag, entry[0]) for tag, entry in ELEMENTS.items() if entry[4]}
 
 Value = str | float
 
