@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
 from wardround.cli.signin import acting
 
-app = typer.Typer(help="Federated runs: start, show, stop.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from wardround.hub.runs.tables import RunRow
+
+app = typer.Typer(help="Federated runs: start, show, stop, resume, end.", no_args_is_help=True, rich_markup_mode=None)
 
 HOME = typer.Option(..., "--home", help="The hub's home.", envvar="WARDROUND_HUB_HOME")
+
+
+class Change(Protocol):
+    """A step of a run that a person takes."""
+
+    def __call__(self, session: Session, run: RunRow, *, actor: str, at: datetime) -> None: ...
 
 
 @app.command()
@@ -105,18 +119,55 @@ def stop(
     reason: str = typer.Option("stopped by a person", "--reason", help="Why; kept in the audit."),
     home: Path = HOME,
 ) -> None:
-    """Stop a run for good; whole rounds are kept, the round under way is given up."""
+    """Have a run rest: whole rounds are kept, the round under way is given up. `resume` goes on with it."""
+    from wardround.hub.runs import actions
+
+    row = _changed(run, home, "stop-run", partial(actions.stop, reason=reason))
+    typer.echo(
+        f"Run {run} is stopped after round {row.round}; the serving hub gives up its leg, and the sites keep what they "
+        f"need. Go on with it: wardround run resume {run} --home {home}; end it for good: wardround run end {run} "
+        f"--home {home}"
+    )
+
+
+@app.command()
+def resume(run: str = typer.Argument(..., help="The run."), home: Path = HOME) -> None:
+    """Go on with a run that was stopped, from its last whole round and with the sites that are there."""
+    from wardround.hub.runs import actions
+
+    row = _changed(run, home, "resume-run", actions.resume)
+    typer.echo(
+        f"Run {run} goes on after round {row.round} as soon as a quorum connects. Watch it: wardround run show "
+        f"{run} --home {home}"
+    )
+
+
+@app.command()
+def end(
+    run: str = typer.Argument(..., help="The run."),
+    reason: str = typer.Option("ended by a person", "--reason", help="Why; kept in the audit."),
+    home: Path = HOME,
+) -> None:
+    """End a run for good; whole rounds are kept, and the sites free what they held for it."""
+    from wardround.hub.runs import actions
+    from wardround.hub.runs.states import RunState
+
+    row = _changed(run, home, "end-run", partial(actions.end, new=RunState.ENDED, reason=reason))
+    typer.echo(f"Run {run} is ended after round {row.round}; the serving hub gives up its leg and tells the sites.")
+
+
+def _changed(run: str, home: Path, right: str, change: Change) -> RunRow:
+    """The run's row after a change by the person who is signed in."""
     from wardround.foundation.clock import now
     from wardround.hub.home import HubHome
-    from wardround.hub.runs import actions, queries
-    from wardround.hub.runs.states import RunState
+    from wardround.hub.runs import queries
 
     opened = HubHome(home)
     with opened.database.reading() as session:
         project = queries.row_of(session, run).project
-    actor = acting(home, "stop-run", project)
+    actor = acting(home, right, project)
     with opened.database.writing() as session:
         row = queries.row_of(session, run)
-        actions.end(session, row, RunState.STOPPED, reason=reason, actor=actor, at=now())
+        change(session, row, actor=actor, at=now())
     opened.close()
-    typer.echo(f"Run {run} is stopped after round {row.round}; the serving hub gives up its leg and tells the sites.")
+    return row

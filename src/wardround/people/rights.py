@@ -98,6 +98,8 @@ RIGHTS: Mapping[str, Right] = {
     "end-project": _right(HUB, "end a project for every hospital", Role.RESEARCHER, Role.OPERATOR),
     "start-run": _right(HUB, "start a run", Role.RESEARCHER),
     "stop-run": _right(HUB, "stop a run", Role.RESEARCHER, Role.OPERATOR),
+    "resume-run": _right(HUB, "resume a run that was stopped", Role.RESEARCHER, Role.OPERATOR),
+    "end-run": _right(HUB, "end a run for good", Role.RESEARCHER, Role.OPERATOR),
     "invite-site": _right(HUB, "invite a hospital", Role.OPERATOR),
     "revoke-site": _right(HUB, "shut a hospital out", Role.OPERATOR),
     # Accounts, at each program its own.

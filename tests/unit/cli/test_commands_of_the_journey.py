@@ -127,7 +127,12 @@ def test_what_a_project_file_cant_be(wardround, hub: Path, tmp_path: Path) -> No
         assert "nope" in wardround("project", "template", option, value, code=1).err
 
 
-def test_a_run_from_start_to_stop(wardround, lab: HubLab, hub: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def tasks_of(lab: HubLab, site: str) -> list[str]:
+    with lab.home.database.reading() as session:
+        return [task.kind for task in session.query(QueuedTask).filter(QueuedTask.site == site)]
+
+
+def test_a_run_from_start_to_its_end(wardround, lab: HubLab, hub: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert "there is no run" in wardround("run", "show", "nothing", "--home", hub, code=1).err
     assert "wardround run start PROJECT" in wardround("run", "list", "--home", hub).out
     project = created(wardround, hub, tmp_path, "to-run")
@@ -146,9 +151,12 @@ def test_a_run_from_start_to_stop(wardround, lab: HubLab, hub: Path, tmp_path: P
     assert "Run to-run-1 is stopped after round 0" in stopped.out
     assert "to-run-1  stopped  round 0  wrong plan" in wardround("run", "list", "--home", hub).out
     assert "can't become stopped" in wardround("run", "stop", "to-run-1", "--home", hub, code=1).err
-    with lab.home.database.reading() as session:
-        kinds = [task.kind for task in session.query(QueuedTask).filter(QueuedTask.site == "north")]
-    assert "end-run" in kinds, "the sites are told"
+    assert tasks_of(lab, "north").count("end-run") == 0, "the sites keep what they need"
+    assert "to-run-1 goes on after round 0" in wardround("run", "resume", "to-run-1", "--home", hub).out
+    assert "so there is nothing to resume" in wardround("run", "resume", "to-run-1", "--home", hub, code=1).err
+    assert "is ended after round 0" in wardround("run", "end", "to-run-1", "--home", hub).out
+    assert "can't become ended" in wardround("run", "end", "to-run-1", "--home", hub, code=1).err
+    assert tasks_of(lab, "north").count("end-run") == 1, "the sites are told"
 
 
 def test_a_data_controllers_decisions(wardround, lab: HubLab, hub: Path, node: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -235,6 +243,8 @@ HUB_COMMANDS = [
     ("run", "start", "p"),
     ("run", "show", "r"),
     ("run", "stop", "r"),
+    ("run", "resume", "r"),
+    ("run", "end", "r"),
     ("run", "list"),
     ("model", "list"),
     ("model", "export", "0" * 64, "new"),
@@ -258,7 +268,7 @@ def test_a_wrong_home_is_one_line_with_the_mend(wardround, tmp_path: Path, argum
     assert "isn't a" in told.err and "`wardround" in told.err
 
 
-@pytest.mark.parametrize("arguments", HUB_COMMANDS[:7], ids=lambda arguments: " ".join(arguments[:2]))
+@pytest.mark.parametrize("arguments", HUB_COMMANDS[:9], ids=lambda arguments: " ".join(arguments[:2]))
 def test_an_unknown_name_is_one_line_that_says_what_there_is(wardround, hub: Path, arguments: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
     told = wardround(*arguments, "--home", hub, code=1)
     assert "known: " in told.err

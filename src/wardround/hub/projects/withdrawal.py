@@ -36,7 +36,7 @@ def withdraw(session: Session, project: str, reason: str, *, actor: str, at: dat
     old = queries.state_of(session, project, at.date())
     check_transition(project, old, ProjectState.WITHDRAWN)
     for run in session.scalars(select(RunRow).where(RunRow.project == project, RunRow.ended_at.is_(None))).all():
-        runs.end(session, run, RunState.STOPPED, reason=f"the project was withdrawn: {reason}", actor=actor, at=at)
+        runs.end(session, run, RunState.ENDED, reason=f"the project was withdrawn: {reason}", actor=actor, at=at)
     row.state = ProjectState.WITHDRAWN
     row.withdrawn_by, row.withdrawn_at, row.withdrawn_reason = actor, at, reason
     told = [] if old is ProjectState.DRAFT else members(session)

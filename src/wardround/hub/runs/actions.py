@@ -40,7 +40,8 @@ def check_may_start(session: Session, project: str, today: date) -> list[str]:
     if state is ProjectState.RUNNING:
         under_way = select(RunRow).where(RunRow.project == project, RunRow.ended_at.is_(None))
         raise Conflict(
-            f"run {session.scalars(under_way).one().id} of project {project} is not over; stop it or wait for it"
+            f"run {session.scalars(under_way).one().id} of project {project} is not over; wait for it, or end it with "
+            "`wardround run end`"
         )
     if state is not ProjectState.SUBMITTED:
         raise NotAllowed(f"project {project} is {state}, which is the end of it; create another one")
@@ -104,6 +105,26 @@ def move(session: Session, run: RunRow, new: RunState, *, reason: str, actor: st
     if new.over:
         run.ended_at = at
     audit.record(session, actor, "move-run", run.id, f"{new}: {reason}"[:200])
+
+
+def stop(session: Session, run: RunRow, *, reason: str, actor: str, at: datetime) -> None:
+    """Have a run rest after its last whole round until `resume`. Its sites keep what they need to go on.
+
+    Raises:
+        NotAllowed: its rounds are over, or it rests already.
+    """
+    move(session, run, RunState.STOPPED, reason=reason, actor=actor, at=at)
+
+
+def resume(session: Session, run: RunRow, *, actor: str, at: datetime) -> None:
+    """Have a run that was stopped go on from its last whole round, with whoever is there.
+
+    Raises:
+        NotAllowed: it isn't stopped.
+    """
+    if RunState(run.state) is not RunState.STOPPED:
+        raise NotAllowed(f"run {run.id} is {run.state} and not stopped, so there is nothing to resume")
+    move(session, run, RunState.RUNNING, reason="resumed", actor=actor, at=at)
 
 
 def end(session: Session, run: RunRow, new: RunState, *, reason: str, actor: str, at: datetime) -> None:

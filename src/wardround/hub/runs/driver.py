@@ -190,7 +190,7 @@ class RunDriver:
         _log.warning("run %s: leg ended early (%s); another begins after round %s", run_id, reason, run.round)
 
     def _give_up(self, run_id: str) -> None:
-        """Abort what the engine still does for a run that is over, as when a person stopped it."""
+        """Abort what the engine still does for a run that has no use for it, as when a person stopped it."""
         with self._database.reading() as session:
             legs = queries.open_legs(session, run_id)
             reason = session.get_one(RunRow, run_id).reason

@@ -54,10 +54,10 @@ def legs(session: Session, run: str) -> Sequence[LegRow]:
 
 
 def legs_without_progress(session: Session, run: str) -> int:
-    """How many of the newest legs, in a row, ended without one whole round."""
+    """How many of the newest legs, in a row, ended without one whole round, since a person last stopped the run."""
     count = 0
     for leg in reversed(legs(session, run)):
-        if leg.last_round >= leg.first_round:
+        if leg.last_round >= leg.first_round or leg.state == "stopped":
             break
         count += 1
     return count

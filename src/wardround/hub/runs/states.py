@@ -14,11 +14,12 @@ class RunState(StrEnum):
     EVALUATING = "evaluating"
     FINISHED = "finished"
     STOPPED = "stopped"
+    ENDED = "ended"
     FAILED = "failed"
 
     @property
     def over(self) -> bool:
-        return self in (RunState.FINISHED, RunState.STOPPED, RunState.FAILED)
+        return self in (RunState.FINISHED, RunState.ENDED, RunState.FAILED)
 
 
 WAITS_FOR = {
@@ -27,17 +28,21 @@ WAITS_FOR = {
     RunState.COMPARING: "each site's model trained alone",
     RunState.EVALUATING: "each site's judgement of each model",
     RunState.FINISHED: "nothing: the model is registered",
-    RunState.STOPPED: "nothing: a person stopped it",
+    RunState.STOPPED: "a person, who resumes it with `wardround run resume` or ends it",
+    RunState.ENDED: "nothing: a person ended it",
     RunState.FAILED: "nothing: see its reason",
 }
 
 TRANSITIONS: dict[RunState, frozenset[RunState]] = {
-    RunState.GATHERING: frozenset({RunState.RUNNING, RunState.STOPPED, RunState.FAILED}),
-    RunState.RUNNING: frozenset({RunState.GATHERING, RunState.COMPARING, RunState.STOPPED, RunState.FAILED}),
-    RunState.COMPARING: frozenset({RunState.EVALUATING, RunState.STOPPED, RunState.FAILED}),
-    RunState.EVALUATING: frozenset({RunState.FINISHED, RunState.STOPPED, RunState.FAILED}),
+    RunState.GATHERING: frozenset({RunState.RUNNING, RunState.STOPPED, RunState.ENDED, RunState.FAILED}),
+    RunState.RUNNING: frozenset(
+        {RunState.GATHERING, RunState.COMPARING, RunState.STOPPED, RunState.ENDED, RunState.FAILED}
+    ),
+    RunState.COMPARING: frozenset({RunState.EVALUATING, RunState.ENDED, RunState.FAILED}),
+    RunState.EVALUATING: frozenset({RunState.FINISHED, RunState.ENDED, RunState.FAILED}),
+    RunState.STOPPED: frozenset({RunState.RUNNING, RunState.ENDED}),
     RunState.FINISHED: frozenset(),
-    RunState.STOPPED: frozenset(),
+    RunState.ENDED: frozenset(),
     RunState.FAILED: frozenset(),
 }
 

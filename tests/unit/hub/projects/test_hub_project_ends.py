@@ -42,7 +42,7 @@ def state(lab: RunLab, today: date = TODAY) -> str:
 def stop(lab: RunLab, run: str) -> None:
     with lab.database.writing() as session:
         row = run_queries.row_of(session, run)
-        runs.end(session, row, RunState.STOPPED, reason="enough", actor="operator:test", at=NOON)
+        runs.end(session, row, RunState.ENDED, reason="enough", actor="operator:test", at=NOON)
 
 
 def tell(lab: RunLab, answer: Answered, entry: int, site: str = "north") -> None:
@@ -110,7 +110,7 @@ def test_a_project_that_is_withdrawn_stops_its_run_and_tells_every_site(lab: Run
     with lab.database.writing() as session:
         assert withdraw(session, "glioma", "wrong-cohort", actor="person:r", at=NOON) == ["north", "south"]
     assert state(lab) == "withdrawn"
-    assert lab.state(run) is RunState.STOPPED
+    assert lab.state(run) is RunState.ENDED
     assert lab.row(run).reason == "the project was withdrawn: wrong-cohort"
     for kind in ("withdraw-project", "end-run"):
         assert [site for site, _, _ in lab.tasks(kind)] == ["north", "south"]

@@ -18,10 +18,11 @@ from wardround.node.projects.states import check_transition as check_decision
 
 # Written out, not read from the code: what may follow what is a promise, and a new way must be added here too.
 RUN_STEPS = {
-    "gathering": {"running", "stopped", "failed"},
-    "running": {"gathering", "comparing", "stopped", "failed"},
-    "comparing": {"evaluating", "stopped", "failed"},
-    "evaluating": {"finished", "stopped", "failed"},
+    "gathering": {"running", "stopped", "ended", "failed"},
+    "running": {"gathering", "comparing", "stopped", "ended", "failed"},
+    "comparing": {"evaluating", "ended", "failed"},
+    "evaluating": {"finished", "ended", "failed"},
+    "stopped": {"running", "ended"},
 }
 PROJECT_STEPS = {
     "draft": {"submitted", "withdrawn", "expired"},

@@ -97,7 +97,7 @@ def test_a_site_that_didnt_approve_or_was_shut_out_is_refused(lab: RunLab, run: 
     assert lab.coordinator.begin(f"{run}.1").sites == ("south",)
 
 
-@pytest.mark.parametrize("state", [RunState.COMPARING, RunState.STOPPED, RunState.FAILED])
+@pytest.mark.parametrize("state", [RunState.COMPARING, RunState.STOPPED, RunState.ENDED, RunState.FAILED])
 def test_a_run_that_isnt_training_takes_no_update(lab: RunLab, run: str, state: RunState) -> None:
     right = header(lab, run)
     with lab.database.writing() as session:

@@ -57,7 +57,7 @@ def test_a_hub_that_is_killed_between_rounds_comes_to_the_same_model(lab: RunLab
 
     lab.hospitals["north"].before = None
     with lab.database.writing() as session:
-        actions.end(session, session.get_one(RunRow, run), RunState.STOPPED, reason="-", actor="operator:test", at=NOON)
+        actions.end(session, session.get_one(RunRow, run), RunState.ENDED, reason="-", actor="operator:test", at=NOON)
     straight = lab.start()
     lab.drive(straight, RunState.COMPARING)
     assert lab.row(straight).current == interrupted

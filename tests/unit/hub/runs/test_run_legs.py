@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 import numpy as np
 import pytest
-from tests.unit.hub.runs.run_lab import NOON, START, Hospital, RunLab, project
+from tests.unit.hub.runs.run_lab import NOON, START, Hospital, RunLab, project, weights
 
 from wardround.federation.engine import Declined, EngineError, LegState, RoundResult, RoundTask, SiteRound
 from wardround.foundation.errors import Conflict, NotAllowed
@@ -16,7 +17,7 @@ from wardround.hub.runs.driver import LEGS_WITHOUT_PROGRESS, PAUSES
 from wardround.hub.runs.states import RunState
 from wardround.learning.arrays import from_bytes
 
-OVER = (RunState.FINISHED, RunState.FAILED, RunState.STOPPED)
+OVER = (RunState.FINISHED, RunState.FAILED, RunState.ENDED)
 
 
 def legs(lab: RunLab, run: str) -> list[tuple[int, int, int, str]]:
@@ -236,7 +237,7 @@ def test_one_run_of_a_project_at_a_time(lab: RunLab) -> None:
         lab.start()
     with lab.database.writing() as session:
         row = queries.row_of(session, run)
-        actions.end(session, row, RunState.STOPPED, reason="enough", actor="operator:test", at=NOON)
+        actions.end(session, row, RunState.ENDED, reason="enough", actor="operator:test", at=NOON)
     assert lab.start() == "glioma-2"
 
 
@@ -253,7 +254,7 @@ def test_projects_whose_long_names_begin_alike_each_have_their_runs(lab: RunLab)
 
 
 @pytest.mark.parametrize("moment", ["gathering", "running"])
-def test_a_stopped_run_gives_its_leg_up_and_frees_its_sites(lab: RunLab, moment: str) -> None:
+def test_an_ended_run_gives_its_leg_up_and_frees_its_sites(lab: RunLab, moment: str) -> None:
     run = lab.ready("north", "south")
     reached, go_on = threading.Event(), threading.Event()
 
@@ -270,7 +271,7 @@ def test_a_stopped_run_gives_its_leg_up_and_frees_its_sites(lab: RunLab, moment:
         assert reached.wait(30)
     with lab.database.writing() as session:
         row = queries.row_of(session, run)
-        actions.end(session, row, RunState.STOPPED, reason="wrong plan", actor="person:ann", at=NOON)
+        actions.end(session, row, RunState.ENDED, reason="wrong plan", actor="person:ann", at=NOON)
     assert {site for site, _, _ in lab.tasks("end-run")} == {"north", "south"}
     lab.driver.tick()
     if leg is not None:
@@ -280,18 +281,18 @@ def test_a_stopped_run_gives_its_leg_up_and_frees_its_sites(lab: RunLab, moment:
     go_on.set()
     lab.driver.tick()
     row = lab.row(run)
-    assert (row.state, row.reason, row.round) == ("stopped", "wrong plan", 0)
+    assert (row.state, row.reason, row.round) == ("ended", "wrong plan", 0)
     assert len(lab.tasks("join-leg")) == (2 if leg else 0)
 
 
-def test_a_stopped_run_of_an_earlier_hub_has_no_leg_left_open(lab: RunLab) -> None:
+def test_an_ended_run_of_an_earlier_hub_has_no_leg_left_open(lab: RunLab) -> None:
     run = lab.ready("north", "south")
     lab.driver.tick()
     leg = lab.leg(run)
     assert leg is not None
     with lab.database.writing() as session:
         row = queries.row_of(session, run)
-        actions.end(session, row, RunState.STOPPED, reason="enough", actor="person:ann", at=NOON)
+        actions.end(session, row, RunState.ENDED, reason="enough", actor="person:ann", at=NOON)
     lab.restart()
     lab.driver.tick()
     assert lab.leg(run) is None
@@ -354,3 +355,82 @@ def test_no_leg_but_the_open_one_of_a_run_under_way_begins_or_commits(lab: RunLa
             lab.coordinator.begin(leg)
         with pytest.raises(EngineError):
             lab.coordinator.commit(RoundResult(run, leg, 1, (), {}, (), 0.1, START))
+
+
+def changed(lab: RunLab, run: str, change: Callable[..., None], **more: object) -> None:
+    with lab.database.writing() as session:
+        change(session, queries.row_of(session, run), actor="person:ann", at=lab.clock(), **more)
+
+
+def test_a_stopped_run_rests_and_goes_on_from_its_last_whole_round(lab: RunLab) -> None:
+    run = lab.ready("north", "south", rounds=3)
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hold(_site: Hospital, task: RoundTask) -> None:
+        if task.round == 2 and task.leg_id.endswith(".1"):
+            reached.set()
+            assert go_on.wait(30)
+
+    lab.hospitals["north"].before = hold
+    lab.driver.tick()
+    assert reached.wait(30)
+    changed(lab, run, actions.stop, reason="the scanner is serviced")
+    for _ in range(3):
+        lab.driver.tick()
+    row = lab.row(run)
+    assert (row.state, row.reason, row.round, row.ended_at) == ("stopped", "the scanner is serviced", 1, None)
+    assert legs(lab, run) == [(1, 1, 1, "stopped")]
+    assert lab.tasks("end-run") == [], "its sites keep what they need"
+    go_on.set()
+    changed(lab, run, actions.resume)
+    assert lab.drive(run, RunState.COMPARING, *OVER) is RunState.COMPARING
+    assert [leg[1:] for leg in legs(lab, run)] == [(1, 1, "stopped"), (2, 3, "finished")]
+    assert lab.objects.get(lab.row(run).current) == weights(3.0), "as without the stop: each round adds one"
+
+
+def test_a_run_that_is_stopped_after_its_last_round_goes_on_to_its_comparison(lab: RunLab) -> None:
+    run = lab.ready("north", "south")
+    lab.driver.tick()
+    leg = lab.leg(run)
+    assert leg is not None and lab.engine.wait(leg, 30).state is LegState.FINISHED
+    changed(lab, run, actions.stop, reason="-")
+    lab.driver.tick()
+    changed(lab, run, actions.resume)
+    lab.driver.tick()
+    assert lab.state(run) is RunState.COMPARING
+
+
+def test_only_rounds_can_be_stopped_and_only_what_is_stopped_resumed(lab: RunLab) -> None:
+    run = lab.ready("north", "south")
+    with pytest.raises(NotAllowed, match="is gathering and not stopped"):
+        changed(lab, run, actions.resume)
+    assert lab.drive(run, RunState.COMPARING) is RunState.COMPARING
+    with pytest.raises(NotAllowed, match="can't become stopped"):
+        changed(lab, run, actions.stop, reason="-")
+
+
+def test_a_stopped_run_can_be_ended_and_frees_its_sites(lab: RunLab) -> None:
+    run = lab.ready("north", "south")
+    changed(lab, run, actions.stop, reason="-")
+    changed(lab, run, actions.end, new=RunState.ENDED, reason="wrong plan")
+    assert {site for site, _, _ in lab.tasks("end-run")} == {"north", "south"}
+    assert lab.start() == "glioma-2"
+
+
+def test_legs_before_a_stop_dont_count_as_fruitless_after_it(lab: RunLab) -> None:
+    run = lab.ready("north", "south")
+
+    def decline(_site: Hospital, _task: RoundTask) -> None:
+        raise Declined("paused")
+
+    lab.hospitals["north"].before = decline
+    for _ in range(LEGS_WITHOUT_PROGRESS - 1):
+        assert lab.drive(run, RunState.RUNNING) is RunState.RUNNING
+        assert lab.engine.wait(lab.leg(run) or "", 30).state is LegState.FAILED
+        lab.driver.tick()
+    assert lab.drive(run, RunState.RUNNING) is RunState.RUNNING
+    changed(lab, run, actions.stop, reason="-")
+    lab.driver.tick()
+    changed(lab, run, actions.resume)
+    lab.hospitals["north"].before = None
+    assert lab.drive(run, RunState.COMPARING, *OVER) is RunState.COMPARING
