@@ -157,7 +157,10 @@ def _bubblewrap(inputs: Mapping[str, Path], output: Path, bounds: Bounds, *, pyt
 
 
 def _limits(bounds: Bounds) -> list[str]:
-    """Limits of each process (setrlimit(2)), set from within, so that they count the jail's processes alone."""
+    """Limits of each process (setrlimit(2)), set from within, so that they count the jail's processes alone.
+
+    The kernel holds root to no number of processes; a node that runs as root has the watch alone for that.
+    """
     seconds = max(1, int(bounds.seconds * max(1, bounds.threads)) + 1)
     return [
         "prlimit",
