@@ -26,7 +26,7 @@ from wardround.node.receive.arrival import KeyMaker
 from wardround.node.receive.commitment import MOST_ATTEMPTS, CommitmentDesk, ReportTo
 from wardround.node.receive.commitment_holdings import Holdings
 from wardround.node.receive.commitment_store import FOLDER, CommitmentStore
-from wardround.node.receive.register import CONFLICT
+from wardround.node.receive.index import CONFLICT
 from wardround.node.receive.route import StudyPath
 from wardround.node.receive.summary import intake_summary
 from wardround.node.receive.tables import CommitmentRow, ReceivedInstance

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from wardround.dicom.network_messages import NO_SUCH_OBJECT, CommitmentReport, CommitmentRequest
 from wardround.foundation.database import Database
 from wardround.node.receive.arrival import KeyMaker
-from wardround.node.receive.register import CONFLICT
+from wardround.node.receive.index import CONFLICT
 from wardround.node.receive.route import StudyPath
 from wardround.node.receive.state import State
 from wardround.node.receive.tables import ReceivedInstance

@@ -17,8 +17,6 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolExhausted
 from zlib_ng.zlib_ng import crc32
 
 from wardround.dicom.deidentify_elements import Element, ElementWriter, Encoding
@@ -41,7 +39,7 @@ from wardround.node.receive.arrival import (
 )
 from wardround.node.receive.bay import PREAMBLE, Bay, Seal, mark
 from wardround.node.receive.contents import Claims, Contents
-from wardround.node.receive.register import CONFLICT, Register, refusal_of
+from wardround.node.receive.index import CONFLICT, Index, IndexUnavailable, refusal_of
 from wardround.node.receive.registrar import Registrar
 from wardround.node.receive.route import NO_RULE, Route, Routes, Rule, StudyPath
 from wardround.node.receive.route_facts import Facts
@@ -82,7 +80,7 @@ class Landing:
         self,
         bay: Bay,
         registrar: Registrar,
-        register: Register,
+        index: Index,
         keys: KeyMaker,
         routes: Routes,
         *,
@@ -95,12 +93,12 @@ class Landing:
     ) -> None:
         self.bay = bay
         self.registrar = registrar
-        self.register = register
+        self.index = index
         self.keys = keys
         self.routes = routes
         self.wanted = routes.tags
         self.claims = Claims()
-        self.contents = Contents(register.contents)
+        self.contents = Contents(index.contents)
         self.durable = durable
         self.clock = clock
         self.noted = noted
@@ -188,8 +186,8 @@ class _Landing:
         except OSError as error:
             log.error("an instance could not be written: %s", type(error).__name__)
             answer = self._fail("disk-error")
-        except (DBAPIError, PoolExhausted) as error:
-            log.error("the index does not answer: %s", type(error).__name__)
+        except IndexUnavailable as error:
+            log.error("the index does not answer: %s", error)
             answer = self._fail("index-unavailable")
         return Accepted() if answer is Answer.STORED else RefusedStorage(answer)
 
@@ -230,7 +228,7 @@ class _Landing:
             other = not ours
             if ours and landing.contents.differs(keys, landed.mark, self._digest):
                 keys = replace(keys, digest=self._digest())
-                other = landing.register.holds_other_content(keys, rule.route.paths)
+                other = landing.index.holds_other_content(keys, rule.route.paths)
             entry = self._entry(keys, rule, None if ours else CONFLICT, head, landed=landed)
             self._seal(entry, flush=landing.durable and not other)
         except BaseException:

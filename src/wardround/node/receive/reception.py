@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from wardround.dicom.errors import Refused
 from wardround.dicom.header_meta import read_file_meta
@@ -19,6 +17,7 @@ from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
 from wardround.node.receive.arrival import Arrival, Entry, KeyMaker, Unreadable, read_head
 from wardround.node.receive.bay import TRANSFER_SYNTAX, Bay, Whole, found_whole, left_behind, one_at_a_time
+from wardround.node.receive.index import IndexUnavailable
 from wardround.node.receive.landing import Answer, Landing, sop_class_of
 from wardround.node.receive.register import Register, make_directory
 from wardround.node.receive.registrar import BATCH, Registrar
@@ -119,8 +118,8 @@ class Reception:
         self._make_room(self._bay.prepare)
         try:
             self._register.contents("")
-        except (DBAPIError, PoolExhausted) as error:
-            log.error("the index does not answer: %s", type(error).__name__)
+        except IndexUnavailable as error:
+            log.error("the index does not answer: %s", error)
 
     def receive(self, arrival: Arrival) -> Answer:
         """Take a whole file in, and wait until the index has it."""

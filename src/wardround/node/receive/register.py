@@ -11,12 +11,15 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import insert, select, tuple_, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 
 from wardround.foundation.database import Database
@@ -24,13 +27,12 @@ from wardround.foundation.files import flush_directory
 from wardround.node.optout.register import REASON as OPTED_OUT
 from wardround.node.receive.arrival import Entry, Keys
 from wardround.node.receive.bay import one_at_a_time
-from wardround.node.receive.route import Route, Rule, StudyPath
+from wardround.node.receive.index import CONFLICT, IndexUnavailable
+from wardround.node.receive.route import Rule, StudyPath
 from wardround.node.receive.state import State, check_step
 from wardround.node.receive.tables import IntakeRule, ReceivedInstance, ReceivedStudy, TurnedAway
 
 NO_PATH = "none"
-CONFLICT = "conflicting-content"
-NOT_ROUTED = "not-routed"
 DISCARDED_BY_RULE = "discarded-by-rule"
 _INSTANCES = ReceivedInstance.metadata.tables[ReceivedInstance.__tablename__]
 _NOT_IN_USE = frozenset({State.REFUSED, State.PURGED, State.DISCARDED})
@@ -87,7 +89,7 @@ class _Batch:
 
 
 class Register:
-    """The index of what was received, from the side that writes it.
+    """The index of what was received, from the side that writes it; an `Index`.
 
     Args:
         roots: the folder of each path.
@@ -104,41 +106,29 @@ class Register:
         self._durable = durable
 
     def contents(self, study_key: str) -> list[tuple[str, str]]:
-        """The instance keys and digests that the index has of a study.
-
-        Raises:
-            DBAPIError, sqlalchemy.exc.TimeoutError: the index doesn't answer.
-        """
+        """See `Index`."""
         columns = (ReceivedInstance.instance_key, ReceivedInstance.digest)
         studies = select(ReceivedStudy.id).where(ReceivedStudy.study_key == study_key)
-        with self._database.engine.connect() as connection:
+        with _available(), self._database.engine.connect() as connection:
             rows = connection.execute(select(*columns).where(ReceivedInstance.study_id.in_(studies)))
             return [(instance, digest) for instance, digest in rows]
 
     def holds_other_content(self, keys: Keys, paths: Sequence[StudyPath]) -> bool:
-        """Whether the index has another content of this instance in use, or this very one refused for that.
-
-        Raises:
-            DBAPIError, sqlalchemy.exc.TimeoutError: the index doesn't answer.
-        """
+        """See `Index`."""
         columns = (ReceivedInstance.digest, ReceivedInstance.state, ReceivedInstance.reason)
         here = (
             ReceivedInstance.path.in_([str(path) for path in paths]),
             ReceivedInstance.instance_key == keys.instance,
         )
-        with self._database.engine.connect() as connection:
+        with _available(), self._database.engine.connect() as connection:
             rows = connection.execute(select(*columns).where(*here)).all()
         return any(
             row.reason == CONFLICT if row.digest == keys.digest else row.state not in _NOT_IN_USE for row in rows
         )
 
     def write(self, entries: Sequence[Entry], turned_away: Mapping[str, int], at: datetime) -> None:
-        """Register `entries` in one transaction, in their order; all or nothing.
-
-        Raises:
-            OSError, DBAPIError, sqlalchemy.exc.TimeoutError: nothing was written; call it again.
-        """
-        with one_at_a_time(self._incoming):
+        """See `Index`."""
+        with one_at_a_time(self._incoming), _available():
             placed: list[Path] = []
             try:
                 with self._database.writing() as session:
@@ -356,6 +346,9 @@ def make_directory(directory: Path) -> None:
     flush_directory(directory.parent)
 
 
-def refusal_of(rule: Rule) -> str | None:
-    """Why an arrival is refused that this rule takes; None if it isn't."""
-    return NOT_ROUTED if rule.route is Route.REFUSED else None
+@contextmanager
+def _available() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, PoolExhausted) as error:
+        raise IndexUnavailable(type(error).__name__) from None

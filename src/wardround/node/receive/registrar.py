@@ -9,12 +9,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolExhausted
-
 from wardround.foundation.clock import Clock
 from wardround.node.receive.arrival import Entry, digested
-from wardround.node.receive.register import Register
+from wardround.node.receive.index import Index, IndexUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +37,14 @@ class Registrar:
 
     def __init__(
         self,
-        register: Register,
+        index: Index,
         *,
         patience: float,
         done: Callable[[Sequence[Entry]], None],
         meanwhile: Callable[[], None],
         clock: Clock,
     ) -> None:
-        self._register = register
+        self._index = index
         self._patience = patience
         self._linger = min(LONGEST_LINGER, patience / 2)
         self._done = done
@@ -142,10 +139,13 @@ class Registrar:
             try:
                 for number, entry in enumerate(entries):
                     entries[number] = digested(entry)
-                self._register.write(entries, counts, self._clock())
-            except (DBAPIError, PoolExhausted, OSError) as error:
+                self._index.write(entries, counts, self._clock())
+            except (IndexUnavailable, OSError) as error:
                 if not failing:
-                    log.error("the index can't be written; it is tried again: %s", type(error).__name__)
+                    log.error(
+                        "the index can't be written; it is tried again: %s",
+                        error if isinstance(error, IndexUnavailable) else type(error).__name__,
+                    )
                 failing = True
                 with self._changed:
                     if self._changed.wait_for(lambda: self._closing, RETRY):

@@ -13,7 +13,7 @@ from wardround.dicom.volume_refusal import VolumeReason
 from wardround.node.deidentify import crew, work
 from wardround.node.enclave import room
 from wardround.node.optout import register as optout
-from wardround.node.receive import importing, parcels, register
+from wardround.node.receive import importing, index, parcels, register
 from wardround.node.receive.landing import Answer
 from wardround.node.receive.reasons import ANSWERS, WORDS, explained
 from wardround.node.review import gate
@@ -28,7 +28,7 @@ def test_every_reason_has_words() -> None:
     codes = {reason.value for reason in (*Reason, *ScreeningReason)}
     codes |= {reason.value.replace("_", "-") for reason in VolumeReason}
     codes |= {"label-" + reason.value.replace("_", "-") for reason in SegmentationReason}
-    codes |= {register.CONFLICT, register.NOT_ROUTED, register.DISCARDED_BY_RULE, optout.REASON}
+    codes |= {index.CONFLICT, index.NOT_ROUTED, register.DISCARDED_BY_RULE, optout.REASON}
     codes |= {crew.KILLED, crew.TOO_SLOW, work.FAILED, work.FILE_MISSING, gate.REFUSED_BY_A_PERSON}
     codes |= {room.OVER_QUOTA, room.BELOW_RESERVE}
     codes |= {importing.NOT_DICOM, importing.DICOMDIR, importing.MALFORMED}
