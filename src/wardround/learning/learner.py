@@ -22,6 +22,7 @@ from wardround.learning.bundle import Bundle, read_bundle
 from wardround.learning.case import CaseRefused, Example
 from wardround.learning.layers import Sharing, sharing
 from wardround.learning.metrics import Outcome
+from wardround.learning.resumption import Checkpoint, Halfway, take_up_moments
 from wardround.learning.steered import Steered, normalisation
 from wardround.learning.steering import Steering
 
@@ -81,22 +82,26 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         total_rounds: int,
         seed: int,
         steering: Steering = Steering(),
+        checkpoint: Checkpoint | None = None,
         stop: Callable[[], bool] | None = None,
         progress: Progress | None = None,
     ) -> Trained:
         """Train from `arrays` for `steps` steps as round `round_number` (from 1) of `total_rounds`.
 
         The learning rate follows one cosine over all rounds. The optimiser's moments go on from the round before
-        where this object trained that one with the same seed, and begin afresh otherwise. So the same calls give
-        the same weights on the same machine.
+        where `checkpoint` has them, or, without one, where this object trained that round with the same seed, and begin
+        afresh otherwise. So the same calls give the same weights on the same machine.
 
         Args:
             steering: what an algorithm adds to that. Arrays that are frozen come back as they came.
+            checkpoint: where the state is kept on the way; of a round that was broken off only the steps after it are
+                done, and of one that was whole none.
 
         Raises:
             Stopped: `stop` answered true between two steps.
             CaseRefused: `no-labels`, no case has a label; or a case can't be prepared.
             ArraysRefused: the weights aren't this network's; `not-finite`, training diverged.
+            StateRefused: what `checkpoint` has can't be gone on with.
         """
         if steps < 1 or not 1 <= round_number <= total_rounds:
             raise ValueError(f"{steps} steps in round {round_number} of {total_rounds} make no sense")
@@ -104,13 +109,18 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         if not prepared:
             raise CaseRefused("no-labels", "none of the cases has a label to train on")
         network.load_weights(self._module, arrays)
-        optimiser = self._optimiser(seed, round_number)
+        optimiser = self._optimiser(seed, round_number, checkpoint)
+        # Moments that a round which is broken off here has moved belong to no round.
+        self._kept = None
         draws = np.random.default_rng([seed, round_number])
         generator = torch.Generator().manual_seed(int(draws.integers(2**62)))
         self._module.train()
         steered = Steered(self._module, arrays, steering)
-        losses = 0.0
-        for step in range(steps):
+        state = Halfway(self._module, optimiser, draws, generator)
+        begun = None if checkpoint is None else checkpoint.begun()
+        if begun is not None:
+            state.take_up(begun)
+        for step in range(state.step, steps):
             if stop is not None and stop():
                 raise Stopped("training was asked to stop")
             for group in optimiser.param_groups:
@@ -124,14 +134,16 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
             steered.hold()
             torch.nn.utils.clip_grad_norm_(self._module.parameters(), 5.0)
             optimiser.step()
-            losses += float(loss.detach())
-            if not math.isfinite(losses):
+            state.step, state.losses = step + 1, state.losses + float(loss.detach())
+            if not math.isfinite(state.losses):
                 raise ArraysRefused("not-finite", "training diverged: the loss is no longer finite")
             if progress is not None:
-                progress(step + 1, steps, losses / (step + 1))
+                progress(step + 1, steps, state.losses / (step + 1))
+            if checkpoint is not None and (step + 1 == steps or checkpoint.due()):
+                checkpoint.keep(state.packed(), whole=step + 1 == steps)
         self._kept = (seed, round_number, optimiser)
         trained = network.weights(self._module) | {name: arrays[name] for name in steering.frozen}
-        return Trained(trained, losses / steps, steps)
+        return Trained(trained, state.losses / steps, steps)
 
     def evaluate(
         self, arrays: Arrays, cases: Sequence[CaseT], *, stop: Callable[[], bool] | None = None
@@ -199,15 +211,19 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
             self._prepared[case] = self._prepare(case)
         return self._prepared[case]
 
-    def _optimiser(self, seed: int, round_number: int) -> torch.optim.Optimizer:
-        """The last round's optimiser with its moments, if this process trained that one too; else a fresh one.
+    def _optimiser(self, seed: int, round_number: int, checkpoint: Checkpoint | None) -> torch.optim.Optimizer:
+        """The last round's optimiser with its moments, as far as they are known; else a fresh one.
 
         Moments that begin anew with every round cost a federated model the first steps of each.
         """
-        if self._kept is not None and self._kept[:2] == (seed, round_number - 1):
+        if checkpoint is None and self._kept is not None and self._kept[:2] == (seed, round_number - 1):
             return self._kept[2]
-        setting = self.setting
-        return torch.optim.AdamW(self._module.parameters(), lr=setting.learning_rate, weight_decay=setting.weight_decay)
+        rate, decay = self.setting.learning_rate, self.setting.weight_decay
+        optimiser = torch.optim.AdamW(self._module.parameters(), lr=rate, weight_decay=decay)
+        before = None if checkpoint is None else checkpoint.before()
+        if before is not None:
+            take_up_moments(optimiser, before)
+        return optimiser
 
     def _learning_rate(self, step: int, steps: int, round_number: int, total_rounds: int) -> float:
         setting = self.setting
