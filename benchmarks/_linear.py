@@ -125,7 +125,7 @@ class Hospital:
             own = self.own or {name: np.zeros_like(array) for name, array in model.items()}
             drift = {name: control[name] - own[name] for name in model}
             trained = descended(model, self.rows, batches, self.local, drift)
-            self.own, update = renewed(own, told, trained, steps=len(batches), rate=self.local.rate)
+            self.own, update = renewed(own, told, trained, rates=len(batches) * self.local.rate)
         else:
             trained = descended(told, self.rows, batches, self.local)
             changed = {name: told[name] + np.float32(self.hostile) * (trained[name] - told[name]) for name in told}

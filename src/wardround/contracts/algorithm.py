@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
 from wardround.contracts.base import Frozen
 
-AlgorithmName = Literal["fedavg", "fedprox", "fedbn", "fedadam", "fedyogi", "fedadagrad"]
+AlgorithmName = Literal["fedavg", "fedprox", "fedbn", "fedadam", "fedyogi", "fedadagrad", "scaffold", "ditto"]
 
 Rate = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
@@ -19,6 +19,9 @@ class _Chosen(Frozen):
     """An algorithm's name, and whatever numbers it has."""
 
     name: str
+
+    sent: ClassVar[int] = 1
+    """How many numbers an update holds for each weight that travels."""
 
     def in_words(self) -> str:
         numbers = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in self if key != "name")
@@ -76,12 +79,41 @@ class FedAdagrad(_Chosen):
     tau: Tau = 1e-3
 
 
+class Scaffold(_Chosen):
+    """Control variates take out of each site's steps what leads them away from the others' (Karimireddy et al., ICML
+    2020, option II). A site keeps its own variates; how they changed leaves beside its weights, in the same update,
+    which is twice as large for it. Sites step by plain gradient descent, `local_rate` falling as the package's setting
+    has its own rate fall. `server_rate` 1 takes the average as it is."""
+
+    name: Literal["scaffold"] = "scaffold"
+    local_rate: Rate = 0.05
+    server_rate: Rate = 1.0
+
+    sent: ClassVar[int] = 2
+
+    def in_words(self) -> str:
+        return f"{super().in_words()}, control variates in each update beside the weights"
+
+
+class Ditto(_Chosen):
+    """As FedAvg, and beside the model of all each site trains one of its own, which never leaves and is held to that of
+    all: its loss grows with half of `strength` times the squared distance (Li, Hu, Beirami, Smith, ICML 2021)."""
+
+    name: Literal["ditto"] = "ditto"
+    strength: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 0.1
+
+    def in_words(self) -> str:
+        return f"{super().in_words()}, a personal model beside it that never leaves"
+
+
 def _by_name(value: Any) -> Any:
     """A name alone stands for that algorithm with its usual numbers."""
     return {"name": value} if isinstance(value, str) else value
 
 
 Algorithm = Annotated[
-    Annotated[FedAvg | FedProx | FedBN | FedAdam | FedYogi | FedAdagrad, Field(discriminator="name")],
+    Annotated[
+        FedAvg | FedProx | FedBN | FedAdam | FedYogi | FedAdagrad | Scaffold | Ditto, Field(discriminator="name")
+    ],
     BeforeValidator(_by_name),
 ]

@@ -17,7 +17,7 @@ def usual_leaves(plan: RunPlan, sites: int, *, largest: int = LARGEST_UPDATE) ->
     alone = (Leaving(kind="local-model", largest_bytes=largest, times=1),) if plan.compare_alone else ()
     judged = 2 + (sites if plan.compare_alone else 0)
     return (
-        Leaving(kind="run-update", largest_bytes=largest, times=2),
+        Leaving(kind="run-update", largest_bytes=largest * plan.algorithm.sent, times=2),
         *alone,
         Leaving(kind="evaluation-result", largest_bytes=4096, times=judged),
     )

@@ -39,11 +39,12 @@ class Stopped(RuntimeError):
 
 @dataclass(frozen=True)
 class Trained:
-    """What training gave: weights, the mean loss over its steps, how many steps."""
+    """What training gave: weights, the mean loss over its steps, how many steps, and the sum of their rates."""
 
     arrays: Arrays
     loss: float
     steps: int
+    rates: float
 
 
 class Learner(ABC, Generic[CaseT, PreparedT]):
@@ -109,7 +110,8 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         if not prepared:
             raise CaseRefused("no-labels", "none of the cases has a label to train on")
         network.load_weights(self._module, arrays)
-        optimiser = self._optimiser(seed, round_number, checkpoint)
+        optimiser = self._optimiser(seed, round_number, checkpoint, steering)
+        rates = [self._learning_rate(step, steps, round_number, total_rounds, steering) for step in range(steps)]
         # Moments that a round which is broken off here has moved belong to no round.
         self._kept = None
         draws = np.random.default_rng([seed, round_number])
@@ -124,7 +126,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
             if stop is not None and stop():
                 raise Stopped("training was asked to stop")
             for group in optimiser.param_groups:
-                group["lr"] = self._learning_rate(step, steps, round_number, total_rounds)
+                group["lr"] = rates[step]
             inputs, targets = self._batch(prepared, draws, generator)
             with torch.autocast("cpu", torch.bfloat16, enabled=self._fast_bfloat16):
                 outputs = self._outputs(inputs)
@@ -133,6 +135,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             steered.hold()
             torch.nn.utils.clip_grad_norm_(self._module.parameters(), 5.0)
+            steered.correct()
             optimiser.step()
             state.step, state.losses = step + 1, state.losses + float(loss.detach())
             if not math.isfinite(state.losses):
@@ -141,9 +144,9 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
                 progress(step + 1, steps, state.losses / (step + 1))
             if checkpoint is not None and (step + 1 == steps or checkpoint.due()):
                 checkpoint.keep(state.packed(), whole=step + 1 == steps)
-        self._kept = (seed, round_number, optimiser)
+        self._kept = None if steering.descent is not None else (seed, round_number, optimiser)
         trained = network.weights(self._module) | {name: arrays[name] for name in steering.frozen}
-        return Trained(trained, state.losses / steps, steps)
+        return Trained(trained, state.losses / steps, steps, math.fsum(rates))
 
     def evaluate(
         self, arrays: Arrays, cases: Sequence[CaseT], *, stop: Callable[[], bool] | None = None
@@ -211,11 +214,15 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
             self._prepared[case] = self._prepare(case)
         return self._prepared[case]
 
-    def _optimiser(self, seed: int, round_number: int, checkpoint: Checkpoint | None) -> torch.optim.Optimizer:
+    def _optimiser(
+        self, seed: int, round_number: int, checkpoint: Checkpoint | None, steering: Steering
+    ) -> torch.optim.Optimizer:
         """The last round's optimiser with its moments, as far as they are known; else a fresh one.
 
         Moments that begin anew with every round cost a federated model the first steps of each.
         """
+        if steering.descent is not None:
+            return torch.optim.SGD(self._module.parameters(), lr=steering.descent)
         if checkpoint is None and self._kept is not None and self._kept[:2] == (seed, round_number - 1):
             return self._kept[2]
         rate, decay = self.setting.learning_rate, self.setting.weight_decay
@@ -225,11 +232,13 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
             take_up_moments(optimiser, before)
         return optimiser
 
-    def _learning_rate(self, step: int, steps: int, round_number: int, total_rounds: int) -> float:
+    def _learning_rate(self, step: int, steps: int, round_number: int, total_rounds: int, steering: Steering) -> float:
         setting = self.setting
         done = (round_number - 1 + step / steps) / total_rounds
         fall = (1 + math.cos(math.pi * done)) / 2
         rate = setting.final_learning_rate + (setting.learning_rate - setting.final_learning_rate) * fall
+        if steering.descent is not None:
+            return rate * steering.descent / setting.learning_rate  # it has no moments that would have to settle
         return rate * min(1.0, (step + 1) / (setting.warmup_steps + 1))
 
 

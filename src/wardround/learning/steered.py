@@ -21,7 +21,8 @@ _NORMALISING = (
 
 
 class Steered:
-    """Adds to a network's gradients, after each `backward`, what `steering` says.
+    """Adds to a network's gradients, after each `backward`, what `steering` says: `hold` before they are cut to their
+    largest norm, `correct` after it.
 
     Args:
         began: the whole weights that training begins with; loaded already.
@@ -30,17 +31,26 @@ class Steered:
     def __init__(self, module: torch.nn.Module, began: Mapping[str, NDArray[np.float32]], steering: Steering) -> None:
         self._strength = steering.proximal
         self._pairs: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
+        self._corrections: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
         held_to = began if steering.held_to is None else steering.held_to
         for name, parameter in module.named_parameters():
             parameter.requires_grad_(name not in steering.frozen)
             if self._strength and parameter.requires_grad:
                 self._pairs.append((parameter, torch.from_numpy(np.array(held_to[name], np.float32))))
+            if name in steering.correction:
+                self._corrections.append((parameter, torch.from_numpy(np.array(steering.correction[name], np.float32))))
 
     def hold(self) -> None:
         """Add the proximal term's gradient to the loss's own."""
         for now, held_to in self._pairs:
             if now.grad is not None:
                 now.grad.add_(now.detach() - held_to, alpha=self._strength)
+
+    def correct(self) -> None:
+        """Add the corrections, as they are, to the gradients."""
+        for now, correction in self._corrections:
+            if now.grad is not None:
+                now.grad.add_(correction)
 
 
 def normalisation(module: torch.nn.Module) -> frozenset[str]:

@@ -140,9 +140,9 @@ def test_fedbn_is_averaging_with_a_scale_of_each_sites_own() -> None:
         return float(w), float(g)
 
     def site(x: Any, y: Any) -> Any:
-        def train(arrays: Arrays, _: Steering) -> Any:
+        def train(arrays: Arrays, _: Steering, *, personal: bool = False) -> Any:
             w, g = descended(x, y, float(arrays["w"][0]), float(arrays["g"][0]))
-            return SimpleNamespace(arrays={"w": np.float32([w]), "g": np.float32([g])}, loss=0.0, steps=4)
+            return SimpleNamespace(arrays={"w": np.float32([w]), "g": np.float32([g])}, loss=0.0, steps=4, rates=0.08)
 
         return train
 
@@ -151,7 +151,7 @@ def test_fedbn_is_averaging_with_a_scale_of_each_sites_own() -> None:
     for _ in range(6):
         mean = WeightedMean(told)
         for place, (x, y) in enumerate(zip(xs, ys, strict=True)):
-            turn = take_turn(FedBN(), part, whole_model(told, kept[place], began, part), site(x, y))
+            turn = take_turn(FedBN(), part, told, kept[place], whole_model(told, kept[place], began, part), site(x, y))
             assert turn.update.keys() == {"w"} and turn.own.keys() == {"g"}
             kept[place] = turn.own
             mean.add(turn.update, len(x))
@@ -161,4 +161,4 @@ def test_fedbn_is_averaging_with_a_scale_of_each_sites_own() -> None:
     np.testing.assert_allclose(told["w"], w, rtol=1e-4)
     np.testing.assert_allclose([one["g"][0] for one in kept], gs, rtol=1e-4)
     assert abs(gs[0] - gs[1]) > 0.01
-    assert take_turn(FedAvg(), Sharing(frozenset(began)), began, site(xs[0], ys[0])).own == {}
+    assert take_turn(FedAvg(), Sharing(frozenset(began)), began, {}, began, site(xs[0], ys[0])).own == {}

@@ -40,7 +40,7 @@ def over_the_protocol(found, rounds, steps, *, backwards=False):
             for _ in range(steps):
                 now = now - RATE * (np.array(curve) * (now - middle) - own[place]["w"] + control["w"])
             trained = {"w": now.astype(np.float32)}
-            own[place], update = renewed(own[place], told, trained, steps=steps, rate=RATE)
+            own[place], update = renewed(own[place], told, trained, rates=steps * RATE)
             mean.add(update, weight)
         step = strategy.step(model, state, mean.result())
         model, state = step.model, step.state

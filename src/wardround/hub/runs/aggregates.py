@@ -12,11 +12,13 @@ from wardround.contracts.algorithm import Algorithm
 from wardround.foundation.files import ObjectStore
 from wardround.learning.arrays import Arrays, ArraysRefused, beside, from_bytes, to_bytes
 from wardround.learning.strategies.choice import strategy_of
+from wardround.learning.strategies.strategy import Strategy
 
 
 @dataclass(frozen=True)
 class Kept:
-    """An aggregate that is on the disk: its digest, and its bytes where they aren't the round's own average."""
+    """An aggregate that is on the disk: its digest, and what sites are told at the start of the next round where that
+    isn't the round's own average."""
 
     digest: str
     arrays: bytes = b""
@@ -44,7 +46,29 @@ def keep(objects: ObjectStore, algorithm: Algorithm, before: str, average: bytes
     step = strategy.step(model, state, from_bytes(average))
     with objects.batch() as batch:
         arrays = to_bytes(step.model, beside=batch.put(to_bytes(step.state)))
-        return Kept(batch.put(arrays), arrays)
+        digest = batch.put(arrays)
+    return Kept(digest, _told(strategy, step.model, step.state, arrays))
+
+
+def told(objects: ObjectStore, algorithm: Algorithm, digest: str, *, first: bool) -> bytes:
+    """What sites are told at the start of a round: the aggregate, and of its state whatever the algorithm tells.
+
+    Args:
+        digest: of the aggregate that the round begins with.
+        first: as for `keep`.
+
+    Raises: as `keep`.
+    """
+    strategy, arrays = strategy_of(algorithm), objects.get(digest)
+    if strategy.averages:
+        return arrays
+    model = from_bytes(arrays)
+    return _told(strategy, model, strategy.begin(model) if first else _state(objects, beside(arrays)), arrays)
+
+
+def _told(strategy: Strategy, model: Arrays, state: Arrays, arrays: bytes) -> bytes:
+    found = strategy.told(model, state)
+    return arrays if found.keys() == model.keys() else to_bytes(found)
 
 
 def _state(objects: ObjectStore, digest: str | None) -> Arrays:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from wardround.contracts.algorithm import Algorithm, FedAdagrad, FedAdam, FedAvg, FedBN, FedProx, FedYogi
+from wardround.contracts.algorithm import (
+    Algorithm,
+    Ditto,
+    FedAdagrad,
+    FedAdam,
+    FedAvg,
+    FedBN,
+    FedProx,
+    FedYogi,
+    Scaffold,
+)
+from wardround.learning.strategies import control
 from wardround.learning.strategies.adaptive import Adagrad, Adam, Yogi
 from wardround.learning.strategies.averaging import Averaging
 from wardround.learning.strategies.strategy import Strategy
@@ -11,7 +22,7 @@ from wardround.learning.strategies.strategy import Strategy
 def strategy_of(algorithm: Algorithm) -> Strategy:
     """The hub's part of an algorithm."""
     match algorithm:
-        case FedAvg() | FedProx() | FedBN():
+        case FedAvg() | FedProx() | FedBN() | Ditto():
             return Averaging()
         case FedAdam():
             return Adam(rate=algorithm.server_rate, beta1=algorithm.beta1, tau=algorithm.tau, beta2=algorithm.beta2)
@@ -19,6 +30,8 @@ def strategy_of(algorithm: Algorithm) -> Strategy:
             return Yogi(rate=algorithm.server_rate, beta1=algorithm.beta1, tau=algorithm.tau, beta2=algorithm.beta2)
         case FedAdagrad():
             return Adagrad(rate=algorithm.server_rate, beta1=algorithm.beta1, tau=algorithm.tau)
+        case Scaffold():
+            return control.Scaffold(rate=algorithm.server_rate)
 
 
 def proximal_weight(algorithm: Algorithm) -> float:

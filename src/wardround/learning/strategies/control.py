@@ -4,8 +4,8 @@ Karimireddy, Kale, Mohri, Reddi, Stich, Suresh: SCAFFOLD: Stochastic Controlled 
 2020, algorithm 1 with option II, all sites taking part in every round. Weights and variates are averaged alike, each
 site by its weight, so that the variates' mean is that of the very average which the hub makes.
 
-It needs sites that step by plain gradient descent: a step of a site's optimiser has to be its rate times a gradient.
-The model package that is here steps otherwise, so no plan can name it; the benchmark over FLamby's data runs it.
+It needs sites that step by plain gradient descent: a step has to be its rate times a gradient, corrected or not. The
+rate may differ from step to step, for only the sum of all rates counts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wardround.learning.arrays import Arrays, check
+from wardround.learning.arrays import Arrays, ArraysRefused, check
 from wardround.learning.strategies.strategy import Step
 
 CONTROL = "control:"
@@ -54,8 +54,14 @@ class Scaffold:
 
 
 def parted(told: Mapping[str, NDArray[np.float32]]) -> tuple[Arrays, Arrays]:
-    """What a site was given, as weights and the hub's control variates by the weights' names."""
+    """What a site was given, as weights and the hub's control variates by the weights' names.
+
+    Raises:
+        ArraysRefused: `wrong-names`, weights and variates aren't of one model.
+    """
     weights = {name: array for name, array in told.items() if not name.startswith(CONTROL)}
+    if told.keys() != weights.keys() | {CONTROL + name for name in weights}:
+        raise ArraysRefused("wrong-names", "the hub told control variates of other weights than these")
     return weights, {name: told[CONTROL + name] for name in weights}
 
 
@@ -64,20 +70,20 @@ def renewed(
     told: Mapping[str, NDArray[np.float32]],
     trained: Mapping[str, NDArray[np.float32]],
     *,
-    steps: int,
-    rate: float,
+    rates: float,
 ) -> tuple[Arrays, Arrays]:
-    """After a site's `steps` steps at `rate`: its next control variates, and the update that it sends.
+    """After a site's steps: its next control variates, and the update that it sends.
 
     Args:
         own: the site's control variates in this round, zeros in its first.
         told: what it was given. Each of its steps went along its gradient, less `own`, plus the hub's variates.
         trained: the weights that it came to.
+        rates: the sum of the rates of its steps, above 0.
     """
     began, control = parted(told)
     following, update = {}, dict(trained)
     for name in sorted(began):
-        gone = (began[name].astype(np.float64) - trained[name]) / (steps * rate)
+        gone = (began[name].astype(np.float64) - trained[name]) / rates
         change = gone - control[name]
         following[name] = np.asarray(own[name] + change, np.float32)
         update[CONTROL + name] = np.asarray(control[name] + change, np.float32)
