@@ -112,6 +112,8 @@ def approve(
     no_local_model: bool = typer.Option(False, "--no-local-model", help="No model trained here alone leaves."),
     clip_norm: float | None = typer.Option(None, "--clip-norm", min=0, help="Norm that updates are cut to, at most."),
     noise: float | None = typer.Option(None, "--noise", min=0, help="Noise in units of that norm, at least."),
+    epsilon: float | None = typer.Option(None, "--epsilon", min=0, help="What all rounds tell of a patient, at most."),
+    delta: float | None = typer.Option(None, "--delta", min=0, help="The chance that they tell more, at most."),
     home: Path = HOME,
 ) -> None:
     """Approve the edition that you read, signed with this hospital's key; freezes the cohort as it is now.
@@ -132,6 +134,8 @@ def approve(
         no_local_model=no_local_model,
         clip_norm=clip_norm,
         noise=noise,
+        epsilon=epsilon,
+        delta=delta,
     )
     actor = acting(home, "approve-project", project)
     desk = Desk(NodeHome(home))

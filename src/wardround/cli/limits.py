@@ -23,6 +23,8 @@ def limits_from(
     no_local_model: bool,
     clip_norm: float | None,
     noise: float | None,
+    epsilon: float | None,
+    delta: float | None,
 ) -> ApprovalLimits:
     """The limits that options say.
 
@@ -41,6 +43,8 @@ def limits_from(
         "no_local_model": no_local_model,
         "clip_norm": clip_norm,
         "noise_multiplier": noise,
+        "epsilon": epsilon,
+        "delta": delta,
     }
     try:
         return ApprovalLimits.model_validate(document)

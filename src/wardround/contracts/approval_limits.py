@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from wardround.contracts.base import Frozen
+from wardround.contracts.patient_privacy import PatientPrivacy
 from wardround.contracts.privacy import Privacy
 from wardround.contracts.project import Leaving, LeavingKind, Project
 from wardround.contracts.steps import StepName, in_order
@@ -32,12 +33,16 @@ def _each_once(limits: tuple[MessageLimit, ...]) -> tuple[MessageLimit, ...]:
     return limits
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class ApprovalLimits(Frozen):
     """A data controller's limits on one project, each tighter than what the project asks; None leaves it as asked.
 
     `until` is the last day of use; `rounds` are those of each run; `runs` is how many runs may use data here.
     With `no_local_model` no model that was trained here alone leaves. `clip_norm` and `noise_multiplier` are as in
-    `Privacy`, at most and at least.
+    `Privacy`, at most and at least; `epsilon` and `delta` as in `PatientPrivacy`, at most.
     """
 
     until: date | None = None
@@ -47,6 +52,8 @@ class ApprovalLimits(Frozen):
     no_local_model: bool = False
     clip_norm: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
     noise_multiplier: float | None = Field(default=None, gt=0, le=1000, allow_inf_nan=False)
+    epsilon: float | None = Field(default=None, gt=0, le=1000, allow_inf_nan=False, exclude_if=_is_none)
+    delta: float | None = Field(default=None, gt=0, le=1e-2, allow_inf_nan=False, exclude_if=_is_none)
 
     @property
     def empty(self) -> bool:
@@ -65,6 +72,7 @@ class Terms(Frozen):
     runs: int
     leaves: tuple[Leaving, ...]
     privacy: Privacy | None
+    patient_privacy: PatientPrivacy | None = None
 
     @property
     def steps(self) -> tuple[StepName, ...]:
@@ -105,15 +113,29 @@ def check_tightens(project: Project, limits: ApprovalLimits) -> None:
             raise LimitTooLoose(f"noise of {limits.noise_multiplier:g} is less than the plan's")
         if privacy is None and limits.clip_norm is None:
             raise LimitTooLoose("noise needs a norm that updates are cut to; give a clip norm too")
+    _check_budget(plan.patient_privacy, limits)
+
+
+def _check_budget(asked: PatientPrivacy | None, limits: ApprovalLimits) -> None:
+    if limits.epsilon is None and limits.delta is None:
+        return
+    if asked is None:
+        raise LimitTooLoose("the plan has no patient privacy, so there is no epsilon or delta to limit")
+    if limits.epsilon is not None and limits.epsilon > asked.epsilon:
+        raise LimitTooLoose(f"an epsilon of {limits.epsilon:g} is more than the {asked.epsilon:g} of the plan")
+    if limits.delta is not None and limits.delta > asked.delta:
+        raise LimitTooLoose(f"a delta of {limits.delta:g} is more than the {asked.delta:g} of the plan")
 
 
 def terms_of(project: Project, *limits: ApprovalLimits) -> Terms:
     """What holds where a project was approved under `limits`: in each number the tightest of all.
 
-    A model trained alone doesn't leave where updates are clipped: it would leave without that.
+    A model trained alone doesn't leave where updates are clipped, or patients' parts in them bounded: it would leave
+    without that.
     """
     privacy = _privacy(project.plan.privacy, limits)
-    alone = privacy is None and not any(one.no_local_model for one in limits)
+    patients = _patient_privacy(project.plan.patient_privacy, limits)
+    alone = privacy is None and patients is None and not any(one.no_local_model for one in limits)
     leaves = [_limited(leaving, limits) for leaving in project.leaves if alone or leaving.kind != "local-model"]
     return Terms(
         until=min([project.ends, *(one.until for one in limits if one.until is not None)]),
@@ -121,6 +143,7 @@ def terms_of(project: Project, *limits: ApprovalLimits) -> Terms:
         runs=min([project.runs, *(one.runs for one in limits if one.runs is not None)]),
         leaves=tuple(leaving for leaving in leaves if leaving is not None),
         privacy=privacy,
+        patient_privacy=patients,
     )
 
 
@@ -130,6 +153,18 @@ def _privacy(asked: Privacy | None, limits: tuple[ApprovalLimits, ...]) -> Priva
     norms = [one.clip_norm for one in bounds if one.clip_norm is not None]
     noise = [one.noise_multiplier for one in bounds if one.noise_multiplier is not None]
     return Privacy(clip_norm=min(norms), noise_multiplier=max(noise, default=0.0)) if norms else None
+
+
+def _patient_privacy(asked: PatientPrivacy | None, limits: tuple[ApprovalLimits, ...]) -> PatientPrivacy | None:
+    """What is asked, with the smallest budget."""
+    if asked is None:
+        return None
+    return asked.model_copy(
+        update={
+            "epsilon": min([asked.epsilon, *(one.epsilon for one in limits if one.epsilon is not None)]),
+            "delta": min([asked.delta, *(one.delta for one in limits if one.delta is not None)]),
+        }
+    )
 
 
 def _limited(leaving: Leaving, limits: tuple[ApprovalLimits, ...]) -> Leaving | None:
@@ -156,6 +191,10 @@ def _words(limits: ApprovalLimits) -> Iterator[str]:
         yield f"each update cut to a norm of {limits.clip_norm:g}"
     if limits.noise_multiplier is not None:
         yield f"noise of at least {limits.noise_multiplier:g} times that norm"
+    if limits.epsilon is not None:
+        yield f"patients' epsilon at most {limits.epsilon:g}"
+    if limits.delta is not None:
+        yield f"patients' delta at most {limits.delta:g}"
 
 
 def _number(number: int, what: str) -> str:

@@ -34,6 +34,9 @@ def _lines(project: Project, terms: Terms) -> Iterator[str]:
     if plan.robust is not None:
         yield f"              updates put together with {plan.robust.in_words()}"
     yield f"Privacy:      {'updates leave as they are' if terms.privacy is None else terms.privacy.in_words()}"
+    if terms.patient_privacy is not None:
+        yield f"Patients:     {terms.patient_privacy.in_words()}"
+        yield "              no round tells how good it is; the judgement of a finished model isn't part of that budget"
     yield f"Steps:        {', '.join(terms.steps)}, in this order, before an update leaves"
     yield from _each("Leaves:", [leaving.in_words() for leaving in terms.leaves])
     yield f"Until:        {terms.until:%Y-%m-%d}, the last day of use"

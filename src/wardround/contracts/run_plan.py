@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from wardround.contracts.algorithm import Algorithm, FedAvg, FedBN
 from wardround.contracts.base import Digest, Frozen
 from wardround.contracts.layers import Layers
+from wardround.contracts.patient_privacy import PatientPrivacy
 from wardround.contracts.privacy import Privacy
 from wardround.contracts.robust import Robust
 from wardround.contracts.steps import StepName, in_order
@@ -24,6 +25,7 @@ class RunPlan(Frozen):
     `local_steps` is the number of optimiser steps per round, the same at every site; `None` takes the setting's own.
     With `compare_alone`, each site also trains the same model on its own patients alone, for as many steps as the run
     took there, and every model is judged at every site. `privacy` is what each site does to an update before it leaves.
+    `patient_privacy` is how little all rounds may tell of any one patient; how good a round is stays home then.
     `layers` are the arrays of the model that don't travel: what is the hospitals' own, and what nobody trains.
     `robust` is how the hub keeps a few hostile updates from moving the model far; without it the mean is plain.
     """
@@ -40,6 +42,7 @@ class RunPlan(Frozen):
     deadline_seconds: float = Field(default=600, gt=0, le=86_400)
     compare_alone: bool = True
     privacy: Privacy | None = None
+    patient_privacy: PatientPrivacy | None = None
     robust: Robust | None = None
     seed: int = Field(default=0, ge=0, lt=2**31)
 
@@ -53,6 +56,15 @@ class RunPlan(Frozen):
         if self.privacy is not None and self.compare_alone:
             raise ValueError(
                 "with `privacy` a model that a site trained alone would leave without it; set `compare_alone` to false"
+            )
+        if self.patient_privacy is not None and self.compare_alone:
+            raise ValueError(
+                "with `patient_privacy` a model that a site trained alone would leave without it; set `compare_alone` "
+                "to false"
+            )
+        if self.patient_privacy is not None and self.target is not None:
+            raise ValueError(
+                "with `patient_privacy` no site tells how good a round is, so `target` can't end a run; take it out"
             )
         if self.compare_alone and (self.layers.at_home or isinstance(self.algorithm, FedBN)):
             raise ValueError(

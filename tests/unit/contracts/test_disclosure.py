@@ -74,6 +74,8 @@ ENTRY_NUMBERS = {
     "approval.limits.messages.times": "set by the data controller",
     "approval.limits.clip_norm": "set by the data controller",
     "approval.limits.noise_multiplier": "set by the data controller",
+    "approval.limits.epsilon": "set by the data controller",
+    "approval.limits.delta": "set by the data controller",
     "withdrawal.approval": "a place in the ledger",
     "manifest.approval": "a place in the ledger",
     "manifest.people.about": "a Count",

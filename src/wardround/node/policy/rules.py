@@ -119,12 +119,15 @@ class PrivacyRules(Settings):
     largest_clip_norm: the norm that an update is cut to, at most. least_noise: the noise multiplier, at least. Both as
     `wardround.contracts.privacy` has them. Noise needs a norm: from here, from the project or from its approval's
     limits; without one the project is refused. Where updates are cut, no model that was trained here alone leaves.
-    steps: what has to be done to every update before it leaves (`wardround.contracts.steps`), however much of it; a
-    project for which one of them isn't done is refused.
+    largest_epsilon, largest_delta: a project's budget for what it may tell of any one patient, at most, as
+    `wardround.contracts.patient_privacy` has it; a project without one is refused. steps: what has to be done to every
+    update before it leaves (`wardround.contracts.steps`), however much of it; a project without one of them is refused.
     """
 
     largest_clip_norm: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
     least_noise: float | None = Field(default=None, gt=0, le=1000, allow_inf_nan=False)
+    largest_epsilon: float | None = Field(default=None, gt=0, le=1000, allow_inf_nan=False)
+    largest_delta: float | None = Field(default=None, gt=0, le=1e-2, allow_inf_nan=False)
     steps: tuple[Chosen, ...] = ()
 
 

@@ -62,6 +62,9 @@ compare_alone = true
 # one: from here, from the project or from its approval. Where updates are cut, no model trained here alone leaves.
 # largest_clip_norm = 1.0
 # least_noise = 0.5
+# What all rounds of a project together may tell of any one patient; a project that doesn't bound it is refused.
+# largest_epsilon = 8.0
+# largest_delta = 1e-5
 # Steps that have to be done to every update, however much of them; a project without one is refused.
 # steps = ["clip", "noise"]
 

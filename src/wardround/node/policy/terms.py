@@ -35,6 +35,8 @@ def as_limits(policy: Policy, *, approved_on: date) -> ApprovalLimits:
         no_local_model=not projects.compare_alone,
         clip_norm=privacy.largest_clip_norm,
         noise_multiplier=privacy.least_noise,
+        epsilon=privacy.largest_epsilon,
+        delta=privacy.largest_delta,
     )
 
 

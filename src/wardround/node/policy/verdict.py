@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from wardround.contracts.approval_limits import ApprovalLimits, Terms, terms_of
 from wardround.contracts.data_use import LABELS
+from wardround.contracts.patient_privacy import PatientPrivacy
 from wardround.contracts.privacy import Privacy
 from wardround.contracts.project import Project
 from wardround.contracts.steps import STEPS
@@ -97,6 +98,7 @@ def verdict(
             *_plan(policy, project),
             *_bounds(policy, asked, given),
             *_privacy(policy, asked.privacy, given.privacy),
+            *_patients(policy, asked.patient_privacy, given.patient_privacy),
             *_steps(policy, given),
             *_work(policy),
         ),
@@ -268,6 +270,21 @@ def _privacy(policy: Policy, asked: Privacy | None, given: Privacy | None) -> It
         yield Finding(rule, Outcome.ALLOWED, words)
     else:
         yield Finding(rule, Outcome.TIGHTENED, words, f"{given.in_words()} here")
+
+
+def _patients(policy: Policy, asked: PatientPrivacy | None, given: PatientPrivacy | None) -> Iterator[Finding]:
+    rules = policy.privacy
+    rule = "privacy.largest_epsilon" if rules.largest_epsilon is not None else "privacy.largest_delta"
+    if asked is None or given is None:
+        if rules.largest_epsilon is not None or rules.largest_delta is not None:
+            wanted = "a budget for that is needed here: `patient_privacy` in the plan"
+            yield Finding(rule, Outcome.REFUSED, "updates tell any amount of a patient", wanted, "privacy-too-weak")
+        return
+    words = f"patients' epsilon {asked.epsilon:g} at delta {asked.delta:g}"
+    if given == asked:
+        yield Finding(rule, Outcome.ALLOWED, words)
+    else:
+        yield Finding(rule, Outcome.TIGHTENED, words, f"epsilon {given.epsilon:g} at delta {given.delta:g} here")
 
 
 def _steps(policy: Policy, given: Terms) -> Iterator[Finding]:

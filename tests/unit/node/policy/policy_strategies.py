@@ -11,6 +11,7 @@ from tests.unit.hub.runs.run_lab import project
 from wardround.contracts.approval_limits import ApprovalLimits, MessageLimit
 from wardround.contracts.data_use import FORMS, PERMISSIONS, DataUse, DuoCode
 from wardround.contracts.lawful_basis import Article6, Article9, LawfulBasis
+from wardround.contracts.patient_privacy import PatientPrivacy
 from wardround.contracts.privacy import Privacy
 from wardround.contracts.project import Leaving, LeavingKind, Project
 from wardround.contracts.steps import CHOSEN
@@ -27,12 +28,23 @@ PERMITTED = sorted(PERMISSIONS & set(BARE))
 @st.composite
 def projects(draw: st.DrawFn) -> Project:
     privacy = draw(st.none() | st.builds(Privacy, clip_norm=st.floats(0.01, 100), noise_multiplier=st.floats(0, 10)))
-    alone = privacy is None and draw(st.booleans())
+    patients = draw(
+        st.none()
+        | st.builds(
+            PatientPrivacy,
+            epsilon=st.floats(0.01, 100),
+            delta=st.floats(1e-9, 1e-2),
+            noise_multiplier=st.floats(0.1, 10),
+            sample_rate=st.floats(0.01, 1),
+        )
+    )
+    alone = privacy is None and patients is None and draw(st.booleans())
     plan = BASE.plan.model_copy(
         update={
             "rounds": draw(st.integers(1, 1000)),
             "local_steps": draw(st.none() | st.integers(1, 100_000)),
             "privacy": privacy,
+            "patient_privacy": patients,
             "compare_alone": alone,
             "package": draw(st.sampled_from(["brain-mri-glioma", "chest-ct"])),
             "package_digest": draw(st.sampled_from(["a" * 64, "b" * 64])),
@@ -77,6 +89,8 @@ def limits() -> st.SearchStrategy[ApprovalLimits]:
         no_local_model=st.booleans(),
         clip_norm=st.none() | st.floats(0.01, 100),
         noise_multiplier=st.none() | st.floats(0.01, 10),
+        epsilon=st.none() | st.floats(0.01, 100),
+        delta=st.none() | st.floats(1e-9, 1e-2),
     )
 
 
@@ -93,6 +107,8 @@ _BOUNDS: dict[tuple[str, ...], st.SearchStrategy[Any]] = {
     ("projects", "most_rounds"): st.integers(0, 2000),
     ("projects", "most_local_steps"): st.integers(0, 200_000),
     ("privacy", "largest_clip_norm"): st.floats(0.01, 100),
+    ("privacy", "largest_epsilon"): st.floats(0.01, 100),
+    ("privacy", "largest_delta"): st.floats(1e-9, 1e-2),
     ("work", "most_runs_at_once"): st.integers(0, 10),
     **{("leaving", "kind", kind, "largest_bytes"): st.integers(0, 10**9) for kind in LEAVING_KINDS},
 }

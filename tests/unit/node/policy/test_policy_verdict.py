@@ -54,6 +54,10 @@ def no_looser(found: Terms, than: Terms) -> None:
         assert found.privacy is not None
         assert found.privacy.clip_norm <= than.privacy.clip_norm
         assert found.privacy.noise_multiplier >= than.privacy.noise_multiplier
+    if than.patient_privacy is not None:
+        assert found.patient_privacy is not None
+        assert found.patient_privacy.epsilon <= than.patient_privacy.epsilon
+        assert found.patient_privacy.delta <= than.patient_privacy.delta
 
 
 @given(st.data(), documents(), projects(), limits(), PEOPLE)
@@ -94,6 +98,8 @@ def test_terms_are_never_looser_than_project_approval_or_policy(
     privacy = policy.privacy
     if privacy.largest_clip_norm is not None:
         assert found.privacy is not None and found.privacy.clip_norm <= privacy.largest_clip_norm
+    if privacy.largest_epsilon is not None and allowed:
+        assert found.patient_privacy is not None and found.patient_privacy.epsilon <= privacy.largest_epsilon
     if privacy.least_noise is not None and allowed:
         assert found.privacy is not None and found.privacy.noise_multiplier >= privacy.least_noise
 
@@ -140,6 +146,8 @@ REFUSED = [
     ({"leaving": {"kind": {"run-update": {"messages_per_day": 0}}}}, "leaving.kinds", "message-not-allowed"),
     ({"privacy": {"least_noise": 0.5}}, "privacy.least_noise", "privacy-too-weak"),
     ({"privacy": {"steps": ["clip"]}}, "privacy.steps", "privacy-too-weak"),
+    ({"privacy": {"largest_epsilon": 8.0}}, "privacy.largest_epsilon", "privacy-too-weak"),
+    ({"privacy": {"largest_delta": 1e-6}}, "privacy.largest_delta", "privacy-too-weak"),
 ]
 
 
@@ -244,6 +252,21 @@ def test_a_step_that_is_demanded_may_come_from_project_approval_or_policy() -> N
     assert verdict(policy_of(demands), half, approved_on=TODAY, limits=limited).allowed
     with_floor = policy_of({"privacy": {**demands["privacy"], "least_noise": 0.1}})
     assert verdict(with_floor, half, approved_on=TODAY).allowed
+
+
+def test_a_budget_of_patient_privacy_is_the_smallest_of_project_approval_and_policy() -> None:
+    asked = project(
+        compare_alone=False, patient_privacy={"epsilon": 8, "delta": 1e-5, "noise_multiplier": 1, "sample_rate": 0.1}
+    )
+    policy = policy_of({"privacy": {"largest_epsilon": 4.0, "largest_delta": 1e-6}})
+    found = verdict(policy, asked, approved_on=TODAY)
+    assert found.allowed
+    [finding] = [one for one in found.findings if one.rule == "privacy.largest_epsilon"]
+    assert finding.outcome is Outcome.TIGHTENED
+    assert finding.instead == "epsilon 4 at delta 1e-06 here"
+    kept = terms(policy, asked, ApprovalLimits(epsilon=2.0), approved_on=TODAY).patient_privacy
+    assert kept is not None and (kept.epsilon, kept.delta) == (2.0, 1e-6)
+    assert terms(policy, asked, ApprovalLimits(), approved_on=TODAY).leaving("local-model") is None
 
 
 def test_hours_hold_by_the_clock_of_their_zone() -> None:
