@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-import selectors
 import socket
 import ssl
 import threading
@@ -13,12 +12,14 @@ from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Self
 
-from wardround.dicom.network_association import Association
+from wardround.dicom.network_association import Association, Seats
 from wardround.dicom.network_classes import StorageClasses
+from wardround.dicom.network_entrance import Entrance, Listener
 from wardround.dicom.network_exchange import Services
 from wardround.dicom.network_limits import Limits
 from wardround.dicom.network_messages import Commitments, Landing, Sink
 from wardround.dicom.network_negotiation import Offer
+from wardround.dicom.network_seats import ProcessSeats
 from wardround.dicom.network_tally import Tally
 from wardround.dicom.network_tls import TlsSettings
 from wardround.dicom.network_whole import WholeObjects
@@ -26,9 +27,6 @@ from wardround.dicom.network_wire import Wire, patient
 
 log = logging.getLogger(__name__)
 
-SPARE_CONNECTIONS = 64
-"""Connections beyond the associations: those that are being refused, or haven't asked for anything yet."""
-BACKLOG = 128
 _LOOKS_EVERY = 5.0
 _STOPS_WITHIN = 10.0
 _numbers = itertools.count(1)
@@ -54,6 +52,8 @@ class StorageReceiver:
         commitments: answers storage commitment; None: not offered.
         tls: speak TLS only; None: no encryption.
         limits: times and sizes.
+        entrance: where connections come from in place of ``host`` and ``port``.
+        seats: counts the open associations in place of ``associations``.
 
     Raises:
         ValueError: an AE title is empty or longer than 16 characters, or there is none; or not exactly one of
@@ -76,6 +76,8 @@ class StorageReceiver:
         commitments: Commitments | None = None,
         tls: TlsSettings | None = None,
         limits: Limits | None = None,
+        entrance: Entrance | None = None,
+        seats: Seats | None = None,
     ) -> None:
         if not ae_titles:
             raise ValueError("a receiver needs at least one AE title to answer to")
@@ -98,17 +100,16 @@ class StorageReceiver:
         )
         self._tally = Tally()
         self._services = Services(landing, commitments, self._tally)
-        self._address = (host, port)
-        self._associations = associations
+        self._entrance = entrance or Listener((host, port), associations)
+        self._seats = seats or ProcessSeats(associations)
         self._tls = tls.server() if tls is not None else None
         self._changing = threading.Lock()
-        self._listener: _Listener | None = None
+        self._connections: _Connections | None = None
 
     @property
     def port(self) -> int:
         """The TCP port that it listens on; 0 as long as a free one was asked for and it isn't running."""
-        listener = self._listener
-        return listener.port if listener else self._address[1]
+        return self._entrance.port
 
     def counts(self) -> Mapping[str, int]:
         """What happened since it was made, by code: ``associations``, ``stored``, ``refused-full``, ``stalled``, ..."""
@@ -117,9 +118,9 @@ class StorageReceiver:
     def start(self) -> None:
         """Listen. Raises OSError if the address is taken."""
         with self._changing:
-            if self._listener is None:
-                self._listener = _Listener(
-                    self._address, self._associations, self._offer, self._services, self._limits, self._tls
+            if self._connections is None:
+                self._connections = _Connections(
+                    self._entrance, self._seats, self._offer, self._services, self._limits, self._tls
                 )
 
     def stop(self) -> None:
@@ -128,9 +129,9 @@ class StorageReceiver:
         May come from any thread; what runs in the calling one ends when it returns. Harmless if it isn't running.
         """
         with self._changing:
-            listener, self._listener = self._listener, None
-        if listener:
-            listener.stop()
+            connections, self._connections = self._connections, None
+        if connections:
+            connections.stop()
 
     def __enter__(self) -> Self:
         self.start()
@@ -142,53 +143,31 @@ class StorageReceiver:
         self.stop()
 
 
-class _Seats:
-    """Counts the associations that are open."""
-
-    def __init__(self, seats: int) -> None:
-        self._free = threading.Semaphore(seats)
-
-    def take(self) -> bool:
-        return self._free.acquire(blocking=False)
-
-    def free(self) -> None:
-        self._free.release()
-
-
-class _Listener:
-    """A listening socket with its threads."""
+class _Connections:
+    """The connections that are open, each with its thread."""
 
     def __init__(
         self,
-        address: tuple[str, int],
-        associations: int,
+        entrance: Entrance,
+        seats: Seats,
         offer: Offer,
         services: Services,
         limits: Limits,
         tls: ssl.SSLContext | None,
     ) -> None:
+        self._entrance = entrance
+        self._seats = seats
         self._offer = offer
         self._services = services
         self._limits = limits
         self._tls = tls
-        self._seats = _Seats(associations)
-        self._room = threading.Semaphore(associations + SPARE_CONNECTIONS)
         self._open: dict[threading.Thread, _Connection] = {}
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
-        self._socket = socket.create_server(address, family=family, backlog=BACKLOG)
-        self._socket.setblocking(False)
-        self.port = int(self._socket.getsockname()[1])
-        self._wake, self._woken = socket.socketpair()
-        self._thread = threading.Thread(target=self._listen, name="dicom-listener", daemon=True)
-        self._thread.start()
+        entrance.open(self._take)
 
     def stop(self) -> None:
-        self._stopping.set()
-        self._wake.send(b"\0")
-        # First the listener, so that nothing new comes while the rest is ended.
-        self._thread.join()
+        # First the entrance, so that nothing new comes while the rest is ended.
+        self._entrance.close()
         with self._lock:
             going = dict(self._open)
         for connection in going.values():
@@ -198,39 +177,13 @@ class _Listener:
                 thread.join(_STOPS_WITHIN)
         for connection in going.values():
             connection.cut()
-        self._socket.close()
-        self._wake.close()
-        self._woken.close()
 
-    def _listen(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._socket, selectors.EVENT_READ)
-            selector.register(self._woken, selectors.EVENT_READ)
-            while not self._stopping.is_set():
-                selector.select()
-                # Without room, callers wait in the backlog until a connection ends.
-                while not self._stopping.is_set() and self._room.acquire(timeout=0.5):
-                    if not self._accept():
-                        self._room.release()
-                        break
-
-    def _accept(self) -> bool:
-        """Take one connection in; False if none waits."""
-        try:
-            made, address = self._socket.accept()
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            # The caller went away again, or no file descriptors are left: the others wait a moment.
-            log.warning("a connection couldn't be accepted: %s", type(error).__name__)
-            self._stopping.wait(0.1)
-            return False
-        connection = _Connection(made, str(address[0]))
+    def _take(self, made: socket.socket, peer: str) -> None:
+        connection = _Connection(made, peer)
         thread = threading.Thread(target=self._serve, args=(connection,), name="dicom-association", daemon=True)
         with self._lock:
             self._open[thread] = connection
         thread.start()
-        return True
 
     def _serve(self, connection: _Connection) -> None:
         try:
@@ -252,7 +205,7 @@ class _Listener:
             connection.cut()
             with self._lock:
                 self._open.pop(threading.current_thread(), None)
-            self._room.release()
+            self._entrance.over()
 
 
 class _Connection:
