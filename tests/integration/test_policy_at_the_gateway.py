@@ -48,7 +48,14 @@ ASK = ObjectRequest(digest="a" * 64)
 UPDATE = RunUpdate(project="p1", run="r1", round=1, digest="a" * 64, entry=0, weight=1, metrics={"dice": 0.5})
 ANSWER = CohortAnswer(question="b" * 64, people=Count(about=None))
 JUDGED = EvaluationResult(
-    project="p1", run="r1", model="c" * 64, label="federated", mean_dice=0.5, patients=Count(about=None), entry=0
+    project="p1",
+    run="r1",
+    model="c" * 64,
+    label="federated",
+    metric="dice",
+    score=0.5,
+    patients=Count(about=None),
+    entry=0,
 )
 
 

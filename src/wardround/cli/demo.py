@@ -16,8 +16,8 @@ def demo(
     ),
     hospitals: int = typer.Option(4, "--hospitals", min=2, max=8, help="How many, without --data."),
     rounds: int | None = typer.Option(None, "--rounds", min=1, help="Rounds of training at most."),
-    target_dice: float | None = typer.Option(
-        None, "--target-dice", min=0.01, max=1.0, help="End the run once this is reached."
+    target: float | None = typer.Option(
+        None, "--target", min=0.01, max=1.0, help="End the run once the mean Dice reaches this."
     ),
     seed: int = typer.Option(
         1, "--seed", min=0, help="Same seed, same patients, same split, same weights at the start."
@@ -34,7 +34,7 @@ def demo(
     from wardround.demo.wishes import Wishes
     from wardround.foundation.errors import WardroundError
 
-    wishes = Wishes(seed=seed, data=data, hospitals_wanted=hospitals, rounds=rounds, target_dice=target_dice)
+    wishes = Wishes(seed=seed, data=data, hospitals_wanted=hospitals, rounds=rounds, target=target)
     try:
         play(wishes, home=home, report_file=report, export_model=export_model, serve=serve)
     except DataRefused as error:

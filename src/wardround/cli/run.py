@@ -37,8 +37,9 @@ def start(project: str = typer.Argument(..., help="An approved project."), home:
     from wardround.hub.home import HubHome
     from wardround.hub.projects import queries
     from wardround.hub.runs import actions
+    from wardround.learning.arrays import ArraysRefused
     from wardround.learning.bundle import BundleRefused
-    from wardround.learning.initial import initial_weights
+    from wardround.learning.initial import beginning
 
     actor = acting(home, "start-run", project)
     opened = HubHome(home)
@@ -46,14 +47,16 @@ def start(project: str = typer.Argument(..., help="An approved project."), home:
         actions.check_may_start(session, project, now().date())
         plan = queries.project_of(session, project).plan
     try:
-        initial = opened.objects.put(initial_weights(plan.package, plan.setting, plan.seed))
-    except BundleRefused as error:
+        weights = beginning(plan)
+    except (ArraysRefused, BundleRefused) as error:
         raise NotFound(f"this hub can't begin {project}: {error}") from None
+    initial, began = (opened.objects.put(arrays) for arrays in (weights.travelling, weights.whole))
     with opened.database.writing() as session:
         run = actions.start(
             session,
             project,
             initial=initial,
+            began=began,
             engine="flare",
             engine_version=version("nvflare"),
             actor=actor,
@@ -69,20 +72,22 @@ def show(run: str = typer.Argument(..., help="The run."), home: Path = HOME) -> 
     from rich.console import Console
     from rich.table import Table
 
+    from wardround.contracts.metric import METRICS
     from wardround.hub.home import HubHome
-    from wardround.hub.runs import queries
+    from wardround.hub.runs import actions, queries
     from wardround.hub.runs.states import WAITS_FOR, RunState
 
     opened = HubHome(home)
     with opened.database.reading() as session:
         row = queries.row_of(session, run)
-        table = Table("round", "leg", "seconds", "Dice", "took part", "missing")
+        judged_by = METRICS[actions.plan_of(row).metric].words
+        table = Table("round", "leg", "seconds", judged_by, "took part", "missing")
         for found in queries.rounds(session, run):
             sites = queries.round_sites(session, run, found.number)
             taken = ", ".join(site.site for site in sites if site.state == "taken")
             missing = ", ".join(f"{site.site} ({site.reason})" for site in sites if site.state != "taken")
-            dice = "" if found.dice is None else f"{found.dice:.3f}"
-            table.add_row(str(found.number), str(found.leg), f"{found.seconds:.1f}", dice, taken, missing)
+            score = "" if found.score is None else f"{found.score:.3f}"
+            table.add_row(str(found.number), str(found.leg), f"{found.seconds:.1f}", score, taken, missing)
         legs = queries.legs(session, run)
     opened.close()
     console = Console()

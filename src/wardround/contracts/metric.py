@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-MetricName = Literal["dice", "auc", "accuracy", "mae", "c-index"]
+MetricName = Literal["dice", "auc", "accuracy", "mae", "c_index"]
 
 Value = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 """A metric's value; none is below 0."""
@@ -29,7 +29,7 @@ METRICS: Mapping[MetricName, Metric] = MappingProxyType(
         "auc": Metric("AUC"),
         "accuracy": Metric("accuracy"),
         "mae": Metric("mean absolute error", larger_is_better=False),
-        "c-index": Metric("C-index"),
+        "c_index": Metric("C-index"),
     }
 )
 

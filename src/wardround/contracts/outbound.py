@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from wardround.contracts.base import Digest, Frozen, ProjectId, ReasonCode, RunId, SiteName
 from wardround.contracts.disclosure import Count
-from wardround.contracts.task import AskId, Axis, NumberedTask
+from wardround.contracts.metric import MetricName, Value, check_value
+from wardround.contracts.task import AskId, Axis, ModelLabel, NumberedTask
 
 Pem = Annotated[str, Field(min_length=1, max_length=16_384)]
 LedgerLine = Annotated[str, Field(min_length=1, max_length=65_536)]
@@ -167,11 +168,17 @@ class ProjectDecision(Message):
     people: Count
 
 
+def _possible(metrics: dict[MetricName, float]) -> dict[MetricName, float]:
+    for name, value in metrics.items():
+        check_value(name, value)
+    return metrics
+
+
 class RunUpdate(Message):
     """One site's contribution to one round. The engine carries it; the gateway checks and logs it first.
 
-    `metrics` is the mean Dice of the weights that the round began with, over this site's held-out patients; there is no
-    key for a number of people.
+    `metrics` is how good the weights are that the round began with, on this site's held-out patients, where these can
+    tell it; there is no key for a number of people.
     """
 
     kind: Literal["run-update"] = "run-update"
@@ -181,7 +188,7 @@ class RunUpdate(Message):
     digest: Digest
     entry: int = Field(ge=0)
     weight: float = Field(gt=0, le=1e9, allow_inf_nan=False)
-    metrics: dict[Literal["dice"], Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]]
+    metrics: Annotated[dict[MetricName, Value], Field(max_length=1), AfterValidator(_possible)]
 
 
 class LocalModel(Message):
@@ -196,16 +203,26 @@ class LocalModel(Message):
 
 
 class EvaluationResult(Message):
-    """A model's mean Dice over this site's held-out patients; how many is told as any count is."""
+    """How good a model is on this site's held-out patients, as one number; how many is told as any count is.
+
+    `score` is None where these patients can't tell it, as where all are of one class.
+    """
 
     kind: Literal["evaluation-result"] = "evaluation-result"
     project: ProjectId
     run: RunId
     model: Digest
-    label: str = Field(pattern=r"^(federated|local:[a-z0-9-]+)$")
-    mean_dice: float = Field(ge=0, le=1, allow_inf_nan=False)
+    label: ModelLabel
+    metric: MetricName
+    score: Value | None
     patients: Count
     entry: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _of_the_metric(self) -> EvaluationResult:
+        if self.score is not None:
+            check_value(self.metric, self.score)
+        return self
 
 
 class ObjectRequest(Message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from wardround.contracts.approval_limits import Terms, terms_of
+from wardround.contracts.metric import METRICS
 from wardround.contracts.project import Project
 
 
@@ -26,8 +27,9 @@ def _lines(project: Project, terms: Terms) -> Iterator[str]:
     yield f"              rounds in each run at most {terms.rounds}, runs at most {terms.runs}"
     for line in plan.layers.in_words():
         yield f"              {line}"
-    if plan.target_dice is not None:
-        yield f"              a run ends early at a mean Dice of {plan.target_dice:g}"
+    yield f"              judged by {METRICS[plan.metric].words} on patients held out here"
+    if plan.target is not None:
+        yield f"              a run ends early at a mean {METRICS[plan.metric].words} of {plan.target:g}"
     yield f"              a round needs {plan.quorum} hospitals and waits {plan.deadline_seconds:g} s for the others"
     alone = terms.leaving("local-model") is not None
     yield f"              {'also a model' if alone else 'no model'} trained on this hospital's patients alone"

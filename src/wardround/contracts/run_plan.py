@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, model_validator
 
 from wardround.contracts.algorithm import Algorithm, FedAvg, FedBN
 from wardround.contracts.base import Digest, Frozen
 from wardround.contracts.layers import Layers
+from wardround.contracts.metric import MetricName, Value, check_value
 from wardround.contracts.patient_privacy import PatientPrivacy
 from wardround.contracts.privacy import Privacy
 from wardround.contracts.robust import Robust
@@ -20,7 +21,8 @@ PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,60}$"
 class RunPlan(Frozen):
     """A federated training run.
 
-    `target_dice` ends the run early once the aggregate's mean Dice over the sites' held-out patients reaches it.
+    `metric` is how models are judged on each site's held-out patients, and `target` ends the run early once the mean of
+    the aggregate over the sites is as good as that.
     `quorum` is how many sites a round needs; `deadline_seconds` is how long a round waits for the others.
     `local_steps` is the number of optimiser steps per round, the same at every site; `None` takes the setting's own.
     With `compare_alone`, each site also trains the same model on its own patients alone, for as many steps as the run
@@ -36,7 +38,8 @@ class RunPlan(Frozen):
     layers: Layers = Layers()
     setting: str = Field(default="default", pattern=r"^[a-z][a-z0-9_-]{0,40}$")
     rounds: int = Field(ge=1, le=1000)
-    target_dice: float | None = Field(default=None, gt=0, le=1)
+    metric: MetricName = "dice"
+    target: Value | None = None
     local_steps: int | None = Field(default=None, ge=1, le=100_000)
     quorum: int = Field(ge=1, le=1000)
     deadline_seconds: float = Field(default=600, gt=0, le=86_400)
@@ -51,8 +54,20 @@ class RunPlan(Frozen):
         """What the plan has done to an update before it leaves, in order."""
         return in_order(() if self.privacy is None else self.privacy.steps)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_earlier_version(cls, said: Any) -> Any:
+        """Plans of version 0.1 have `target_dice`, and are kept for as long as their runs."""
+        if isinstance(said, dict) and "target_dice" in said:
+            return {name: value for name, value in said.items() if name != "target_dice"} | {
+                "target": said["target_dice"]
+            }
+        return said
+
     @model_validator(mode="after")
     def _one_mind(self) -> RunPlan:
+        if self.target is not None:
+            check_value(self.metric, self.target)
         if self.privacy is not None and self.compare_alone:
             raise ValueError(
                 "with `privacy` a model that a site trained alone would leave without it; set `compare_alone` to false"

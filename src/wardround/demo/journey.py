@@ -38,7 +38,7 @@ from wardround.hub.runs import actions as runs
 from wardround.hub.runs import queries as run_queries
 from wardround.hub.runs.states import RunState
 from wardround.learning.bundle import bundle_digest, packaged
-from wardround.learning.initial import initial_weights
+from wardround.learning.initial import beginning
 from wardround.learning.metrics import dice
 from wardround.ledger.log import Log
 from wardround.ledger.verification import verify
@@ -155,13 +155,14 @@ class Journey:
 
     def start_run(self) -> str:
         hub = self._hub
-        plan = self.project().plan
-        weights = hub.objects.put(initial_weights(plan.package, plan.setting, plan.seed))
+        weights = beginning(self.project().plan)
+        initial, began = (hub.objects.put(arrays) for arrays in (weights.travelling, weights.whole))
         with hub.database.writing() as session:
             run = runs.start(
                 session,
                 PROJECT,
-                initial=weights,
+                initial=initial,
+                began=began,
                 engine="flare",
                 engine_version=version("nvflare"),
                 actor=RESEARCHER,
@@ -246,7 +247,7 @@ class Journey:
             package_digest=bundle_digest(package),
             setting=self.wishes.setting,
             rounds=self.wishes.rounds_planned,
-            target_dice=self.wishes.target_dice,
+            target=self.wishes.target,
             local_steps=self.wishes.local_steps,
             quorum=sites // 2 + 1,
             deadline_seconds=900,

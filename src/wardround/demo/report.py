@@ -63,7 +63,7 @@ def _site(
         "instances_received": sum(summary.instances.values()),
         "instances_refused": summary.instances_refused,
         "training_studies": 0 if federated is None else federated.training,
-        "validation_studies": 0 if federated is None else len(federated.dice),
+        "validation_studies": 0 if federated is None else len(federated.outcomes),
         "bytes_out": left,
     }
 
@@ -84,7 +84,7 @@ def _run(database: Database, run_id: str) -> dict[str, Any]:
                     "bytes_down": sum(part.bytes_down for part in parts),
                     "sites": [part.site for part in parts if part.state == "taken"],
                     "missing": {part.site: part.reason for part in parts if part.state != "taken"},
-                    "dice": row.dice,
+                    "dice": row.score,
                 }
             )
         legs = [{"leg": leg.number, "state": leg.state, "reason": leg.reason} for leg in queries.legs(session, run_id)]
@@ -111,9 +111,9 @@ def _models(sites: Iterable[str], judged: dict[str, dict[tuple[str, str], Judgem
     for here, rows in judged.items():
         for (label, model), row in rows.items():
             if label == "federated" and model == story.weights:
-                federated[here] = row.dice
+                federated[here] = _dice(row)
             elif label.startswith("local:"):
-                local.setdefault(label.removeprefix("local:"), {})[here] = row.dice
+                local.setdefault(label.removeprefix("local:"), {})[here] = _dice(row)
     everywhere = {site: _together(found.values()) for site, found in local.items()}
     at_home = {site: found.get(site, {}) for site, found in local.items()}
     return {
@@ -121,6 +121,10 @@ def _models(sites: Iterable[str], judged: dict[str, dict[tuple[str, str], Judgem
         "local": _told(everywhere, sites),
         "local_at_home": _told(at_home, sites),
     }
+
+
+def _dice(row: Judgement) -> Dice:
+    return {name: outcome[0] for name, outcome in row.outcomes.items()}
 
 
 def _together(found: Iterable[Dice]) -> Dice:

@@ -33,10 +33,10 @@ class RunWatch:
         for leg in lost[self._legs_seen :]:
             self._screen.say(f"leg {leg.number} ended early ({leg.reason}); the run goes on from its last whole round")
         self._legs_seen = len(lost)
-        dice = [found.dice for found in rounds if found.dice is not None]
+        scores = [found.score for found in rounds if found.score is not None]
         note = f"round {run.round} of {plan.rounds}"
-        if dice:
-            note += f", Dice {dice[-1]:.3f}"
+        if scores:
+            note += f", Dice {scores[-1]:.3f}"
         if state is RunState.COMPARING:
             note = f"each alone, for as many steps: {alone} done"
         elif state is RunState.EVALUATING:

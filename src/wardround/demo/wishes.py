@@ -20,7 +20,7 @@ class Wishes:
     """Options of `wardround demo`, checked by `hospitals`.
 
     data: a folder of real patients; phantoms where there is none. hospitals_wanted: how many phantom hospitals.
-    rounds, target_dice: when the run ends; the package's own number of rounds where not given.
+    rounds, target: when the run ends; the package's own number of rounds where not given.
     patients, slices, matrix: make phantom hospitals smaller, for tests. canaries: marks to plant in every header.
     """
 
@@ -28,7 +28,7 @@ class Wishes:
     data: Path | None = None
     hospitals_wanted: int = 4
     rounds: int | None = None
-    target_dice: float | None = None
+    target: float | None = None
     local_steps: int | None = None
     patients: int | None = None
     slices: int | None = None

@@ -12,10 +12,10 @@ from wardround.contracts.metric import MetricName
 
 Outcome = tuple[float, ...]
 """What a metric needs of one patient. `dice`, `accuracy` and `mae`: the patient's own value, as whether the answer was
-right (0 or 1), or how far off it was. `auc`: score and class (0 or 1). `c-index`: risk, time, and whether the event
+right (0 or 1), or how far off it was. `auc`: score and class (0 or 1). `c_index`: risk, time, and whether the event
 came (0 or 1)."""
 
-WIDTH: Mapping[MetricName, int] = {"dice": 1, "auc": 2, "accuracy": 1, "mae": 1, "c-index": 3}
+WIDTH: Mapping[MetricName, int] = {"dice": 1, "auc": 2, "accuracy": 1, "mae": 1, "c_index": 3}
 """How many numbers an outcome has."""
 
 
@@ -34,7 +34,7 @@ def over(metric: MetricName, outcomes: Mapping[str, Sequence[float]]) -> float |
     match metric:
         case "auc":
             return auc(columns[0], columns[1] > 0)
-        case "c-index":
+        case "c_index":
             return concordance(columns[0], columns[1], columns[2] > 0)
         case _:
             return math.fsum(columns[0]) / len(outcomes)

@@ -64,7 +64,7 @@ NUMBERS = {
     "evaluation-result.patients.about": "a Count",
     "run-update.weight": "the told size of the frozen cohort, as its manifest has it (test_node_work_allowed)",
     "run-update.metrics": "means over held-out patients",
-    "evaluation-result.mean_dice": "a mean over held-out patients",
+    "evaluation-result.score": "one number over held-out patients",
     "local-model.steps": "follows from the plan alone (test_node_work_allowed)",
 }
 ENTRY_NUMBERS = {

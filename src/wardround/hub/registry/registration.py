@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from wardround.contracts.ledger_entry import Model
+from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.files import ObjectStore
 from wardround.hub import audit
 from wardround.hub.registry.tables import ModelRow
@@ -19,6 +20,8 @@ from wardround.hub.runs.tables import RunRow
 from wardround.learning.archive import pack
 from wardround.learning.arrays import from_bytes
 from wardround.learning.bundle import export_bundle, packaged
+from wardround.learning.layers import named
+from wardround.learning.lineage import KEY, Lineage
 from wardround.ledger.log import Log
 
 
@@ -39,13 +42,16 @@ class Registration:
         self._ledger = ledger
 
     def package(self, run: RunRow, weights: str) -> Package:
-        """The run's model package with these weights, kept as one object."""
-        name = json.loads(run.plan)["package"]
-        arrays = from_bytes(self._objects.get(weights))
-        lineage = {"run": run.id, "project": run.project, "weights_sha256": weights}
+        """The run's model package with these weights, kept as one object. What doesn't travel is as the run began."""
+        plan = RunPlan.model_validate_json(run.plan)
+        name, arrays = plan.package, from_bytes(self._objects.get(weights))
+        began = arrays if run.began is None else from_bytes(self._objects.get(run.began))
+        at_home = sorted(began.keys() - arrays.keys() - named(began.keys(), plan.layers.frozen))
+        told = Lineage(run=run.id, project=run.project, weights_sha256=weights, at_home=tuple(at_home))
+        lineage = told.model_dump(mode="json", exclude_defaults=True)
         with tempfile.TemporaryDirectory() as scratch:
             target = Path(scratch) / "bundle"
-            digest = export_bundle(arrays, target, {"lineage": lineage}, package=packaged(name))
+            digest = export_bundle({**began, **arrays}, target, {KEY: lineage}, package=packaged(name))
             archive = self._objects.put(pack(target))
         return Package(name, digest, archive)
 
@@ -85,17 +91,24 @@ class Registration:
 
 
 def site_metrics(session: Session, run: str, weights: str) -> dict[str, dict[str, float]]:
-    """By site: `dice` of these weights on its held-out patients, `local_dice` of the model that it trained alone
-    on the same patients, and `local_abroad_dice`, the mean of that local model over all sites that judged it."""
+    """By site and by the plan's metric, here `dice`: `dice` of these weights on its held-out patients, `personal_dice`
+    of the site's own model that goes with them, `local_dice` of
+    the model that it trained alone on the same patients, and `local_abroad_dice`, the mean of that local model over all
+    sites that judged it. What a site's patients can't tell isn't there."""
     metrics: dict[str, dict[str, float]] = {}
     rows = queries.evaluations(session, run)
+    metric = RunPlan.model_validate_json(queries.row_of(session, run).plan).metric
     for row in rows:
+        if row.score is None:
+            continue
         if row.label == "federated" and row.model == weights:
-            metrics.setdefault(row.site, {})["dice"] = row.mean_dice
+            metrics.setdefault(row.site, {})[metric] = row.score
+        elif row.label == "personal" and row.model == weights:
+            metrics.setdefault(row.site, {})[f"personal_{metric}"] = row.score
         elif row.label == f"local:{row.site}":
-            metrics.setdefault(row.site, {})["local_dice"] = row.mean_dice
+            metrics.setdefault(row.site, {})[f"local_{metric}"] = row.score
     for site, found in metrics.items():
-        abroad = queries.mean_dice([row for row in rows if row.label == f"local:{site}"])
+        abroad = queries.mean_score([row for row in rows if row.label == f"local:{site}"])
         if abroad is not None:
-            found["local_abroad_dice"] = abroad
+            found[f"local_abroad_{metric}"] = abroad
     return metrics

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from wardround.contracts.metric import is_better
 from wardround.contracts.run_plan import RunPlan
 from wardround.contracts.task import EndRun
 from wardround.federation.engine import RoundResult
@@ -56,9 +57,17 @@ def check_may_start(session: Session, project: str, today: date) -> list[str]:
 
 
 def start(
-    session: Session, project: str, *, initial: str, engine: str, engine_version: str, actor: str, at: datetime
+    session: Session,
+    project: str,
+    *,
+    initial: str,
+    began: str | None = None,
+    engine: str,
+    engine_version: str,
+    actor: str,
+    at: datetime,
 ) -> RunRow:
-    """Begin a run of an approved project from the weights with digest `initial`."""
+    """Begin a run of an approved project from the weights with digest `initial`, those of `began` that travel."""
     check_may_start(session, project, at.date())
     row = projects.row_of(session, project)
     run = RunRow(
@@ -69,6 +78,7 @@ def start(
         state=RunState.GATHERING,
         round=0,
         current=initial,
+        began=began,
         engine=engine,
         engine_version=engine_version,
         started_by=actor,
@@ -165,13 +175,14 @@ def keep_round(
     entry: int,
     at: datetime,
 ) -> float | None:
-    """Write a whole round: the run now stands at it. Returns the Dice of the aggregate before it, if told.
+    """Write a whole round: the run now stands at it. Returns how good the aggregate before it is, if told.
 
     Raises:
         Conflict: the round isn't the one after the run's last whole round.
     """
     if result.round != run.round + 1:
         raise Conflict(f"run {run.id} stands at round {run.round}; round {result.round} can't follow")
+    metric = plan_of(run).metric
     run.round = result.round
     run.current = aggregate
     leg.last_round = result.round
@@ -194,7 +205,7 @@ def keep_round(
                 site=site.site,
                 state="taken",
                 weight=site.weight,
-                dice=site.metrics.get("dice"),
+                score=site.metrics.get(metric),
                 entry=site.ledger_index,
                 bytes_up=site.bytes_up,
                 bytes_down=site.bytes_down,
@@ -202,11 +213,11 @@ def keep_round(
             )
         )
     _keep_absent(session, run, result)
-    dice = _weighted([(s.metrics["dice"], s.weight) for s in result.sites if "dice" in s.metrics])
-    if dice is not None:
-        judge_round(session, run, result.round - 1, dice)
+    score = _weighted([(s.metrics[metric], s.weight) for s in result.sites if metric in s.metrics])
+    if score is not None:
+        judge_round(session, run, result.round - 1, score)
     audit.record(session, "hub", "keep-round", run.id, f"{result.round} {aggregate}")
-    return dice
+    return score
 
 
 def _keep_absent(session: Session, run: RunRow, result: RoundResult) -> None:
@@ -218,14 +229,14 @@ def _keep_absent(session: Session, run: RunRow, result: RoundResult) -> None:
         )
 
 
-def judge_round(session: Session, run: RunRow, number: int, dice: float) -> None:
+def judge_round(session: Session, run: RunRow, number: int, score: float) -> None:
     """Note how good a round's aggregate is, and whether it is the best so far."""
     row = session.scalar(select(RoundRow).where(RoundRow.run == run.id, RoundRow.number == number))
     if row is None:
         return
-    row.dice = dice
-    if run.best_dice is None or dice > run.best_dice:
-        run.best_dice, run.best_round = dice, number
+    row.score = score
+    if run.best_score is None or is_better(plan_of(run).metric, score, run.best_score):
+        run.best_score, run.best_round = score, number
 
 
 def _weighted(pairs: Sequence[tuple[float, float]]) -> float | None:

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.ledger_entry import Aggregate, Approval, Manifest, Update
+from wardround.contracts.metric import reaches
 from wardround.federation.engine import EngineError, LegStart, Next, RoundResult, UpdateHeader, UpdateRefused
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
@@ -55,7 +56,7 @@ class RunCoordinator:
                 quorum=plan.quorum,
                 deadline_seconds=plan.deadline_seconds,
                 plan=told,
-                arrays=self._objects.get(run.current),
+                arrays=aggregates.told(self._objects, plan.algorithm, run.current, first=run.round == 0),
                 update_kind="delta",
                 robust={} if plan.robust is None else plan.robust.model_dump(mode="json"),
             )
@@ -119,8 +120,8 @@ class RunCoordinator:
                     updates=tuple(indices),
                 ),
             )
-            dice = actions.keep_round(session, run, leg, result, aggregate=kept.digest, entry=entry, at=at)
-            if dice is not None and plan.target_dice is not None and dice >= plan.target_dice:
+            score = actions.keep_round(session, run, leg, result, aggregate=kept.digest, entry=entry, at=at)
+            if reaches(plan.metric, score, plan.target):
                 return Next(go_on=False, reason="target-reached")
             if run.round >= plan.rounds:
                 return Next(go_on=False, reason="last-round")

@@ -7,9 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from wardround.contracts.algorithm import Ditto
+from wardround.contracts.metric import reaches
 from wardround.contracts.task import EvaluateModel, JoinLeg, TrainAlone
 from wardround.federation.engine import FederationEngine, LegRequest, LegState
 from wardround.foundation.clock import Clock
@@ -18,7 +20,7 @@ from wardround.hub.registry.registration import Registration
 from wardround.hub.runs import actions, queries
 from wardround.hub.runs.coordinator import leg_name
 from wardround.hub.runs.states import RunState
-from wardround.hub.runs.tables import LegRow, LocalModelRow, RoundRow, RunRow, RunTaskRow
+from wardround.hub.runs.tables import LegRow, LocalModelRow, RunRow, RunTaskRow
 from wardround.hub.tasks.actions import enqueue
 
 _log = logging.getLogger(__name__)
@@ -182,7 +184,7 @@ class RunDriver:
             if leg is not None:
                 actions.close_leg(session, session.get_one(LegRow, leg.id), state="failed", reason=reason, at=at)
             plan = actions.plan_of(run)
-            if run.round >= plan.rounds or _reached(run, plan.target_dice):
+            if run.round >= plan.rounds or reaches(plan.metric, run.best_score, plan.target):
                 # The last round was whole before the leg died: nothing is left for another leg to do.
                 self._begin_comparison(session, run, "last-round" if run.round >= plan.rounds else "target-reached")
                 return
@@ -217,7 +219,8 @@ class RunDriver:
             late = self._clock() - run.state_since > COMPARISON_PATIENCE
             if queries.tasks_waiting(session, run_id, "alone") and not late:
                 return
-            models = {("federated", digest) for digest in queries.candidates(session, run)}
+            labels = ("federated", "personal") if isinstance(actions.plan_of(run).algorithm, Ditto) else ("federated",)
+            models = {(label, digest) for digest in queries.candidates(session, run) for label in labels}
             for local in session.scalars(select(LocalModelRow).where(LocalModelRow.run == run_id)):
                 models.add((f"local:{local.site}", local.digest))
             for site in queries.sites_to_compare(session, run, self._clock().date()):
@@ -228,6 +231,7 @@ class RunDriver:
                         run=run_id,
                         model=model,
                         label=label,
+                        round=queries.round_of(session, run_id, model) or 0,
                     )
                     number = enqueue(session, site, task)
                     session.add(RunTaskRow(run=run_id, site=site, number=number, purpose="evaluate"))
@@ -239,26 +243,20 @@ class RunDriver:
             late = self._clock() - run.state_since > COMPARISON_PATIENCE
             if queries.tasks_waiting(session, run_id, "evaluate") and not late:
                 return
-            best, dice = queries.best_candidate(session, run)
+            best, score = queries.best_candidate(session, run)
         package = self._registration.package(run, best)
         at = self._clock()
         with self._database.writing() as session:
             run = session.get_one(RunRow, run_id)
-            number = session.scalar(
-                select(func.max(RoundRow.number)).where(RoundRow.run == run_id, RoundRow.aggregate == best)
-            )
+            number = queries.round_of(session, run_id, best)
             if number is None:
                 self._end(session, run, RunState.FAILED, "no round left an aggregate to register")
                 return
-            if dice is not None:
-                actions.judge_round(session, run, number, dice)
-            run.best_round, run.best_dice = number, dice
+            if score is not None:
+                actions.judge_round(session, run, number, score)
+            run.best_round, run.best_score = number, score
             run.model = self._registration.register(session, run, best, package, round_number=number, at=at)
             self._end(session, run, RunState.FINISHED, "model registered")
 
     def _end(self, session: Session, run: RunRow, state: RunState, reason: str) -> None:
         actions.end(session, run, state, reason=reason, actor=HUB, at=self._clock())
-
-
-def _reached(run: RunRow, target: float | None) -> bool:
-    return target is not None and run.best_dice is not None and run.best_dice >= target

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from wardround.contracts.ledger_entry import Entry, Evidence, Update, Use
 from wardround.contracts.outbound import EvaluationResult, LocalModel
+from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.errors import Conflict, NotAllowed
 from wardround.hub import audit
 from wardround.hub.runs import queries
@@ -53,6 +54,7 @@ def take_evaluation(session: Session, site: str, message: EvaluationResult, entr
 
     Raises:
         NotAllowed: no ledger entry of the site covers it, or the site wasn't asked to judge for that run.
+        Conflict: it is by another metric than the run's.
     """
     if not isinstance(entry, Evidence) or entry.origin != site or entry.model != message.model:
         raise NotAllowed(NO_ENTRY)
@@ -60,6 +62,9 @@ def take_evaluation(session: Session, site: str, message: EvaluationResult, entr
     if not isinstance(use, Use) or use.run != message.run:
         raise NotAllowed(NO_USE, code="no-use")
     _check_asked(session, site, message.run, message.project, "evaluate")
+    asked = RunPlan.model_validate_json(queries.row_of(session, message.run).plan).metric
+    if message.metric != asked:
+        raise Conflict(f"the run is judged by {asked}, not by {message.metric}; judge it anew")
     row = session.scalar(
         select(EvaluationRow).where(
             EvaluationRow.run == message.run,
@@ -71,7 +76,7 @@ def take_evaluation(session: Session, site: str, message: EvaluationResult, entr
     if row is None:
         row = EvaluationRow(run=message.run, label=message.label, model=message.model, site=site)
         session.add(row)
-    row.mean_dice, row.patients, row.entry = message.mean_dice, message.patients.about, message.entry
+    row.score, row.patients, row.entry = message.score, message.patients.about, message.entry
     audit.record(session, f"site:{site}", "judge-model", message.run, message.label)
 
 

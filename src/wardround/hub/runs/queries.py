@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from wardround.contracts.metric import METRICS
+from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.errors import NotFound
 from wardround.hub.projects import queries as projects
 from wardround.hub.runs.tables import (
@@ -127,29 +129,37 @@ def candidates(session: Session, run: RunRow) -> set[str]:
     return found
 
 
+def round_of(session: Session, run: str, aggregate: str) -> int | None:
+    """The last round of the run that left this aggregate; None for other weights."""
+    of_it = select(func.max(RoundRow.number)).where(RoundRow.run == run, RoundRow.aggregate == aggregate)
+    return session.scalar(of_it)
+
+
 def evaluations(session: Session, run: str) -> Sequence[EvaluationRow]:
     statement = select(EvaluationRow).where(EvaluationRow.run == run)
     return session.scalars(statement.order_by(EvaluationRow.label, EvaluationRow.site)).all()
 
 
-def mean_dice(rows: Sequence[EvaluationRow]) -> float | None:
+def mean_score(rows: Sequence[EvaluationRow]) -> float | None:
     """Mean over patients as far as it is told: a site with fewer than ten held-out patients weighs five."""
-    weights = [row.patients or 5 for row in rows]
-    if not rows:
+    told = [(row.score, row.patients or 5) for row in rows if row.score is not None]
+    if not told:
         return None
-    return sum(row.mean_dice * weight for row, weight in zip(rows, weights, strict=True)) / sum(weights)
+    return sum(score * weight for score, weight in told) / sum(weight for _, weight in told)
 
 
 def best_candidate(session: Session, run: RunRow) -> tuple[str, float | None]:
-    """The aggregate with the highest mean Dice over the sites, and that mean; the last where nobody judged."""
+    """The aggregate with the best mean over the sites, by the plan's metric, and that mean; the last where nobody
+    judged."""
     judged: dict[str, list[EvaluationRow]] = {}
     asked = candidates(session, run)
     for row in evaluations(session, run.id):
-        if row.label == "federated" and row.model in asked:
+        if row.label == "federated" and row.model in asked and row.score is not None:
             judged.setdefault(row.model, []).append(row)
     if not judged:
         return run.current, None
     most = max(len(rows) for rows in judged.values())
-    scores = {model: mean_dice(rows) or 0.0 for model, rows in judged.items() if len(rows) == most}
-    best = max(sorted(scores), key=lambda model: (scores[model], model == run.current))
+    scores = {model: mean_score(rows) or 0.0 for model, rows in judged.items() if len(rows) == most}
+    sign = 1 if METRICS[RunPlan.model_validate_json(run.plan).metric].larger_is_better else -1
+    best = max(sorted(scores), key=lambda model: (sign * scores[model], model == run.current))
     return best, scores[best]

@@ -27,7 +27,7 @@ class RunRow(HubTable):
     current: Mapped[str] = mapped_column(String(64))
     began: Mapped[str | None] = mapped_column(String(64))
     best_round: Mapped[int | None]
-    best_dice: Mapped[float | None]
+    best_score: Mapped[float | None]
     model: Mapped[str | None] = mapped_column(String(64))
     engine: Mapped[str] = mapped_column(String(40))
     engine_version: Mapped[str] = mapped_column(String(40))
@@ -57,7 +57,8 @@ class LegRow(HubTable):
 class RoundRow(HubTable):
     """A whole round: its aggregate is on disk and this row is in the same transaction as the run's own.
 
-    `dice` judges this round's aggregate; sites tell it when they have the aggregate, with their next update.
+    `score` judges this round's aggregate by the plan's metric; sites tell it when they have the aggregate, with their
+    next update.
     """
 
     __tablename__ = "run_rounds"
@@ -70,14 +71,14 @@ class RoundRow(HubTable):
     aggregate: Mapped[str] = mapped_column(String(64))
     entry: Mapped[int | None]
     seconds: Mapped[float]
-    dice: Mapped[float | None]
+    score: Mapped[float | None]
     committed_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
 class RoundSiteRow(HubTable):
     """One site in one round: its part, or why it is missing (`state` taken, missing or refused).
 
-    `dice` judges the aggregate that the site was given, which is the round before's.
+    `score` judges the aggregate that the site was given, which is the round before's.
     """
 
     __tablename__ = "run_round_sites"
@@ -89,7 +90,7 @@ class RoundSiteRow(HubTable):
     state: Mapped[str] = mapped_column(String(10))
     reason: Mapped[str] = mapped_column(String(80), default="")
     weight: Mapped[float] = mapped_column(default=0.0)
-    dice: Mapped[float | None]
+    score: Mapped[float | None]
     entry: Mapped[int | None]
     bytes_up: Mapped[int] = mapped_column(default=0)
     bytes_down: Mapped[int] = mapped_column(default=0)
@@ -124,7 +125,7 @@ class RunTaskRow(HubTable):
 
 
 class EvaluationRow(HubTable):
-    """A model's mean Dice over one site's held-out patients."""
+    """How good a model is on one site's held-out patients, by the plan's metric; none where these can't tell it."""
 
     __tablename__ = "run_evaluations"
     __table_args__ = (UniqueConstraint("run", "label", "model", "site"),)
@@ -134,6 +135,6 @@ class EvaluationRow(HubTable):
     label: Mapped[str] = mapped_column(String(60))
     model: Mapped[str] = mapped_column(String(64))
     site: Mapped[str] = mapped_column(String(40))
-    mean_dice: Mapped[float]
+    score: Mapped[float | None]
     patients: Mapped[int | None]
     entry: Mapped[int]

@@ -10,20 +10,23 @@ from typing import ParamSpec, TypeVar
 from sqlalchemy import select
 
 from wardround.compute.worker import Worker
+from wardround.contracts.algorithm import Scaffold
 from wardround.contracts.base import Frozen
 from wardround.contracts.ledger_entry import Evidence, Update
+from wardround.contracts.metric import MetricName
 from wardround.contracts.outbound import EvaluationResult, LocalModel, ObjectRequest
 from wardround.contracts.task import EvaluateModel, TrainAlone
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotAllowed, WardroundError
 from wardround.foundation.files import ObjectStore
-from wardround.learning.metrics import mean_over_patients
+from wardround.learning.metrics import over
 from wardround.node.cohort.disclosure import Discloser
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.record.entries import SiteEntries
 from wardround.node.training import learner
 from wardround.node.training.assignment import Assignments
+from wardround.node.training.own import OwnArrays
 from wardround.node.training.tables import Judgement
 from wardround.node.training.uses import Uses
 
@@ -33,12 +36,14 @@ R = TypeVar("R")
 
 
 class OfflineRecord(Frozen):
-    """What an evidence entry of an offline judgement stands for; its digest is on the ledger, the dice stay here."""
+    """What an evidence entry of an offline judgement stands for; its digest is on the ledger, the outcomes stay
+    here."""
 
     run: str
     label: str
     model: str
-    dice: dict[str, float]
+    metric: MetricName
+    outcomes: dict[str, tuple[float, ...]]
 
 
 class Comparison:
@@ -59,8 +64,10 @@ class Comparison:
         database: Database,
         models: ObjectStore,
         discloser: Discloser,
+        own: OwnArrays,
         clock: Clock,
     ) -> None:
+        self._own = own
         self._discloser = discloser
         self._assignments = assignments
         self._uses = uses
@@ -108,15 +115,21 @@ class Comparison:
             raise NotAllowed("no judgement of a model may leave", code="message-not-approved")
         weights = self.fetch(task.model)
         use = self._uses.judging(task.run, task.model, assignment.manifest)
-        judged = self._learned(task.run, learner.judge, assignment, weights)
-        record = OfflineRecord(run=task.run, label=task.label, model=task.model, dice=judged.dice)
+        own = self._own.before(task.run, task.round + 1) if task.round else b""
+        judged = self._learned(task.run, learner.judge, assignment, weights, own, task.label == "personal")
+        if own and not isinstance(assignment.plan.algorithm, Scaffold):  # variates are of use to the run alone
+            self._own.settle(task.run, task.model, own)
+        record = OfflineRecord(
+            run=task.run, label=task.label, model=task.model, metric=judged.metric, outcomes=judged.outcomes
+        )
         message = EvaluationResult(
             project=task.project,
             run=task.run,
             model=task.model,
             label=task.label,
-            mean_dice=mean_over_patients(judged.dice),
-            patients=self._discloser.people(self._assignments.patients(task.project, judged.dice)),
+            metric=judged.metric,
+            score=over(judged.metric, judged.outcomes),
+            patients=self._discloser.people(self._assignments.patients(task.project, judged.outcomes)),
             entry=0,
         )
         self._assignments.release(
@@ -147,7 +160,8 @@ class Comparison:
             if kept is None:
                 kept = Judgement(run=task.run, label=task.label, model=task.model)
                 session.add(kept)
-            kept.dice, kept.training, kept.judged_at = judged.dice, judged.training, self._clock()
+            kept.metric, kept.outcomes = judged.metric, {name: list(one) for name, one in judged.outcomes.items()}
+            kept.training, kept.judged_at = judged.training, self._clock()
         self._gateway.send(message.model_copy(update={"entry": index}))
 
     def _learned(self, run: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -13,15 +13,18 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from wardround.contracts.metric import MetricName
 from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.errors import WardroundError
-from wardround.learning.arrays import ArraysRefused, from_bytes, to_bytes
+from wardround.learning.arrays import Arrays, ArraysRefused, from_bytes, to_bytes
 from wardround.learning.bundle import BundleRefused, packaged
 from wardround.learning.case import Case, CaseRefused
-from wardround.learning.metrics import mean_over_patients
+from wardround.learning.metrics import Outcome, over
 from wardround.learning.release import Trained, update_of
 from wardround.learning.split import Split, split
-from wardround.learning.strategies.choice import proximal_weight
+from wardround.learning.steering import Steering
+from wardround.learning.strategies.site import Trained as Learned
+from wardround.learning.strategies.site import personal_model, take_turn, weights_told, whole_model
 from wardround.node.training.assignment import Assignment
 
 if TYPE_CHECKING:
@@ -53,23 +56,32 @@ def _refusals() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What was learned. `update` is a round's update, or the weights of a model trained alone (safetensors); `dice`
-    judges the weights that came in, or that model."""
+    """What was learned. `update` is a round's update, or the weights of a model trained alone (safetensors); `score`,
+    by `metric`, judges the weights that came in, or that model: None where the held-out patients can't tell it. `own`
+    is what this site keeps to itself for the next round, if the plan has it keep anything."""
 
     update: bytes
     digest: str
     steps: int
     loss: float
-    dice: float
+    metric: MetricName
+    score: float | None
     training: int
     held_out: int
+    own: bytes = b""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The score by its metric's name, where there is one."""
+        return {} if self.score is None else {str(self.metric): self.score}
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Dice of the held-out patients by the project's own pseudonyms, and how many patients are trained on."""
+    """What the metric needs of each held-out patient, by the project's own pseudonyms, and how many are trained on."""
 
-    dice: dict[str, float]
+    metric: MetricName
+    outcomes: dict[str, Outcome]
     training: int
 
 
@@ -93,10 +105,10 @@ def _steps(segmenter: Segmenter, plan: RunPlan) -> int:
     return segmenter.setting.local_steps if plan.local_steps is None else plan.local_steps
 
 
-def _seed(assignment: Assignment) -> int:
-    from wardround.learning.segmenter import site_seed
+def _seed(assignment: Assignment, *, personal: bool = False) -> int:
+    from wardround.learning.learner import site_seed
 
-    return site_seed(assignment.plan.seed, assignment.site)
+    return site_seed(assignment.plan.seed, f"{assignment.site} personal" if personal else assignment.site)
 
 
 def _pick(cases: dict[str, Case], names: Sequence[str]) -> list[Case]:
@@ -110,40 +122,58 @@ def prepare(assignment: Assignment) -> int:
 
 
 @_refusals()
-def learn(assignment: Assignment, arrays: bytes, round_number: int, total_rounds: int, key: bytes) -> Lesson:
+def learn(
+    assignment: Assignment, arrays: bytes, round_number: int, total_rounds: int, key: bytes, own: bytes = b""
+) -> Lesson:
     """Judge the aggregate on the held-out patients, then train from it; the update is what the approved steps leave.
 
-    `key` is the round's secret, from which its noise follows.
+    `key` is the round's secret, from which its noise follows; `own` is what this site kept of the round before.
     """
     segmenter, parts, cases = _classroom(assignment)
-    weights = from_bytes(arrays)
-    dice = mean_over_patients(segmenter.evaluate(weights, _pick(cases, parts.held_out)))
-    trained = segmenter.train(
-        weights,
-        _pick(cases, parts.training),
-        steps=_steps(segmenter, assignment.plan),
-        round_number=round_number,
-        total_rounds=total_rounds,
-        seed=_seed(assignment),
-        proximal=proximal_weight(assignment.plan.algorithm),
-    )
-    update = to_bytes(update_of(Trained(weights, trained.arrays, assignment.terms, key)))
+    algorithm, sharing = assignment.plan.algorithm, segmenter.sharing(assignment.plan)
+    told, kept = from_bytes(arrays), from_bytes(own) if own else {}
+    model = _whole(segmenter, assignment.plan, weights_told(algorithm, told), kept)
+    metric = assignment.plan.metric
+    score = over(metric, segmenter.evaluate(model, _pick(cases, parts.held_out)))
+
+    def train(start: Arrays, steering: Steering, *, personal: bool = False) -> Learned:
+        return segmenter.train(
+            start,
+            _pick(cases, parts.training),
+            steps=_steps(segmenter, assignment.plan),
+            round_number=round_number,
+            total_rounds=total_rounds,
+            seed=_seed(assignment, personal=personal),
+            steering=steering,
+        )
+
+    turn = take_turn(algorithm, sharing, told, kept, model, train)
+    update = to_bytes(update_of(Trained(told, turn.update, assignment.terms, key)))
     return Lesson(
         update=update,
         digest=sha256(update).hexdigest(),
-        steps=trained.steps,
-        loss=trained.loss,
-        dice=dice,
+        steps=turn.steps,
+        loss=turn.loss,
+        metric=metric,
+        score=score,
         training=len(parts.training),
         held_out=len(parts.held_out),
+        own=to_bytes(turn.own) if turn.own else b"",
     )
+
+
+def _whole(segmenter: Segmenter, plan: RunPlan, told: Arrays, own: Arrays) -> Arrays:
+    """The model as it is at this site."""
+    sharing = segmenter.sharing(plan)
+    began = segmenter.initial(plan.seed) if sharing.at_home or sharing.frozen else {}
+    return whole_model(told, own, began, sharing)
 
 
 @_refusals()
 def learn_alone(assignment: Assignment, rounds: int) -> Lesson:
     """Train from the run's own initial weights on this site's patients alone, for as many steps as `rounds` took."""
     segmenter, parts, cases = _classroom(assignment)
-    weights = segmenter.initial(assignment.plan.seed)
+    weights, frozen = segmenter.initial(assignment.plan.seed), segmenter.sharing(assignment.plan).frozen
     steps, loss = 0, 0.0
     for number in range(1, rounds + 1):
         trained = segmenter.train(
@@ -153,6 +183,7 @@ def learn_alone(assignment: Assignment, rounds: int) -> Lesson:
             round_number=number,
             total_rounds=max(rounds, assignment.plan.rounds),
             seed=_seed(assignment),
+            steering=Steering(frozen=frozen),
         )
         weights, loss = trained.arrays, trained.loss
         steps += trained.steps
@@ -162,15 +193,24 @@ def learn_alone(assignment: Assignment, rounds: int) -> Lesson:
         digest=sha256(update).hexdigest(),
         steps=steps,
         loss=loss,
-        dice=mean_over_patients(segmenter.evaluate(weights, _pick(cases, parts.held_out))),
+        metric=assignment.plan.metric,
+        score=over(assignment.plan.metric, segmenter.evaluate(weights, _pick(cases, parts.held_out))),
         training=len(parts.training),
         held_out=len(parts.held_out),
     )
 
 
 @_refusals()
-def judge(assignment: Assignment, arrays: bytes) -> Judged:
-    """Dice of a model for each held-out patient."""
+def judge(assignment: Assignment, arrays: bytes, own: bytes = b"", personal: bool = False) -> Judged:
+    """How a model does on each held-out patient, with this site's own layers where some stay at home.
+
+    `own` is what this site kept of the model's round; `personal` asks for the site's own model in it.
+    """
     segmenter, parts, cases = _classroom(assignment)
-    dice = segmenter.evaluate(from_bytes(arrays), _pick(cases, parts.held_out))
-    return Judged(dice=dict(dice), training=len(parts.training))
+    told, kept, sharing = from_bytes(arrays), from_bytes(own) if own else {}, segmenter.sharing(assignment.plan)
+    alone = not sharing.at_home and told.keys() != sharing.travelling  # a model trained alone comes whole
+    model = told if alone else _whole(segmenter, assignment.plan, told, kept)
+    if personal and not (model := personal_model(kept)):
+        raise LessonRefused("this site has no personal model of that round", code="no-personal-model")
+    outcomes = segmenter.evaluate(model, _pick(cases, parts.held_out))
+    return Judged(assignment.plan.metric, outcomes, training=len(parts.training))

@@ -19,6 +19,7 @@ from wardround.node.gateway.gateway import Gateway
 from wardround.node.record.entries import SiteEntries
 from wardround.node.training import learner
 from wardround.node.training.assignment import Assignment, Assignments, ManifestNotSettled
+from wardround.node.training.own import OwnArrays
 from wardround.node.training.tables import RoundDone
 from wardround.node.training.uses import Uses
 
@@ -36,8 +37,10 @@ class NodeParticipant:
         entries: SiteEntries,
         gateway: Gateway,
         database: Database,
+        own: OwnArrays,
         clock: Clock,
     ) -> None:
+        self._own = own
         self._assignments = assignments
         self._uses = uses
         self._worker = worker
@@ -82,6 +85,9 @@ class NodeParticipant:
             _log.warning("round %s of %s: %s", task.round, task.run_id, error)
             raise Declined(error.code) from error
         self._check_wanted(task.leg_id)
+        if lesson.own:
+            # On the disk before the update leaves: the hub may go on from a round only if this site can.
+            self._own.keep(task.run_id, task.round, lesson.own)
         try:
             self._assignments.release(
                 project,
@@ -103,7 +109,8 @@ class NodeParticipant:
             self._learning.append(task.leg_id)
         try:
             self._check_wanted(task.leg_id)
-            return self._worker.call(learner.learn, assignment, task.arrays, task.round, task.total_rounds, key)
+            own = self._own.before(task.run_id, task.round)
+            return self._worker.call(learner.learn, assignment, task.arrays, task.round, task.total_rounds, key, own)
         finally:
             with self._lock:
                 self._learning.remove(task.leg_id)
@@ -137,7 +144,7 @@ class NodeParticipant:
             digest=lesson.digest,
             entry=index,
             weight=weight,
-            metrics={"dice": lesson.dice},
+            metrics=lesson.metrics,
         )
         self._gateway.record(message, len(lesson.update))
         with self._database.writing() as session:
@@ -150,11 +157,12 @@ class NodeParticipant:
             if done is None:
                 done = RoundDone(run=task.run_id, round=task.round, digest=lesson.digest)
                 session.add(done)
-            done.entry, done.steps, done.loss, done.dice = index, lesson.steps, lesson.loss, lesson.dice
+            done.entry, done.steps, done.loss = index, lesson.steps, lesson.loss
+            done.metric, done.score = lesson.metric, lesson.score
             done.done_at = self._clock()
             audit.record(session, "program", "release-update", task.run_id, f"round {task.round} entry {index}")
         return RoundUpdate(
-            weight=weight, metrics={"dice": lesson.dice}, steps=lesson.steps, ledger_index=index, update=lesson.update
+            weight=weight, metrics=lesson.metrics, steps=lesson.steps, ledger_index=index, update=lesson.update
         )
 
     def finish(self, leg_id: str, reason: str) -> None:

@@ -32,7 +32,8 @@ class DataUse(NodeTable):
 
 
 class RoundDone(NodeTable):
-    """This site's part in one round: `entry` is its place in the ledger, `steps` what it took."""
+    """This site's part in one round: `entry` is its place in the ledger, `steps` what it took. `score`, by `metric`,
+    judges the weights that the round began with; none where the held-out patients can't tell it."""
 
     __tablename__ = "rounds_done"
     __table_args__ = (UniqueConstraint("run", "round", "digest"),)
@@ -44,12 +45,14 @@ class RoundDone(NodeTable):
     entry: Mapped[int]
     steps: Mapped[int]
     loss: Mapped[float]
-    dice: Mapped[float]
+    metric: Mapped[str] = mapped_column(String(20))
+    score: Mapped[float | None]
     done_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
 class Judgement(NodeTable):
-    """A model on this site's held-out patients: `dice` by the project's own pseudonyms. Only the mean is told."""
+    """A model on this site's held-out patients: what `metric` needs of each, by the project's own pseudonyms
+    (`learning.metrics.Outcome`). Only its value over all of them is told."""
 
     __tablename__ = "judgements"
     __table_args__ = (UniqueConstraint("run", "label", "model"),)
@@ -58,6 +61,7 @@ class Judgement(NodeTable):
     run: Mapped[str] = mapped_column(String(40), index=True)
     label: Mapped[str] = mapped_column(String(60))
     model: Mapped[str] = mapped_column(String(64))
-    dice: Mapped[dict[str, Any]] = mapped_column(JSON)
+    metric: Mapped[str] = mapped_column(String(20))
+    outcomes: Mapped[dict[str, Any]] = mapped_column(JSON)
     training: Mapped[int]
     judged_at: Mapped[datetime] = mapped_column(UtcTime)

@@ -329,7 +329,8 @@ class RunLab:
             run=task.run,
             model=task.model,
             label=task.label,
-            mean_dice=dice,
+            metric="dice",
+            score=dice,
             patients=Count(about=patients),
             entry=index,
         )

@@ -117,7 +117,7 @@ def test_the_aggregate_that_the_sites_judge_best_is_registered(
     found = judged_run(lab, run, early, last)
     row = lab.row(run)
     assert (found.round, row.best_round) == (registered, registered)
-    assert row.best_dice == pytest.approx(max(early, last))
+    assert row.best_score == pytest.approx(max(early, last))
     with lab.database.reading() as session:
         rounds = {one.number: one.aggregate for one in queries.rounds(session, run)}
         entry = store.entry(session, found.entry)
@@ -136,7 +136,7 @@ def test_the_aggregate_that_the_sites_judge_best_is_registered(
 
 
 def test_a_site_with_more_held_out_patients_weighs_more(lab: RunLab, run: str) -> None:
-    assert queries.mean_dice([]) is None
+    assert queries.mean_score([]) is None
     lab.train_alone()
     lab.driver.tick()
     for site, number, task in lab.tasks("evaluate-model"):
@@ -145,7 +145,7 @@ def test_a_site_with_more_held_out_patients_weighs_more(lab: RunLab, run: str) -
         lab.send_judgement(site, task, 0.9 if site == "north" else 0.3, patients=20 if site == "north" else None)
         lab.reported(site, number)
     lab.drive(run, RunState.FINISHED)
-    assert lab.row(run).best_dice == pytest.approx((20 * 0.9 + 5 * 0.3 + 5 * 0.3) / 30)
+    assert lab.row(run).best_score == pytest.approx((20 * 0.9 + 5 * 0.3 + 5 * 0.3) / 30)
 
 
 def test_a_model_that_nobody_asked_to_judge_cant_be_put_in_the_runs_place(lab: RunLab, run: str) -> None:
@@ -211,7 +211,8 @@ def test_a_model_or_a_judgement_without_a_use_on_the_record_is_not_taken(lab: Ru
             run=run,
             model=task.model,
             label=task.label,
-            mean_dice=1.0,
+            metric="dice",
+            score=1.0,
             patients=Count(about=None),
             entry=index,
         )
@@ -228,4 +229,4 @@ def test_the_same_judgement_again_replaces_the_first(lab: RunLab, run: str) -> N
     for dice in (0.2, 0.3):
         lab.send_judgement(site, task, dice)
     with lab.database.reading() as session:
-        assert [row.mean_dice for row in queries.evaluations(session, run)] == [0.3]
+        assert [row.score for row in queries.evaluations(session, run)] == [0.3]

@@ -45,7 +45,7 @@ def test_a_run_goes_to_its_end_and_leaves_a_model_and_idle_sites(lab: RunLab) ->
         kept = queries.rounds(session, run)
         assert [round_.number for round_ in kept] == [1, 2]
         assert [site.site for site in queries.round_sites(session, run, 1)] == ["north", "south"]
-        assert kept[0].dice == pytest.approx(0.2), "a round's aggregate is judged with the next update"
+        assert kept[0].score == pytest.approx(0.2), "a round's aggregate is judged with the next update"
 
 
 def test_a_leg_that_dies_is_followed_by_one_from_the_last_whole_round(lab: RunLab) -> None:
@@ -104,7 +104,7 @@ def test_a_last_round_that_was_whole_before_its_leg_died_ends_the_training(lab: 
 
 
 def test_the_wanted_dice_ends_a_run_early_even_if_the_hub_dies_then(lab: RunLab) -> None:
-    run = lab.ready("north", "south", rounds=9, target_dice=0.3)
+    run = lab.ready("north", "south", rounds=9, target=0.3)
     lab.driver.tick()
     leg = lab.leg(run)
     assert leg is not None
@@ -113,7 +113,7 @@ def test_the_wanted_dice_ends_a_run_early_even_if_the_hub_dies_then(lab: RunLab)
     lab.drive(run, RunState.COMPARING)
     row = lab.row(run)
     assert (row.round, row.reason) == (3, "target-reached")
-    assert (row.best_round, row.best_dice) == (2, pytest.approx(0.3))
+    assert (row.best_round, row.best_score) == (2, pytest.approx(0.3))
     assert len(legs(lab, run)) == 1
 
 

@@ -136,14 +136,14 @@ def test_what_a_judgement_kept_of_a_person_goes_and_of_another_stays(door: Front
         consider(session, ASKED, at=door.clock())
         for label, dice in (("federated", {gone: 0.5, stays: 0.25}), ("local:north", {stays: 0.75})):
             judged = Judgement(run="glioma-1", label=label, model="a" * 64, training=2, judged_at=door.clock())
-            judged.dice = dice
+            judged.metric, judged.outcomes = "dice", {name: [value] for name, value in dice.items()}
             session.add(judged)
     every = erasures(door)
     every.order(every.find([pseudonym], **WHO), **WHO)
     every.finish()
     with door.database.reading() as session:
-        kept = {judged.label: judged.dice for judged in session.scalars(select(Judgement))}
-    assert kept == {"federated": {stays: 0.25}, "local:north": {stays: 0.75}}
+        kept = {judged.label: judged.outcomes for judged in session.scalars(select(Judgement))}
+    assert kept == {"federated": {stays: [0.25]}, "local:north": {stays: [0.75]}}
 
 
 def test_it_takes_what_never_reached_the_enclave_and_nobody_of_another_issuer(door: FrontDoor) -> None:

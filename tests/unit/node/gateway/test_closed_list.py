@@ -82,7 +82,9 @@ def test_a_reason_is_a_code_and_nothing_else(text: str) -> None:
         TaskReport(number=1, outcome="failed", reason=text)
 
 
-@pytest.mark.parametrize("metrics", [{"patients": 7}, {"dice": 7}, {"dice": float("nan")}])
+@pytest.mark.parametrize(
+    "metrics", [{"patients": 7}, {"dice": 7}, {"dice": float("nan")}, {"mae": -1}, {"dice": 0.5, "auc": 0.5}]
+)
 def test_beside_an_update_there_is_room_for_no_number_of_people(metrics: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         RunUpdate.model_validate({**UPDATE.model_dump(), "metrics": metrics})

@@ -131,7 +131,7 @@ def test_training_alone_and_judging_are_uses_too(agreed: NodeLab) -> None:
     work = lab.comparison
     with pytest.raises(WardroundError):  # this hub never began the run; what its ledger has is seen all the same
         work.train_alone(TrainAlone(**ABOUT, rounds=2))
-    lab.worker.lesson = cast(Any, Judged(dice={"somebody": 0.5}, training=1))
+    lab.worker.lesson = cast(Any, Judged("dice", {"somebody": (0.5,)}, training=1))
     model = lab.hub.objects.put(b"the model")
     work._models.put(b"the model")
     for label in ("federated", "local:south"):

@@ -210,13 +210,13 @@ def test_a_judgement_tells_the_mean_and_keeps_each_patients_dice(lab: NodeLab) -
         session.flush()
         session.add(RunTaskRow(run="glioma-1", site="north", number=1, purpose="evaluate"))
     model = lab.hub.objects.put(b"the model")
-    lab.worker.lesson = Judged({"pseudonym-1": 0.2, "pseudonym-2": 0.6}, 9)  # type: ignore[assignment]
+    lab.worker.lesson = Judged("dice", {"pseudonym-1": (0.2,), "pseudonym-2": (0.6,)}, 9)  # type: ignore[assignment]
     asked = EvaluateModel(project="glioma", project_digest=DIGEST, run="glioma-1", model=model, label="federated")
     work = lab.comparison
     work.evaluate(asked)
     work.evaluate(asked)
     told = lab.wire.sent[-1]
-    assert told.mean_dice == pytest.approx(0.4)  # type: ignore[attr-defined]
+    assert told.score == pytest.approx(0.4)  # type: ignore[attr-defined]
     assert told.patients == Count(about=None)  # type: ignore[attr-defined]
     assert all(b"pseudonym" not in message.canonical() for message in lab.wire.sent)
 

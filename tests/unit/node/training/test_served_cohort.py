@@ -57,7 +57,7 @@ def test_what_learning_is_given_names_nobody_as_the_enclave_does(agreed: NodeLab
 def test_what_is_kept_and_told_of_a_judgement_holds_no_pseudonym_of_the_enclave(agreed: NodeLab) -> None:
     lab = agreed
     names = [served.name for served in assignment(lab).cohort.cases]
-    lab.worker.lesson = cast(Any, Judged(dice={names[0]: 0.5}, training=1))
+    lab.worker.lesson = cast(Any, Judged("dice", {names[0]: (0.5,)}, training=1))
     digest = lab.models.put(b"weights")
     work = lab.comparison
     asked: dict[str, Any] = {"project": ASKED.id, "project_digest": ASKED.content_digest(), "run": "glioma-1"}
@@ -68,7 +68,7 @@ def test_what_is_kept_and_told_of_a_judgement_holds_no_pseudonym_of_the_enclave(
     assert [message.kind for message in lab.wire.sent][-1] == "evaluation-result"
     told = "".join(message.model_dump_json() for message in [*lab.wire.sent, *lab.wire.recorded])
     for pseudonym in people(lab):
-        assert pseudonym not in kept.dice
+        assert pseudonym not in kept.outcomes
         assert pseudonym not in told
 
 
