@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from wardround.foundation.stored import Held, Stored
+
 T = TypeVar("T")
 
 
@@ -20,27 +22,27 @@ class MessageInvalid(ValueError):
     """A message that isn't what its type says; the text names the field, never its content."""
 
 
-def pack(message: Any) -> tuple[dict[str, Any], bytes]:
-    """A message's JSON part and its bytes. At most one field may be ``bytes``."""
+def pack(message: Any) -> tuple[dict[str, Any], Held]:
+    """A message's JSON part and its bytes, which may lie in a file. At most one field may be of that type."""
     meta: dict[str, Any] = {}
-    payload = b""
+    payload: Held = b""
     for item in dataclasses.fields(message):
         value = getattr(message, item.name)
-        if isinstance(value, bytes | bytearray | memoryview):
-            payload = bytes(value)
+        if isinstance(value, bytes | Stored):
+            payload = value
         else:
             meta[item.name] = _plain(value)
     return meta, payload
 
 
-def unpack(kind: type[T], meta: Any, payload: bytes = b"") -> T:
+def unpack(kind: type[T], meta: Any, payload: Held = b"") -> T:
     """Build a ``kind`` from what :func:`pack` made. Raises :class:`MessageInvalid`."""
     if not isinstance(meta, dict):
         raise MessageInvalid(f"{kind.__name__}: expected an object")
     hints: dict[str, Any] = _hints(kind)  # type: ignore[arg-type]  # a class is hashable; mypy doubts TypeVars
     values: dict[str, Any] = {}
     for name, hint in hints.items():
-        if hint is bytes:
+        if hint in (bytes, Held):
             values[name] = payload
         elif name not in meta:
             raise MessageInvalid(f"{kind.__name__}: {name} is missing")

@@ -4,6 +4,9 @@ The engine's job processes hold no data and no torch; what they need they ask of
 node's training process over 127.0.0.1. The address and a fresh key lie in a file of mode 0600 in the owner's
 home; both sides prove that they know the key (the challenge of :mod:`multiprocessing.connection`, HMAC) before
 anything else is read. Messages are a JSON head and raw bytes; nothing is ever unpickled.
+
+A model doesn't pass through the port: it lies in a file, and its path is told. The serving program takes none but plain
+files of the port's own folder, which lies beside the address file, so that nobody can have it read another.
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ import contextlib
 import json
 import logging
 import secrets
+import shutil
 import socket
+import stat
 import threading
 from collections.abc import Callable
 from multiprocessing import AuthenticationError
@@ -23,13 +28,14 @@ from typing import Any
 from wardround.federation.engine import Declined, EngineError, UpdateRefused
 from wardround.federation.messages import MessageInvalid
 from wardround.foundation.files import write_whole
+from wardround.foundation.stored import Held, Stored
 
 HEAD_LIMIT = 16 * 1024 * 1024
 PAYLOAD_LIMIT = 8 * 1024**3
 
 log = logging.getLogger(__name__)
 
-Answer = tuple[dict[str, Any], bytes]
+Answer = tuple[dict[str, Any], Held]
 
 
 class PortClosed(EngineError):
@@ -44,7 +50,7 @@ class Peer:
         self._sending = threading.Lock()
         self.notes: dict[str, Any] = {}
 
-    def send(self, head: dict[str, Any], payload: bytes = b"") -> None:
+    def send(self, head: dict[str, Any], payload: Held = b"") -> None:
         """Send one message. Raises :class:`PortClosed`."""
         with self._sending:
             self._line.send(head, payload)
@@ -53,7 +59,12 @@ class Peer:
         self._line.close()
 
 
-Handler = Callable[[Peer, str, dict[str, Any], bytes], Answer]
+Handler = Callable[[Peer, str, dict[str, Any], Held], Answer]
+
+
+def folder_of(address_file: Path) -> Path:
+    """Where files lie that are handed over through the port of this address."""
+    return address_file.parent / f"{address_file.name}.files"
 
 
 class PortServer:
@@ -74,6 +85,9 @@ class PortServer:
         self._lock = threading.Lock()
         self._closed = False
         self.address_file = address_file
+        self.folder = folder_of(address_file)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, mode=0o700)
         address = {"port": self._socket.getsockname()[1], "key": self._key.hex()}
         write_whole(address_file, json.dumps(address).encode(), mode=0o600)
         threading.Thread(target=self._accept, name="port-accept", daemon=True).start()
@@ -89,6 +103,7 @@ class PortServer:
         self._socket.close()
         for peer in peers:
             peer.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _accept(self) -> None:
         while True:
@@ -122,7 +137,7 @@ class PortServer:
     def _converse(self, peer: Peer, line: _Line) -> None:
         while True:
             try:
-                head, payload = line.receive()
+                head, payload = line.receive(self.folder)
                 operation = head.get("op")
                 meta = head.get("meta")
                 if not isinstance(operation, str) or not isinstance(meta, dict):
@@ -135,7 +150,7 @@ class PortServer:
             except PortClosed:
                 return
 
-    def _answer(self, peer: Peer, operation: str, meta: dict[str, Any], payload: bytes) -> Answer:
+    def _answer(self, peer: Peer, operation: str, meta: dict[str, Any], payload: Held) -> Answer:
         try:
             result, body = self._handler(peer, operation, meta, payload)
         except UpdateRefused as error:
@@ -161,6 +176,7 @@ class PortClient:
 
     def __init__(self, address_file: Path) -> None:
         """Connect. Raises :class:`PortClosed` if nothing serves there or the key is wrong."""
+        self.folder = folder_of(address_file)
         try:
             address = json.loads(address_file.read_bytes())
             port, key = int(address["port"]), bytes.fromhex(address["key"])
@@ -176,7 +192,7 @@ class PortClient:
             raise
         self._lock = threading.Lock()
 
-    def call(self, operation: str, meta: dict[str, Any], payload: bytes = b"") -> Answer:
+    def call(self, operation: str, meta: dict[str, Any], payload: Held = b"") -> Answer:
         """Ask and wait for the answer, however long it takes.
 
         Raises :class:`UpdateRefused`, :class:`Declined`, :class:`PortFailure`, :class:`PortClosed` or
@@ -226,20 +242,26 @@ class _Line:
         except (AuthenticationError, EOFError, OSError) as error:
             raise PortClosed("the local port doesn't accept the key") from error
 
-    def send(self, head: dict[str, Any], payload: bytes) -> None:
+    def send(self, head: dict[str, Any], payload: Held) -> None:
+        told = {**head, "size": len(payload)}
+        if isinstance(payload, Stored):
+            told["file"] = str(payload.path)
         try:
-            self._connection.send_bytes(json.dumps({**head, "size": len(payload)}, allow_nan=False).encode())
-            if payload:
+            self._connection.send_bytes(json.dumps(told, allow_nan=False).encode())
+            if isinstance(payload, bytes) and payload:
                 self._connection.send_bytes(payload)
         except (OSError, EOFError) as error:
             raise PortClosed("the local port was closed") from error
 
-    def receive(self) -> Answer:
+    def receive(self, folder: Path | None = None) -> Answer:
+        """The next message. `folder`: where a file that it names has to lie; None: anywhere."""
         try:
             head = json.loads(self._connection.recv_bytes(HEAD_LIMIT))
             size = head.pop("size", 0) if isinstance(head, dict) else -1
             if not isinstance(size, int) or not 0 <= size <= PAYLOAD_LIMIT:
                 raise PortClosed("the local port sent nonsense")
+            if "file" in head:
+                return head, _file(Path(str(head.pop("file"))), size, folder)
             payload = self._connection.recv_bytes(size) if size else b""
         except (OSError, EOFError, ValueError) as error:
             raise PortClosed("the local port was closed") from error
@@ -251,3 +273,14 @@ class _Line:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+
+def _file(path: Path, size: int, folder: Path | None) -> Stored:
+    """Raises :class:`PortClosed` for what isn't a plain file of that size, or lies elsewhere than in `folder`."""
+    try:
+        found = path.lstat()
+    except OSError as error:
+        raise PortClosed("the local port names a file that isn't there") from error
+    if not stat.S_ISREG(found.st_mode) or found.st_size != size or folder not in (None, path.parent):
+        raise PortClosed("the local port sent nonsense")
+    return Stored(path, size)

@@ -22,6 +22,7 @@ from wardround.federation.engine import (
 )
 from wardround.federation.messages import MessageInvalid, pack, unpack
 from wardround.federation.port import Answer, Peer, PortClient, PortClosed, PortServer
+from wardround.foundation.stored import Held
 
 
 class RemoteCoordinator:
@@ -46,7 +47,7 @@ class RemoteCoordinator:
         self._port.call("ended", pack(status)[0])
 
 
-def answer_coordinator(coordinator: Coordinator, operation: str, meta: dict[str, Any], payload: bytes) -> Answer:
+def answer_coordinator(coordinator: Coordinator, operation: str, meta: dict[str, Any], payload: Held) -> Answer:
     """Serve one request of a :class:`RemoteCoordinator`. Raises what the coordinator raises."""
     if operation == "begin":
         return pack(coordinator.begin(str(meta.get("leg_id"))))
@@ -79,7 +80,7 @@ class RemoteParticipant:
     def abort(self, leg_id: str, reason: str) -> None:
         self._call("abort", {"leg_id": leg_id, "reason": reason})
 
-    def _call(self, operation: str, meta: dict[str, Any], payload: bytes = b"", patience: float = 0.0) -> Answer:
+    def _call(self, operation: str, meta: dict[str, Any], payload: Held = b"", patience: float = 0.0) -> Answer:
         port = self._connect(patience)
         try:
             return port.call(operation, meta, payload)
@@ -113,7 +114,7 @@ class ParticipantPort:
     def close(self) -> None:
         self._server.close()
 
-    def _handle(self, peer: Peer, operation: str, meta: dict[str, Any], payload: bytes) -> Answer:
+    def _handle(self, peer: Peer, operation: str, meta: dict[str, Any], payload: Held) -> Answer:
         if operation == "take_part":
             return self._take_part(unpack(RoundTask, meta, payload))
         leg_id, reason = str(meta.get("leg_id")), str(meta.get("reason"))

@@ -22,6 +22,7 @@ from nvflare.fuel.f3.cellnet.fqcn import FQCN
 from wardround.federation.children import HUB_PORT
 from wardround.federation.port import PortClient, PortClosed
 from wardround.federation.provisioning import JOBS_KEPT, SUBMITTER_ROLE
+from wardround.foundation.stored import content as content_of
 
 _REGISTRATIONS = (EventType.CLIENT_REGISTER_PROCESSED, EventType.CLIENT_HEARTBEAT_PROCESSED, EventType.CLIENT_QUIT)
 _JOB_ENDINGS = (EventType.JOB_COMPLETED, EventType.JOB_ABORTED)
@@ -67,7 +68,7 @@ class Dispatcher(FLComponent):  # type: ignore[misc]  # nvflare has no types
                 # Without the hub's program this process serves nobody.
                 os._exit(1)
             if command.get("do") == "submit":
-                self._submit(command, content)
+                self._submit(command, content_of(content))
             elif command.get("do") == "abort":
                 with self._engine.new_context() as fl_ctx:
                     self._engine.job_runner.stop_run(str(command.get("job_id")), fl_ctx)

@@ -21,6 +21,7 @@ from wardround.federation.messages import MessageInvalid, unpack
 from wardround.federation.port import Answer, Peer, PortClosed, PortServer
 from wardround.federation.provisioning import PROJECT, Identity, leg_job, write_hub_kit
 from wardround.federation.remote import answer_coordinator
+from wardround.foundation.stored import Held
 
 log = logging.getLogger(__name__)
 
@@ -277,7 +278,7 @@ class FlareEngine:
 
     # What the server's processes say over the port
 
-    def _answer(self, peer: Peer, operation: str, meta: dict[str, Any], payload: bytes) -> Answer:
+    def _answer(self, peer: Peer, operation: str, meta: dict[str, Any], payload: Held) -> Answer:
         if operation in ("begin", "admit", "commit"):
             return self._ask_hub(peer, operation, meta, payload)
         with self._changed:
@@ -317,7 +318,7 @@ class FlareEngine:
         leg.status = replace(leg.status, absent=dict(leg.absent))
         return leg.absent
 
-    def _ask_hub(self, peer: Peer, operation: str, meta: dict[str, Any], payload: bytes) -> Answer:
+    def _ask_hub(self, peer: Peer, operation: str, meta: dict[str, Any], payload: Held) -> Answer:
         leg = peer.notes.get("leg")
         if not isinstance(leg, _Carried) or leg.status.state.over:
             raise EngineError("this leg is over")

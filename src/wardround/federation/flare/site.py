@@ -13,6 +13,7 @@ from wardround.federation.children import NODE_PORT, PARTICIPANT_PORT, EnginePro
 from wardround.federation.messages import MessageInvalid
 from wardround.federation.port import Answer, Peer, PortServer
 from wardround.federation.provisioning import HEARTBEAT_SECONDS, PROJECT, Identity, write_site_kit
+from wardround.foundation.stored import Held
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ class FlareSite:
             )
             return self._process
 
-    def _answer(self, peer: Peer, operation: str, meta: dict[str, Any], payload: bytes) -> Answer:
+    def _answer(self, peer: Peer, operation: str, meta: dict[str, Any], payload: Held) -> Answer:
         if operation == "refused":
             refusal = JobRefusal(str(meta.get("job_id")), str(meta.get("reason")))
             with self._changed:
