@@ -1,0 +1,240 @@
+"""A round of federated averaging beside others: seconds, bytes and the hub's memory, with four sites on loopback.
+
+Every side has a hub and four sites in processes of their own, mutual TLS or TLS between them, and no training: a site
+answers at once with weights that are a little moved. Sides take turns within one run; medians are printed. Flower goes
+into an environment of its own, made by this script, and is left out where its packages can't be had. Run as
+`python benchmarks/rounds.py [--quick] [--json FILE]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from _bench import machine
+from _rounds import Setting
+
+PATIENCE = 300.0
+TARGETS = {0: 0.1, 30: 1.2, 300: 10.0}
+
+
+@dataclass
+class Outcome:
+    """Of one turn. `memory`: the most that the hub's processes held together beyond what they held when the sites had
+    connected; `files` is that part of it which is pages of files."""
+
+    seconds: list[float] = field(default_factory=list)
+    first_step: float = 0.0
+    up: int = 0
+    down: int = 0
+    memory: int = 0
+    files: int = 0
+
+
+class Child:
+    """A process of a side; its lines are JSON."""
+
+    def __init__(self, arguments: Sequence[str], log: Path) -> None:
+        self._log = log.open("wb")
+        self.process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)},
+        )
+        self.lines: list[dict[str, Any]] = []
+        self._news: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith(b"{"):
+                told = json.loads(line)
+                self.lines.append(told)
+                self._news.put(told)
+        self._news.put(None)
+
+    def expect(self, what: str, patience: float = PATIENCE) -> dict[str, Any]:
+        until = time.monotonic() + patience
+        while True:
+            told = self._news.get(timeout=max(0.0, until - time.monotonic()))
+            if told is None:
+                raise SystemExit(f"{self.process.args} ended; see {self._log.name}")
+            if told["what"] == what:
+                return told
+
+    def go(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"go\n")
+        self.process.stdin.flush()
+
+    def stop(self) -> None:
+        family = [self.process, *psutil.Process(self.process.pid).children(recursive=True)] if self.alive() else []
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for one in family[1:]:
+            if isinstance(one, psutil.Process) and one.is_running():
+                one.kill()
+        self._log.close()
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+
+class Memory:
+    """Watches what a family of processes holds."""
+
+    def __init__(self, pid: int) -> None:
+        self._root = psutil.Process(pid)
+        self._over = threading.Event()
+        self.most = self.files = 0
+        self.base, _ = self._now()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _now(self) -> tuple[int, int]:
+        held = files = 0
+        for one in [self._root, *self._root.children(recursive=True)]:
+            try:
+                status = Path(f"/proc/{one.pid}/status").read_text()
+            except OSError:
+                continue
+            values = {line.split(":")[0]: line.split()[1] for line in status.splitlines() if line.startswith("Rss")}
+            anonymous = int(values.get("RssAnon", 0)) + int(values.get("RssShmem", 0))
+            held += (anonymous + int(values.get("RssFile", 0))) * 1024
+            files += int(values.get("RssFile", 0)) * 1024
+        return held, files
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.02):
+            held, files = self._now()
+            if held > self.most:
+                self.most, self.files = held, files
+
+    def end(self) -> tuple[int, int]:
+        self._over.set()
+        self._thread.join()
+        return self.most, self.files
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@contextmanager
+def family(side: str, setting: Setting, folder: Path) -> Iterator[tuple[Child, list[Child]]]:
+    """The hub's process and the sites'."""
+    port = free_port()
+    command = [sys.executable, __file__, "--side", side, "--setting", setting.text(), "--port", str(port)]
+    children = [Child([*command, "--serve", "hub", "--folder", str(folder / "hub")], folder / "hub.log")]
+    try:
+        if side == "grpc":
+            children[0].expect("listening")
+        for site in setting.sites:
+            children.append(Child([*command, "--serve", "site", "--folder", str(folder / site)], folder / f"{site}.log"))
+        yield children[0], children[1:]
+    finally:
+        for child in children:
+            child.stop()
+
+
+def measure(side: str, setting: Setting, folder: Path) -> Outcome:
+    if side in ("ours", "grpc"):
+        from _rounds_ours import identities
+
+        identities(folder / "pki", setting.sites)
+    with family(side, setting, folder) as (hub, sites):
+        hub.expect("ready")
+        memory = Memory(hub.process.pid)
+        hub.go()
+        started = hub.expect("started")["at"]
+        ended = hub.expect("ended")
+        rounds = [line for line in hub.lines if line["what"] == "round"]
+        if len(rounds) != setting.rounds:
+            raise SystemExit(f"{side}: {len(rounds)} of {setting.rounds} rounds; {ended}")
+        ends = [line["at"] for line in rounds]
+        held, files = memory.end()
+        steps = [line["at"] for site in sites for line in site.lines if line["what"] == "step"]
+    return Outcome(
+        seconds=[later - before for before, later in zip(ends, ends[1:], strict=False)],
+        first_step=min(steps) - started if steps else 0.0,
+        up=rounds[-1]["up"],
+        down=rounds[-1]["down"],
+        memory=held - memory.base,
+        files=files,
+    )
+
+
+def serve(options: argparse.Namespace) -> None:
+    setting, folder = Setting.read(options.setting), options.folder
+    if options.side == "ours":
+        import _rounds_ours as side
+    elif options.side == "grpc":
+        import _rounds_grpc as side  # type: ignore[no-redef]
+    else:
+        import _rounds_flare as side  # type: ignore[no-redef]
+    (side.serve_hub if options.serve == "hub" else side.serve_site)(setting, folder, options.port)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer turns and rounds; under 10 minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table here")
+    parser.add_argument("--only", nargs="+", help="these sides alone", default=["ours", "grpc", "flare"])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[0, 30, 300], help="megabytes of the models")
+    parser.add_argument("--keep", type=Path, help="work in this folder and leave it")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=["hub", "site"], help=argparse.SUPPRESS)
+    parser.add_argument("--setting", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.serve:
+        serve(options)
+        return 0
+    turns = 1 if options.quick else 3
+    for megabytes in options.sizes:
+        setting = Setting(megabytes, rounds={0: 20, 30: 6}.get(megabytes, 3))
+        outcomes: dict[str, list[Outcome]] = {}
+        for turn in range(turns):
+            for side in options.only:
+                with tempfile.TemporaryDirectory(prefix="rounds-") as folder:
+                    where = options.keep / f"{side}-{megabytes}-{turn}" if options.keep else Path(folder)
+                    where.mkdir(parents=True, exist_ok=True)
+                    outcomes.setdefault(side, []).append(measure(side, setting, where))
+                one = outcomes[side][-1]
+                print(
+                    f"{side} {megabytes} MB: {statistics.median(one.seconds):.3f} s a round "
+                    f"({' '.join(f'{s:.2f}' for s in one.seconds)}), first step {one.first_step:.2f} s, "
+                    f"memory {one.memory / 1e6:.0f} MB (files {one.files / 1e6:.0f}), up {one.up / 1e6:.1f}, "
+                    f"down {one.down / 1e6:.1f}; {machine()}",
+                    flush=True,
+                )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
