@@ -109,9 +109,11 @@ class FakeRun:
         deadline: float = PATIENCE,
         kind: UpdateKind = "weights",
         robust: Mapping[str, object] | None = None,
+        masking: Mapping[str, object] | None = None,
     ) -> None:
         self.run_id, self.sites, self.quorum, self.rounds = run_id, tuple(sites), quorum, rounds
         self.deadline, self.kind, self.robust = deadline, kind, dict(robust or {})
+        self.masking = dict(masking or {})
         self.arrays = to_bytes(arrays)
         self.results: list[RoundResult] = []
         self.admitted: list[UpdateHeader] = []
@@ -156,6 +158,7 @@ class FakeHub:
             arrays=run.arrays,
             update_kind=run.kind,
             robust=run.robust,
+            masking=run.masking,
         )
 
     def admit(self, header: UpdateHeader) -> None:

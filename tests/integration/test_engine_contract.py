@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
 from tests.integration.engine_lab import PATIENCE, Federation, FlareFederation, InProcessFederation, small_model
+from tests.integration.masked_lab import masked_run
 
 from wardround.federation.engine import (
     Declined,
@@ -245,6 +247,71 @@ def test_two_legs_at_once_do_not_mix(federation: Federation) -> None:
     assert states == [LegState.FINISHED, LegState.FINISHED]
     np.testing.assert_allclose(one.model["bias"], np.full(3, 2 * WEIGHTED_STEP), rtol=1e-5)
     np.testing.assert_allclose(other.model["bias"], np.full(4, 100 + 2 * WEIGHTED_STEP), rtol=1e-5)
+
+
+def test_masked_rounds_make_the_weighted_mean_and_show_the_hub_no_update(federation: Federation) -> None:
+    """The model is larger than one piece of the transport, and its masked form larger than what asked for it."""
+    model = {"big": np.zeros(1_500_000, np.float32), "weight": small_model()["weight"]}
+    masked = masked_run(federation, model, SITES, threshold=3, rounds=2, quorum=3)
+
+    assert federation.run_leg(masked.run).state is LegState.FINISHED
+
+    for name, value in masked.run.model.items():
+        np.testing.assert_allclose(value, model[name] + 2 * WEIGHTED_STEP, rtol=1e-6)
+    for result in masked.run.results:
+        assert [(part.site, part.weight) for part in result.sites] == [("alpha", 1), ("beta", 2), ("gamma", 6)]
+        for part in result.sites:
+            told = masked.answers[part.site, result.round, "input"]
+            assert (part.digest, part.bytes_up) == (sha256(told).hexdigest(), 4 * 1_500_006)
+            words = np.frombuffer(told, "<u4")
+            assert abs(np.unpackbits(words.view(np.uint8)).mean() - 0.5) < 0.01, "every value was the same"
+    assert len(masked.run.admitted) == 6
+
+
+def test_a_site_that_fails_within_a_masked_round_is_made_up_for_by_the_others(federation: Federation) -> None:
+    """In each round gamma fails in another step; in the last it tells what can't be read."""
+    steps = ("advertise", "share", "input", "confirm", "reveal", "")
+    masked = masked_run(federation, small_model(), SITES, threshold=2, rounds=len(steps))
+    honest = federation.sites["gamma"].behaviours[masked.run.run_id]
+
+    def fail(task: RoundTask) -> RoundUpdate:
+        if task.step == steps[task.round - 1]:
+            raise RuntimeError("out of memory")
+        told = honest(task)
+        return replace(told, update=told.update[:-1]) if (task.round, task.step) == (6, "share") else told
+
+    federation.sites["gamma"].behaviours[masked.run.run_id] = fail
+
+    assert federation.run_leg(masked.run).state is LegState.FINISHED
+
+    came = [from_bytes(result.arrays)["bias"][0] for result in masked.run.results]
+    np.testing.assert_allclose(
+        np.diff([0.0, *came]), [WITHOUT_GAMMA] * 3 + [WEIGHTED_STEP] * 2 + [WITHOUT_GAMMA], rtol=1e-5
+    )
+    assert [dict(result.missing) for result in masked.run.results] == [
+        *[{"gamma": "failed"}] * 3,
+        *[{}] * 2,
+        {"gamma": "refused: masking-unreadable"},
+    ]
+    refused = [(one.site, one.round, one.reason) for result in masked.run.results for one in result.refused]
+    assert refused == [("gamma", 6, "masking-unreadable")]
+
+
+def test_a_masked_round_with_too_few_survivors_fails_whole_and_the_next_leg_does_it(federation: Federation) -> None:
+    masked = masked_run(federation, small_model(), SITES, threshold=3, rounds=2)
+
+    def fail(site: str, task: RoundTask) -> None:
+        if (site, task.round, task.step, masked.run.legs) == ("gamma", 2, "reveal", 1):
+            raise RuntimeError("out of memory")
+
+    masked.before = fail
+
+    status = federation.run_leg(masked.run)
+
+    assert (status.state, status.last_round) == (LegState.FAILED, 1)
+    assert status.reason == "round 2 gave no sum at its step reveal (too-few-sites); missing: gamma (failed)"
+    assert federation.run_leg(masked.run).state is LegState.FINISHED
+    np.testing.assert_allclose(masked.run.model["bias"], 2 * WEIGHTED_STEP, rtol=1e-6)
 
 
 def test_a_hub_that_fails_at_a_round_fails_the_leg(federation: Federation) -> None:

@@ -48,6 +48,16 @@ class Masking(Frozen):
         )
 
 
+class MaskedLeg(Frozen):
+    """What the hub tells the engine where a leg's rounds are masked: what its sites' signatures are bound to, and by
+    which key, in hexadecimal, the ledger knows each."""
+
+    ledger: str = Field(max_length=200)
+    project: Digest
+    threshold: int = Field(ge=2, le=MOST_SITES)
+    keys: dict[SiteName, Digest]
+
+
 class MaskedRound(Frozen):
     """What each signature and each sealed share of a masked round is bound to.
 

@@ -18,9 +18,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
+
+from wardround.contracts.masking import MaskingStep
 
 UpdateKind = Literal["weights", "delta"]
+MASKING_STEPS: tuple[MaskingStep, ...] = get_args(MaskingStep)
 
 
 class UpdateRefused(Exception):
@@ -75,7 +78,8 @@ class LegStart:
     all the sites have the round. ``plan`` is data for the sites and passes through the engine unread. With
     ``update_kind`` "delta" the weighted mean of the updates is added to the round's arrays; with "weights" it
     replaces them. ``robust`` is the rule by which updates are put together instead of their weighted mean, as the
-    plan has it (:mod:`wardround.contracts.robust`); empty for the mean.
+    plan has it (:mod:`wardround.contracts.robust`); empty for the mean. ``masking`` is what a leg of masked rounds
+    needs (:class:`wardround.contracts.masking.MaskedLeg`); empty where updates are seen.
     """
 
     run_id: str
@@ -89,6 +93,7 @@ class LegStart:
     arrays: bytes = field(repr=False)
     update_kind: UpdateKind = "weights"
     robust: Mapping[str, Any] = field(default_factory=dict)
+    masking: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -187,6 +192,9 @@ class Coordinator(Protocol):
 class RoundTask:
     """What a site gets at the start of a round. ``arrays`` is the current aggregate; ``plan`` comes from
     :class:`LegStart`.
+
+    A masked round is asked step by step; from its second step on ``arrays`` is what the hub tells there.
+    ``largest_answer`` is how large an answer may be; 0: as large as ``arrays``.
     """
 
     run_id: str
@@ -196,12 +204,21 @@ class RoundTask:
     plan: Mapping[str, Any]
     arrays: bytes = field(repr=False)
     update_kind: UpdateKind = "weights"
+    step: Literal["", "advertise", "share", "input", "confirm", "reveal"] = ""
+    largest_answer: int = 0
+
+    @property
+    def turn(self) -> int:
+        """A number that grows with everything that is asked of a site in a leg: the round's, where it has no steps."""
+        if not self.step:
+            return self.round
+        return (self.round - 1) * len(MASKING_STEPS) + 1 + MASKING_STEPS.index(self.step)
 
 
 @dataclass(frozen=True)
 class RoundUpdate:
     """What a site gives back. ``update`` has the same names, shapes and types as the task's arrays, as weights
-    or as delta.
+    or as delta; in a masked round it is what the step has to give.
 
     ``weight`` is finite and above 0 (training samples as a rule). ``metrics`` judge the arrays that were
     received.

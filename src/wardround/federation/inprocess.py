@@ -134,14 +134,14 @@ def _attend(leg: Leg, leg_id: str, site: str, participant: Participant) -> None:
             return
         if offered is None:
             continue
-        done = offered.round
+        done = offered.turn
         try:
-            leg.deliver(site, offered.round, participant.take_part(offered))
+            leg.deliver(site, offered.turn, participant.take_part(offered))
         except Declined as declined:
-            leg.decline(site, offered.round, f"declined: {declined.reason}")
+            leg.decline(site, offered.turn, f"declined: {declined.reason}")
         except UpdateRefused as refused:
             log.info("round %d: an update was refused: %s", offered.round, refused.reason)
         except Exception:
             # A participant is somebody else's code; its failure is this site's in this round, as across hospitals.
             log.exception("a participant failed")
-            leg.decline(site, offered.round, "failed")
+            leg.decline(site, offered.turn, "failed")

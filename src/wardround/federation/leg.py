@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
+from wardround.contracts.masking import MaskedLeg
 from wardround.contracts.robust import Robust
 from wardround.federation.engine import (
+    MASKING_STEPS,
     Coordinator,
     LegStart,
     LegState,
@@ -25,8 +27,10 @@ from wardround.federation.engine import (
     RoundUpdate,
     UpdateRefused,
 )
+from wardround.federation.masked import NEEDS_QUORUM, Masked, round_of
 from wardround.federation.rounds import OpenRound
 from wardround.learning.arrays import Arrays, ArraysRefused, check, from_bytes
+from wardround.learning.masking.refusal import MaskingRefused
 
 RULE: TypeAdapter[Robust] = TypeAdapter(Robust)
 NO_CONTACT = "no-contact"
@@ -89,6 +93,7 @@ class Leg:
         self._last_round = 0
         self._arrays = start.arrays
         self._robust = RULE.validate_python(start.robust) if start.robust else None
+        self._masking = MaskedLeg.model_validate(start.masking) if start.masking else None
         self._refused: list[Refusal] = []
 
     # What the engine tells of the sites
@@ -111,7 +116,7 @@ class Leg:
                 if now_open and now_open.number > after_round and now_open.offer(site, self._clock()):
                     self._sites[site].waited_for, self._sites[site].away = True, ""
                     self._changed.notify_all()
-                    return now_open.task
+                    return now_open.task_for(site)
                 remaining = until - self._clock()
                 if remaining <= 0:
                     return None
@@ -169,7 +174,8 @@ class Leg:
             try:
                 header = now_open.header(site, update)
                 arrays = now_open.sound_arrays(update)
-                self._coordinator.admit(header)
+                if now_open.admits:
+                    self._coordinator.admit(header)
             except BaseException as error:
                 reason = error.reason if isinstance(error, UpdateRefused) else "internal-error"
                 with self._changed:
@@ -181,10 +187,14 @@ class Leg:
                 self._changed.notify_all()
                 if now_open.closed:
                     raise self._refuse(site, number, "wrong-round")
-                now_open.count(header, arrays, self._clock())
+                try:
+                    now_open.count(header, arrays, self._clock())
+                except UpdateRefused as error:
+                    now_open.pass_over(site, f"refused: {error.reason}")
+                    raise self._refuse(site, number, error.reason) from error
 
-    def _refuse(self, site: str, number: int, reason: str) -> UpdateRefused:
-        self._refused.append(Refusal(site, number, reason))
+    def _refuse(self, site: str, turn: int, reason: str) -> UpdateRefused:
+        self._refused.append(Refusal(site, turn if self._masking is None else round_of(turn), reason))
         return UpdateRefused(reason)
 
     def _touch(self, site: str) -> None:
@@ -210,12 +220,14 @@ class Leg:
         except ArraysRefused as error:
             return self._finish(LegState.FAILED, f"the run's starting weights were refused: {error.reason}")
         for number in range(self._start.first_round, self._start.total_rounds + 1):
-            now_open = self._open(model, number)
-            failure = self._wait_for_answers(now_open)
+            if self._masking is None:
+                now_open = self._open_round(model, number)
+            else:
+                now_open = self._masked_round(self._masking, model, number)
             if self._end is not None:
                 return self.status()
-            if failure:
-                return self._finish(LegState.FAILED, failure)
+            if isinstance(now_open, str):
+                return self._finish(LegState.FAILED, now_open)
             try:
                 model = now_open.aggregate()
             except ArraysRefused as error:
@@ -248,17 +260,41 @@ class Leg:
             update_kind=self._start.update_kind,
         )
 
-    def _open(self, model: Arrays, number: int) -> OpenRound:
-        with self._changed:
-            waiting = {name for name, site in self._sites.items() if site.waited_for}
-            missing = {name: site.away for name, site in self._sites.items() if not site.waited_for} | self._absent
-            self._round = OpenRound(self._task(number), model, self._clock(), waiting, missing, robust=self._robust)
-            self._changed.notify_all()
-            return self._round
+    def _open_round(self, model: Arrays, number: int) -> OpenRound | str:
+        """A round from its opening to its close; or why it can't be whole."""
+        waiting, missing = self._expected(self._sites)
+        now_open = OpenRound(self._task(number), model, self._clock(), waiting, missing, robust=self._robust)
+        return self._wait_for_answers(now_open, self._start.quorum) or now_open
 
-    def _wait_for_answers(self, now_open: OpenRound) -> str:
-        """Wait until the round can close. Returns why it can't be whole, or nothing."""
+    def _masked_round(self, masking: MaskedLeg, model: Arrays, number: int) -> OpenRound | str:
+        """As `_open_round`, for a masked round: step by step, each for those that did the one before."""
+        masked = Masked(masking, self._task(number), model)
+        waiting, missing = self._expected(self._sites)
+        for name in MASKING_STEPS:
+            step = masked.open(name, waiting, missing, self._clock())
+            failure = self._wait_for_answers(step, self._start.quorum if name in NEEDS_QUORUM else 0)
+            if failure or self._end is not None:
+                return failure
+            try:
+                masked.close(step)
+            except MaskingRefused as refused:
+                return f"round {number} gave no sum at its step {name} ({refused.reason}); missing: {step.told_missing}"
+            waiting, away = self._expected(step.done)
+            missing = step.missing | away
+        return masked.whole
+
+    def _expected(self, sites: Iterable[str]) -> tuple[set[str], dict[str, str]]:
+        """Which of these sites are waited for, and why others are missing."""
         with self._changed:
+            known = {name: self._sites[name] for name in sites}
+            waiting = {name for name, site in known.items() if site.waited_for}
+            return waiting, {name: site.away for name, site in known.items() if not site.waited_for} | self._absent
+
+    def _wait_for_answers(self, now_open: OpenRound, least: int) -> str:
+        """Open what sites answer to, and wait until it can close. Returns why it can't be whole, or nothing."""
+        with self._changed:
+            self._round = now_open
+            self._changed.notify_all()
             while self._end is None:
                 now, deadline = self._clock(), self._deadline(now_open)
                 if now >= deadline:
@@ -269,12 +305,11 @@ class Leg:
                     break
                 self._changed.wait(pause if math.isfinite(pause) else None)
             now_open.closed = True
-            if len(now_open.done) >= self._start.quorum:
+            if len(now_open.done) >= least:
                 return ""
-            missing = ", ".join(f"{site} ({reason})" for site, reason in sorted(now_open.missing.items()))
             return (
-                f"round {now_open.number} has {len(now_open.done)} of the {self._start.quorum} sites it needs; "
-                f"missing: {missing or 'none'}"
+                f"round {now_open.task.round} has {len(now_open.done)} of the {least} sites it needs; "
+                f"missing: {now_open.told_missing}"
             )
 
     def _deadline(self, now_open: OpenRound) -> float:
@@ -285,7 +320,7 @@ class Leg:
         latest = now_open.opened + (self._start_silence or 0.0)
         if now_open.waiting <= now_open.offered.keys():
             latest = min(latest, max(now_open.offered.values(), default=now_open.opened))
-        return latest + self._start.deadline_seconds
+        return latest + now_open.seconds(self._start.deadline_seconds)
 
     def _lose_the_silent(self, now_open: OpenRound, now: float) -> float:
         """Stop waiting for sites that went silent. Returns how long until the next could be."""

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,20 @@ class OpenRound:
 
     @property
     def number(self) -> int:
-        return self.task.round
+        """The turn that sites answer to (:attr:`RoundTask.turn`)."""
+        return self.task.turn
+
+    @property
+    def admits(self) -> bool:
+        """Whether what sites give here is an update, which the hub has to admit."""
+        return True
+
+    def task_for(self, site: str) -> RoundTask:
+        return self.task
+
+    def seconds(self, deadline: float) -> float:
+        """How long sites may take, once all have it, where a round's deadline is so many seconds."""
+        return deadline
 
     def offer(self, site: str, now: float) -> bool:
         """Let a site in, or in again, unless it had its turn or the round is closed."""
@@ -86,7 +100,7 @@ class OpenRound:
         return UpdateHeader(
             run_id=self.task.run_id,
             leg_id=self.task.leg_id,
-            round=self.number,
+            round=self.task.round,
             site=site,
             ledger_index=update.ledger_index,
             digest=sha256(update.update).hexdigest(),
@@ -96,8 +110,8 @@ class OpenRound:
             bytes_up=len(update.update),
         )
 
-    def sound_arrays(self, update: RoundUpdate) -> Arrays:
-        """The update's arrays, of this model and finite. Raises :class:`UpdateRefused`."""
+    def sound_arrays(self, update: RoundUpdate) -> Any:
+        """The update's arrays, of this model and finite; what :meth:`count` takes. Raises :class:`UpdateRefused`."""
         try:
             arrays = from_bytes(update.update)
             check(arrays, like=self.model)
@@ -105,13 +119,13 @@ class OpenRound:
             raise UpdateRefused(error.reason) from error
         return arrays
 
-    def count(self, header: UpdateHeader, arrays: Arrays, now: float) -> None:
-        """Add an admitted update to the mean."""
+    def count(self, header: UpdateHeader, arrays: Any, now: float) -> None:
+        """Add an admitted update to the mean. Raises :class:`UpdateRefused`."""
+        self.add(header, arrays)
         site = header.site
         self.counting.discard(site)
         self.waiting.discard(site)
         self.missing.pop(site, None)
-        self._mean.add(arrays, header.weight)
         self.done[site] = SiteRound(
             site=site,
             weight=header.weight,
@@ -124,6 +138,15 @@ class OpenRound:
             seconds=now - self.offered.get(site, self.opened),
         )
 
+    def add(self, header: UpdateHeader, arrays: Any) -> None:
+        """Take what one site gave into what the round makes. Raises :class:`UpdateRefused`."""
+        self._mean.add(arrays, header.weight)
+
+    @property
+    def told_missing(self) -> str:
+        """Who is missing and why, in words."""
+        return ", ".join(f"{site} ({reason})" for site, reason in sorted(self.missing.items())) or "none"
+
     def aggregate(self) -> Arrays:
         """The model after this round: the mean of the updates, or the round's own model plus the mean of deltas."""
         mean = self._mean.result()
@@ -133,7 +156,7 @@ class OpenRound:
         return RoundResult(
             run_id=self.task.run_id,
             leg_id=self.task.leg_id,
-            round=self.number,
+            round=self.task.round,
             sites=tuple(self.done[site] for site in sorted(self.done)),
             missing=dict(sorted(self.missing.items())),
             refused=tuple(refused),

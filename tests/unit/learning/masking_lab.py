@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
 from wardround.contracts.masking import MaskedRound
 from wardround.learning.masking.hub import MaskingHub
+from wardround.learning.masking.roster import verify_by
 from wardround.learning.masking.site import MaskingSite
 
 ABOUT = MaskedRound(
@@ -27,15 +27,8 @@ NAMES = ("alpha", "beta", "delta", "gamma", "omega")
 LEDGER_KEYS = {name: Ed25519PrivateKey.generate() for name in NAMES}
 
 
-def verify(site: str, message: bytes, signature: bytes) -> bool:
-    """As a copy of the ledger would have it."""
-    key = LEDGER_KEYS.get(site)
-    try:
-        if key is not None:
-            key.public_key().verify(signature, message)
-    except InvalidSignature:
-        return False
-    return key is not None
+verify = verify_by({name: key.public_key().public_bytes_raw() for name, key in LEDGER_KEYS.items()})
+"""As every copy of the ledger has it."""
 
 
 @dataclass
@@ -103,6 +96,7 @@ class MaskedLab:
         confirmations = self.up_to_confirmations(gone, silent, unconfirmed)
         for name in self._but((*gone, *silent, *unconfirmed, *unrevealed)):
             self.hub.revealed(name, self._got("reveal", name, self.sites[name].reveal(confirmations)))
+        self.hub.unmask()
         return self.hub.result()
 
     def mean(self, names: Sequence[str]) -> NDArray[np.float64]:

@@ -277,7 +277,8 @@ def test_shares_that_were_tampered_with_give_no_model() -> None:
         if name == "beta":
             told["shares"][0]["share"] = told["shares"][1]["share"]
         round_.hub.revealed(name, json.dumps(told).encode())
-    assert reason(round_.hub.result) == "shares-differ"
+    assert reason(round_.hub.unmask) == "shares-differ"
+    assert reason(round_.hub.result) == "out-of-turn"
 
 
 def test_a_share_of_the_other_kind_isnt_taken() -> None:

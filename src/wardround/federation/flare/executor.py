@@ -64,7 +64,7 @@ class LegExecutor(Executor):  # type: ignore[misc]  # nvflare has no types
                 if isinstance(offered, LegEnd):
                     self._end(offered)
                     return
-                done = offered.round
+                done = offered.turn
                 self._take_part(line, offered)
         except (HubLost, UpdateRefused, MessageInvalid) as error:
             self.logger.warning(f"leg given up: {type(error).__name__}")
@@ -76,14 +76,14 @@ class LegExecutor(Executor):  # type: ignore[misc]  # nvflare has no types
         try:
             update = self._participant.take_part(task)
         except Declined as declined:
-            line.decline(task.round, f"declined: {declined.reason}")
+            line.decline(task.turn, f"declined: {declined.reason}")
         except PortClosed:
-            line.decline(task.round, "trainer-lost")
+            line.decline(task.turn, "trainer-lost")
         except (EngineError, MessageInvalid):
-            line.decline(task.round, "failed")
+            line.decline(task.turn, "failed")
         else:
             try:
-                line.push(task.round, update)
+                line.push(task.turn, update)
             except UpdateRefused as refused:
                 self.logger.warning(f"round {task.round}: the hub refused the update: {refused.reason}")
 

@@ -23,6 +23,7 @@ from nvflare.fuel.f3.message import Message
 from wardround.federation.engine import EngineError, RoundTask, RoundUpdate, UpdateRefused
 from wardround.federation.leg import Leg, LegEnd
 from wardround.federation.messages import MessageInvalid, pack, unpack
+from wardround.foundation.stored import view as view_of
 
 CHANNEL = "wardround"
 TOPIC = "leg"
@@ -137,12 +138,13 @@ class HubDesk:
         with self._lock:
             self._offered[site] = offered
             self._incoming.pop(site, None)
-        return encode({"task": pack(offered)[0], "size": len(offered.arrays)}, memoryview(offered.arrays)[:PIECE])
+        head = {"task": pack(offered)[0], "turn": offered.turn, "size": len(offered.arrays)}
+        return encode(head, memoryview(offered.arrays)[:PIECE])
 
     def _piece(self, site: str, number: int, index: Any) -> bytes:
         with self._lock:
             offered = self._offered.get(site)
-        if offered is None or offered.round != number or not isinstance(index, int) or index < 0:
+        if offered is None or offered.turn != number or not isinstance(index, int) or index < 0:
             raise UpdateRefused("wrong-round")
         return encode({}, memoryview(offered.arrays)[index * PIECE : (index + 1) * PIECE])
 
@@ -160,7 +162,7 @@ class HubDesk:
             incoming = self._incoming.get(site)
             if incoming is None or incoming.number != number or not incoming.take(index, body):
                 raise UpdateRefused("unreadable")
-            if incoming.size > len(offered.arrays) + SLACK:
+            if incoming.size > (offered.largest_answer or len(offered.arrays)) + SLACK:
                 self._incoming.pop(site)
                 raise self._leg.reject(site, number, "too-large")
             if not last:
@@ -194,7 +196,7 @@ class SiteLine:
                 return self._fetch(head, body)
 
     def _fetch(self, head: dict[str, Any], first: memoryview) -> RoundTask:
-        parts, number = [bytes(first)], head["task"].get("round")
+        parts, number = [bytes(first)], head.get("turn")
         for index in range(1, pieces_of(int(head.get("size", 0)))):
             parts.append(bytes(self._ask({"kind": "piece", "round": number, "index": index})[1]))
         arrays = b"".join(parts)
@@ -207,7 +209,7 @@ class SiteLine:
         :class:`HubLost`.
         """
         meta, payload = pack(update)
-        view, count = memoryview(payload), pieces_of(len(payload))
+        view, count = view_of(payload), pieces_of(len(payload))
         for index in range(count):
             head: dict[str, Any] = {"kind": "push", "round": number, "index": index}
             if index == count - 1:

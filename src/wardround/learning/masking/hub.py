@@ -54,6 +54,7 @@ class MaskingHub:
         self._survivors: tuple[str, ...] = ()
         self._confirmed: dict[str, Confirmed] = {}
         self._revealed: dict[str, Revealed] = {}
+        self._unmasked = False
 
     # Step 1
 
@@ -138,8 +139,8 @@ class MaskingHub:
             raise MaskingRefused("shares-missing")
         self._revealed[site] = told
 
-    def result(self) -> NDArray[np.float64]:
-        """Close step 5: the weighted mean of the survivors' updates.
+    def unmask(self) -> None:
+        """Close step 5: take the masks off the sum.
 
         1. enough sites revealed their shares;
         2. each survivor's self-mask is what its commitment says, and comes off the sum;
@@ -161,5 +162,11 @@ class MaskingHub:
                 shared = mask_seed(secret, circle.sites[survivor].masking, circle.bound_to)
                 # The survivor's own sign, the other way round.
                 mask(self._sum, shared, cast(Literal[1, -1], -sign_of(survivor, of)))
-        weight = sum(circle.sites[site].weight for site in self._survivors)
-        return circle.coding.decode(self._sum, weight)
+        self._unmasked = True
+
+    def result(self) -> NDArray[np.float64]:
+        """The weighted mean of the survivors' updates. Raises `MaskingRefused`: `out-of-turn`, it is masked still."""
+        if not self._unmasked:
+            raise MaskingRefused("out-of-turn")
+        weight = sum(self._circle.sites[site].weight for site in self._survivors)
+        return self._circle.coding.decode(self._sum, weight)

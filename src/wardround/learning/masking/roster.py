@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TypeVar
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
 from wardround.contracts.base import Frozen
@@ -27,6 +29,22 @@ Verify = Callable[[str, bytes, bytes], bool]
 """Whether a site, by its name, made a signature over a message; for no unknown name."""
 
 Told = TypeVar("Told", bound=Frozen)
+
+
+def verify_by(keys: Mapping[str, bytes]) -> Verify:
+    """Check signatures by these raw Ed25519 public keys."""
+
+    def verify(site: str, message: bytes, signature: bytes) -> bool:
+        key = keys.get(site)
+        if key is None:
+            return False
+        try:
+            Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+    return verify
 
 
 def read(kind: type[Told], message: bytes) -> Told:
