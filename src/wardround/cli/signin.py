@@ -51,6 +51,13 @@ def acting(home: Path, verb: str, project: str | None = None, *, site: str | Non
         NotFound: it isn't a home of the program where that is done.
         UnknownVerb: an error in the program: the verb isn't in the table.
     """
+    return acting_in_roles(home, verb, project, site=site)[0]
+
+
+def acting_in_roles(
+    home: Path, verb: str, project: str | None = None, *, site: str | None = None
+) -> tuple[Actor, frozenset[str]]:
+    """As `acting`, with the roles in which they may: the home's owner, while there are no accounts, in any one."""
     from wardround.foundation.audit import operator
     from wardround.people.acting import acting_as, acting_as_owner
     from wardround.people.rights import right_of
@@ -61,16 +68,16 @@ def acting(home: Path, verb: str, project: str | None = None, *, site: str | Non
     [program] = right.programs if len(right.programs) == 1 else [None]
     with roster_at(home, program) as roster:
         if roster.empty():
-            return acting_as_owner(home)
+            return acting_as_owner(home), frozenset(right.roles)
         try:
-            actor, _ = acting_as(roster, token_at(roster, home), verb, project, site=site)
+            actor, person = acting_as(roster, token_at(roster, home), verb, project, site=site)
         except NotSignedIn as refusal:
             with roster.database.writing() as session:
                 roster.record(session, operator(), "refused", verb, f"{refusal.code} {project or site or ''}".strip())
             raise NotSignedIn(
                 f"{right.words}: {refusal}: wardround {roster.program} sign-in NAME --home {home}"
             ) from None
-        return actor
+        return actor, frozenset(grant.role for grant in person.grants if grant.role in right.roles)
 
 
 @contextmanager

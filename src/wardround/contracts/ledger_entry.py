@@ -31,6 +31,7 @@ from rfc8785 import CanonicalizationError
 from wardround.contracts.approval_limits import ApprovalLimits
 from wardround.contracts.base import Digest, Frozen, ProjectId, ReasonCode, RunId, SiteName
 from wardround.contracts.disclosure import Count
+from wardround.contracts.stage import StageName
 
 HUB = "hub"
 LARGEST_ENTRY = 64 * 1024
@@ -86,9 +87,6 @@ VerifierKey = Annotated[str, StringConstraints(max_length=400, pattern=r"^[^\s+]
 Pathway = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 Metric = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Stage = Literal[
-    "offline", "shadow", "prioritisation", "triage", "second-reader", "primary-reader", "suspended", "withdrawn"
-]
 
 
 class Seen(Frozen):
@@ -241,7 +239,7 @@ class Evidence(_Entry):
     kind: Literal["evidence"] = "evidence"
     model: Digest
     pathway: Pathway
-    stage: Stage
+    stage: StageName
     record: Digest
     use: Index | None = Field(default=None, exclude_if=lambda value: value is None)
 
@@ -252,7 +250,7 @@ class Deployment(_Entry):
     kind: Literal["deployment"] = "deployment"
     model: Digest
     pathway: Pathway
-    stage: Stage
+    stage: StageName
 
 
 class Promotion(_Entry):
@@ -261,7 +259,7 @@ class Promotion(_Entry):
     kind: Literal["promotion"] = "promotion"
     model: Digest
     pathway: Pathway
-    stage: Stage
+    stage: StageName
     evidence: Annotated[tuple[Index, ...], Field(max_length=1024), AfterValidator(_rising)]
 
 

@@ -8,6 +8,7 @@ import wardround.node.cohort.tables
 import wardround.node.deidentify.tables
 import wardround.node.dicomweb.tables
 import wardround.node.enclave.tables
+import wardround.node.evidence.tables
 import wardround.node.gateway.tables
 import wardround.node.link.tables
 import wardround.node.membership.tables

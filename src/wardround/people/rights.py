@@ -90,6 +90,8 @@ RIGHTS: Mapping[str, Right] = {
     "give-tokens": _right(NODE, "give and revoke tokens of viewers and senders", Role.ENGINEER),
     # At a hospital: models in use.
     "deploy-model": _right(NODE, "take a model into use", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
+    "make-evidence": _right(NODE, "make evidence of a model", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD, Role.ENGINEER),
+    "promote-model": _right(NODE, "agree to a model's next stage", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
     "suspend-model": _right(NODE, "take a model out of use", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
     # At the hub.
     "draft-project": _right(HUB, "draft a project", Role.RESEARCHER),

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from wardround.contracts.ledger_entry import Suspension
 from wardround.foundation.errors import NotAllowed, NotFound
 from wardround.node import audit
+from wardround.node.clinic.deployment import active
 from wardround.node.clinic.states import ReadingState, check_transition
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.record.entries import SiteEntries
@@ -41,15 +42,7 @@ def suspend(session: Session, target: str, reason: str, entries: SiteEntries, *,
         NotFound: no such model or pathway is in use here.
         NotAllowed: the digits given fit more than one model.
     """
-    in_use = session.scalars(select(Deployment).where(Deployment.active).order_by(Deployment.id)).all()
-    chosen = [one for one in in_use if one.pathway == target]
-    if not chosen and len(target) >= FEWEST_DIGITS:
-        chosen = [one for one in in_use if one.model.startswith(target)]
-    if not chosen:
-        there = ", ".join(f"{one.model[:12]} on {one.pathway}" for one in in_use) or "none"
-        raise NotFound(f"no model or pathway {target} is in use here (in use: {there})")
-    if len({one.model for one in chosen}) > 1:
-        raise NotAllowed(f"{target} may be several of the models in use; give more of the digest")
+    chosen = in_use(session, target)
     for one in chosen:
         one.active = False
         one.suspended_at, one.suspended_by, one.suspended_for = at, actor, reason
@@ -60,6 +53,20 @@ def suspend(session: Session, target: str, reason: str, entries: SiteEntries, *,
         audit.record(session, actor, "suspend-model", one.model, f"{one.pathway}: {reason}", clock=lambda: at)
     session.flush()
     return Suspended(tuple((one.model, one.pathway) for one in chosen), end_suspended(session))
+
+
+def in_use(session: Session, target: str) -> list[Deployment]:
+    """A model wherever it is in use, or whatever is in use on a pathway; at least one. Raises as `suspend`."""
+    all_in_use = active(session)
+    chosen = [one for one in all_in_use if one.pathway == target]
+    if not chosen and len(target) >= FEWEST_DIGITS:
+        chosen = [one for one in all_in_use if one.model.startswith(target)]
+    if not chosen:
+        there = ", ".join(f"{one.model[:12]} on {one.pathway}" for one in all_in_use) or "none"
+        raise NotFound(f"no model or pathway {target} is in use here (in use: {there})")
+    if len({one.model for one in chosen}) > 1:
+        raise NotAllowed(f"{target} may be several of the models in use; give more of the digest")
+    return chosen
 
 
 def waiting_for_suspended() -> Select[WorklistLine, str | None]:

@@ -93,10 +93,13 @@ class SiteEntries:
         """Sign and submit."""
         return self.submit(self.sign(entry))
 
-    def later(self, session: Session, entry: Entry) -> None:
+    def later(self, session: Session, entry: Entry) -> OutgoingEntry:
         """Sign the entry and keep it in the caller's transaction, for `submit_waiting`: so that what was done here
         and what is told of it can't come apart, whether the hub can be reached or not."""
-        session.add(OutgoingEntry(kind=entry.kind, signed=self.sign(entry), made_at=self._clock()))
+        waiting = OutgoingEntry(kind=entry.kind, signed=self.sign(entry), made_at=self._clock())
+        session.add(waiting)
+        session.flush()
+        return waiting
 
     @staticmethod
     def standing(session: Session) -> tuple[int, Counter[str]]:

@@ -1,0 +1,1 @@
+"""Evidence of how models do at this hospital, and the stages that it opens."""

@@ -1,0 +1,107 @@
+"""A model goes one stage up: on evidence of this hospital, and by people of different roles who each agreed to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from wardround.contracts.ledger_entry import Promotion
+from wardround.contracts.stage import STAGES, StageName
+from wardround.foundation.errors import NotAllowed
+from wardround.node import audit
+from wardround.node.clinic.tables import Deployment
+from wardround.node.evidence.ladder import (
+    Approver,
+    Missing,
+    Model,
+    NotYet,
+    approvals,
+    evidence_for,
+    lacking_approvers,
+    lacking_evidence,
+    lacking_step,
+    named,
+)
+from wardround.node.evidence.tables import StageApproval
+from wardround.node.record.entries import SiteEntries
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a deployment stands before a stage: what is missing, and who agreed."""
+
+    stage: StageName
+    missing: tuple[Missing, ...]
+    agreed: tuple[Approver, ...]
+
+
+def standing(session: Session, deployment: Deployment, model: Model, stage: StageName, at: datetime) -> Standing:
+    """What is missing before this deployment may go to `stage`; nothing is, where it could go now."""
+    found = evidence_for(session, model, stage)
+    agreed = tuple(approvals(session, deployment.id, stage, named(found)))
+    missing = _lacking_use(deployment) + lacking_step(stage, deployment.stage) + lacking_evidence(found, at)
+    return Standing(stage, missing + lacking_approvers(stage, agreed), agreed)
+
+
+def agree(
+    session: Session,
+    deployment: Deployment,
+    model: Model,
+    stage: StageName,
+    person: Approver,
+    entries: SiteEntries,
+    *,
+    at: datetime,
+) -> Standing:
+    """A person agrees that a model goes to a stage, on the evidence as it is now; with the last who has to, it goes.
+
+    Their word is on the audit, and the promotion waits for the ledger in the same transaction.
+
+    Raises:
+        NotYet: the model isn't on the rung below, or evidence is missing: there is nothing to agree to.
+        NotAllowed: `wrong-role`, they hold none of the roles that this stage asks.
+    """
+    row = STAGES[stage]
+    found = evidence_for(session, model, stage)
+    if missing := _lacking_use(deployment) + lacking_step(stage, deployment.stage) + lacking_evidence(found, at):
+        raise NotYet(stage, missing)
+    roles = sorted(person.roles & set(row.approvers))
+    if not roles:
+        raise NotAllowed(f"{stage} is agreed to by a {' and a '.join(row.approvers)}", code="wrong-role")
+    word = named(found)
+    query = select(StageApproval).filter_by(deployment=deployment.id, stage=stage, actor=person.actor)
+    given = session.scalar(query)
+    if given is None:
+        given = StageApproval(deployment=deployment.id, stage=stage, actor=person.actor)
+        session.add(given)
+    given.roles, given.evidence, given.agreed_at = ",".join(roles), word, at
+    audit.record(session, person.actor, "agree-to-stage", deployment.model, f"{stage} on {word}", clock=lambda: at)
+    session.flush()
+    reached = standing(session, deployment, model, stage, at)
+    if not reached.missing:
+        deployment.stage = stage
+        indices = tuple(sorted(kept.entry for kept in found.values() if kept is not None and kept.entry is not None))
+        entries.later(
+            session,
+            Promotion(
+                origin=entries.site,
+                at=at,
+                model=deployment.model,
+                pathway=deployment.pathway,
+                stage=stage,
+                evidence=indices,
+            ),
+        )
+        people = " and ".join(sorted(one.actor for one in reached.agreed))
+        told = f"{deployment.pathway} {stage}, agreed by {people}"
+        audit.record(session, person.actor, "promote-model", deployment.model, told, clock=lambda: at)
+    return reached
+
+
+def _lacking_use(deployment: Deployment) -> tuple[Missing, ...]:
+    if deployment.active:
+        return ()
+    return (Missing("not-in-use", "the model isn't in use; take it into shadow use first: wardround node deploy"),)

@@ -1,0 +1,111 @@
+"""Where evidence records are kept, and which of them are current."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from wardround.contracts.evidence import RECORD, EvidenceRecord, OfflineValidation, ShadowUse
+from wardround.contracts.ledger_entry import Evidence as EvidenceEntry
+from wardround.contracts.stage import EVIDENCE, EvidenceKind, StageName
+from wardround.node import audit
+from wardround.node.evidence.tables import EvidenceRow
+from wardround.node.record.entries import SiteEntries
+from wardround.node.record.tables import OutgoingEntry
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A record on the shelf. `entry`: its place in the ledger, None while the hub hasn't taken it."""
+
+    record: EvidenceRecord
+    digest: str
+    entry: int | None
+    made_at: datetime
+
+    def fresh(self, at: datetime) -> bool:
+        """Whether it is current still."""
+        return at - self.made_at <= timedelta(days=EVIDENCE[self.record.kind].days)
+
+    def enough(self) -> bool:
+        """Whether it looked at enough to show anything."""
+        return seen_by(self.record) >= EVIDENCE[self.record.kind].fewest
+
+
+def seen_by(record: EvidenceRecord) -> int:
+    """How many patients or studies a record looked at."""
+    match record:
+        case OfflineValidation():
+            return len(record.outcomes)
+        case ShadowUse():
+            return record.studies
+
+
+def entry_of(
+    record: EvidenceRecord, stage: StageName, site: str, at: datetime, use: int | None = None
+) -> EvidenceEntry:
+    """What the ledger tells of a record: that it is there, of which model, and its digest."""
+    pathway = record.pathway
+    digest = record.content_digest()
+    return EvidenceEntry(origin=site, at=at, model=record.model, pathway=pathway, stage=stage, record=digest, use=use)
+
+
+def keep(session: Session, record: EvidenceRecord, *, at: datetime, actor: str, entry: int | None) -> EvidenceRow:
+    """Keep a record whose entry is on the ledger; the same record twice is kept once."""
+    digest = record.content_digest()
+    row = session.scalar(select(EvidenceRow).where(EvidenceRow.digest == digest))
+    if row is None:
+        row = EvidenceRow(
+            kind=record.kind,
+            model=record.model,
+            pathway=record.pathway,
+            record=record.canonical(),
+            digest=digest,
+            entry=entry,
+            made_at=at,
+        )
+        session.add(row)
+        audit.record(session, actor, "keep-evidence", record.model, f"{record.kind} {digest}", clock=lambda: at)
+        session.flush()
+    return row
+
+
+def keep_and_tell(
+    session: Session, record: EvidenceRecord, stage: StageName, entries: SiteEntries, *, at: datetime, actor: str
+) -> EvidenceRow:
+    """Keep a record; its entry waits in this transaction for the hub."""
+    row = keep(session, record, at=at, actor=actor, entry=None)
+    if row.entry is None and row.outgoing is None:
+        row.outgoing = entries.later(session, entry_of(record, stage, entries.site, at)).id
+    return row
+
+
+def latest(session: Session, kind: EvidenceKind, models: Collection[str], pathway: str | None = None) -> Kept | None:
+    """The newest record of a kind about a model, which goes by several digests.
+
+    Args:
+        models: the digests of its package and of its weights.
+        pathway: on which; None for whichever.
+    """
+    query = select(EvidenceRow).where(EvidenceRow.kind == kind, EvidenceRow.model.in_(models))
+    if pathway is not None:
+        query = query.where(EvidenceRow.pathway == pathway)
+    row = session.scalar(query.order_by(EvidenceRow.made_at.desc(), EvidenceRow.id.desc()).limit(1))
+    return None if row is None else _kept(session, row)
+
+
+def records(session: Session, models: Collection[str]) -> Sequence[Kept]:
+    """All that is kept about a model, oldest first."""
+    query = select(EvidenceRow).where(EvidenceRow.model.in_(models)).order_by(EvidenceRow.id)
+    return [_kept(session, row) for row in session.scalars(query)]
+
+
+def _kept(session: Session, row: EvidenceRow) -> Kept:
+    entry = row.entry
+    if entry is None and row.outgoing is not None:
+        entry = session.get_one(OutgoingEntry, row.outgoing).index
+    return Kept(RECORD.validate_json(row.record), row.digest, entry, row.made_at)

@@ -1,0 +1,46 @@
+"""Evidence records, and who agreed to a stage on them. None of it leaves; the ledger has the records' digests."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from wardround.foundation.columns import UtcTime
+from wardround.node.base import NodeTable
+
+
+class EvidenceRow(NodeTable):
+    """One record: `record` is its canonical JSON (`contracts.evidence`), `digest` that one's. `model` is the digest of
+    a package or of its weights, as the kind has it. `entry` is its place in the ledger, or `outgoing` where it waits
+    for the hub (`record.tables.OutgoingEntry`)."""
+
+    __tablename__ = "evidence"
+    __table_args__ = (UniqueConstraint("digest"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(30))
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    pathway: Mapped[str] = mapped_column(String(63))
+    record: Mapped[bytes] = mapped_column(LargeBinary)
+    digest: Mapped[str] = mapped_column(String(64))
+    entry: Mapped[int | None]
+    outgoing: Mapped[int | None] = mapped_column(ForeignKey("ledger_outgoing.id"))
+    made_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class StageApproval(NodeTable):
+    """A person agrees, in a role, that a deployment goes to a stage. `evidence` is what they could read then: the
+    digests of the records, sorted, by comma. An approval counts for that evidence alone."""
+
+    __tablename__ = "stage_approvals"
+    __table_args__ = (UniqueConstraint("deployment", "stage", "actor"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    deployment: Mapped[int] = mapped_column(ForeignKey("deployments.id"))
+    stage: Mapped[str] = mapped_column(String(20))
+    actor: Mapped[str] = mapped_column(String(120))
+    roles: Mapped[str] = mapped_column(String(120))
+    evidence: Mapped[str] = mapped_column(String(1000))
+    agreed_at: Mapped[datetime] = mapped_column(UtcTime)
