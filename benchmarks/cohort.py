@@ -1,8 +1,8 @@
 """Cohort questions over the health records of ten hospitals, beside PostgreSQL.
 
 Each node has 1.8 million persons, 10 million conditions and 3 million image series, made up with a fixed seed, in the
-store that a node has (`wardround.node.records.store`, DuckDB as it is set by default). As many people as 1% of these
-opted out. What is timed is `wardround.node.cohort.census`: the store is opened, the vocabulary is asked for what lies
+store that a node has (`wardround.node.records.store`, DuckDB as it is set by default). One person in a hundred opted
+out. What is timed is `wardround.node.cohort.census`: the store is opened, the vocabulary is asked for what lies
 below a code, the question is compiled, those who opted out are taken away, and people and those of the secret third are
 counted. The message, the budget and the log are not in it.
 
@@ -33,10 +33,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from base64 import b32encode
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -53,7 +55,6 @@ from wardround.contracts.cohort_query import CohortQuestion
 from wardround.contracts.task import Axis
 from wardround.foundation.database import Database
 from wardround.node.cohort.census import Census
-from wardround.node.cohort.noise import WORD_BITS
 from wardround.node.optout.tables import OptOut, PatientKey
 from wardround.node.records.keys import RecordKeys
 from wardround.node.records.schema import TABLES, Type, clustered
@@ -102,8 +103,9 @@ class Maker:
     def __init__(self, size: Size, folder: Path) -> None:
         self._size, self._folder = size, folder
         self._draw = np.random.default_rng(20261124)
-        self._ids = np.unique(self._draw.integers(1, 2**62, int(size.persons * 1.001) + 10))[: size.persons]
-        self._draw.shuffle(self._ids)
+        keys, self._names = RecordKeys(SECRET), [pseudonym(number) for number in range(size.persons)]
+        self._ids = np.array([keys.person(name) for name in self._names], np.int64)
+        self._secret_words = np.array([keys.word(name) for name in self._names], np.int64)
         numbers = np.unique(self._draw.integers(30_000, 46_000_000, int(VOCABULARY * 1.02)))[:VOCABULARY]
         self._vocabulary = numbers.astype(np.int32)
         mixed = self._draw.permutation(self._vocabulary)
@@ -140,11 +142,11 @@ class Maker:
             "day_of_birth": draw.integers(1, 29, count),
             "race_concept_id": draw.choice([0, 8515, 8516, 8527], count),
             "ethnicity_concept_id": np.zeros(count, np.int32),
-            "person_source_value": _text("WR-", self._ids),
+            "person_source_value": self._names,
         }
 
     def _words(self) -> Iterator[dict[str, Any]]:
-        yield {"person_id": self._ids, "word": self._draw.integers(0, 2**WORD_BITS - 1, len(self._ids))}
+        yield {"person_id": self._ids, "word": self._secret_words}
 
     def _conditions(self) -> Iterator[dict[str, Any]]:
         draw = self._draw
@@ -220,6 +222,11 @@ class Maker:
         }
 
 
+def pseudonym(number: int) -> str:
+    """Of one of the persons, as a node's own are."""
+    return "WR-" + b32encode(sha256(str(number).encode()).digest()[:10]).decode()
+
+
 def _text(before: str, numbers: Any) -> Any:
     return pc.binary_join_element_wise(before, pa.array(numbers).cast(pa.string()), "")
 
@@ -253,7 +260,7 @@ def made(folder: Path, size: Size) -> Path:
 
 
 def _opt_out(home: Path, size: Size) -> None:
-    """One in a hundred persons, and as many that the records don't have."""
+    """One in a hundred persons."""
     database = node_database(home)
     database.upgrade()
     count = int(size.persons * OPTED_OUT)
@@ -265,7 +272,7 @@ def _opt_out(home: Path, size: Size) -> None:
         session.execute(insert(OptOut), out)
         session.execute(
             insert(PatientKey),
-            [{"key": f"{number:064x}", "pseudonym": f"WR-{number}"} for number in range(count)],
+            [{"key": f"{number:064x}", "pseudonym": pseudonym(number * 100)} for number in range(count)],
         )
     database.close()
 

@@ -20,7 +20,7 @@ from ibis.expr.types import Table
 from wardround.contracts.task import Axis
 from wardround.node.cohort.compilation import Compilation
 from wardround.node.cohort.meaning import BAND, OLDEST_BAND, PERSON, SEXES, age_band, year_told
-from wardround.node.cohort.relation import relation
+from wardround.node.cohort.relation import answered, relation
 
 BITS = 62
 """Groups in one column of 64-bit integers; an axis of more takes several."""
@@ -89,8 +89,8 @@ class Breakdown:
 
     def _there(self, column: str) -> list[str]:
         every = relation(self._backend, "image_occurrence")
-        found = every.select(column).distinct().to_pyarrow().column(0).to_pylist()
-        return sorted(value for value in found if value is not None)
+        found = answered(self._backend, every.select(column).distinct())
+        return sorted(value for (value,) in found if value is not None)
 
     def _marks(self, by: Sequence[Axis], columns: dict[str, _Column]) -> Table:
         """`person_id`, each once, and the bits of each of `columns`; 0 where there are none."""
@@ -112,7 +112,7 @@ class Breakdown:
 
     def _is_age_missing(self) -> bool:
         every = relation(self._backend, "image_occurrence")
-        return bool(every.filter(every.age_years.isnull()).select(PERSON).limit(1).to_pyarrow().num_rows)
+        return bool(answered(self._backend, every.filter(every.age_years.isnull()).select(PERSON).limit(1)))
 
     def _years(self, everybody: Table) -> Table:
         years = self._compiled.years(self._used)

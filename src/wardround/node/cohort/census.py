@@ -15,7 +15,7 @@ from wardround.foundation.errors import NotAllowed
 from wardround.node.cohort.answering import Count, Found
 from wardround.node.cohort.meaning import PERSON
 from wardround.node.cohort.noise import COUNTED_BELOW, Tally
-from wardround.node.optout.queries import excluded_keys
+from wardround.node.optout.queries import excluded_keys, opted_out_of
 from wardround.node.records.errors import RecordsBusy, RecordsRefused
 from wardround.node.records.keys import RecordKeys
 from wardround.node.records.store import Connection, Records
@@ -110,7 +110,7 @@ class Census:
 
         from wardround.node.cohort.breakdown import Breakdown
         from wardround.node.cohort.compilation import Compilation
-        from wardround.node.cohort.relation import relation
+        from wardround.node.cohort.relation import answered, kept, listed, relation
 
         if "year" in by and question.index is None:
             raise NotAllowed(
@@ -118,8 +118,17 @@ class Census:
                 "true; give the question an index event, and years are counted from it",
                 code="no-years-here",
             )
-        compiled, left_out = Compilation(question, backend, self._remembered), self._left_out(backend)
-        found = self._staying(compiled.persons(), left_out, backend)
+        compiled = Compilation(question, backend, self._remembered)
+        found, few = compiled.persons(), None
+        if backend.name == "duckdb":
+            found, number = kept(backend, "found", found)
+            few = self._few(backend) if number <= FEW else None
+        if few is not None and not by:
+            return Found(Tally(len(few), sum(self.keys.word(name) < COUNTED_BELOW for name in few)))
+        if few is not None:
+            found = found.filter(found[PERSON].isin(listed(backend, PERSON, list(few.values()))[PERSON]))
+        else:
+            found = self._staying(found, self._left_out(backend), backend)
         words = relation(backend, "person_word")
         people = found.join(words, PERSON).select(PERSON, "gender_concept_id", counted=words.word < COUNTED_BELOW)
         parts = Breakdown(compiled, people, lambda: compiled.images().select(*_USED), backend).parts(by)
@@ -128,16 +137,23 @@ class Census:
             for number, part in enumerate(parts)
         ]
         total, groups = Tally(0, 0), {axis: dict[str, Tally]() for axis in by}
-        for row in (ibis.union(*told) if len(told) > 1 else told[0]).to_pyarrow().to_pylist():
-            tally, part = Tally(row["people"], row["counted"]), parts[row["part"]]
+        for number, group, people_there, counted in answered(backend, ibis.union(*told) if len(told) > 1 else told[0]):
+            tally, part = Tally(people_there, counted), parts[number]
             if part.axis is None:
                 total = tally
-            elif row["group"] is not None:
+            elif group is not None:
                 names = groups[part.axis]
-                for name in part.names(row["group"]):
+                for name in part.names(group):
                     before = names.get(name, Tally(0, 0))
                     names[name] = Tally(before.people + tally.people, before.counted + tally.counted)
         return Found(total, groups)
+
+    def _few(self, backend: BaseBackend) -> dict[str, int]:
+        """Of the few people `found`, pseudonym and `person_id` of those who didn't opt out."""
+        people = dict(Connection(backend).rows(_NAMED))
+        with self.database.reading() as session:
+            out = opted_out_of(session, people)
+        return {name: number for name, number in people.items() if name not in out}
 
     def _left_out(self, backend: BaseBackend) -> Table | None:
         """`person_id` of whoever opted out, here or not; None for nobody."""
@@ -164,5 +180,8 @@ class Census:
         return rows.filter(~among(rows, left_out, PERSON))
 
 
+FEW = 2000
+"""Of so many people it is quicker to ask which of them opted out than to look each up among all who did."""
+_NAMED = "SELECT person_source_value, person_id FROM found JOIN person USING (person_id)"
 _USED = (PERSON, "image_occurrence_date", "age_years", "modality", "manufacturer")
 """What isn't told of is left out: a part that is needed by several groups is kept in memory."""

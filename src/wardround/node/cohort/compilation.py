@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 import ibis
 from ibis.backends import BaseBackend
@@ -35,11 +35,12 @@ from wardround.contracts.cohort_tree import (
 )
 from wardround.node.cohort.condition import YEAR, birth, coded, digits, either, measures, shows
 from wardround.node.cohort.meaning import PERSON, SEXES, Columns, columns_of
-from wardround.node.cohort.relation import relation
+from wardround.node.cohort.relation import answered, relation
 from wardround.node.cohort.vocabulary import Remembered, Vocabulary
 
 IMAGE = "image_occurrence_id"
 _STATED = "stated_age"
+_BIRTH = ("year_of_birth", "month_of_birth", "day_of_birth")
 _FOUR_YEARS = 1461
 """Days, of which one is a leap day."""
 
@@ -85,7 +86,8 @@ class Compilation:
 
     def persons(self) -> Table:
         """`person_id` and `gender_concept_id`, each person once."""
-        return self._narrowed(self._indexed(self._persons()), self._question.where, None)
+        found = self._narrowed(self._indexed(self._persons()), self._question.where, None)
+        return found.select(PERSON, "gender_concept_id")
 
     def images(self) -> Table:
         """The images that the question uses: the columns of `image_occurrence`; see `CohortQuestion`."""
@@ -123,7 +125,7 @@ class Compilation:
         return told.filter(told.year.notnull())
 
     def _persons(self) -> Table:
-        return relation(self._backend, "person").select(PERSON, "gender_concept_id")
+        return relation(self._backend, "person").select(PERSON, "gender_concept_id", *_BIRTH)
 
     def _indexed(self, domain: Table) -> Table:
         return domain if self._index is None else domain.filter(among(domain, self._index, PERSON))
@@ -159,6 +161,8 @@ class Compilation:
             case Any_() if bound is not None and _concerns(node, bound):
                 parts = [self._narrowed(domain, part, bound).select(IMAGE) for part in node.of]
                 return domain.filter(among(domain, ibis.union(*parts) if len(parts) > 1 else parts[0], IMAGE))
+            case AgeAt() if _BIRTH[0] in domain.columns and _STATED not in (at := self._occurrences(node.at)).columns:
+                return domain.filter(_came_of_age(domain, at, node))
             case _ if bound is not None and _concerns(node, bound):
                 return self._narrowed_bound(domain, node, bound)
             case _:
@@ -237,8 +241,8 @@ class Compilation:
             self._ways[key] = first
             if others:
                 each = [rows.filter(test).select(way=number).limit(1) for number, test in enumerate(others)]
-                found = (ibis.union(*each) if len(each) > 1 else each[0]).to_pyarrow().column(0).to_pylist()
-                self._ways[key] = either([first, *(others[number] for number in sorted(found))])
+                found = answered(self._backend, ibis.union(*each) if len(each) > 1 else each[0])
+                self._ways[key] = either([first, *(others[number] for (number,) in sorted(found))])
         return self._ways[key]
 
     @staticmethod
@@ -246,7 +250,7 @@ class Compilation:
         return _occurring(images, images.image_occurrence_date, images.age_years, keep=keep)
 
     def _born(self, rows: Table) -> Table:
-        births = relation(self._backend, "person").select(PERSON, "year_of_birth", "month_of_birth", "day_of_birth")
+        births = relation(self._backend, "person").select(PERSON, *_BIRTH)
         return rows.join(births, PERSON)
 
     def _aged(self, rows: Table, node: AgeAt) -> Table:
@@ -281,6 +285,19 @@ def _occurring(rows: Table, day: Value, age: Value | None = None, keep: str | No
     kept = {keep: rows[keep]} if keep else {}
     stated = {} if age is None else {_STATED: age}
     return rows.select(person_id=rows[PERSON], day=day, **stated, **kept)
+
+
+def _came_of_age(people: Table, occurrences: Table, node: AgeAt) -> BooleanValue:
+    """Whether one of the `occurrences`, of which none states an age, lies as `node` asks from the birth of a person.
+
+    With either side of a comparison of one table alone, an engine needs no other look at all persons for their births.
+    """
+    seen = occurrences.view()
+    day, born = digits(seen.day), birth(people)
+    fits: Any = (people[PERSON] == seen[PERSON]) & (day >= born + (node.min or 0) * YEAR)
+    if node.max is not None:
+        fits = fits & (day < born + (node.max + 1) * YEAR)
+    return cast(BooleanValue, fits.any())
 
 
 def _pairs(rows: Table, others: Table, node: Order, *, keep: str, turned: bool = False) -> Table:

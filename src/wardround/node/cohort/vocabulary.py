@@ -7,11 +7,12 @@ from functools import reduce
 from typing import Any
 
 from ibis.backends import BaseBackend
+from ibis.expr.types import Table
 
 from wardround.contracts.cohort_tree import CodeSet
 from wardround.foundation.errors import NotAllowed
 from wardround.node.cohort.meaning import MAPS_TO
-from wardround.node.cohort.relation import listed, relation
+from wardround.node.cohort.relation import answered, listed, relation
 from wardround.node.records.store import Connection
 from wardround.node.records.vocabulary import VERSION
 
@@ -90,9 +91,9 @@ class Vocabulary:
             tests.append((concept.vocabulary_id == vocabulary) & concept.concept_code.isin(texts))
         test = reduce(lambda left, right: left | right, tests)
         columns = ("concept_id", "vocabulary_id", "concept_code")
-        found = concept.filter(test).select(*columns).to_pyarrow().to_pylist()
-        have = {row["concept_id"] for row in found}
-        texts_had = {(row["vocabulary_id"], row["concept_code"]) for row in found}
+        found = answered(self._backend, concept.filter(test).select(*columns))
+        have = {number for number, _, _ in found}
+        texts_had = {(vocabulary, code) for _, vocabulary, code in found}
         missing = [f"OMOP {number}" for number in codes.concepts if number not in have] if self._is_loaded() else []
         lacking = [one for one in codes.codes if (one.vocabulary, one.code) not in texts_had]
         if lacking:
@@ -104,7 +105,7 @@ class Vocabulary:
                 "vocabulary's newer edition with `wardround node records load`",
                 code="unknown-concept",
             )
-        return {row["concept_id"] for row in found}
+        return have
 
     def _mapped(self, own: set[int]) -> set[int]:
         if not own:
@@ -121,8 +122,7 @@ class Vocabulary:
         """Those of `names` of which this node has any concept."""
         concept = relation(self._backend, "concept")
         there = concept.filter(concept.vocabulary_id.isin(names)).select("vocabulary_id").distinct()
-        return {str(row["vocabulary_id"]) for row in there.to_pyarrow().to_pylist()}
+        return set(self._column(there))
 
-    @staticmethod
-    def _column(rows: Any) -> list[int]:
-        return [next(iter(row.values())) for row in rows.to_pyarrow().to_pylist()]
+    def _column(self, rows: Table) -> list[Any]:
+        return [value for (value,) in answered(self._backend, rows)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +13,8 @@ from wardround.node.enclave.tables import EnclavePatient
 from wardround.node.optout.register import REASON
 from wardround.node.optout.tables import OptOut, PatientKey
 from wardround.node.receive.tables import ReceivedInstance
+
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,15 @@ def excluded() -> Select[str]:
 def excluded_keys() -> Select[str]:
     """As `excluded`, with whoever opted out by several identifiers there as often: cheaper for who wants them all."""
     return select(PatientKey.pseudonym).join(OptOut, OptOut.key == PatientKey.key)
+
+
+def opted_out_of(session: Session, pseudonyms: Iterable[str]) -> set[str]:
+    """Which of these people opted out by any of their identifiers."""
+    asked, out = sorted(set(pseudonyms)), set[str]()
+    for start in range(0, len(asked), _AT_ONCE):
+        part = asked[start : start + _AT_ONCE]
+        out |= set(session.scalars(excluded_keys().where(PatientKey.pseudonym.in_(part))))
+    return out
 
 
 def counts(session: Session) -> dict[str, int]:

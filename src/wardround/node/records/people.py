@@ -6,14 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import select
-
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.database import Database
 from wardround.node.deidentify.vault import Vault
 from wardround.node.optout.identifier import PatientIds
+from wardround.node.optout.queries import opted_out_of
 from wardround.node.optout.register import Register
-from wardround.node.optout.tables import OptOut, PatientKey
 from wardround.node.records.keys import RecordKeys
 from wardround.node.records.row import PersonIdentity
 
@@ -107,12 +105,8 @@ class Meeting:
 
     def opted_out(self, pseudonyms: Iterable[str]) -> set[str]:
         """Which of these people, who were met, opted out of research by any of their ids."""
-        out: set[str] = set()
         with self._people.database.reading() as session:
-            for part in _parts(sorted(set(pseudonyms))):
-                listed = select(PatientKey.pseudonym).join(OptOut, OptOut.key == PatientKey.key)
-                out |= set(session.scalars(listed.where(PatientKey.pseudonym.in_(part))))
-        return out
+            return opted_out_of(session, pseudonyms)
 
     def keep(self, identities: Iterable[PersonIdentity]) -> None:
         """Have the vault know these people, who were met, durably; before anything of theirs is in the records."""

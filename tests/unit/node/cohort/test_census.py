@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, note, settings
@@ -18,7 +18,7 @@ from wardround.contracts.cohort_query import CohortQuestion
 from wardround.contracts.cohort_tree import AgeAt, AtIndex, Code, CodeSet, Imaging, Index, Recorded
 from wardround.contracts.task import Axis
 from wardround.foundation.errors import NotAllowed
-from wardround.node.cohort import breakdown, evaluation
+from wardround.node.cohort import breakdown, census, evaluation
 from wardround.node.cohort.answering import Found
 from wardround.node.cohort.census import Census
 from wardround.node.cohort.noise import COUNTED_BELOW, Tally
@@ -76,12 +76,16 @@ class Site:
 
 
 def renumbered(rows: Rows, lab: Lab) -> Rows:
-    return {
-        name: [
-            row | {"person_id": lab.keys.person(f"P{row['person_id']}")} if "person_id" in row else row for row in table
-        ]
-        for name, table in rows.items()
-    }
+    """With the number and the word that a load gives each person."""
+
+    def known(name: str, row: dict[str, Any]) -> dict[str, Any]:
+        if "person_id" not in row:
+            return row
+        pseudonym = f"P{row['person_id']}"
+        word = {"word": lab.keys.word(pseudonym)} if name == "person_word" else {}
+        return row | {"person_id": lab.keys.person(pseudonym)} | word
+
+    return {name: [known(name, row) for row in table] for name, table in rows.items()}
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgresql"])
@@ -103,7 +107,10 @@ def test_people_and_groups_are_the_references_without_those_who_opted_out(
     note(question.in_words())
     axes = [axis for axis in AXES if axis != "year" or question.index is not None]
     by = tuple(data.draw(st.lists(st.sampled_from(axes), unique=True, max_size=3)))
-    found = site.census(question, by)
+    with pytest.MonkeyPatch.context() as patch:
+        # Whether those who were found are asked about, or looked up among all who opted out.
+        patch.setattr(census, "FEW", data.draw(st.sampled_from((0, 6, 2000))))
+        found = site.census(question, by)
     assert found.people == site.tally(evaluation.people(question, site.rows))
     for axis in by:
         wanted = {name: site.tally(people) for name, people in evaluation.groups(question, site.rows, axis).items()}
