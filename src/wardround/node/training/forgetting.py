@@ -11,8 +11,8 @@ from wardround.node.training.tables import Judgement
 
 
 def forget(session: Session, pseudonym: str, keys: PseudonymKeys) -> None:
-    """Delete how models did on them, under whatever project's name for them, in the caller's transaction. The values that
-    were told, and the ledger's digests of the whole, stay."""
+    """Delete how models did on them, under whatever project's name for them, in the caller's transaction. The values
+    that were told, and the ledger's digests of the whole, stay."""
     names = {keys.for_project(project).patient(pseudonym) for project in session.scalars(select(ProjectRow.id))}
     for judgement in session.scalars(select(Judgement)):
         if names & judgement.outcomes.keys():

@@ -25,7 +25,7 @@ ASKED = project(rounds=4)
 
 
 def lesson(text: bytes) -> Lesson:
-    return Lesson(text, sha256(text).hexdigest(), 30, 0.5, 0.25, 13, 4)
+    return Lesson(text, sha256(text).hexdigest(), 30, 0.5, "dice", 0.25, 13, 4)
 
 
 def agree(lab: NodeLab, asked: Project = ASKED, **limits: Any) -> None:

@@ -199,7 +199,7 @@ def test_a_run_under_way_goes_on_without_a_hospital_that_withdrew(agreed: NodeLa
     update = weights(1.0)
     from hashlib import sha256
 
-    lab.worker.lesson = Lesson(update, sha256(update).hexdigest(), 30, 0.5, 0.25, 13, 4)
+    lab.worker.lesson = Lesson(update, sha256(update).hexdigest(), 30, 0.5, "dice", 0.25, 13, 4)
 
     def call(function: Any, assignment: Any, arrays: bytes, number: int, *rest: Any) -> Any:
         rounds.append(number)
