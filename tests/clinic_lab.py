@@ -111,7 +111,9 @@ class Clinic:
         self.models = folder / "models"
         gateway = cast(Any, self.node.wire)
         node = self.node
-        self.deployments = Deployments(node.database, self.models, node.entries, gateway, node.mirror, node.clock)
+        self.deployments = Deployments(
+            node.database, self.models, node.entries, gateway, node.mirror, node.own, node.clock
+        )
         self.pacs = Pacs()
         self.worker = worker
         self.results = folder / "results"

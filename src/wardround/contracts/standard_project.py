@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wardround.contracts.algorithm import Ditto
 from wardround.contracts.project import Leaving
 from wardround.contracts.run_plan import RunPlan
 
@@ -15,7 +16,8 @@ def usual_leaves(plan: RunPlan, sites: int, *, largest: int = LARGEST_UPDATE) ->
     An update may leave twice a round, since a round that broke is done again, and not always to the same bit.
     """
     alone = (Leaving(kind="local-model", largest_bytes=largest, times=1),) if plan.compare_alone else ()
-    judged = 2 + (sites if plan.compare_alone else 0)
+    candidates = 2 * (2 if isinstance(plan.algorithm, Ditto) else 1)
+    judged = candidates + (sites if plan.compare_alone else 0)
     return (
         Leaving(kind="run-update", largest_bytes=largest * plan.algorithm.sent, times=2),
         *alone,

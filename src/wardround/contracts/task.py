@@ -26,6 +26,10 @@ Axis = Literal["age", "sex", "year", "modality", "manufacturer"]
 """What an answer may be broken down by."""
 
 
+ModelLabel = Annotated[str, StringConstraints(pattern=r"^(federated|personal|local:[a-z0-9-]+)$")]
+"""What a judged model is: of a run's round; the site's own that goes with one; or what one site trained alone."""
+
+
 class CountCohort(Frozen):
     """How many people here would the question find, in all and by each axis of `by`?
 
@@ -87,14 +91,17 @@ class TrainAlone(Frozen):
 
 
 class EvaluateModel(Frozen):
-    """Judge a model on this site's held-out patients and tell the mean."""
+    """Judge a model on this site's held-out patients and tell the mean. `round` is the one whose aggregate it is: where
+    a site has layers of its own, it lays those of that round over it. 0: of no round. Under the label `personal` the
+    site judges the model of its own that goes with this one."""
 
     kind: Literal["evaluate-model"] = "evaluate-model"
     project: ProjectId
     project_digest: Digest
     run: RunId
     model: Digest
-    label: str = Field(pattern=r"^(federated|local:[a-z0-9-]+)$")
+    label: ModelLabel
+    round: int = Field(default=0, ge=0)
 
 
 class WitnessCheckpoint(Frozen):

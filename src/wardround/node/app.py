@@ -46,6 +46,7 @@ from wardround.node.retrieve.wiring import puller_at
 from wardround.node.training.assignment import Assignments
 from wardround.node.training.comparison import Comparison
 from wardround.node.training.legs import Legs
+from wardround.node.training.own import OwnArrays
 from wardround.node.training.participant import NodeParticipant
 from wardround.node.training.preparation import Preparation
 from wardround.node.training.uses import Uses
@@ -89,16 +90,17 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
         home.site, home.database, desk.place, desk.mirror, desk.pseudonyms, clock, home.policy.current, threads=threads
     )
     uses = Uses(home.database, desk.entries, clock)
-    participant = NodeParticipant(assignments, uses, learner, desk.entries, desk.gateway, home.database, clock)
+    own = OwnArrays(home.runs)
+    participant = NodeParticipant(assignments, uses, learner, desk.entries, desk.gateway, home.database, own, clock)
     legs = Legs(home, desk.gateway, assignments, participant, on_join=Preparation(uses, learner), clock=clock)
     weights = ObjectStore(home.path / "weights")
     comparison = Comparison(
-        assignments, uses, learner, desk.entries, desk.gateway, home.database, weights, desk.discloser, clock
+        assignments, uses, learner, desk.entries, desk.gateway, home.database, weights, desk.discloser, own, clock
     )
     handlers = TaskHandlers()
     witness = Witness(desk.mirror, desk.hub, desk.gateway, clock)
     _answer_questions(handlers, desk, witness)
-    _train(handlers, legs, comparison, learner)
+    _train(handlers, legs, comparison, learner, own)
     intake = Intake(home, clock)
     secret = site_secret(home.identity / "pseudonyms.key", home.database)
     puller = puller_at(home, secret, intake.reception, clock)
@@ -163,9 +165,10 @@ def _answer_questions(handlers: TaskHandlers, desk: Desk, witness: Witness) -> N
     handlers.register(WitnessCheckpoint)(catch_up)
 
 
-def _train(handlers: TaskHandlers, legs: Legs, comparison: Comparison, learner: Worker) -> None:
+def _train(handlers: TaskHandlers, legs: Legs, comparison: Comparison, learner: Worker, own: OwnArrays) -> None:
     def end(task: EndRun) -> None:
         legs.end(task)
+        own.end(task.run)
         if not legs.running():
             learner.stop()
 

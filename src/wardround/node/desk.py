@@ -28,6 +28,7 @@ from wardround.node.record.purges import Purges
 from wardround.node.record.wiring import purges_at
 from wardround.node.records.keys import RecordKeys
 from wardround.node.training.cohort import EnclavePlace
+from wardround.node.training.own import OwnArrays
 
 
 class Desk:
@@ -128,7 +129,13 @@ class Desk:
     @cached_property
     def deployments(self) -> Deployments:
         return Deployments(
-            self.home.database, self.home.path / "models", self.entries, self.gateway, self.mirror, self.clock
+            self.home.database,
+            self.home.path / "models",
+            self.entries,
+            self.gateway,
+            self.mirror,
+            OwnArrays(self.home.runs),
+            self.clock,
         )
 
     def close(self) -> None:

@@ -92,9 +92,9 @@ class Registration:
 
 def site_metrics(session: Session, run: str, weights: str) -> dict[str, dict[str, float]]:
     """By site and by the plan's metric, here `dice`: `dice` of these weights on its held-out patients, `personal_dice`
-    of the site's own model that goes with them, `local_dice` of
-    the model that it trained alone on the same patients, and `local_abroad_dice`, the mean of that local model over all
-    sites that judged it. What a site's patients can't tell isn't there."""
+    of the site's own model that goes with them, `local_dice` of the model that it trained alone on the same patients,
+    and `local_abroad_dice`, the mean of that local model over all sites that judged it. What a site's patients can't
+    tell isn't there."""
     metrics: dict[str, dict[str, float]] = {}
     rows = queries.evaluations(session, run)
     metric = RunPlan.model_validate_json(queries.row_of(session, run).plan).metric

@@ -11,20 +11,26 @@ from sqlalchemy.orm import Session
 from wardround.contracts.ledger_entry import Deployment as DeploymentEntry
 from wardround.contracts.ledger_entry import Model
 from wardround.contracts.outbound import ObjectRequest
+from wardround.contracts.stage import StageName
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotAllowed, NotFound
 from wardround.learning.archive import unpack
 from wardround.learning.bundle import bundle_digest, read_bundle
+from wardround.learning.lineage import lineage_of
 from wardround.ledger import store
 from wardround.ledger.mirror import Mirror
 from wardround.node import audit
+from wardround.node.clinic.own_layers import lay_beside
 from wardround.node.clinic.tables import Deployment
+from wardround.node.evidence.ladder import Model as EvidencedModel
+from wardround.node.evidence.ladder import check_evidence
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.record.entries import SiteEntries
+from wardround.node.training.own import OwnArrays
 
-STAGE = "shadow"
-"""The only stage that opens without evidence of this hospital's own."""
+STAGE: StageName = "shadow"
+"""Where a model's use here begins."""
 
 
 class Deployments:
@@ -37,8 +43,10 @@ class Deployments:
         entries: SiteEntries,
         gateway: Gateway,
         mirror: Mirror,
+        own: OwnArrays,
         clock: Clock,
     ) -> None:
+        self._own = own
         self._database = database
         self._models = models
         self._entries = entries
@@ -50,11 +58,21 @@ class Deployments:
         """Where a fetched model package lies."""
         return self._models / digest
 
+    def model(self, row: Deployment) -> EvidencedModel:
+        """What evidence of a deployed model goes by."""
+        return self._evidenced(row.model, row.pathway)
+
+    def _evidenced(self, digest: str, pathway: str) -> EvidencedModel:
+        lineage = lineage_of(self.package(digest))
+        return EvidencedModel(digest, digest if lineage is None else lineage.weights_sha256, pathway)
+
     def deploy(self, digest: str, pathway: str, *, actor: str) -> int:
         """Take a model into shadow use on a pathway; another model on it goes out of use. Returns its number.
 
         Raises:
-            NotAllowed: this hospital's own copy of the ledger doesn't know the model, or can't be trusted now.
+            NotAllowed: this hospital's own copy of the ledger doesn't know the model, or can't be trusted now; layers
+                of the model are each hospital's own, and there are none here.
+            NotYet: this hospital has no evidence, or none that is current, of how good it is here.
             NotFound: the hub doesn't have its package, or it is another than its digest says.
             BundleRefused: it is no model package that may be run here.
         """
@@ -63,9 +81,12 @@ class Deployments:
         if not target.exists():
             self._fetch(digest, target)
         bundle = read_bundle(target)
+        lay_beside(target, self._own)
         at = self._clock()
+        with self._database.reading() as session:
+            check_evidence(session, self._evidenced(digest, pathway), STAGE, at)
         entry = self._entries.put(
-            DeploymentEntry(origin=self._entries.site, at=at, model=digest, pathway=pathway, stage="shadow")
+            DeploymentEntry(origin=self._entries.site, at=at, model=digest, pathway=pathway, stage=STAGE)
         )
         with self._database.writing() as session:
             for other in active(session):

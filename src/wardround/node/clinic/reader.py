@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pydicom
 
+from wardround.contracts.stage import STAGES
 from wardround.dicom.volume import VolumeRefused, read_volume
 from wardround.learning.arrays import Arrays
 from wardround.learning.bundle import load_bundle
 from wardround.learning.case import Case, CaseRefused
+from wardround.node.clinic.own_layers import with_own
 
 if TYPE_CHECKING:
     from wardround.learning.segmenter import Segmenter
 
-BANNER = {"shadow": "SHADOW: not for diagnostic use"}
 MODALITY = "MR"
 
 
@@ -56,7 +57,7 @@ def _model(package: Path, threads: int) -> tuple[Segmenter, Arrays]:
     from wardround.learning.segmenter import Segmenter
 
     bundle, arrays = load_bundle(package)
-    return Segmenter(bundle, threads=threads), arrays
+    return Segmenter(bundle, threads=threads), with_own(package, arrays)
 
 
 def warm(package: Path, threads: int) -> None:
@@ -94,7 +95,7 @@ def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: 
         model_name=segmenter.bundle.name,
         model_version=segmenter.bundle.version,
         model_digest=model,
-        banner=BANNER.get(stage, ""),
+        banner=STAGES[stage].banner,
     )
     uid = str(pydicom.dcmread(BytesIO(segmentation), specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
     millilitres = float(np.count_nonzero(mask)) * math.prod(volume.spacing) / 1000

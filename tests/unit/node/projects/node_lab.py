@@ -48,6 +48,7 @@ from wardround.node.training.cohort import EnclavePlace
 from wardround.node.training.comparison import Comparison
 from wardround.node.training.learner import Lesson
 from wardround.node.training.legs import Legs
+from wardround.node.training.own import OwnArrays
 from wardround.node.training.participant import NodeParticipant
 from wardround.node.training.uses import Uses
 
@@ -98,7 +99,7 @@ class ToyWorker:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.raises: Exception | None = None
-        self.lesson = Lesson(b"new weights", sha256(b"new weights").hexdigest(), 30, 0.5, 0.25, 13, 4)
+        self.lesson = Lesson(b"new weights", sha256(b"new weights").hexdigest(), 30, 0.5, "dice", 0.25, 13, 4)
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         self.calls.append((function, *arguments))
@@ -135,8 +136,16 @@ class NodeLab:
             SITE, self.database, place, self.mirror, keys, self.clock, lambda: self.policy, threads=1
         )
         self.uses = Uses(self.database, self.entries, self.clock)
+        self.own = OwnArrays(folder / "runs")
         self.participant = NodeParticipant(
-            self.assignments, self.uses, cast(Any, self.worker), self.entries, gateway, self.database, self.clock
+            self.assignments,
+            self.uses,
+            cast(Any, self.worker),
+            self.entries,
+            gateway,
+            self.database,
+            self.own,
+            self.clock,
         )
 
     @property
@@ -162,6 +171,7 @@ class NodeLab:
             self.database,
             self.models,
             self.discloser,
+            self.own,
             self.clock,
         )
 

@@ -13,6 +13,7 @@ from wardround.contracts.run_plan import RunPlan
 from wardround.contracts.steps import in_order
 from wardround.learning.arrays import to_bytes
 from wardround.learning.case import CaseRefused
+from wardround.learning.layers import Sharing
 from wardround.learning.split import Split
 from wardround.node.training import learner
 
@@ -30,8 +31,11 @@ class Spy:
     def initial(self, seed: int) -> dict[str, np.ndarray[Any, Any]]:
         return WEIGHTS
 
-    def evaluate(self, arrays: object, cases: object) -> dict[str, float]:
-        return {"a": 0.5}
+    def sharing(self, plan: RunPlan) -> Sharing:
+        return Sharing(frozenset(WEIGHTS))
+
+    def evaluate(self, arrays: object, cases: object) -> dict[str, tuple[float]]:
+        return {"a": (0.5,)}
 
     def train(self, arrays: object, cases: object, **asked: Any) -> SimpleNamespace:
         self.asked.append(asked)
@@ -46,9 +50,9 @@ def test_the_approved_plan_decides(monkeypatch: pytest.MonkeyPatch, algorithm: o
     plan = RunPlan.model_validate({**PLAN, "algorithm": algorithm})
     assignment: Any = SimpleNamespace(plan=plan, site="north", terms=SimpleNamespace(steps=in_order(())))
     learner.learn(assignment, to_bytes(WEIGHTS), 1, 2, bytes(32))
-    assert [asked["proximal"] for asked in spy.asked] == [mu]
+    assert [asked["steering"].proximal for asked in spy.asked] == [mu]
     learner.learn_alone(assignment, 2)
-    assert [asked.get("proximal", 0.0) for asked in spy.asked[1:]] == [0.0, 0.0], "alone there is nothing to hold to"
+    assert [asked["steering"].proximal for asked in spy.asked[1:]] == [0.0, 0.0], "alone there is nothing to hold to"
 
 
 @pytest.mark.parametrize("cases", [0, 1, CaseRefused("empty-image", "there is no head in it")])

@@ -13,6 +13,7 @@ from tests.unit.hub.runs.run_lab import project
 
 from wardround.contracts.approval_limits import ApprovalLimits, terms_of
 from wardround.learning.arrays import from_bytes, to_bytes
+from wardround.learning.layers import Sharing
 from wardround.learning.split import Split
 from wardround.node.training import learner
 from wardround.node.training.assignment import Assignment
@@ -27,6 +28,9 @@ class ToySegmenter:
     """Each training adds one to every weight: a difference of norm sqrt(4000), about 63."""
 
     setting: Any = field(default_factory=lambda: SimpleNamespace(local_steps=3))
+
+    def sharing(self, _plan: Any) -> Sharing:
+        return Sharing(frozenset({"w"}))
 
     def evaluate(self, _weights: Any, _cases: Any) -> dict[str, tuple[float]]:
         return {"somebody": (0.5,)}
