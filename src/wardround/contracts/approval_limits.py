@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from wardround.contracts.base import Frozen
+from wardround.contracts.masking import Masking
 from wardround.contracts.patient_privacy import PatientPrivacy
 from wardround.contracts.privacy import Privacy
 from wardround.contracts.project import Leaving, LeavingKind, Project
@@ -73,11 +74,14 @@ class Terms(Frozen):
     leaves: tuple[Leaving, ...]
     privacy: Privacy | None
     patient_privacy: PatientPrivacy | None = None
+    masking: Masking | None = None
 
     @property
     def steps(self) -> tuple[StepName, ...]:
         """What is done to an update here before it leaves, in order."""
-        return in_order(() if self.privacy is None else self.privacy.steps)
+        return in_order(
+            (*(() if self.privacy is None else self.privacy.steps), *(() if self.masking is None else ("mask",)))
+        )
 
     def leaving(self, kind: LeavingKind) -> Leaving | None:
         """How much of a kind may leave; None: nothing."""
@@ -144,6 +148,7 @@ def terms_of(project: Project, *limits: ApprovalLimits) -> Terms:
         leaves=tuple(leaving for leaving in leaves if leaving is not None),
         privacy=privacy,
         patient_privacy=patients,
+        masking=project.plan.masking,
     )
 
 

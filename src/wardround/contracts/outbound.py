@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from wardround.contracts.base import Digest, Frozen, ProjectId, ReasonCode, RunId, SiteName
 from wardround.contracts.disclosure import Count
+from wardround.contracts.masking import MaskingStep
 from wardround.contracts.metric import MetricName, Value, check_value
 from wardround.contracts.task import AskId, Axis, ModelLabel, NumberedTask
 
@@ -191,6 +192,19 @@ class RunUpdate(Message):
     metrics: Annotated[dict[MetricName, Value], Field(max_length=1), AfterValidator(_possible)]
 
 
+class MaskingMessage(Message):
+    """What a site tells in one step of a masked round, beside its masked update: public keys, shares that are sealed
+    for other sites, a signature, or the shares that take the masks off the sum. The engine carries it; the gateway
+    checks and logs it first. `digest` is the SHA-256 of what leaves."""
+
+    kind: Literal["masking-message"] = "masking-message"
+    project: ProjectId
+    run: RunId
+    round: int = Field(ge=1)
+    step: MaskingStep
+    digest: Digest
+
+
 class LocalModel(Message):
     """The weights that this site trained alone, as the attachment (safetensors)."""
 
@@ -259,6 +273,7 @@ Outbound = Annotated[
     | CohortAnswer
     | ProjectDecision
     | RunUpdate
+    | MaskingMessage
     | LocalModel
     | EvaluationResult
     | ObjectRequest

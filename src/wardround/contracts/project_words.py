@@ -39,6 +39,8 @@ def _lines(project: Project, terms: Terms) -> Iterator[str]:
     if terms.patient_privacy is not None:
         yield f"Patients:     {terms.patient_privacy.in_words()}"
         yield "              no round tells how good it is; the judgement of a finished model isn't part of that budget"
+    if terms.masking is not None:
+        yield f"              {terms.masking.in_words()}"
     yield f"Steps:        {', '.join(terms.steps)}, in this order, before an update leaves"
     yield from _each("Leaves:", [leaving.in_words() for leaving in terms.leaves])
     yield f"Until:        {terms.until:%Y-%m-%d}, the last day of use"

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from wardround.contracts.algorithm import Algorithm, FedAvg, FedBN
 from wardround.contracts.base import Digest, Frozen
 from wardround.contracts.layers import Layers
+from wardround.contracts.masking import Masking
 from wardround.contracts.metric import MetricName, Value, check_value
 from wardround.contracts.patient_privacy import PatientPrivacy
 from wardround.contracts.privacy import Privacy
@@ -29,6 +30,7 @@ class RunPlan(Frozen):
     took there, and every model is judged at every site. `privacy` is what each site does to an update before it leaves.
     `patient_privacy` is how little all rounds may tell of any one patient; how good a round is stays home then.
     `layers` are the arrays of the model that don't travel: what is the hospitals' own, and what nobody trains.
+    `masking` has the hub see the sum of a round's updates and no single one.
     `robust` is how the hub keeps a few hostile updates from moving the model far; without it the mean is plain.
     """
 
@@ -46,13 +48,16 @@ class RunPlan(Frozen):
     compare_alone: bool = True
     privacy: Privacy | None = None
     patient_privacy: PatientPrivacy | None = None
+    masking: Masking | None = None
     robust: Robust | None = None
     seed: int = Field(default=0, ge=0, lt=2**31)
 
     @property
     def steps(self) -> tuple[StepName, ...]:
         """What the plan has done to an update before it leaves, in order."""
-        return in_order(() if self.privacy is None else self.privacy.steps)
+        return in_order(
+            (*(() if self.privacy is None else self.privacy.steps), *(() if self.masking is None else ("mask",)))
+        )
 
     @model_validator(mode="before")
     @classmethod
@@ -86,9 +91,28 @@ class RunPlan(Frozen):
                 "with layers that stay at home a model that a site trained alone would leave with its own; set "
                 "`compare_alone` to false"
             )
+        self._check_masking()
         if self.robust is not None and self.quorum < self.robust.least_updates:
             raise ValueError(
                 f"`robust` by {self.robust.name} needs {self.robust.least_updates} updates in every round; raise "
                 f"`quorum` to that, or choose another"
             )
         return self
+
+    def _check_masking(self) -> None:
+        if self.masking is None:
+            return
+        if self.privacy is None:
+            raise ValueError(
+                "with `masking` nobody but the hospital itself can bound an update; give `privacy` with a `clip_norm`"
+            )
+        if self.robust is not None:
+            raise ValueError(
+                f"with `masking` the hub sees no single update, so that `robust` by {self.robust.name} can't be done "
+                "there; take it out: `privacy.clip_norm` bounds each update at its hospital"
+            )
+        if self.quorum < self.masking.threshold:
+            raise ValueError(
+                f"`masking` needs {self.masking.threshold} updates in every round; raise `quorum` to that, or lower "
+                "its `threshold`"
+            )

@@ -46,7 +46,7 @@ STEPS: Mapping[StepName, Step] = {
         "what one hospital changed drowns, for whoever sees its update or the model",
     ),
     "mask": Step(
-        "masks added that cancel in the sum of all hospitals", "learning", "the hub sees the sum and no single update"
+        "masks added that cancel in the sum of all hospitals", "node", "the hub sees the sum and no single update"
     ),
     "quantise": Step("fewer bits for each weight", "learning", "fewer bytes; no privacy is claimed for it"),
     "size-check": Step(

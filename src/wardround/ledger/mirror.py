@@ -23,7 +23,7 @@ from wardround.ledger import store, tables
 from wardround.ledger.admission import Admission, OtherHistory
 from wardround.ledger.checkpoint import Checkpoint, open_checkpoint
 from wardround.ledger.cosignature import cosign, cosigners
-from wardround.ledger.members import EntryRefused
+from wardround.ledger.members import EntryRefused, Members
 from wardround.ledger.note import SignatureType, Signer, Verifier
 from wardround.ledger.store import Row, Transaction
 from wardround.ledger.trust import (
@@ -127,6 +127,12 @@ class Mirror:
         """
         with self._database.reading() as tx:
             return store.settled(tx, self._hub, mirror_state(tx).verified)
+
+    def settled_members(self) -> Members:
+        """The members of the tree that `settled` gives: nobody can have changed one of their keys unseen."""
+        with self._database.reading() as tx:
+            size = store.settled(tx, self._hub, mirror_state(tx).verified)
+            return store.members(tx, self._hub, size)
 
     def check_trusted(self, at: datetime) -> None:
         """Check that something may rest on the ledger now; to be asked before each use of data.

@@ -57,6 +57,7 @@ NUMBERS = {
     "local-model.entry": "a place in the ledger",
     "evaluation-result.entry": "a place in the ledger",
     "run-update.round": "the round, given by the hub",
+    "masking-message.round": "as of an update",
     # What was measured or told.
     "cohort-answer.people.about": "a Count",
     "cohort-answer.parts.people.about": "a Count",

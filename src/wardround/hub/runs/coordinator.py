@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.ledger_entry import Aggregate, Approval, Manifest, Update
+from wardround.contracts.masking import MaskedLeg
 from wardround.contracts.metric import reaches
 from wardround.federation.engine import EngineError, LegStart, Next, RoundResult, UpdateHeader, UpdateRefused
 from wardround.foundation.clock import Clock
@@ -59,7 +60,15 @@ class RunCoordinator:
                 arrays=aggregates.told(self._objects, plan.algorithm, run.current, first=run.round == 0),
                 update_kind="delta",
                 robust={} if plan.robust is None else plan.robust.model_dump(mode="json"),
+                masking={} if plan.masking is None else self._masked_leg(session, run, plan.masking.threshold),
             )
+
+    def _masked_leg(self, session: Session, run: RunRow, threshold: int) -> dict[str, Any]:
+        """What the engine checks signatures by: the keys with which the ledger knows its members now."""
+        members = store.members(session, self._ledger.verifier, self._ledger.size(session))
+        keys = {site: key.hex() for site in members if (key := members.key_of(site)) is not None}
+        leg = MaskedLeg(ledger=self._ledger.verifier.name, project=run.project_digest, threshold=threshold, keys=keys)
+        return leg.model_dump(mode="json")
 
     def admit(self, header: UpdateHeader) -> None:
         with self._database.reading() as session:

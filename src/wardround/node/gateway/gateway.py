@@ -27,7 +27,7 @@ from wardround.node.policy.rates import Rates
 
 LOG = logging.getLogger(__name__)
 PATIENCE = 120.0
-CARRIED_BY_ENGINE = frozenset({"run-update", "engine-traffic"})
+CARRIED_BY_ENGINE = frozenset({"run-update", "masking-message", "engine-traffic"})
 
 
 class Gateway:

@@ -26,3 +26,6 @@ LIMITABLE = tuple(sorted({str(kind.model_fields["kind"].default) for kind in LIM
 
 WORK_KINDS = ("engine-traffic", "run-update")
 """What has to leave for a run to be of any use."""
+
+MASKED_WORK_KINDS = (*WORK_KINDS, "masking-message")
+"""As `WORK_KINDS`, where updates are masked."""

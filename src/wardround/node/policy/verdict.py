@@ -18,7 +18,7 @@ from wardround.contracts.privacy import Privacy
 from wardround.contracts.project import Project
 from wardround.contracts.steps import STEPS
 from wardround.foundation.errors import NotAllowed
-from wardround.node.policy.kinds import WORK_KINDS
+from wardround.node.policy.kinds import MASKED_WORK_KINDS, WORK_KINDS
 from wardround.node.policy.rules import Policy
 from wardround.node.policy.terms import may_leave, terms
 
@@ -181,7 +181,8 @@ def _bounded(rule: str, words: str, asked: object, given: object, unit: str) -> 
 
 
 def _leaving(policy: Policy, asked: Terms) -> Iterator[Finding]:
-    for kind in WORK_KINDS:
+    kinds = WORK_KINDS if asked.masking is None else MASKED_WORK_KINDS
+    for kind in kinds:
         yield _found(
             "leaving.kinds",
             may_leave(policy, kind),
@@ -194,7 +195,7 @@ def _leaving(policy: Policy, asked: Terms) -> Iterator[Finding]:
             "leaving.kinds", Outcome.TIGHTENED, "models are fetched from the hub to be judged", "not from here"
         )
     for leaving in asked.leaves:
-        if leaving.kind not in WORK_KINDS and not may_leave(policy, leaving.kind):
+        if leaving.kind not in kinds and not may_leave(policy, leaving.kind):
             yield Finding("leaving.kinds", Outcome.TIGHTENED, f"{leaving.kind} leaves", "none leaves here")
             continue
         rule = f"leaving.kind.{leaving.kind}.largest_bytes"
