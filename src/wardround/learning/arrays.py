@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
+
+from wardround.foundation.stored import Held, view
 
 Arrays = dict[str, NDArray[np.float32]]
 """Named weights of one model, or a difference of two of them. Order carries no meaning."""
 
 _BESIDE = "beside"
+_HEADER_LIMIT = 100_000_000
+"""As the format has it."""
 
 Reason = Literal[
     "unreadable",
@@ -60,34 +63,105 @@ def to_bytes(arrays: Mapping[str, NDArray[np.float32]], *, beside: str | None = 
     return save(ordered, metadata=None if beside is None else {_BESIDE: beside})
 
 
-def beside(data: bytes) -> str | None:
+def beside(data: Held) -> str | None:
     """What `to_bytes` was told lies beside the arrays in `data`; None where it was told nothing.
 
     Raises:
         ArraysRefused: `unreadable`.
     """
-    try:
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])
-        found = header.get("__metadata__", {}).get(_BESIDE)
-    except (ValueError, AttributeError) as error:
-        raise ArraysRefused("unreadable", "the bytes are damaged or not in safetensors format") from error
+    header, _ = _parted(data)
+    noted = header.get("__metadata__")
+    found = noted.get(_BESIDE) if isinstance(noted, dict) else None
     return None if found is None else str(found)
 
 
-def from_bytes(data: bytes) -> Arrays:
-    """The arrays in safetensors bytes; values aren't judged, see `check`.
+def from_bytes(data: Held) -> Arrays:
+    """The arrays in safetensors bytes, to read; values aren't judged, see `check`. Nothing is copied: they lie in
+    `data`, or in the pages of its file.
 
     Raises:
         ArraysRefused: `unreadable`, the bytes are damaged or no safetensors; `wrong-type`, an array isn't
             float32; `empty`, there is none.
     """
+    header, values = _parted(data)
+    header.pop("__metadata__", None)
+    if not header:
+        raise ArraysRefused("empty", "there is no array")
     try:
-        arrays = load(data)
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise ArraysRefused("unreadable", "the bytes are damaged or not in safetensors format") from error
-    _check_types(arrays)
+        entries = sorted(_entry(name, **about) for name, about in header.items())
+    except (TypeError, ValueError) as error:
+        raise _unreadable() from error
+    if any(about["dtype"] != "F32" for about in header.values()):
+        raise ArraysRefused("wrong-type", "an array is not float32")
+    arrays: Arrays = {}
+    end = 0
+    # One array after the other, without a gap: so no two overlap and nothing lies between them.
+    for start, stop, name, shape in entries:
+        if start != end or stop - start != 4 * math.prod(shape) or stop > len(values):
+            raise _unreadable()
+        arrays[name] = np.frombuffer(values[start:stop], "<f4").reshape(shape)
+        end = stop
+    if end != len(values):
+        raise _unreadable()
     return {name: arrays[name] for name in sorted(arrays)}
+
+
+def header_of(shapes: Mapping[str, tuple[int, ...]]) -> bytes:
+    """What comes before the values in safetensors bytes of arrays with these shapes; the values follow in the order of
+    the names, each array in C order, as little-endian float32."""
+    header: dict[str, Any] = {}
+    end = 0
+    for name in sorted(shapes):
+        start, end = end, end + 4 * math.prod(shapes[name])
+        header[name] = {"dtype": "F32", "shape": list(shapes[name]), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def blocks(arrays: Mapping[str, NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:
+    """All values one after the other, by the order of the names, `size` at a time; the last block may be shorter."""
+    waiting: list[NDArray[np.float32]] = []
+    held = 0
+    for name in sorted(arrays):
+        flat = arrays[name].reshape(-1)
+        while flat.size:
+            part, flat = flat[: size - held], flat[size - held :]
+            waiting.append(part)
+            held += part.size
+            if held == size:
+                yield waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+                waiting, held = [], 0
+    if waiting:
+        yield waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+
+
+def _parted(data: Held) -> tuple[dict[str, Any], memoryview]:
+    """The header of safetensors bytes, and the values."""
+    try:
+        whole = view(data)
+        length = int.from_bytes(whole[:8], "little")
+        if len(whole) < 8 or length > min(_HEADER_LIMIT, len(whole) - 8):
+            raise _unreadable()
+        header = json.loads(bytes(whole[8 : 8 + length]))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable() from error
+    if not isinstance(header, dict):
+        raise _unreadable()
+    return header, whole[8 + length :]
+
+
+def _entry(
+    name: str, dtype: object, shape: list[int], data_offsets: list[int]
+) -> tuple[int, int, str, tuple[int, ...]]:
+    start, stop = data_offsets
+    if not isinstance(shape, list) or any(type(number) is not int or number < 0 for number in (start, stop, *shape)):
+        raise ValueError("sizes are whole numbers")
+    return start, stop, name, tuple(shape)
+
+
+def _unreadable() -> ArraysRefused:
+    return ArraysRefused("unreadable", "the bytes are damaged or not in safetensors format")
 
 
 def digest(arrays: Mapping[str, NDArray[np.float32]]) -> str:

@@ -1,5 +1,6 @@
 """What an array file may hold, and that its digest is about content."""
 
+import json
 from hashlib import sha256
 
 import numpy as np
@@ -7,14 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from safetensors.numpy import load
 
+from wardround.foundation.stored import Stored
 from wardround.learning.arrays import (
     ArraysRefused,
     beside,
+    blocks,
     check,
     difference,
     digest,
     from_bytes,
+    header_of,
     norm,
     to_bytes,
     total,
@@ -142,3 +147,46 @@ def test_a_header_that_cannot_be_read_tells_nothing(data):
         assert beside(data) is None
     except ArraysRefused as refusal:
         assert refusal.reason == "unreadable"
+
+
+@given(arrays_of_any_kind)
+def test_a_header_of_our_own_makes_the_bytes_that_safetensors_makes(arrays):
+    values = b"".join(block.tobytes() for block in blocks(arrays, 5))
+    assert load(header_of({name: array.shape for name, array in arrays.items()}) + values).keys() == arrays.keys()
+    assert digest(from_bytes(header_of({n: a.shape for n, a in arrays.items()}) + values)) == digest(arrays)
+
+
+def test_arrays_in_a_file_are_read_where_they_lie(tmp_path):
+    file = tmp_path / "model"
+    file.write_bytes(to_bytes(MODEL, beside="ab" * 32))
+
+    held = from_bytes(Stored.of(file))
+
+    assert digest(held) == digest(MODEL)
+    assert beside(Stored.of(file)) == "ab" * 32
+    assert not held["a"].flags.owndata
+    file.unlink()
+    assert digest(held) == digest(MODEL)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}},
+        {"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}},
+        {"a": {"dtype": "F32", "shape": [3], "data_offsets": [4, 16]}},
+        {"a": {"dtype": "F32", "shape": [-3], "data_offsets": [0, 12]}},
+        {"a": {"dtype": "F32", "shape": [3], "data_offsets": [0]}},
+        {"a": {"dtype": "F32", "shape": "3", "data_offsets": [0, 12]}},
+        {"a": {"dtype": "F32", "data_offsets": [0, 12]}},
+        {"a": 3},
+        {
+            "a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]},
+            "b": {"dtype": "F32", "shape": [1], "data_offsets": [8, 12]},
+        },
+        [],
+    ],
+)
+def test_a_header_that_lies_about_what_follows_is_unreadable(header):
+    text = json.dumps(header).encode()
+    assert reason(from_bytes, len(text).to_bytes(8, "little") + text + bytes(12)) == "unreadable"
