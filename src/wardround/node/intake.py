@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from wardround.dicom.network import TlsRefused
@@ -15,7 +15,7 @@ from wardround.foundation.settings import SettingsRefused
 from wardround.node.deidentify.department import Department
 from wardround.node.enclave.room import RoomWatch
 from wardround.node.home import NodeHome
-from wardround.node.receive.arrival import KeyMaker
+from wardround.node.receive.arrival import Entry, KeyMaker
 from wardround.node.receive.commitment import CommitmentDesk
 from wardround.node.receive.commitment_holdings import Holdings
 from wardround.node.receive.commitment_store import FOLDER, CommitmentStore
@@ -100,8 +100,8 @@ class Intake:
         if self._counts is not None:
             self._asking.start()
 
-    def arrived(self) -> None:
-        """The index has learnt of something: look now. Quick, and called from any thread."""
+    def arrived(self, entries: Sequence[Entry]) -> None:
+        """The index has learnt of these: look now. Quick, and called from any thread."""
         self._deidentifying.wake()
         self._completing.wake()
 

@@ -90,6 +90,19 @@ class Contents:
             known[key] = _SEVERAL
         return True
 
+    def learn(self, entries: Iterable[Entry]) -> None:
+        """The index has these now, whichever process they came through."""
+        with self._lock:
+            for entry in entries:
+                known = self._studies.get(entry.keys.study)
+                if known is None or entry.landed is None:
+                    continue
+                key, content = bytes.fromhex(entry.keys.instance), _number(entry.keys.digest)
+                before = len(known)
+                if known.setdefault(key, content) not in (content, ~entry.landed.mark):
+                    known[key] = _SEVERAL
+                self._count += len(known) - before
+
     def _loaded(self, study: str) -> dict[bytes, int]:
         known: dict[bytes, int] = {}
         for instance, digest in self._load(study):

@@ -15,7 +15,8 @@ from wardround.dicom.network_messages import Accepted, RefusedStorage, StoreHead
 from wardround.node.receive.bay import TRANSFER_SYNTAX
 from wardround.node.receive.landing import Answer
 from wardround.node.receive.parcels import DAMAGED, READ_ERRORS, UNREADABLE, Bounds, Found, Parcels, Skipped
-from wardround.node.receive.reception import CLOSING, Reception
+from wardround.node.receive.quay import CLOSING
+from wardround.node.receive.reception import Reception
 
 CALLING_TITLE = "IMPORT"
 """The sender's title of what is imported, for rules to look at."""

@@ -16,21 +16,16 @@ from wardround.dicom.network_messages import Accepted, Incoming, RefusedStorage,
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
 from wardround.node.receive.arrival import Arrival, Entry, KeyMaker, Unreadable, read_head
-from wardround.node.receive.bay import TRANSFER_SYNTAX, Bay, Whole, found_whole, left_behind, one_at_a_time
-from wardround.node.receive.index import IndexUnavailable
-from wardround.node.receive.landing import Answer, Landing, sop_class_of
+from wardround.node.receive.bay import TRANSFER_SYNTAX, Whole, found_whole, left_behind, one_at_a_time
+from wardround.node.receive.landing import Answer, sop_class_of
+from wardround.node.receive.quay import CLOSING, INCOMING, PATIENCE, RESERVE_BYTES, Quay
 from wardround.node.receive.register import Register, make_directory
-from wardround.node.receive.registrar import BATCH, Registrar
+from wardround.node.receive.registrar import BATCH
 from wardround.node.receive.route import NO_RULE, Routes, Rule, StudyPath
 from wardround.node.receive.tables import ReceivedInstance
 
 log = logging.getLogger(__name__)
 
-INCOMING = "incoming"
-RESERVE_BYTES = 256 * 1024 * 1024
-PATIENCE = 10.0
-CLOSING = 30.0
-"""Seconds that closing waits for the index; what isn't in it by then is registered at the next start."""
 _SENDING_AE, _RECEIVING_AE = 0x00020017, 0x00020018
 # What this program names files in quarantine, and what a crash may leave of one.
 _NAMED = re.compile(r"[0-9a-f]{32}\.dcm|\.[0-9a-f]{32}\.dcm\.[0-9a-f]+")
@@ -56,7 +51,7 @@ class Reception:
         durable: flush each object to the disk before it is acknowledged.
         reserve_bytes: free space below which nothing more is taken in.
         patience: seconds that the index may stay behind before nothing more is taken in.
-        arrived: called, from a thread of its own, each time that the index has learnt of more.
+        arrived: called, from a thread of its own, with each batch that the index has learnt of from this process.
         closed, noted: see `Landing`.
     """
 
@@ -72,11 +67,10 @@ class Reception:
         reserve_bytes: int = RESERVE_BYTES,
         patience: float = PATIENCE,
         clock: Clock = now,
-        arrived: Callable[[], None] | None = None,
+        arrived: Callable[[Sequence[Entry]], None] = lambda _: None,
         closed: Callable[[StudyPath], str | None] | None = None,
         noted: Callable[[str, str], None] | None = None,
     ) -> None:
-        self._arrived = arrived
         self._database = database
         self._roots = {StudyPath.RESEARCH: quarantine, StudyPath.CLINIC: clinical}
         self._incoming = quarantine / INCOMING
@@ -85,48 +79,35 @@ class Reception:
         for root in (*self._roots.values(), self._incoming):
             make_directory(root)
         self._keys = KeyMaker(secret)
-        self._register = Register(database, self._roots, self._incoming, durable=durable)
-        self._bay = Bay(self._incoming, durable=durable)
-        self._registrar = Registrar(
-            self._register,
-            patience=patience,
-            done=self._done,
-            meanwhile=lambda: self._make_room(lambda: self._bay.replenish(busy=True)),
-            clock=clock,
-        )
-        self._landing = Landing(
-            self._bay,
-            self._registrar,
-            self._register,
+        self.index = Register(database, self._roots, self._incoming, durable=durable)
+        self.quay = Quay(
+            self.index,
             self._keys,
             routes,
-            root=quarantine,
+            quarantine=quarantine,
             durable=durable,
             reserve_bytes=reserve_bytes,
+            patience=patience,
             clock=clock,
+            arrived=arrived,
             closed=closed,
             noted=noted,
         )
 
     def open(self, header: StoreHeader) -> Incoming | RefusedStorage:
         """Begin an object that streams in. What its `commit` accepts survives a crash."""
-        return self._landing.open(header)
+        return self.quay.open(header)
 
     def prepare(self) -> None:
-        """Make room for many objects at once, and open the index, before a receiver listens; without it the first ones
-        wait a little."""
-        self._make_room(self._bay.prepare)
-        try:
-            self._register.contents("")
-        except IndexUnavailable as error:
-            log.error("the index does not answer: %s", error)
+        """See `Quay`."""
+        self.quay.prepare()
 
     def receive(self, arrival: Arrival) -> Answer:
         """Take a whole file in, and wait until the index has it."""
         try:
             meta, start = read_file_meta(arrival.part10)
         except Refused as refused:
-            self._landing.refuse_bytes(arrival, refused.reason_code)
+            self.quay.refuse_bytes(arrival, refused.reason_code)
             self.settle(CLOSING)
             return Answer.NOT_UNDERSTOOD
         header = StoreHeader(
@@ -144,18 +125,22 @@ class Reception:
 
     def settle(self, timeout: float | None = None) -> bool:
         """Wait until the index has all that has landed; False if that took longer than `timeout` seconds."""
-        return self._registrar.settle(timeout)
+        return self.quay.settle(timeout)
 
     def close(self) -> None:
         """Bring the index up and leave the bay. Call it after the receivers have stopped."""
-        self._registrar.close(CLOSING)
-        self._bay.close()
+        self.quay.close()
 
     def recover(self) -> Recovered:
         """Mend what a crash left: register what was whole, remove what nobody was promised.
 
         Bays of living processes are left alone, so it may run beside them.
         """
+        found = self.take_over()
+        return Recovered(found.registered, found.removed + self._tidy())
+
+    def take_over(self) -> Recovered:
+        """Register what was whole in the bays of processes that are gone, and remove them."""
         registered = removed = 0
         with left_behind(self._incoming) as bays:
             batch: list[Entry] = []
@@ -170,15 +155,14 @@ class Reception:
                 if len(batch) == BATCH:
                     registered += self._written(batch)
             registered += self._written(batch)
-        removed += self._tidy()
         if registered:
             log.warning("%d objects that had landed before a crash are in the index now", registered)
         if removed:
-            log.warning("removed %d files that were never acknowledged or are no longer needed", removed)
+            log.warning("removed %d files that were never acknowledged", removed)
         return Recovered(registered, removed)
 
     def _take(self, header: StoreHeader, data_set: bytes) -> Accepted | RefusedStorage:
-        incoming = self._landing.open(header)
+        incoming = self.quay.open(header)
         if isinstance(incoming, RefusedStorage):
             return incoming
         try:
@@ -188,21 +172,8 @@ class Reception:
             return RefusedStorage(Answer.NO_ROOM)
         return incoming.commit()
 
-    def _done(self, entries: Sequence[Entry]) -> None:
-        self._landing.claims.written(entries)
-        self._make_room(self._bay.replenish)
-        if self._arrived is not None:
-            self._arrived()
-
-    def _make_room(self, make: Callable[[], None]) -> None:
-        try:
-            make()
-        except OSError as error:
-            # Whoever needs a slot next hears it, and tells the sender.
-            log.error("no room is made for what comes: %s", type(error).__name__)
-
     def _written(self, batch: list[Entry]) -> int:
-        self._register.write(batch, {}, self._clock())
+        self.index.write(batch, {}, self._clock())
         count = len(batch)
         batch.clear()
         return count
@@ -237,6 +208,8 @@ class Reception:
                 if file.relative_to(root).as_posix() not in known:
                     file.unlink()
                     removed += 1
+        if removed:
+            log.warning("removed %d files that are no longer needed", removed)
         return removed
 
     def _named(self) -> Iterator[tuple[Path, Path]]:

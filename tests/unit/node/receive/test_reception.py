@@ -264,7 +264,7 @@ def test_what_had_landed_before_a_crash_is_registered_after_it(tmp_path: Path, m
     with monkeypatch.context() as patch:
         patch.setattr(Register, "write", never)
         assert [crashed.stream(part10) for part10 in (first, second, third)] == [Answer.STORED] * 3
-        crashed.reception._registrar.close(0)
+        crashed.reception.quay._registrar.close(0)
     half, truncated = sorted(file for file in crashed.quarantined() if "incoming" in file.parts)[:2]
     bay = half.parent
     (bay / "half").write_bytes(half.read_bytes()[:-1])
@@ -278,7 +278,7 @@ def test_what_had_landed_before_a_crash_is_registered_after_it(tmp_path: Path, m
     assert from_another != truncated.read_bytes()
     (bay / "of-another-title").write_bytes(from_another)
     (bay / "unsealed").write_bytes(bytes(128) + fourth[128:])
-    os.close(crashed.reception._bay._lock)
+    os.close(crashed.reception.quay._bay._lock)
     crashed.close_databases()
 
     door = FrontDoor(tmp_path)
