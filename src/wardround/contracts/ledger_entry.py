@@ -254,10 +254,12 @@ class Deployment(_Entry):
 
 
 class Promotion(_Entry):
-    """People of the site open a stage for a model on a pathway, on the evidence at the indices given."""
+    """People of the site open a stage for a model on a pathway, on the evidence at the indices given. ``weights`` is
+    the digest by which it was judged before it was a package, where evidence names that."""
 
     kind: Literal["promotion"] = "promotion"
     model: Digest
+    weights: Digest | None = Field(default=None, exclude_if=lambda value: value is None)
     pathway: Pathway
     stage: StageName
     evidence: Annotated[tuple[Index, ...], Field(max_length=1024), AfterValidator(_rising)]

@@ -69,7 +69,8 @@ def check_references(entry: Entry, index: int, lookup: Lookup) -> None:
     A manifest and a withdrawal name an approval of their own site and project; a use, an update and a purge name
     manifests of their own site; an update names a use of its own run, round and manifest; evidence names a use for
     judging its own model; an aggregate names updates of its run and round, one from each site; a promotion names
-    evidence of its model. A founding comes first, and nobody has seen a tree that holds what is to come.
+    evidence of its model or of that one's weights. A founding comes first, and nobody has seen a tree that holds what
+    is to come.
 
     Raises:
         EntryRefused: ``reference-missing``, ``reference-kind`` or ``reference-mismatch``.
@@ -100,7 +101,7 @@ def check_references(entry: Entry, index: int, lookup: Lookup) -> None:
             raise _mismatch(entry.use, "site or model")
     elif isinstance(entry, Promotion):
         for evidence in entry.evidence:
-            if _named(lookup, evidence, Evidence).model != entry.model:
+            if _named(lookup, evidence, Evidence).model not in (entry.model, entry.weights):
                 raise _mismatch(evidence, "model")
     elif isinstance(entry, Aggregate):
         sites: set[str] = set()

@@ -90,6 +90,7 @@ def agree(
                 origin=entries.site,
                 at=at,
                 model=deployment.model,
+                weights=None if model.weights == model.package else model.weights,
                 pathway=deployment.pathway,
                 stage=stage,
                 evidence=indices,

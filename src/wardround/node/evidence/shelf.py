@@ -31,6 +31,10 @@ class Kept:
         """Whether it is current still."""
         return at - self.made_at <= timedelta(days=EVIDENCE[self.record.kind].days)
 
+    def of_the_model(self) -> bool:
+        """Whether it is about the model as it is shared, and not about one that this hospital made of it for itself."""
+        return not isinstance(self.record, OfflineValidation) or self.record.label != "personal"
+
     def enough(self) -> bool:
         """Whether it looked at enough to show anything."""
         return seen_by(self.record) >= EVIDENCE[self.record.kind].fewest
@@ -94,8 +98,8 @@ def latest(session: Session, kind: EvidenceKind, models: Collection[str], pathwa
     query = select(EvidenceRow).where(EvidenceRow.kind == kind, EvidenceRow.model.in_(models))
     if pathway is not None:
         query = query.where(EvidenceRow.pathway == pathway)
-    row = session.scalar(query.order_by(EvidenceRow.made_at.desc(), EvidenceRow.id.desc()).limit(1))
-    return None if row is None else _kept(session, row)
+    newest_first = session.scalars(query.order_by(EvidenceRow.made_at.desc(), EvidenceRow.id.desc()))
+    return next((kept for kept in (_kept(session, row) for row in newest_first) if kept.of_the_model()), None)
 
 
 def records(session: Session, models: Collection[str]) -> Sequence[Kept]:

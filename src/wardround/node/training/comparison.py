@@ -11,9 +11,8 @@ from sqlalchemy import select
 
 from wardround.compute.worker import Worker
 from wardround.contracts.algorithm import Scaffold
-from wardround.contracts.base import Frozen
-from wardround.contracts.ledger_entry import Evidence, Update
-from wardround.contracts.metric import MetricName
+from wardround.contracts.evidence import OfflineValidation
+from wardround.contracts.ledger_entry import Update
 from wardround.contracts.outbound import EvaluationResult, LocalModel, ObjectRequest
 from wardround.contracts.task import EvaluateModel, TrainAlone
 from wardround.foundation.clock import Clock
@@ -22,6 +21,7 @@ from wardround.foundation.errors import NotAllowed, WardroundError
 from wardround.foundation.files import ObjectStore
 from wardround.learning.metrics import over
 from wardround.node.cohort.disclosure import Discloser
+from wardround.node.evidence.shelf import entry_of, keep
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.record.entries import SiteEntries
 from wardround.node.training import learner
@@ -33,17 +33,6 @@ from wardround.node.training.uses import Uses
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class OfflineRecord(Frozen):
-    """What an evidence entry of an offline judgement stands for; its digest is on the ledger, the outcomes stay
-    here."""
-
-    run: str
-    label: str
-    model: str
-    metric: MetricName
-    outcomes: dict[str, tuple[float, ...]]
 
 
 class Comparison:
@@ -119,8 +108,13 @@ class Comparison:
         judged = self._learned(task.run, learner.judge, assignment, weights, own, task.label == "personal")
         if own and not isinstance(assignment.plan.algorithm, Scaffold):  # variates are of use to the run alone
             self._own.settle(task.run, task.model, own)
-        record = OfflineRecord(
-            run=task.run, label=task.label, model=task.model, metric=judged.metric, outcomes=judged.outcomes
+        record = OfflineValidation(
+            run=task.run,
+            label=task.label,
+            model=task.model,
+            pathway=assignment.plan.package,
+            metric=judged.metric,
+            outcomes=judged.outcomes,
         )
         message = EvaluationResult(
             project=task.project,
@@ -140,18 +134,10 @@ class Comparison:
             content=message.content_digest(),
             size=len(message.canonical()),
         )
-        index = self._entries.put(
-            Evidence(
-                origin=self._entries.site,
-                at=self._clock(),
-                model=task.model,
-                pathway=assignment.plan.package,
-                stage="offline",
-                record=record.content_digest(),
-                use=use,
-            )
-        )
+        at = self._clock()
+        index = self._entries.put(entry_of(record, "offline", self._entries.site, at, use))
         with self._database.writing() as session:
+            keep(session, record, at=at, actor="program", entry=index)
             kept = session.scalar(
                 select(Judgement).where(
                     Judgement.run == task.run, Judgement.label == task.label, Judgement.model == task.model
@@ -161,7 +147,7 @@ class Comparison:
                 kept = Judgement(run=task.run, label=task.label, model=task.model)
                 session.add(kept)
             kept.metric, kept.outcomes = judged.metric, {name: list(one) for name, one in judged.outcomes.items()}
-            kept.training, kept.judged_at = judged.training, self._clock()
+            kept.training, kept.judged_at = judged.training, at
         self._gateway.send(message.model_copy(update={"entry": index}))
 
     def _learned(self, run: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
