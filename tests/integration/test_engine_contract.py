@@ -263,6 +263,7 @@ def test_masked_rounds_make_the_weighted_mean_and_show_the_hub_no_update(federat
         for part in result.sites:
             told = masked.answers[part.site, result.round, "input"]
             assert (part.digest, part.bytes_up) == (sha256(told).hexdigest(), 4 * 1_500_006)
+            assert part.bytes_down > 4 * 1_500_006
             words = np.frombuffer(told, "<u4")
             assert abs(np.unpackbits(words.view(np.uint8)).mean() - 0.5) < 0.01, "every value was the same"
     assert len(masked.run.admitted) == 6

@@ -35,11 +35,12 @@ def round_of(turn: int) -> int:
 
 @dataclass
 class MaskedStep(OpenRound):
-    """One step. Only those take part that did the one before (`before`; None: whoever comes)."""
+    """One step. Only those take part that did the one before (`before`; None: whoever comes). `given` is how many
+    bytes the round's weights have."""
 
     hub: MaskingHub = field(kw_only=True, repr=False)
     before: frozenset[str] | None = field(kw_only=True)
-    bytes_down: int = field(kw_only=True)
+    given: int = field(kw_only=True)
 
     def __post_init__(self) -> None:
         self._step: MaskingStep | Literal[""] = self.task.step
@@ -47,6 +48,10 @@ class MaskedStep(OpenRound):
     @property
     def admits(self) -> bool:
         return self._step == "input"
+
+    @property
+    def bytes_down(self) -> int:
+        return self.given
 
     def task_for(self, site: str) -> RoundTask:
         return replace(self.task, arrays=self.hub.shares_for(site)) if self._step == "input" else self.task
@@ -113,12 +118,15 @@ class Masked:
         self._size = size
         self._told: Mapping[MaskingStep, bytes] = {}
         self._before: frozenset[str] | None = None
+        self._opened = 0.0
         self.whole: MaskedStep
         """The step in which updates came; its aggregate is the round's once all steps are closed."""
 
     def open(self, name: MaskingStep, waiting: set[str], missing: dict[str, str], now: float) -> MaskedStep:
         task = self._task
-        if name != "advertise":
+        if name == "advertise":
+            self._opened = now
+        else:
             task = replace(task, arrays=self._told.get(name, b""))
         largest = 4 * self._size if name == "input" else LARGEST_MESSAGE
         return MaskedStep(
@@ -129,7 +137,7 @@ class Masked:
             missing,
             hub=self._hub,
             before=self._before,
-            bytes_down=len(self._task.arrays),
+            given=len(self._task.arrays),
         )
 
     def close(self, step: MaskedStep) -> None:
@@ -146,3 +154,4 @@ class Masked:
                 self._told = {"reveal": self._hub.confirmations()}
             case _:
                 self._hub.unmask()
+                self.whole.opened = self._opened

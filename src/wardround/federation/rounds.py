@@ -62,6 +62,11 @@ class OpenRound:
         """Whether what sites give here is an update, which the hub has to admit."""
         return True
 
+    @property
+    def bytes_down(self) -> int:
+        """How much each site was given."""
+        return len(self.task.arrays)
+
     def task_for(self, site: str) -> RoundTask:
         return self.task
 
@@ -134,7 +139,7 @@ class OpenRound:
             steps=header.steps,
             digest=header.digest,
             bytes_up=header.bytes_up,
-            bytes_down=len(self.task.arrays),
+            bytes_down=self.bytes_down,
             seconds=now - self.offered.get(site, self.opened),
         )
 
