@@ -48,6 +48,9 @@ class FedBN(_Chosen):
 
     name: Literal["fedbn"] = "fedbn"
 
+    def in_words(self) -> str:
+        return f"{self.name}, normalisation layers trained here that never leave"
+
 
 class _TwoMoments(_Chosen):
     server_rate: Rate = 0.01

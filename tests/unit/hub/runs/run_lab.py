@@ -121,7 +121,7 @@ class Hospital:
         self.rounds.append(task.round)
         if self.before is not None:
             self.before(self, task)
-        update = to_bytes({"w": from_bytes(task.arrays)["w"] * 0 + 1})
+        update = to_bytes({name: array * 0 + 1 for name, array in from_bytes(task.arrays).items()})
         index = self.update_entry(task.run_id, task.round, update)
         return RoundUpdate(
             weight=10.0,

@@ -44,10 +44,29 @@ def test_sites_go_on_from_what_the_algorithm_made_of_the_round(lab: RunLab) -> N
     np.testing.assert_allclose(from_bytes(lab.objects.get(lab.row(run).current))["w"], by_hand(4)[-1], rtol=1e-5)
 
 
-@pytest.mark.parametrize("killed_in", [1, 2, 4])
-def test_a_hub_that_is_killed_between_rounds_comes_to_the_same_model(lab: RunLab, killed_in: int) -> None:
+def test_control_variates_travel_beside_the_weights_and_stay_out_of_the_aggregate(lab: RunLab) -> None:
+    run = lab.ready("north", "south", rounds=3, algorithm={"name": "scaffold", "server_rate": 0.5})
+    given: list[dict[str, float]] = []
+    lab.hospitals["north"].before = lambda _site, task: given.append(
+        {name: float(array[0]) for name, array in from_bytes(task.arrays).items()}
+    )
+    lab.drive(run, RunState.COMPARING)
+    # Each site adds one to all that it is given: half of that goes into the weights, all into the variates.
+    assert given == [{"w": 0.5 * n, "control:w": float(n)} for n in range(3)]
+    aggregate = lab.objects.get(lab.row(run).current)
+    assert from_bytes(aggregate).keys() == {"w"}, "what is judged and registered is the weights alone"
+    state = beside(aggregate)
+    assert state is not None and from_bytes(lab.objects.get(state))["w"][0] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "killed_in"), [(ADAM, 1), (ADAM, 2), (ADAM, 4), ("scaffold", 1), ("scaffold", 3)]
+)
+def test_a_hub_that_is_killed_between_rounds_comes_to_the_same_model(
+    lab: RunLab, algorithm: object, killed_in: int
+) -> None:
     """To the bit: what the algorithm remembers is on the disk with the aggregate, and nowhere else."""
-    run = lab.ready("north", "south", rounds=4, algorithm=ADAM)
+    run = lab.ready("north", "south", rounds=4, algorithm=algorithm)
     with lab.killed_in(killed_in) as old:
         lab.drive(run, RunState.COMPARING)
     old.close()

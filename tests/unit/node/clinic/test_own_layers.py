@@ -1,0 +1,60 @@
+"""A model with layers of each hospital's own is used with this hospital's, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wardround.foundation.errors import NotAllowed
+from wardround.learning.arrays import Arrays, ArraysRefused, to_bytes
+from wardround.learning.bundle import BundleRefused, export_bundle, load_bundle
+from wardround.learning.lineage import KEY, Lineage, lineage_of
+from wardround.node.clinic.own_layers import lay_beside, with_own
+from wardround.node.training.own import OwnArrays
+
+WEIGHTS: Arrays = {"w": np.ones(3, np.float32), "norm": np.zeros(2, np.float32)}
+MINE = {"norm": np.full(2, 7, np.float32)}
+
+
+def package(folder: Path, at_home: tuple[str, ...]) -> Path:
+    told = Lineage(run="glioma-1", project="glioma", weights_sha256="d" * 64, at_home=at_home)
+    export_bundle(WEIGHTS, folder / "model", {KEY: told.model_dump(mode="json", exclude_defaults=True)})
+    return folder / "model"
+
+
+def test_a_model_is_read_with_the_layers_that_its_own_round_left_here(tmp_path: Path) -> None:
+    made, own = package(tmp_path, ("norm",)), OwnArrays(tmp_path / "runs")
+    own.settle("glioma-1", "d" * 64, to_bytes(MINE | {"control:w": WEIGHTS["w"]}))
+    lay_beside(made, own)
+    used = with_own(made, load_bundle(made)[1])
+    assert used.keys() == WEIGHTS.keys() and used["norm"][0] == 7 and used["w"][0] == 1
+
+
+@pytest.mark.parametrize("kept", ["of another model", "of another run"])
+def test_a_hospital_without_layers_of_its_own_cannot_use_it(tmp_path: Path, kept: str) -> None:
+    made, own = package(tmp_path, ("norm",)), OwnArrays(tmp_path / "runs")
+    own.settle("glioma-1" if "model" in kept else "other-1", ("e" if "model" in kept else "d") * 64, to_bytes(MINE))
+    with pytest.raises(NotAllowed) as refused:
+        lay_beside(made, own)
+    assert refused.value.code == "own-layers-missing"
+    with pytest.raises(FileNotFoundError):
+        with_own(made, WEIGHTS)
+
+
+def test_layers_that_do_not_fit_are_not_used(tmp_path: Path) -> None:
+    made, own = package(tmp_path, ("norm",)), OwnArrays(tmp_path / "runs")
+    for wrong in ({"norm": np.zeros(3, np.float32)}, {"norm": np.full(2, np.nan, np.float32)}, {"w": WEIGHTS["w"]}):
+        own.settle("glioma-1", "d" * 64, to_bytes(wrong))
+        with pytest.raises(ArraysRefused):
+            lay_beside(made, own)
+
+
+def test_a_model_that_has_none_needs_none(tmp_path: Path) -> None:
+    made = package(tmp_path, ())
+    lay_beside(made, OwnArrays(tmp_path / "runs"))
+    assert with_own(made, WEIGHTS) == WEIGHTS
+    (made / "configs" / "metadata.json").write_text('{"lineage": {"run": "../../etc"}}')
+    with pytest.raises(BundleRefused):
+        lineage_of(made)
