@@ -18,6 +18,7 @@ from tests.front_door import studies
 from tests.unit.hub.runs.run_lab import NOON, RunLab
 from tests.unit.node.projects.node_lab import NodeLab
 
+from wardround.contracts.evidence import OfflineValidation
 from wardround.contracts.ledger_entry import Model
 from wardround.dicom.network import (
     OUT_OF_RESOURCES,
@@ -36,6 +37,7 @@ from wardround.node.clinic.deployment import Deployments
 from wardround.node.clinic.pathway import Pathway
 from wardround.node.clinic.suspension import Suspended, suspend
 from wardround.node.clinic.tables import WorklistLine
+from wardround.node.evidence.shelf import keep
 from wardround.node.receive.clinical import clinical_studies
 
 
@@ -152,7 +154,21 @@ class Clinic:
             )
         self.node.catch_up()
 
+    def validate(self) -> None:
+        """This hospital judged the model on patients of its own."""
+        record = OfflineValidation(
+            run="r-1",
+            label="federated",
+            model=self.digest,
+            pathway="brain-mri-glioma",
+            metric="dice",
+            outcomes={"P1": (0.8,), "P2": (0.7,)},
+        )
+        with self.node.database.writing() as session:
+            keep(session, record, at=self.node.clock(), actor="program", entry=1)
+
     def deploy(self) -> int:
+        self.validate()
         return self.deployments.deploy(self.digest, "brain", actor="person:officer")
 
     def suspend(self, target: str = "brain", reason: str = "drift") -> Suspended:

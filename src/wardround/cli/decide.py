@@ -218,35 +218,35 @@ def deploy(
 
 
 def worklist(home: Path = HOME) -> None:
-    """Show the clinical path's studies in order of arrival, and how far each has come."""
+    """Show the clinical path's studies in the order in which to read them, and how far each has come.
+
+    They stand in order of arrival; where a model's stage allows it, the studies that it flagged stand first.
+    """
     from rich.console import Console
     from rich.table import Table
-    from sqlalchemy import select
 
+    from wardround.node.clinic.order import worklist as in_order
     from wardround.node.clinic.states import IN_WORDS, ReadingState
-    from wardround.node.clinic.tables import Deployment, WorklistLine
     from wardround.node.home import NodeHome
 
     opened = NodeHome(home)
     with opened.database.reading() as session:
-        rows = session.execute(
-            select(WorklistLine, Deployment)
-            .join(Deployment, Deployment.id == WorklistLine.deployment)
-            .order_by(WorklistLine.arrived_at)
-        ).all()
+        places = in_order(session)
     opened.close()
-    if not rows:
+    if not places:
         typer.echo(
             "No study is on the worklist: none came to the clinical path since a model was taken into use "
             f"(wardround node deploy MODEL --home {home})."
         )
         return
-    table = Table("arrived (UTC)", "study", "model", "stage", "state", "finding")
-    for line, deployment in rows:
+    table = Table("arrived (UTC)", "study", "here by", "model", "stage", "state", "finding")
+    for place in places:
+        line, deployment = place.line, place.deployment
         words = IN_WORDS[ReadingState(line.state)]
         table.add_row(
             f"{line.arrived_at:%Y-%m-%d %H:%M:%S}",
             line.study[:12],
+            place.why,
             deployment.model[:12],
             deployment.stage,
             f"{words} ({line.reason})" if line.reason else words,

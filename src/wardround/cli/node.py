@@ -17,6 +17,7 @@ from wardround.cli import (
     policy,
     records,
     signin,
+    stage,
     suspension,
     vault,
 )
@@ -187,5 +188,6 @@ app.add_typer(dicomweb.app, name="dicomweb")
 app.add_typer(node_cohort.app, name="cohort")
 app.add_typer(records.app, name="records")
 app.add_typer(people.app_of("node"), name="people")
+app.add_typer(stage.app, name="model")
 app.add_typer(policy.app, name="policy")
 signin.add_to(app, "node")

@@ -32,7 +32,7 @@ def worklist(session: Session) -> list[Place]:
     """
     rows = session.execute(
         select(WorklistLine, Deployment).join(Deployment, Deployment.id == WorklistLine.deployment)
-    ).tuples()
+    )
     return in_order(rows)
 
 

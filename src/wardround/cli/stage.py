@@ -1,0 +1,164 @@
+"""`wardround node model`: how far each model has come here, on which evidence, and who agreed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from wardround.contracts.evidence import EvidenceRecord
+    from wardround.node.clinic.tables import Deployment
+
+app = typer.Typer(
+    help="Models in use here: their stage, their evidence, the next stage.", no_args_is_help=True, rich_markup_mode=None
+)
+HOME = typer.Option(..., "--home", help="The node's home.", envvar="WARDROUND_NODE_HOME")
+MODEL = typer.Argument(..., metavar="MODEL|PATHWAY", help="A model's digest (8 digits will do), or a pathway's name.")
+
+
+@app.command()
+def status(home: Path = HOME) -> None:
+    """Show each model in use here: its stage, what that shows and to whom, its evidence, what the next stage lacks."""
+    from wardround.contracts.stage import STAGES, next_stage
+    from wardround.node.clinic.deployment import active
+    from wardround.node.desk import Desk
+    from wardround.node.evidence.promotion import standing
+    from wardround.node.evidence.shelf import records
+    from wardround.node.home import NodeHome
+
+    desk = Desk(NodeHome(home))
+    with desk.home.database.reading() as session:
+        rows = active(session)
+        for row in rows:
+            stage, model = STAGES[row.stage], desk.deployments.model(row)
+            typer.echo(f"{row.model[:12]} on {row.pathway}: {row.stage}, since {row.deployed_at:%Y-%m-%d}")
+            typer.echo(f"  shows {stage.shows}, to {stage.to}; never {stage.never}")
+            for kept in records(session, model.digests):
+                place = "waits for the ledger" if kept.entry is None else f"ledger entry {kept.entry}"
+                typer.echo(f"  {kept.record.kind}, {kept.made_at:%Y-%m-%d}, {place}")
+                for line in _told(kept.record):
+                    typer.echo(f"    {line}")
+            above = next_stage(row.stage)
+            if above is None:
+                typer.echo("  no stage is above this one")
+                continue
+            found = standing(session, row, model, above, desk.clock())
+            typer.echo(f"  next: {above}, which shows {STAGES[above].shows}")
+            for one in found.missing:
+                typer.echo(f"    lacks: {one.words}")
+            for who in found.agreed:
+                typer.echo(f"    agreed: {who.actor} ({', '.join(sorted(who.roles))})")
+    desk.close()
+    if not rows:
+        typer.echo(f"No model is in use here. Take one into shadow use: wardround node deploy MODEL --home {home}")
+
+
+@app.command()
+def evidence(model: str = MODEL, home: Path = HOME) -> None:
+    """Make the evidence of a model's shadow use here as it is now, and put its digest on the ledger."""
+    from wardround.cli.signin import acting
+    from wardround.contracts.stage import EVIDENCE
+    from wardround.node.desk import Desk
+    from wardround.node.evidence.shadow import shadow_use
+    from wardround.node.evidence.shelf import keep_and_tell
+    from wardround.node.home import NodeHome
+
+    actor = acting(home, "make-evidence")
+    desk = Desk(NodeHome(home))
+    try:
+        with desk.home.database.writing() as session:
+            at = desk.clock()
+            record = shadow_use(session, _in_use(session, model), until=at)
+            keep_and_tell(session, record, "shadow", desk.entries, at=at, actor=actor)
+    finally:
+        desk.close()
+    typer.echo(f"Kept evidence of shadow use of {record.model[:12]} on {record.pathway}:")
+    for line in _told(record):
+        typer.echo(f"  {line}")
+    fewest = EVIDENCE["shadow-use"].fewest
+    if record.studies < fewest:
+        typer.echo(f"  It opens no stage: that takes {fewest} studies.")
+    typer.echo(f"The running node tells the ledger. Next: wardround node model status --home {home}")
+
+
+@app.command()
+def promote(
+    model: str = MODEL,
+    to: str = typer.Option(..., "--to", help="The next stage, from `wardround node model status`."),
+    home: Path = HOME,
+) -> None:
+    """Agree that a model goes to the next stage, on the evidence that `status` shows.
+
+    It goes there once a person of each role that the stage asks has agreed: another person for each.
+    """
+    from wardround.cli.signin import acting_in_roles
+    from wardround.contracts.stage import LADDER
+    from wardround.node.desk import Desk
+    from wardround.node.evidence.ladder import Approver
+    from wardround.node.evidence.promotion import agree
+    from wardround.node.home import NodeHome
+
+    stage = next((rung for rung in LADDER if rung == to), None)
+    if stage is None:
+        raise typer.BadParameter(f"there is no stage {to}; the stages are {', '.join(LADDER)}")
+    actor, roles = acting_in_roles(home, "promote-model")
+    desk = Desk(NodeHome(home))
+    try:
+        with desk.home.database.writing() as session:
+            row = _in_use(session, model)
+            person = Approver(actor, roles)
+            found = agree(session, row, desk.deployments.model(row), stage, person, desk.entries, at=desk.clock())
+            reached, name, pathway = row.stage == stage, row.model[:12], row.pathway
+    finally:
+        desk.close()
+    if reached:
+        typer.echo(f"Model {name} is at {stage} on {pathway}. The running node tells the ledger.")
+        return
+    typer.echo(f"Your agreement to {stage} for model {name} on {pathway} is on record. It isn't open yet:")
+    for one in found.missing:
+        typer.echo(f"  lacks: {one.words}")
+
+
+def _in_use(session: Session, target: str) -> Deployment:
+    from wardround.node.clinic.suspension import in_use
+
+    [row, *others] = in_use(session, target)
+    if others:
+        raise typer.BadParameter(f"{target} is in use on several pathways; name the pathway")
+    return row
+
+
+def _told(record: EvidenceRecord) -> Iterator[str]:
+    from wardround.contracts.evidence import OfflineValidation
+    from wardround.contracts.metric import METRICS
+    from wardround.learning.intervals import over_patients, proportion
+
+    if isinstance(record, OfflineValidation):
+        found = over_patients(record.metric, record.outcomes)
+        if found is None:
+            yield f"{len(record.outcomes)} held-out patients, who can't tell its {METRICS[record.metric].words}"
+            return
+        yield (
+            f"{METRICS[record.metric].words} {found.value:.3f} over {len(record.outcomes)} held-out patients "
+            f"(95 % interval {found.low:.3f} to {found.high:.3f})"
+        )
+        return
+    yield f"{record.since:%Y-%m-%d} to {record.until:%Y-%m-%d}: {record.studies} studies came, {record.read} were read"
+    if record.studies:
+        without = proportion(record.studies - record.read, record.studies)
+        yield (
+            f"without a result {without.value:.1%} (95 % interval {without.low:.1%} to {without.high:.1%}), "
+            f"of them out of scope {record.out_of_scope}"
+        )
+        for reason, count in record.failed.items():
+            yield f"{reason}: {count}"
+    if record.seconds_p50 is not None and record.seconds_p95 is not None:
+        yield (
+            f"seconds from the last image to the result: {record.seconds_p50:.1f} (median), "
+            f"{record.seconds_p95:.1f} (95th percentile)"
+        )
