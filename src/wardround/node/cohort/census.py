@@ -18,6 +18,7 @@ from wardround.node.cohort.noise import COUNTED_BELOW, Tally
 from wardround.node.optout.queries import excluded_keys, opted_out_of
 from wardround.node.records.errors import RecordsBusy, RecordsRefused
 from wardround.node.records.keys import RecordKeys
+from wardround.node.records.lingering import Lingering
 from wardround.node.records.store import Connection, Records
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ class Census:
     otherwise: Count
     _numbers: dict[str, int] = field(default_factory=dict)
     _remembered: Remembered = field(default_factory=dict)
+    _looking: Lingering = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._looking = Lingering(self.records)
 
     def __call__(self, question: CohortQuestion, by: tuple[Axis, ...]) -> Found:
         """The people whom `question` finds, and their groups by each axis of `by`.
@@ -77,6 +82,27 @@ class Census:
             column = images.select("image_series_uid").to_pyarrow().column(0)
             return frozenset(column.to_pylist())
 
+    def people(self, question: CohortQuestion) -> frozenset[str]:
+        """The pseudonyms of whom a question finds in the health records, without those of whoever opted out.
+
+        Raises:
+            NotAllowed: none are loaded (`no-records`); see `__call__`.
+        """
+        from wardround.node.cohort.compilation import Compilation
+        from wardround.node.cohort.relation import answered, relation
+
+        with self._opened() as backend:
+            if backend is None:
+                raise NotAllowed(
+                    "no health records are loaded here, and the project reads nothing else; load some with "
+                    "`wardround node records load`",
+                    code="no-records",
+                )
+            found = Compilation(question, backend, self._remembered).persons()
+            staying = self._staying(found, self._left_out(backend), backend)
+            named = staying.join(relation(backend, "person"), PERSON).select("person_source_value")
+            return frozenset(str(pseudonym) for (pseudonym,) in answered(backend, named))
+
     @contextmanager
     def _opened(self) -> Iterator[BaseBackend | None]:
         """The records, or None where none were loaded; what goes wrong with them becomes a code."""
@@ -88,7 +114,7 @@ class Census:
         from psycopg import Error as PostgresError
 
         try:
-            with self.records.reading() as backend:
+            with self._looking.reading() as backend:
                 loaded = Connection(backend).rows("SELECT 1 FROM record_load LIMIT 1")
                 yield backend if loaded else None
         except RecordsBusy as busy:

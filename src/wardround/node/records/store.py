@@ -1,8 +1,9 @@
 """Where health records are kept: one DuckDB file in the home, or PostgreSQL by one setting.
 
 One process at a time may write to a DuckDB file, and nobody reads meanwhile. Readers and writers therefore take a lock
-on a file beside it (flock(2)), shared or exclusive, for as long as one question or one applied load lasts; a process
-that dies gives it up. Who waits longer than `patience` is told so. Nothing is downloaded: DuckDB may neither install
+on a file beside it (flock(2)), shared or exclusive, for as long as questions are answered or one load is applied; a
+process that dies gives it up. Whoever wants to write holds a second file meanwhile, which lets no more readers in. Who
+waits longer than `patience` is told so. Nothing is downloaded: DuckDB may neither install
 nor load an extension by itself.
 """
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 30.0
 _PAUSE = 0.02
+_TURN = "turn"
 _POSTGRESQL_LOCK = 0x57415244
 _BUSY = "the health records are in use by another program (a load or a question); try again later"
 STATEMENTS = Table(
@@ -164,6 +166,22 @@ class Records:
         """Whether anything was ever kept here; records in PostgreSQL are taken to be there."""
         return bool(self._settings.database) or self._file.exists()
 
+    @property
+    def is_file(self) -> bool:
+        """Whether they are DuckDB's, of which nobody may write while another program reads."""
+        return not self._settings.database
+
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the readers to be done, so as to write."""
+        turn = self._descriptor(_TURN)
+        try:
+            fcntl.flock(turn, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(turn)
+        return False
+
     @contextmanager
     def reading(self) -> Iterator[BaseBackend]:
         """An Ibis backend with the tables of `schema.TABLES`, for reading alone.
@@ -265,20 +283,31 @@ class Records:
         if self._settings.database:
             yield
             return
-        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        deadline = time.monotonic() + self._patience
+        turn, descriptor = self._descriptor(_TURN), self._descriptor("lock")
         try:
-            deadline = time.monotonic() + self._patience
-            while True:
-                try:
-                    fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= deadline:
-                        raise RecordsBusy(_BUSY) from None
-                time.sleep(_PAUSE)
+            try:
+                _wait(turn, kind, deadline)
+                _wait(descriptor, kind, deadline)
+            finally:
+                os.close(turn)
             yield
         finally:
             os.close(descriptor)
+
+    def _descriptor(self, name: str) -> int:
+        return os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _wait(descriptor: int, kind: int, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise RecordsBusy(_BUSY) from None
+        time.sleep(_PAUSE)
 
 
 def _make_tables(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -212,11 +213,11 @@ def test_a_node_without_loads_answers_from_its_images(tmp_path: Path) -> None:
 def test_while_a_load_is_applied_a_question_is_refused_with_a_code(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.fill()
-    site.census.records = Records(site.lab.records.folder, patience=0)
+    census = replace(site.census, records=Records(site.lab.records.folder, patience=0))
     with site.lab.records.writing(), pytest.raises(NotAllowed) as refused:
-        site.census(CohortQuestion(where=MR), ())
+        census(CohortQuestion(where=MR), ())
     assert refused.value.code == "records-busy"
-    assert site.census(CohortQuestion(where=MR), ()).people.people > 0
+    assert census(CohortQuestion(where=MR), ()).people.people > 0
     site.lab.close()
 
 
@@ -226,9 +227,8 @@ def test_records_that_cant_be_read_are_a_code_and_nothing_else(tmp_path: Path) -
     (tmp_path / "omop" / "records.duckdb").write_bytes(b"not a database" * 1000)
     away = Records(tmp_path, RecordsSettings(database=f"postgresql://nobody@/none?host={tmp_path}"))
     for records in (site.lab.records, away):
-        site.census.records = records
         with pytest.raises(NotAllowed) as refused:
-            site.census(CohortQuestion(where=MR), ())
+            replace(site.census, records=records)(CohortQuestion(where=MR), ())
         assert refused.value.code == "records-unavailable"
         assert str(tmp_path) not in str(refused.value) and "nobody" not in str(refused.value)
     site.lab.close()
