@@ -8,7 +8,7 @@ import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -237,6 +237,65 @@ class InProcessFederation(Federation):
         self.engine.close()
 
 
+class Wire:
+    """A site's way to the hub, which can be cut and mended; it listens at the same port all along."""
+
+    def __init__(self, target: int) -> None:
+        self._target = ("127.0.0.1", target)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+        self._open: set[socket.socket] = set()
+        self._whole = True
+        self._lock = threading.Lock()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._server.accept()
+            except OSError:
+                return
+            with self._lock:
+                try:
+                    if not self._whole:
+                        raise OSError("the wire is cut")
+                    far = socket.create_connection(self._target)
+                except OSError:
+                    near.close()
+                    continue
+                self._open |= {near, far}
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := one.recv(65536):
+                other.sendall(piece)
+        self._hang_up({one, other})
+
+    def _hang_up(self, which: set[socket.socket]) -> None:
+        for one in which:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        with self._lock:
+            self._open -= which
+
+    def cut(self) -> None:
+        with self._lock:
+            self._whole, gone = False, set(self._open)
+        self._hang_up(gone)
+
+    def mend(self) -> None:
+        self._whole = True
+
+    def close(self) -> None:
+        self.cut()
+        with suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+
 class FlareFederation(Federation):
     """The real processes: a FLARE server, and a FLARE client for each site, over mutual TLS on loopback."""
 
@@ -250,6 +309,7 @@ class FlareFederation(Federation):
         self.flare = FlareEngine(home / "hub/flare", self.authority.issue("hub"), self.hub, port=free_port())
         self.engine = self.flare
         self.clients: dict[str, FlareSite] = {}
+        self.wires: dict[str, Wire] = {}
         self._open.callback(self.flare.close)
         try:
             self.flare.start()
@@ -271,11 +331,13 @@ class FlareFederation(Federation):
                 self.refusals.append((name, refusal))
                 self.refused.notify_all()
 
+        wire = self.wires[name] = Wire(self.flare.port)
+        self._open.callback(wire.close)
         client = self.clients[name] = FlareSite(
             self.home / name / "flare",
             self.authority.issue(name),
             host="127.0.0.1",
-            port=self.flare.port,
+            port=wire.port,
             hub_name="hub",
             participant_port=address,
             on_refusal=note,

@@ -7,15 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 from tests.integration.engine_lab import (
     PATIENCE,
     Authority,
+    Behaviour,
     FakeHub,
     FakeRun,
     FlareFederation,
@@ -29,7 +29,6 @@ from wardround.federation.flare.hub import FlareEngine
 from wardround.federation.flare.site import FlareSite
 
 SITES = ("alpha", "beta", "gamma")
-WITHOUT_GAMMA = (1 * 1 + 2 * 2) / (1 + 2)
 
 
 @pytest.fixture(scope="module")
@@ -104,45 +103,89 @@ def test_a_killed_job_process_at_the_hub_costs_the_leg_alone(federation: FlareFe
     assert run.arrays == without_faults(tmp_path, 3)
 
 
-def test_a_site_killed_in_a_round_is_named_and_back_at_the_next_leg(federation: FlareFederation) -> None:
+def until_gamma_is_back(federation: FlareFederation, run: FakeRun) -> Behaviour:
+    """Alpha's part in a round: from the second on it is done when gamma has that round too."""
+
+    def wait(task: RoundTask) -> RoundUpdate:
+        if task.round >= 2:
+            federation.sites["gamma"].wait_for(lambda: task.round in federation.sites["gamma"].rounds_of(run))
+        return federation.sites["alpha"].add_step(task)
+
+    return wait
+
+
+def assert_gamma_missed_the_first_round_alone(run: FakeRun, reasons: set[str]) -> None:
+    assert [sorted(site.site for site in result.sites) for result in run.results] == [
+        ["alpha", "beta"],
+        *[sorted(SITES)] * 2,
+    ]
+    assert set(run.results[0].missing) == {"gamma"} and run.results[0].missing["gamma"] in reasons
+    assert {result.leg_id for result in run.results} == {f"{run.run_id}-leg-1"}
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["client", "job process"])
+def test_a_site_killed_in_a_round_is_named_and_back_at_the_next_round(
+    federation: FlareFederation, tmp_path: Path, whole: bool
+) -> None:
+    """The engine itself takes no site into a job that runs."""
     run = federation.hub.add(small_model(), sites=SITES, quorum=2, rounds=3)
     gamma = federation.sites["gamma"]
 
     def die(task: RoundTask) -> RoundUpdate:
-        client = psutil.Process(federation.clients["gamma"].pid)
-        job = job_process(client.pid)
-        client.kill()
-        psutil.wait_procs([job], timeout=PATIENCE)
+        if task.round == 1:
+            client = psutil.Process(federation.clients["gamma"].pid)
+            job = job_process(client.pid)
+            (client if whole else job).kill()
+            psutil.wait_procs([job], timeout=PATIENCE)
         return gamma.add_step(task)
 
     gamma.behaviours[run.run_id] = die
-
-    status = federation.run_leg(run)
-
-    assert status.state is LegState.FINISHED
-    assert all(result.missing["gamma"] in ("disconnected", "process-ended") for result in run.results)
-    np.testing.assert_allclose(run.model["bias"], 3 * WITHOUT_GAMMA, rtol=1e-5)
-    assert federation.clients["gamma"].wait_connected(PATIENCE)
-    again = federation.hub.add(small_model(), sites=SITES, quorum=3, rounds=1)
-    assert federation.run_leg(again).state is LegState.FINISHED
-
-
-def test_a_killed_job_process_at_one_site_does_not_end_the_leg_of_the_others(federation: FlareFederation) -> None:
-    run = federation.hub.add(small_model(), sites=SITES, quorum=2, rounds=3)
-    gamma = federation.sites["gamma"]
-
-    def die(task: RoundTask) -> RoundUpdate:
-        job = job_process(federation.clients["gamma"].pid)
-        job.kill()
-        psutil.wait_procs([job], timeout=PATIENCE)
-        return gamma.add_step(task)
-
-    gamma.behaviours[run.run_id] = die
+    federation.sites["alpha"].behaviours[run.run_id] = until_gamma_is_back(federation, run)
 
     assert federation.run_leg(run).state is LegState.FINISHED
 
-    assert [dict(result.missing) for result in run.results] == [{"gamma": "process-ended"}] * 3
+    assert_gamma_missed_the_first_round_alone(run, {"disconnected", "process-ended"})
     assert federation.clients["gamma"].status().connected
+
+
+def test_a_site_that_was_cut_off_is_back_at_the_next_round(federation: FlareFederation) -> None:
+    run = federation.hub.add(small_model(), sites=SITES, quorum=2, rounds=3)
+    wire, gamma = federation.wires["gamma"], federation.sites["gamma"]
+
+    def cut(task: RoundTask) -> RoundUpdate:
+        if task.round == 1:
+            wire.cut()
+        return gamma.add_step(task)
+
+    def mend(result: RoundResult) -> Next:
+        if result.round == 1:
+            wire.mend()
+        return Next(True)
+
+    gamma.behaviours[run.run_id], run.on_commit = cut, mend
+    federation.sites["alpha"].behaviours[run.run_id] = until_gamma_is_back(federation, run)
+
+    assert federation.run_leg(run).state is LegState.FINISHED
+
+    assert_gamma_missed_the_first_round_alone(run, {"disconnected", "process-ended"})
+
+
+def test_a_site_that_comes_late_takes_part_from_the_next_round_on(federation: FlareFederation) -> None:
+    run = federation.hub.add(small_model(), sites=SITES, quorum=2, rounds=3)
+    federation.clients["gamma"].stop()
+    federation.engine.start_leg(replace(run.next_leg(), gather_seconds=0.0))
+
+    def come(task: RoundTask) -> RoundUpdate:
+        if task.round == 1:
+            federation.clients["gamma"].start()
+        return federation.sites["beta"].add_step(task)
+
+    federation.sites["beta"].behaviours[run.run_id] = come
+    federation.sites["alpha"].behaviours[run.run_id] = until_gamma_is_back(federation, run)
+
+    assert federation.engine.wait(f"{run.run_id}-leg-1", 2 * PATIENCE).state is LegState.FINISHED
+
+    assert_gamma_missed_the_first_round_alone(run, {"not-connected"})
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,14 @@ class Leg:
             self._touch(site)
             return self._end
 
+    def welcome(self, site: str) -> None:
+        """A site that wasn't at the start, or whose process was lost, has been asked in. Nobody waits for it before it
+        asks for a round.
+        """
+        with self._changed:
+            away = self._absent.pop(site, NO_CONTACT)
+            self._sites.setdefault(site, _Site(self._clock(), waited_for=False, away=away))
+
     def lose(self, site: str, reason: str) -> None:
         """The site is gone for now; an open round stops waiting for it."""
         with self._changed:

@@ -102,6 +102,8 @@ def _obey(watch: PortClient, leg: Leg) -> None:
             leg.stop(LegState.ABORTED, str(command.get("reason", "")))
         elif command.get("do") == "lose":
             leg.lose(str(command.get("site")), str(command.get("reason", "")))
+        elif command.get("do") == "welcome":
+            leg.welcome(str(command.get("site")))
 
 
 def _heed(abort_signal: Signal, leg: Leg, over: threading.Event) -> None:

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_constant import RunProcessKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
+from nvflare.apis.job_scheduler_spec import DispatchInfo
 from nvflare.apis.utils.job_utils import get_event_job_id
 from nvflare.fuel.f3.cellnet.core_cell import CellAgent
 from nvflare.fuel.f3.cellnet.fqcn import FQCN
+from nvflare.private.admin_defs import Message, MsgHeader, ReturnCode
 
 from wardround.federation.children import HUB_PORT
 from wardround.federation.port import PortClient, PortClosed
-from wardround.federation.provisioning import JOBS_KEPT, SUBMITTER_ROLE
+from wardround.federation.provisioning import DEPLOY_SECONDS, JOBS_KEPT, SUBMITTER_ROLE
 from wardround.foundation.stored import content as content_of
 
+READY_SECONDS, READY_PAUSE, READY_TRIES = 2.0, 0.5, 20
 _REGISTRATIONS = (EventType.CLIENT_REGISTER_PROCESSED, EventType.CLIENT_HEARTBEAT_PROCESSED, EventType.CLIENT_QUIT)
 _JOB_ENDINGS = (EventType.JOB_COMPLETED, EventType.JOB_ABORTED)
 
@@ -39,6 +44,7 @@ class Dispatcher(FLComponent):  # type: ignore[misc]  # nvflare has no types
         self._told: frozenset[str] | None = None
         self._connected: set[str] = set()
         self._ended: list[str] = []
+        self._asking: set[tuple[str, str]] = set()
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         if event_type == EventType.SYSTEM_START:
@@ -69,6 +75,9 @@ class Dispatcher(FLComponent):  # type: ignore[misc]  # nvflare has no types
                 os._exit(1)
             if command.get("do") == "submit":
                 self._submit(command, content_of(content))
+            elif command.get("do") == "ask-in":
+                asked = (str(command.get("job_id")), str(command.get("site")))
+                threading.Thread(target=self._ask_in, args=asked, name="ask-in", daemon=True).start()
             elif command.get("do") == "abort":
                 with self._engine.new_context() as fl_ctx:
                     self._engine.job_runner.stop_run(str(command.get("job_id")), fl_ctx)
@@ -88,6 +97,58 @@ class Dispatcher(FLComponent):  # type: ignore[misc]  # nvflare has no types
         with self._engine.new_context() as fl_ctx:
             self._engine.job_def_manager.create(meta, content, fl_ctx)
 
+    def _ask_in(self, job_id: str, site: str) -> None:
+        """Have one more site run a job that is under way, by the requests with which FLARE begins a job there.
+
+        FLARE itself takes no site into a running job. A site that refuses, or is gone again, is asked at the next
+        round.
+        """
+        with self._lock:
+            if (job_id, site) in self._asking:
+                return
+            self._asking.add((job_id, site))
+        try:
+            self._begin_job(job_id, site)
+        finally:
+            with self._lock:
+                self._asking.discard((job_id, site))
+
+    def _begin_job(self, job_id: str, site: str) -> None:
+        runner = self._engine.job_runner
+        with self._engine.new_context() as fl_ctx:
+            job, running = runner.running_jobs.get(job_id), self._engine.run_processes.get(job_id)
+            if job is None or running is None:
+                return
+            check = self._engine._make_message_for_check_resource(job, {}, fl_ctx)
+            deploy = runner._make_deploy_message(job, job.get_application("app", fl_ctx), "app", fl_ctx)
+            if not self._ready(site, check) or not self._asked(site, deploy, DEPLOY_SECONDS):
+                return
+            client = self._engine.get_client_from_name(site)
+            if client is not None:
+                # To be told of the job's end like the others, by the token that it has now.
+                running[RunProcessKey.PARTICIPANTS][client.token] = client
+                self._engine.start_client_job(job, {site: DispatchInfo("app", {}, "")}, fl_ctx)
+
+    def _ready(self, site: str, check: Message) -> bool:
+        """Whether the site answers: a client process that was just started is connected before it does."""
+        for _ in range(READY_TRIES):
+            with self._lock:
+                if site not in self._connected:
+                    return False
+            if self._asked(site, check, READY_SECONDS):
+                return True
+            time.sleep(READY_PAUSE)
+        return False
+
+    def _asked(self, site: str, message: Message, seconds: float) -> bool:
+        """Whether the site answered a request, and didn't refuse."""
+        client = self._engine.get_client_from_name(site)
+        if client is None:
+            return False
+        send = self._engine.server.admin_server.send_requests_and_get_reply_dict
+        reply = send({client.token: message}, timeout_secs=seconds).get(client.token)
+        return reply is not None and reply.get_header(MsgHeader.RETURN_CODE, ReturnCode.OK) == ReturnCode.OK
+
     def _job_ended(self, job_id: str, fl_ctx: FLContext) -> None:
         """Tell the hub, and forget all but the last jobs: FLARE itself keeps every job and what it wrote for ever."""
         self._tell("job-ended", {"job_id": job_id})
@@ -106,6 +167,8 @@ class Dispatcher(FLComponent):  # type: ignore[misc]  # nvflare has no types
             with self._lock:
                 self._connected.add(path[0])
             self._tell_sites()
+        elif len(path) == 2 and path[0] != FQCN.ROOT_SERVER:
+            self._tell("process-there", {"site": path[0], "job_id": path[1]})
 
     def _cell_disconnected(self, agent: CellAgent) -> None:
         path = FQCN.split(agent.get_fqcn())

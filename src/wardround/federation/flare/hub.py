@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import socket
 import threading
+import time
 import uuid
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,11 +29,15 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 RESTART_SECONDS = 1.0
+COMING_SECONDS = 30.0
+"""A site that was asked into a leg has so long for its process to come up before it is asked again."""
 
 
 @dataclass
 class _Carried:
-    """A leg as the engine knows it. ``watch`` is the line to the leg's own process while it runs."""
+    """A leg as the engine knows it. ``watch`` is the line to the leg's own process while it runs. ``gone`` are the
+    sites whose process in it was lost; ``asked`` is when a site was last asked in, on the monotonic clock.
+    """
 
     request: LegRequest
     status: LegStatus
@@ -41,6 +47,8 @@ class _Carried:
     server: Peer | None = None
     watch: Peer | None = None
     begun: bool = False
+    gone: set[str] = field(default_factory=set)
+    asked: dict[str, float] = field(default_factory=dict)
 
 
 class FlareEngine:
@@ -290,6 +298,8 @@ class FlareEngine:
                 self._note_sites(frozenset(str(site) for site in meta["sites"]))
             elif operation == "process-gone":
                 self._lose(str(meta.get("job_id")), str(meta.get("site")))
+            elif operation == "process-there":
+                self._found(str(meta.get("job_id")), str(meta.get("site")))
             elif operation == "job-ended":
                 self._job_ended(str(meta.get("job_id")))
             elif operation == "leg":
@@ -326,6 +336,8 @@ class FlareEngine:
         if operation == "commit":
             with self._changed:
                 leg.status = replace(leg.status, last_round=int(meta["round"]))
+                late = time.monotonic() - COMING_SECONDS
+                self._ask_in(leg, {site for site in self._sites if leg.asked.get(site, -math.inf) < late})
         return answer
 
     def _ended(self, peer: Peer, status: LegStatus) -> None:
@@ -338,12 +350,39 @@ class FlareEngine:
             for leg in self._legs.values():
                 if site in leg.present and not leg.status.state.over:
                     self._tell_leg(leg, {"do": "lose", "site": site, "reason": "disconnected"})
+        for leg in self._legs.values():
+            self._ask_in(leg, sites - self._sites)
         self._sites = sites
+
+    def _ask_in(self, leg: _Carried, connected: Set[str]) -> None:
+        """Have those of the connected sites take part that are wanted and have no process in the leg: when they
+        connect, and after each round, so that a process that dies at its start is no loop.
+        """
+        if leg.status.state is not LegState.RUNNING or self._server is None:
+            return
+        for site in sorted(connected & set(leg.request.sites)):
+            if site in leg.present and site not in leg.gone:
+                continue
+            leg.asked[site] = time.monotonic()
+            self._tell_leg(leg, {"do": "welcome", "site": site})
+            try:
+                self._server.send({"do": "ask-in", "job_id": leg.job_id, "site": site})
+            except PortClosed:
+                return
 
     def _lose(self, job_id: str, site: str) -> None:
         for leg in self._legs.values():
             if leg.job_id == job_id and not leg.status.state.over:
+                leg.gone.add(site)
+                leg.asked.pop(site, None)
                 self._tell_leg(leg, {"do": "lose", "site": site, "reason": "process-ended"})
+
+    def _found(self, job_id: str, site: str) -> None:
+        for leg in self._legs.values():
+            if leg.job_id == job_id:
+                leg.gone.discard(site)
+                if site not in leg.present:
+                    leg.present = (*leg.present, site)
 
     def _job_ended(self, job_id: str) -> None:
         for leg in self._legs.values():

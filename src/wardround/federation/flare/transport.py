@@ -30,7 +30,10 @@ TOPIC = "leg"
 PIECE = 4 * 1024 * 1024
 PULL_SECONDS = 20.0
 REPLY_SECONDS = 30.0
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 6 * 3600.0
+"""How long a site's process goes on asking a hub that doesn't answer: the network may be back in minutes. A leg that is
+over at the hub is ended here by the engine's client as soon as that reaches the hub again."""
+LONGEST_PAUSE = 2.0
 SLACK = 64 * 1024
 
 
@@ -232,7 +235,7 @@ class SiteLine:
         patience: float | None = None,
     ) -> tuple[dict[str, Any], memoryview]:
         until = time.monotonic() + (self._patience if patience is None else patience)
-        payload = encode(head, body)
+        payload, pause = encode(head, body), 0.1
         while True:
             reply = self._cell.send_request(
                 channel=CHANNEL, topic=TOPIC, target=self._target, request=Message(payload=payload), timeout=seconds
@@ -244,7 +247,8 @@ class SiteLine:
                 return answer, rest
             if self._gave_up() or time.monotonic() >= until:
                 raise HubLost("the hub's leg doesn't answer")
-            time.sleep(0.1)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def _end_in(head: dict[str, Any]) -> LegEnd | None:
