@@ -6,9 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from wardround.contracts.base import Frozen
+from wardround.contracts.base import Frozen, SiteName
 
-AlgorithmName = Literal["fedavg", "fedprox", "fedbn", "fedadam", "fedyogi", "fedadagrad", "scaffold", "ditto"]
+AlgorithmName = Literal["fedavg", "fedprox", "fedbn", "fedadam", "fedyogi", "fedadagrad", "scaffold", "ditto", "cyclic"]
 
 Rate = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
@@ -109,6 +109,19 @@ class Ditto(_Chosen):
         return f"{super().in_words()}, a personal model beside it that never leaves"
 
 
+class Cyclic(_Chosen):
+    """One site after another trains the model within a round, each from what the one before it made (Chang et al.,
+    JAMIA 2018). `order` names sites in the order of their turns; without it each round has an order of its own, drawn
+    by the plan's seed."""
+
+    name: Literal["cyclic"] = "cyclic"
+    order: Annotated[tuple[SiteName, ...], Field(max_length=1000)] = ()
+
+    def in_words(self) -> str:
+        order = f"in the order {', '.join(self.order)}" if self.order else "in an order drawn for each round"
+        return f"{self.name}, one hospital after another {order}"
+
+
 def _by_name(value: Any) -> Any:
     """A name alone stands for that algorithm with its usual numbers."""
     return {"name": value} if isinstance(value, str) else value
@@ -116,7 +129,8 @@ def _by_name(value: Any) -> Any:
 
 Algorithm = Annotated[
     Annotated[
-        FedAvg | FedProx | FedBN | FedAdam | FedYogi | FedAdagrad | Scaffold | Ditto, Field(discriminator="name")
+        FedAvg | FedProx | FedBN | FedAdam | FedYogi | FedAdagrad | Scaffold | Ditto | Cyclic,
+        Field(discriminator="name"),
     ],
     BeforeValidator(_by_name),
 ]

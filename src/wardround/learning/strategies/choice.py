@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wardround.contracts.algorithm import (
     Algorithm,
+    Cyclic,
     Ditto,
     FedAdagrad,
     FedAdam,
@@ -22,7 +23,7 @@ from wardround.learning.strategies.strategy import Strategy
 def strategy_of(algorithm: Algorithm) -> Strategy:
     """The hub's part of an algorithm."""
     match algorithm:
-        case FedAvg() | FedProx() | FedBN() | Ditto():
+        case FedAvg() | FedProx() | FedBN() | Ditto() | Cyclic():
             return Averaging()
         case FedAdam():
             return Adam(rate=algorithm.server_rate, beta1=algorithm.beta1, tau=algorithm.tau, beta2=algorithm.beta2)
