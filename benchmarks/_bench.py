@@ -27,6 +27,13 @@ def family_cpu(process: psutil.Process) -> float:
     return total
 
 
+def family_memory(process: psutil.Process) -> float:
+    """Peak memory of a process and of its children that run, added up, in MB; pages that they share count in each."""
+    family = [process, *process.children(recursive=True)]
+    lines = [line for one in family for line in Path(f"/proc/{one.pid}/status").read_text().splitlines()]
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
 def emptied(folder: Path) -> None:
     """Give the disk back what the files of a folder hold, and leave their names.
 

@@ -42,13 +42,15 @@ from pathlib import Path
 from typing import Any
 
 import wire
-from _bench import emptied, family_cpu, machine, orthanc_settings
+from _bench import emptied, family_cpu, family_memory, machine, orthanc_settings
 from wire import Load
 
 ORTHANC = Path("/usr/sbin/Orthanc")
 TITLE = "WIRE"
 OF_STORESCP, OF_ORTHANC, MEMORY_MB = 1.0, 3.0, 150
 INDEXES = ("node.db", "index")
+RECEIVERS = 2
+"""Processes that receive: what a node on two cores has."""
 LOOKS_EVERY = 0.05
 """Seconds between two looks into our index."""
 PATIENCE = 120.0
@@ -301,7 +303,7 @@ def measure(start: Start, batches: list[Path], load: Load, folder: Path, *, inde
         answering = family_cpu(process) - before
         if indexed:
             registered = until_registered(folder / "node.db", objects) - began
-        memory = wire.peak_memory(process)
+        memory = family_memory(process)
         # What is done after the last answer counts as well.
         time.sleep(0.5)
         spent = family_cpu(process) - before
@@ -367,23 +369,26 @@ def orthanc(folder: Path, port: int, *, flushed: bool) -> list[str]:
 
 
 def serve_ours(folder: Path, port: int, *, durable: bool) -> None:
-    from wardround.dicom.network_receive import StorageReceiver
     from wardround.foundation.database import Database
+    from wardround.node.receive.receivers import House, Receivers
     from wardround.node.receive.reception import Reception
     from wardround.node.receive.route import by_called_title
+    from wardround.node.receive.terms import Terms, WireTerms
 
     database = Database(f"sqlite:///{folder}/node.db", migrations="wardround.node.migrations")
     database.upgrade()
+    routes = by_called_title({TITLE: "research"})
     reception = Reception(
         database,
         quarantine=folder / "quarantine",
         clinical=folder / "clinical",
         secret=bytes(32),
-        routes=by_called_title({TITLE: "research"}),
+        routes=routes,
         durable=durable,
     )
-    reception.prepare()
-    with StorageReceiver([TITLE], landing=reception, port=port):
+    terms = Terms(WireTerms((TITLE,), port=port), folder / "quarantine", bytes(32), routes, durable=durable)
+    house = House(reception.index, reception.learn, reception.quay.count, reception.take_over)
+    with Receivers(RECEIVERS, terms, house):
         signal.pause()
 
 

@@ -46,10 +46,13 @@ class Node:
 
 
 @contextmanager
-def serving(folder: Path, *, dicom: str = "", rest: str = "", port: int = 0) -> Iterator[Node]:
-    """An intake that runs under these settings: lines of `[dicom]`, and other tables. Again on a folder: a restart."""
+def serving(folder: Path, *, dicom: str = "", rest: str = "", port: int = 0, receivers: int = 1) -> Iterator[Node]:
+    """An intake that runs under these settings: lines of `[dicom]`, and other tables. Again on a folder: a restart.
+
+    By default it receives in this process, which takes no time to start.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    lines = f"{HEAD}[dicom]\nport = {port or free_port()}\nreserve_mb = 0\n{dicom}\n{rest}"
+    lines = f"{HEAD}[dicom]\nport = {port or free_port()}\nreserve_mb = 0\nreceivers = {receivers}\n{dicom}\n{rest}"
     (folder / "node.toml").write_text(lines)
     home = NodeHome(folder)
     home.database.upgrade()

@@ -13,7 +13,7 @@ from tests.tls_lab import Authority
 
 from wardround.dicom.network import TlsSettings
 from wardround.node.settings import DicomSettings, HubAddress, NodeSettings, WireSettings
-from wardround.node.wire import storage_receiver
+from wardround.node.wire import wire_terms
 
 BIN = Path("/usr/bin")
 pytestmark = pytest.mark.skipif(not (BIN / "storescu").exists(), reason="dcmtk isn't installed")
@@ -83,7 +83,7 @@ def test_a_folder_arrives_twice_and_is_kept_once(
         )
         options = shown(theirs)
     settings = node(wire, free_port())
-    with storage_receiver(settings, door.reception) as receiver:
+    with wire_terms(settings).receiver(door.reception) as receiver:
         assert scu("echoscu", receiver.port, *options) == 0
         for _ in range(2):
             assert scu("storescu", receiver.port, *options, "-R", "+sd", "+r", str(folder)) == 0

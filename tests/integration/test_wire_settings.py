@@ -14,7 +14,7 @@ from tests.wire_lab import Caller, Shelf
 
 from wardround.dicom.network import AssociationRefused, Peer, PeerUnreachable, StorageReceiver, echo
 from wardround.node.settings import NodeSettings
-from wardround.node.wire import storage_receiver
+from wardround.node.wire import wire_terms
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def receiver(port: int, **wire: Any) -> StorageReceiver:
             "wire": wire,
         }
     )
-    return storage_receiver(settings, Shelf())
+    return wire_terms(settings).receiver(Shelf())
 
 
 def test_out_of_the_box_anyone_may_send_to_both_titles(port: int) -> None:

@@ -11,6 +11,7 @@ import logging
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from time import gmtime
@@ -50,10 +51,6 @@ class DiscreetFormatter(logging.Formatter):
 def log_to(folder: Path, program: str, *, level: int = logging.INFO, console: bool = False) -> None:
     """Send this process's log to `folder/program.log` (rotated at 10 MiB, five kept), and to stderr if asked."""
     folder.mkdir(parents=True, exist_ok=True)
-    root = logging.getLogger()
-    for handler in list(root.handlers):
-        root.removeHandler(handler)
-        handler.close()
     handlers: list[logging.Handler] = [
         RotatingFileHandler(folder / f"{program}.log", maxBytes=LARGEST_FILE, backupCount=FILES_KEPT, encoding="utf-8")
     ]
@@ -61,6 +58,33 @@ def log_to(folder: Path, program: str, *, level: int = logging.INFO, console: bo
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers:
         handler.setFormatter(DiscreetFormatter())
+    _log_with(handlers, level)
+
+
+def log_through(tell: Callable[[int, str, str], None], *, level: int = logging.INFO) -> None:
+    """Send this process's log to another one, which writes it: `tell` takes level, logger and text of each line."""
+    _log_with([_Relay(tell)], level)
+
+
+class _Relay(logging.Handler):
+    def __init__(self, tell: Callable[[int, str, str], None]) -> None:
+        super().__init__()
+        self._tell = tell
+        self._formatter = DiscreetFormatter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + self._formatter.formatException(record.exc_info)
+        self._tell(record.levelno, record.name, text)
+
+
+def _log_with(handlers: list[logging.Handler], level: int) -> None:
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    for handler in handlers:
         root.addHandler(handler)
     root.setLevel(level)
     threading.excepthook = _log_thread_end

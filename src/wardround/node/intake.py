@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from wardround.dicom.network import TlsRefused
+from wardround.dicom.network import Receiver, TlsRefused
 from wardround.dicom.network_query import studies_at
 from wardround.foundation.clock import Clock
 from wardround.foundation.settings import SettingsRefused
@@ -20,15 +21,18 @@ from wardround.node.receive.commitment import CommitmentDesk
 from wardround.node.receive.commitment_holdings import Holdings
 from wardround.node.receive.commitment_store import FOLDER, CommitmentStore
 from wardround.node.receive.completion import complete_studies, next_due
+from wardround.node.receive.receivers import House, Receivers
 from wardround.node.receive.reception import Reception
 from wardround.node.receive.route import Route, Routes, StudyPath, by_called_title
 from wardround.node.receive.route_file import FILE, read_routes
 from wardround.node.receive.stated import StatedCounts
+from wardround.node.receive.terms import Terms, WireTerms
 from wardround.node.retrieve.wiring import pacs_at
-from wardround.node.wire import requestors, storage_receiver
+from wardround.node.wire import requestors, wire_terms
 
 log = logging.getLogger(__name__)
 
+MOST_RECEIVERS = 4
 LOOKED_AT_EVERY = 2.0
 """Seconds after which each thread looks for work that nobody in this process told it of: what a person decided about
 an image, or what a command brought in."""
@@ -77,8 +81,14 @@ class Intake:
         self._reporting = _Watch("storage commitment", self._report, lambda: LOOKED_AT_EVERY)
         self._counts = self._stated_counts()
         self._commitments = self._commitment_desk() if settings.commit else None
+        self._receivers: Receivers | None = None
+        count, wire = settings.receivers or receivers_here(), wire_terms(home.settings)
         try:
-            self._receiver = storage_receiver(home.settings, self.reception, commitments=self._commitments)
+            self._receiver: Receiver
+            if count > 1:
+                self._receiver = self._receivers = self._processes(count, wire)
+            else:
+                self._receiver = wire.receiver(self.reception, commitments=self._commitments)
         except TlsRefused as refused:
             raise SettingsRefused(f"[wire]: {refused.text}") from None
         self._completing = _Watch("completion", self._complete, self._until_complete)
@@ -93,7 +103,8 @@ class Intake:
         if self._commitments is not None:
             self._commitments.mend()
             self._reporting.start()
-        self.reception.prepare()
+        if self._receivers is None:
+            self.reception.prepare()
         self._receiver.start()
         self._deidentifying.start()
         self._completing.start()
@@ -102,8 +113,16 @@ class Intake:
 
     def arrived(self, entries: Sequence[Entry]) -> None:
         """The index has learnt of these: look now. Quick, and called from any thread."""
+        self.reception.learn(entries)
+        if self._receivers is not None:
+            self._receivers.learn(entries)
         self._deidentifying.wake()
         self._completing.wake()
+
+    def settle(self, timeout: float) -> bool:
+        """Wait until the index has all that has landed; False if that took longer than `timeout` seconds."""
+        settled = self._receivers is None or self._receivers.settle(timeout)
+        return self.reception.settle(timeout) and settled
 
     def stop(self) -> None:
         self._receiver.stop()
@@ -123,11 +142,34 @@ class Intake:
         return CommitmentDesk(
             store,
             Holdings(home.database, keys, roots),
-            settle=self.reception.settle,
+            settle=self.settle,
             requestors=requestors(home.settings),
             clock=self._clock,
             wake=self._reporting.wake,
         )
+
+    def _processes(self, count: int, wire: WireTerms) -> Receivers:
+        settings = self._home.settings.dicom
+        terms = Terms(
+            wire,
+            self._home.quarantine,
+            self._department.secret,
+            routes_of(self._home),
+            durable=settings.durable,
+            reserve_bytes=settings.reserve_mb * 1_000_000,
+            patience=settings.patience_seconds,
+            commits=self._commitments is not None,
+            notes=self._counts is not None,
+        )
+        house = House(
+            self.reception.index,
+            self.arrived,
+            self.reception.quay.count,
+            self.reception.take_over,
+            self._note,
+            self._commitments,
+        )
+        return Receivers(count, terms, house)
 
     def _stated_counts(self) -> StatedCounts | None:
         """Asks the PACS that studies are pulled from, or that results go to, where a setting has it asked."""
@@ -178,6 +220,8 @@ class Intake:
         """Objects come many a second, so each sees what was last found here, and none waits for the database."""
         alarm = self._room.refusal()
         self._enclave_full = None if alarm is None else alarm.code
+        if self._receivers is not None:
+            self._receivers.close_paths({} if alarm is None else {StudyPath.RESEARCH: alarm.code})
 
     def _complete(self) -> None:
         self._look_at_room()
@@ -208,6 +252,11 @@ def routes_of(home: NodeHome) -> Routes:
         return read_routes(file)
     settings = home.settings.dicom
     return by_called_title({settings.ae_title: Route.RESEARCH, settings.clinic_ae_title: Route.CLINIC})
+
+
+def receivers_here() -> int:
+    """How many processes receive where the settings don't say: one for each core, a few at most."""
+    return min(os.cpu_count() or 1, MOST_RECEIVERS)
 
 
 def _asks_count(home: NodeHome) -> bool:

@@ -47,6 +47,7 @@ class DicomSettings(Settings):
     durable: an object is acknowledged only once it is flushed to the disk; off, a power failure may lose some.
     reserve_mb: free space of the disk, in MB, below which nothing more is taken.
     patience_seconds: how long the index may stay behind what was received before nothing more is taken.
+    receivers: processes that receive, behind one port; 1 is the node's own, 0 one for each core, four at most.
     commit: answer storage commitment. A node is no archive: leave it off where anything deletes after a commitment.
     peers: where those listen that ask for it.
     """
@@ -59,6 +60,7 @@ class DicomSettings(Settings):
     durable: bool = True
     reserve_mb: int = Field(default=256, ge=0)
     patience_seconds: float = Field(default=10, gt=0, le=3600)
+    receivers: int = Field(default=0, ge=0, le=16)
     commit: bool = False
     peers: tuple[DicomPeer, ...] = ()
 
@@ -117,9 +119,14 @@ class PacsSettings(Settings):
 
 
 class ClinicSettings(Settings):
-    """`keep_days`: how long a study on the clinical path is kept after its last image came, results included."""
+    """keep_days: how long a study on the clinical path is kept after its last image came, results included.
+    usual_failures: the share of studies of which a model in use may usually give nothing; about four times as much takes
+    it out of use. alarm_every: over how many studies a chart takes a model out of use for nothing, once on average.
+    """
 
     keep_days: float = Field(default=14, gt=0, le=3650)
+    usual_failures: float = Field(default=0.05, ge=0.001, le=0.5)
+    alarm_every: float = Field(default=5000, ge=100, le=1_000_000)
 
 
 class DeidentificationSettings(Settings):

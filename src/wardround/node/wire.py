@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import ssl
 
-from wardround.dicom.network import Commitments, Landing, Limits, Peer, StorageReceiver, TlsRefused, TlsSettings
+from wardround.dicom.network import Limits, Peer, TlsRefused, TlsSettings
 from wardround.foundation.settings import SettingsRefused
 from wardround.node.receive.commitment import ReportTo
+from wardround.node.receive.terms import WireTerms
 from wardround.node.settings import DicomTls, NodeSettings
 
 
-def storage_receiver(
-    settings: NodeSettings, landing: Landing, *, commitments: Commitments | None = None
-) -> StorageReceiver:
-    """The receiver for both of the node's AE titles, not started yet.
-
-    Raises:
-        TlsRefused: the certificates or the key that `[wire]` names can't be used.
-    """
+def wire_terms(settings: NodeSettings) -> WireTerms:
+    """On what terms the node takes objects in, under both of its AE titles."""
     dicom, wire = settings.dicom, settings.wire
-    return StorageReceiver(
-        [dicom.ae_title, dicom.clinic_ae_title],
-        landing=landing,
+    return WireTerms(
+        (dicom.ae_title, dicom.clinic_ae_title),
         host=dicom.host,
         port=dicom.port,
         calling_ae_titles=wire.senders or None,
         associations=wire.associations,
         extra_sop_classes=wire.extra_sop_classes,
         accept_unknown=wire.accept_unknown,
-        commitments=commitments,
         tls=tls_of(wire, required=wire.tls_required),
         limits=Limits(
             artim_seconds=wire.artim_seconds, stall_seconds=wire.stall_seconds, idle_seconds=wire.idle_seconds

@@ -102,6 +102,10 @@ class Reception:
         """See `Quay`."""
         self.quay.prepare()
 
+    def learn(self, entries: Sequence[Entry]) -> None:
+        """See `Quay`."""
+        self.quay.learn(entries)
+
     def receive(self, arrival: Arrival) -> Answer:
         """Take a whole file in, and wait until the index has it."""
         try:
