@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -25,6 +25,9 @@ from wardround.learning.metrics import Outcome
 from wardround.learning.resumption import Checkpoint, Halfway, take_up_moments
 from wardround.learning.steered import Steered, normalisation
 from wardround.learning.steering import Steering
+
+if TYPE_CHECKING:
+    from wardround.learning.guard import Guard
 
 Progress = Callable[[int, int, float], None]
 """Called after each step with the steps done, the steps asked for, and the mean loss so far."""
@@ -83,6 +86,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         total_rounds: int,
         seed: int,
         steering: Steering = Steering(),
+        guard: Guard | None = None,
         checkpoint: Checkpoint | None = None,
         stop: Callable[[], bool] | None = None,
         progress: Progress | None = None,
@@ -95,6 +99,8 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
 
         Args:
             steering: what an algorithm adds to that. Arrays that are frozen come back as they came.
+            guard: what keeps the steps from telling much of any one patient; the moments always begin afresh then, so
+                that all that a round tells follows from its own weights.
             checkpoint: where the state is kept on the way; of a round that was broken off only the steps after it are
                 done, and of one that was whole none.
 
@@ -102,6 +108,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
             Stopped: `stop` answered true between two steps.
             CaseRefused: `no-labels`, no case has a label; or a case can't be prepared.
             ArraysRefused: the weights aren't this network's; `not-finite`, training diverged.
+            BundleRefused: `mixes-patients`, this network can't be trained under a guard.
             StateRefused: what `checkpoint` has can't be gone on with.
         """
         if steps < 1 or not 1 <= round_number <= total_rounds:
@@ -110,11 +117,13 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         if not prepared:
             raise CaseRefused("no-labels", "none of the cases has a label to train on")
         network.load_weights(self._module, arrays)
-        optimiser = self._optimiser(seed, round_number, checkpoint, steering)
+        if guard is not None:
+            guard.check(self._module)
+        optimiser = self._optimiser(seed, round_number, checkpoint, steering, fresh=guard is not None)
         rates = [self._learning_rate(step, steps, round_number, total_rounds, steering) for step in range(steps)]
         # Moments that a round which is broken off here has moved belong to no round.
         self._kept = None
-        draws = np.random.default_rng([seed, round_number])
+        draws = np.random.default_rng([seed, round_number] if guard is None else guard.entropy)
         generator = torch.Generator().manual_seed(int(draws.integers(2**62)))
         self._module.train()
         steered = Steered(self._module, arrays, steering)
@@ -122,22 +131,28 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         begun = None if checkpoint is None else checkpoint.begun()
         if begun is not None:
             state.take_up(begun)
-        for step in range(state.step, steps):
-            if stop is not None and stop():
-                raise Stopped("training was asked to stop")
-            for group in optimiser.param_groups:
-                group["lr"] = rates[step]
-            inputs, targets = self._batch(prepared, draws, generator)
+
+        def backward(of: Sequence[PreparedT]) -> float:
+            inputs, targets = self._batch(of, draws, generator)
             with torch.autocast("cpu", torch.bfloat16, enabled=self._fast_bfloat16):
                 outputs = self._outputs(inputs)
             loss = self._loss(outputs, targets)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            return float(loss.detach())
+
+        for step in range(state.step, steps):
+            if stop is not None and stop():
+                raise Stopped("training was asked to stop")
+            for group in optimiser.param_groups:
+                group["lr"] = rates[step]
+            loss = backward(prepared) if guard is None else guard.gradients(self._module, prepared, backward, step)
             steered.hold()
-            torch.nn.utils.clip_grad_norm_(self._module.parameters(), 5.0)
+            if guard is None:
+                torch.nn.utils.clip_grad_norm_(self._module.parameters(), 5.0)
             steered.correct()
             optimiser.step()
-            state.step, state.losses = step + 1, state.losses + float(loss.detach())
+            state.step, state.losses = step + 1, state.losses + loss
             if not math.isfinite(state.losses):
                 raise ArraysRefused("not-finite", "training diverged: the loss is no longer finite")
             if progress is not None:
@@ -215,19 +230,19 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         return self._prepared[case]
 
     def _optimiser(
-        self, seed: int, round_number: int, checkpoint: Checkpoint | None, steering: Steering
+        self, seed: int, round_number: int, checkpoint: Checkpoint | None, steering: Steering, *, fresh: bool
     ) -> torch.optim.Optimizer:
-        """The last round's optimiser with its moments, as far as they are known; else a fresh one.
+        """The last round's optimiser with its moments, as far as they are known and not `fresh`; else a new one.
 
         Moments that begin anew with every round cost a federated model the first steps of each.
         """
         if steering.descent is not None:
             return torch.optim.SGD(self._module.parameters(), lr=steering.descent)
-        if checkpoint is None and self._kept is not None and self._kept[:2] == (seed, round_number - 1):
+        if not fresh and checkpoint is None and self._kept is not None and self._kept[:2] == (seed, round_number - 1):
             return self._kept[2]
         rate, decay = self.setting.learning_rate, self.setting.weight_decay
         optimiser = torch.optim.AdamW(self._module.parameters(), lr=rate, weight_decay=decay)
-        before = None if checkpoint is None else checkpoint.before()
+        before = None if fresh or checkpoint is None else checkpoint.before()
         if before is not None:
             take_up_moments(optimiser, before)
         return optimiser

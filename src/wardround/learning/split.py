@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -46,6 +46,17 @@ def split(sizes: Mapping[str, float], *, seed: int, held_out_share: float = HELD
         training=tuple(sorted(set(ordered) - held_out)),
         held_out=tuple(sorted(held_out)),
     )
+
+
+def apart(names: Collection[str], *, seed: int, held_out_share: float = HELD_OUT_SHARE) -> Split:
+    """Hold out each case with the chance `held_out_share`, by a hash of seed and name and of nothing else.
+
+    So no case's being there moves another to the other side, as it may in `split`: without that a bound on what one
+    patient changes in training would not hold. There may be none on one side.
+    """
+    least = int(held_out_share * 2**256)
+    held_out = {name for name in names if int.from_bytes(_draw(seed, name), "big") < least}
+    return Split(training=tuple(sorted(set(names) - held_out)), held_out=tuple(sorted(held_out)))
 
 
 def _draw(seed: int, name: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import wardround.node.audit
+import wardround.node.budget.tables
 import wardround.node.clinic.tables
 import wardround.node.cohort.tables
 import wardround.node.deidentify.tables

@@ -21,11 +21,12 @@ from wardround.learning.bundle import BundleRefused, packaged
 from wardround.learning.case import Case, CaseRefused
 from wardround.learning.metrics import Outcome, over
 from wardround.learning.release import Trained, update_of
-from wardround.learning.split import Split, split
+from wardround.learning.split import Split, apart, split
 from wardround.learning.steering import Steering
 from wardround.learning.strategies.site import Trained as Learned
 from wardround.learning.strategies.site import personal_model, take_turn, weights_told, whole_model
 from wardround.node.training.assignment import Assignment
+from wardround.node.training.patients import guard_of
 
 if TYPE_CHECKING:
     from wardround.learning.segmenter import Segmenter
@@ -93,7 +94,12 @@ def _classroom(assignment: Assignment) -> tuple[Segmenter, Split, dict[str, Case
     cases = {case.name: case for case in assignment.cohort.read()[0]}
     if len(cases) < 2:
         raise LessonRefused("fewer than two patients of the cohort have a usable image and label")
-    parts = split({name: case.volume_ml for name, case in cases.items()}, seed=assignment.plan.seed)
+    if assignment.terms.patient_privacy is None:
+        parts = split({name: case.volume_ml for name, case in cases.items()}, seed=assignment.plan.seed)
+    else:
+        parts = apart(cases, seed=assignment.plan.seed)
+    if not parts.training:
+        raise LessonRefused("every patient of the cohort with a usable image and label is held out")
     segmenter = Segmenter(
         packaged(assignment.plan.package), threads=assignment.threads, setting=assignment.plan.setting
     )
@@ -136,6 +142,8 @@ def learn(
     metric = assignment.plan.metric
     score = over(metric, segmenter.evaluate(model, _pick(cases, parts.held_out)))
 
+    guard = guard_of(assignment, arrays, own, key)
+
     def train(start: Arrays, steering: Steering, *, personal: bool = False) -> Learned:
         return segmenter.train(
             start,
@@ -145,6 +153,7 @@ def learn(
             total_rounds=total_rounds,
             seed=_seed(assignment, personal=personal),
             steering=steering,
+            guard=None if personal else guard,
         )
 
     turn = take_turn(algorithm, sharing, told, kept, model, train)

@@ -20,6 +20,7 @@ from wardround.node.record.entries import SiteEntries
 from wardround.node.training import learner
 from wardround.node.training.assignment import Assignment, Assignments, ManifestNotSettled
 from wardround.node.training.own import OwnArrays
+from wardround.node.training.patients import PatientBudget
 from wardround.node.training.tables import RoundDone
 from wardround.node.training.uses import Uses
 
@@ -48,6 +49,7 @@ class NodeParticipant:
         self._gateway = gateway
         self._database = database
         self._clock = clock
+        self._patients = PatientBudget(database, worker, clock)
         self._lock = threading.Lock()
         self._at_work: set[str] = set()
         self._given_up: set[str] = set()
@@ -72,13 +74,21 @@ class NodeParticipant:
             assignment = self._assignments.begin(project, edition, task.run_id)
         except (NotAllowed, ManifestNotSettled) as error:
             raise Declined(error.code) from error
+        own = self._own.before(task.run_id, task.round)
+        try:
+            self._patients.pay(assignment, project, task.run_id, task.round, task.arrays, own)
+        except WorkerDied as error:
+            raise Declined("learning-process-died") from error
+        except NotAllowed as error:
+            _log.warning("project %s: %s", project, error)
+            raise Declined(error.code) from error
         try:
             use = self._uses.training(task.run_id, task.round, assignment.manifest)
         except WardroundError as error:
             _log.warning("round %s of %s: its use isn't on the ledger: %s", task.round, task.run_id, error.code)
             raise Declined(error.code) from error
         try:
-            lesson = self._learn(assignment, task)
+            lesson = self._learn(assignment, task, own)
         except WorkerDied as error:
             raise Declined("learning-process-died") from error
         except learner.LessonRefused as error:
@@ -89,6 +99,7 @@ class NodeParticipant:
             # On the disk before the update leaves: the hub may go on from a round only if this site can.
             self._own.keep(task.run_id, task.round, lesson.own)
         try:
+            self._patients.settle(assignment, task.run_id, task.round, task.arrays, own, lesson.digest)
             self._assignments.release(
                 project,
                 edition,
@@ -103,13 +114,12 @@ class NodeParticipant:
             _log.warning("round %s of %s: the update could not leave: %s", task.round, task.run_id, error.code)
             raise Declined(error.code) from error
 
-    def _learn(self, assignment: Assignment, task: RoundTask) -> learner.Lesson:
+    def _learn(self, assignment: Assignment, task: RoundTask, own: bytes) -> learner.Lesson:
         key = self._assignments.noise_key(task.run_id, task.round)
         with self._lock:
             self._learning.append(task.leg_id)
         try:
             self._check_wanted(task.leg_id)
-            own = self._own.before(task.run_id, task.round)
             return self._worker.call(learner.learn, assignment, task.arrays, task.round, task.total_rounds, key, own)
         finally:
             with self._lock:
@@ -137,6 +147,8 @@ class NodeParticipant:
         )
         index = self._entries.put(entry)
         weight = float(assignment.weight)
+        # How good a round is would tell of the held-out patients beyond what was agreed of any.
+        metrics = {} if assignment.terms.patient_privacy is not None else lesson.metrics
         message = RunUpdate(
             project=project,
             run=task.run_id,
@@ -144,7 +156,7 @@ class NodeParticipant:
             digest=lesson.digest,
             entry=index,
             weight=weight,
-            metrics=lesson.metrics,
+            metrics=metrics,
         )
         self._gateway.record(message, len(lesson.update))
         with self._database.writing() as session:
@@ -162,7 +174,7 @@ class NodeParticipant:
             done.done_at = self._clock()
             audit.record(session, "program", "release-update", task.run_id, f"round {task.round} entry {index}")
         return RoundUpdate(
-            weight=weight, metrics=lesson.metrics, steps=lesson.steps, ledger_index=index, update=lesson.update
+            weight=weight, metrics=metrics, steps=lesson.steps, ledger_index=index, update=lesson.update
         )
 
     def finish(self, leg_id: str, reason: str) -> None:

@@ -267,4 +267,4 @@ class NodeLab:
 
 def task(project: Project, *, round_number: int = 1, digest: str | None = None, total: int | None = None) -> RoundTask:
     plan = {"project": project.id, "project_digest": digest or project.content_digest()}
-    return RoundTask("glioma-1", "glioma-1.1", round_number, total or project.plan.rounds, plan, b"weights")
+    return RoundTask("glioma-1", "glioma-1.1", round_number, total or project.plan.rounds, plan, b"weights", "delta")

@@ -44,7 +44,7 @@ class Round:
     def __init__(self, lab: NodeLab, leg: int) -> None:
         told = task(ASKED)
         self._task = RoundTask(
-            told.run_id, f"{told.run_id}.{leg}", told.round, told.total_rounds, told.plan, told.arrays
+            told.run_id, f"{told.run_id}.{leg}", told.round, told.total_rounds, told.plan, told.arrays, "delta"
         )
         self._lab = lab
         self._outcome: RoundUpdate | str = ""
