@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from wardround.federation.flare.site import FlareSite, JobRefusal
 from wardround.federation.inprocess import InProcessEngine
 from wardround.federation.provisioning import Identity
 from wardround.federation.remote import ParticipantPort
+from wardround.foundation.stored import content
 from wardround.learning.arrays import Arrays, from_bytes, to_bytes
 
 PATIENCE = 60.0
@@ -168,9 +170,11 @@ class FakeHub:
 
     def commit(self, result: RoundResult) -> Next:
         run = self.runs[result.run_id]
-        run.results.append(result)
-        run.arrays = result.arrays
-        return run.on_commit(result)
+        # A file is the leg's and goes with it.
+        run.arrays = content(result.arrays)
+        kept = replace(result, arrays=run.arrays)
+        run.results.append(kept)
+        return run.on_commit(kept)
 
 
 class FakeSite:
@@ -185,6 +189,7 @@ class FakeSite:
         self.heard = threading.Condition()
 
     def take_part(self, task: RoundTask) -> RoundUpdate:
+        task = replace(task, arrays=content(task.arrays))
         with self.heard:
             self.tasks.append(task)
             self.heard.notify_all()

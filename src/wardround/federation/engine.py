@@ -10,7 +10,9 @@ nor the node. Two ports turn the dependency round:
 - :class:`Participant`, implemented by the node in its training process: take the weights, validate them, train,
   answer.
 
-Arrays travel as safetensors bytes. Rounds are numbered from 1. All times are in seconds, all sizes in bytes.
+Models travel as safetensors bytes, updates as these or packed (:mod:`wardround.learning.wire`); both lie in memory
+or in a file of this machine (:data:`wardround.foundation.stored.Held`). Rounds are numbered from 1. All times are in
+seconds, all sizes in bytes.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol, get_args
 
 from wardround.contracts.masking import MaskingStep
+from wardround.foundation.stored import Held
 
 UpdateKind = Literal["weights", "delta"]
 MASKING_STEPS: tuple[MaskingStep, ...] = get_args(MaskingStep)
@@ -79,7 +82,8 @@ class LegStart:
     ``update_kind`` "delta" the weighted mean of the updates is added to the round's arrays; with "weights" it
     replaces them. ``robust`` is the rule by which updates are put together instead of their weighted mean, as the
     plan has it (:mod:`wardround.contracts.robust`); empty for the mean. ``masking`` is what a leg of masked rounds
-    needs (:class:`wardround.contracts.masking.MaskedLeg`); empty where updates are seen.
+    needs (:class:`wardround.contracts.masking.MaskedLeg`); empty where updates are seen. ``turns`` has sites train one
+    after another within a round (:class:`wardround.contracts.turns.Turns`); empty where they do at once.
     """
 
     run_id: str
@@ -90,10 +94,11 @@ class LegStart:
     quorum: int
     deadline_seconds: float
     plan: Mapping[str, Any]
-    arrays: bytes = field(repr=False)
+    arrays: Held = field(repr=False)
     update_kind: UpdateKind = "weights"
     robust: Mapping[str, Any] = field(default_factory=dict)
     masking: Mapping[str, Any] = field(default_factory=dict)
+    turns: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,9 @@ class Refusal:
 
 @dataclass(frozen=True)
 class RoundResult:
-    """A whole round: the new aggregate, who made it, who is missing and why, what was refused."""
+    """A whole round: the new aggregate, who made it, who is missing and why, what was refused. A file that ``arrays``
+    lie in is the leg's, and goes with it.
+    """
 
     run_id: str
     leg_id: str
@@ -152,7 +159,7 @@ class RoundResult:
     missing: Mapping[str, str]
     refused: tuple[Refusal, ...]
     seconds: float
-    arrays: bytes = field(repr=False)
+    arrays: Held = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,7 @@ class Next:
 
     go_on: bool
     reason: str = ""
-    arrays: bytes = field(default=b"", repr=False)
+    arrays: Held = field(default=b"", repr=False)
 
 
 class Coordinator(Protocol):
@@ -191,7 +198,7 @@ class Coordinator(Protocol):
 @dataclass(frozen=True)
 class RoundTask:
     """What a site gets at the start of a round. ``arrays`` is the current aggregate; ``plan`` comes from
-    :class:`LegStart`.
+    :class:`LegStart`. A file that ``arrays`` lie in is there as long as the round is open.
 
     A masked round is asked step by step; from its second step on ``arrays`` is what the hub tells there.
     ``largest_answer`` is how large an answer may be; 0: as large as ``arrays``.
@@ -202,7 +209,7 @@ class RoundTask:
     round: int
     total_rounds: int
     plan: Mapping[str, Any]
-    arrays: bytes = field(repr=False)
+    arrays: Held = field(repr=False)
     update_kind: UpdateKind = "weights"
     step: Literal["", "advertise", "share", "input", "confirm", "reveal"] = ""
     largest_answer: int = 0
@@ -218,7 +225,8 @@ class RoundTask:
 @dataclass(frozen=True)
 class RoundUpdate:
     """What a site gives back. ``update`` has the same names, shapes and types as the task's arrays, as weights
-    or as delta; in a masked round it is what the step has to give.
+    or as delta; in a masked round it is what the step has to give. A file that it lies in is the engine's, which
+    removes it once it is sent.
 
     ``weight`` is finite and above 0 (training samples as a rule). ``metrics`` judge the arrays that were
     received.
@@ -228,7 +236,7 @@ class RoundUpdate:
     metrics: Mapping[str, float]
     steps: int
     ledger_index: int | None = None
-    update: bytes = field(default=b"", repr=False)
+    update: Held = field(default=b"", repr=False)
 
 
 class Participant(Protocol):

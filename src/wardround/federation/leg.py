@@ -11,11 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from wardround.contracts.masking import MaskedLeg
 from wardround.contracts.robust import Robust
+from wardround.contracts.turns import Turns
 from wardround.federation.engine import (
     MASKING_STEPS,
     Coordinator,
@@ -29,6 +31,9 @@ from wardround.federation.engine import (
 )
 from wardround.federation.masked import NEEDS_QUORUM, Masked, round_of
 from wardround.federation.rounds import OpenRound
+from wardround.federation.spool import Spool, discard
+from wardround.federation.turns import RoundOfTurns
+from wardround.foundation.stored import Held
 from wardround.learning.arrays import Arrays, ArraysRefused, check, from_bytes
 from wardround.learning.masking.refusal import MaskingRefused
 
@@ -64,7 +69,7 @@ class Leg:
     ``present`` are the sites that the engine brought to the start, ``absent`` the wanted ones that it could
     not, with the reason. A site that says nothing for ``silence`` seconds is lost until it is heard again;
     before it was heard at all it has ``start_silence`` seconds. ``None`` switches that off, for engines that
-    know their sites otherwise.
+    know their sites otherwise. ``spool`` is where updates and aggregates lie; it is closed when the leg has run.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class Leg:
         silence: float | None = None,
         start_silence: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        spool: Spool | None = None,
     ) -> None:
         self._start = start
         self._coordinator = coordinator
@@ -84,7 +90,8 @@ class Leg:
         self._start_silence = start_silence if start_silence is not None else silence
         self._clock = clock
         self._changed = threading.Condition()
-        # Updates are decoded one after the other, so that memory doesn't grow with the number of sites.
+        self.spool = Spool() if spool is None else spool
+        # Updates are unpacked one after the other, so that memory doesn't grow with the number of sites.
         self._one_at_a_time = threading.Lock()
         self._sites = {site: _Site(clock()) for site in present}
         self._absent = dict(absent or {})
@@ -92,8 +99,10 @@ class Leg:
         self._end: LegEnd | None = None
         self._last_round = 0
         self._arrays = start.arrays
+        self._made: Held = b""
         self._robust = RULE.validate_python(start.robust) if start.robust else None
         self._masking = MaskedLeg.model_validate(start.masking) if start.masking else None
+        self._turns = Turns.model_validate(start.turns) if start.turns else None
         self._refused: list[Refusal] = []
 
     # What the engine tells of the sites
@@ -179,12 +188,14 @@ class Leg:
             now_open.waiting.add(site)
             now_open.counting.add(site)
         with self._one_at_a_time:
+            arrays: Any = b""
             try:
                 header = now_open.header(site, update)
                 arrays = now_open.sound_arrays(update)
                 if now_open.admits:
                     self._coordinator.admit(header)
             except BaseException as error:
+                now_open.leave_out(arrays)
                 reason = error.reason if isinstance(error, UpdateRefused) else "internal-error"
                 with self._changed:
                     now_open.pass_over(site, f"refused: {reason}")
@@ -194,6 +205,7 @@ class Leg:
             with self._changed:
                 self._changed.notify_all()
                 if now_open.closed:
+                    now_open.leave_out(arrays)
                     raise self._refuse(site, number, "wrong-round")
                 try:
                     now_open.count(header, arrays, self._clock())
@@ -223,28 +235,34 @@ class Leg:
     def run(self) -> LegStatus:
         """Run rounds until the hub says stop, the last round is done, the quorum is lost, or the leg is stopped."""
         try:
+            return self._run()
+        finally:
+            self.spool.close()
+
+    def _run(self) -> LegStatus:
+        try:
             model = from_bytes(self._start.arrays)
             check(model)
         except ArraysRefused as error:
             return self._finish(LegState.FAILED, f"the run's starting weights were refused: {error.reason}")
         for number in range(self._start.first_round, self._start.total_rounds + 1):
-            if self._masking is None:
-                now_open = self._open_round(model, number)
-            else:
-                now_open = self._masked_round(self._masking, model, number)
+            now_open = self._one_round(model, number)
             if self._end is not None:
                 return self.status()
             if isinstance(now_open, str):
                 return self._finish(LegState.FAILED, now_open)
             try:
-                model = now_open.aggregate()
+                made = now_open.aggregate()
+                model = from_bytes(made)
             except ArraysRefused as error:
                 return self._finish(LegState.FAILED, f"the aggregate of round {number} was refused: {error.reason}")
             with self._changed:
                 refused, self._refused = self._refused, []
-                result = now_open.result(model, refused, self._clock())
+                result = now_open.result(made, refused, self._clock())
             wanted = self._coordinator.commit(result)
-            self._last_round, self._arrays = number, wanted.arrays or result.arrays
+            self._last_round, self._arrays = number, wanted.arrays or made
+            discard(self._made)
+            self._made = made
             if not wanted.go_on:
                 return self._finish(LegState.FINISHED, wanted.reason or "stopped by the hub")
             if wanted.arrays:
@@ -255,6 +273,7 @@ class Leg:
                     return self._finish(
                         LegState.FAILED, f"what the hub made of round {number} was refused: {error.reason}"
                     )
+                discard(made)
         return self._finish(LegState.FINISHED, "last round done")
 
     def _task(self, number: int) -> RoundTask:
@@ -268,14 +287,43 @@ class Leg:
             update_kind=self._start.update_kind,
         )
 
-    def _open_round(self, model: Arrays, number: int) -> OpenRound | str:
+    def _one_round(self, model: Arrays, number: int) -> OpenRound | RoundOfTurns | str:
         """A round from its opening to its close; or why it can't be whole."""
+        if self._turns is not None:
+            return self._round_of_turns(self._turns, model, number)
+        return (
+            self._open_round(model, number)
+            if self._masking is None
+            else self._masked_round(self._masking, model, number)
+        )
+
+    def _round_of_turns(self, turns: Turns, model: Arrays, number: int) -> RoundOfTurns | str:
+        """As `_one_round`, one site after another."""
+        whole = RoundOfTurns(self._task(number), model, self._clock(), self.spool)
+        for site in turns.of(self._sites, number):
+            waiting, missing = self._expected([site])
+            if not waiting:
+                whole.pass_over(site, missing[site])
+                continue
+            turn = whole.open(site, self._clock())
+            self._wait_for_answers(turn, 0)
+            if self._end is not None:
+                return whole
+            whole.close(turn)
+        whole.missing.update(self._absent)
+        short = self._short_of(number, len(whole.done), self._start.quorum, whole.told_missing)
+        return short or whole
+
+    def _open_round(self, model: Arrays, number: int) -> OpenRound | str:
+        """As `_one_round`, all sites at once."""
         waiting, missing = self._expected(self._sites)
-        now_open = OpenRound(self._task(number), model, self._clock(), waiting, missing, robust=self._robust)
+        now_open = OpenRound(
+            self._task(number), model, self._clock(), waiting, missing, robust=self._robust, spool=self.spool
+        )
         return self._wait_for_answers(now_open, self._start.quorum) or now_open
 
     def _masked_round(self, masking: MaskedLeg, model: Arrays, number: int) -> OpenRound | str:
-        """As `_open_round`, for a masked round: step by step, each for those that did the one before."""
+        """As `_one_round`, for a masked round: step by step, each for those that did the one before."""
         masked = Masked(masking, self._task(number), model)
         waiting, missing = self._expected(self._sites)
         for name in MASKING_STEPS:
@@ -313,12 +361,12 @@ class Leg:
                     break
                 self._changed.wait(pause if math.isfinite(pause) else None)
             now_open.closed = True
-            if len(now_open.done) >= least:
-                return ""
-            return (
-                f"round {now_open.task.round} has {len(now_open.done)} of the {least} sites it needs; "
-                f"missing: {now_open.told_missing}"
-            )
+            return self._short_of(now_open.task.round, len(now_open.done), least, now_open.told_missing)
+
+    @staticmethod
+    def _short_of(number: int, done: int, least: int, missing: str) -> str:
+        """Why a round can't be whole; nothing where it can."""
+        return f"round {number} has {done} of the {least} sites it needs; missing: {missing}" if done < least else ""
 
     def _deadline(self, now_open: OpenRound) -> float:
         """When the round closes whoever is missing: counted from the moment when all that are waited for have it.

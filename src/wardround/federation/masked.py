@@ -13,7 +13,8 @@ from typing import Any, Literal
 from wardround.contracts.masking import MaskedLeg, MaskedRound, MaskingStep
 from wardround.federation.engine import MASKING_STEPS, RoundTask, RoundUpdate, UpdateHeader, UpdateRefused
 from wardround.federation.rounds import OpenRound
-from wardround.learning.arrays import Arrays, digest, total
+from wardround.foundation.stored import Held, content
+from wardround.learning.arrays import Arrays, digest, to_bytes, total
 from wardround.learning.masking.fixed_point import shaped
 from wardround.learning.masking.hub import MaskingHub
 from wardround.learning.masking.refusal import MaskingRefused
@@ -63,12 +64,19 @@ class MaskedStep(OpenRound):
         return (self.before is None or site in self.before) and super().offer(site, now)
 
     def sound_arrays(self, update: RoundUpdate) -> bytes:
+        message = content(update.update)
         if self._step == "input":
             try:
-                self.hub.check_size(update.update)
+                self.hub.check_size(message)
             except MaskingRefused as error:
                 raise UpdateRefused(error.reason) from error
-        return update.update
+        return message
+
+    def leave_out(self, arrays: Any) -> None:
+        """Nothing is kept of it."""
+
+    def close(self) -> None:
+        """The protocol keeps one sum, which goes with it."""
 
     def header(self, site: str, update: RoundUpdate) -> UpdateHeader:
         told = super().header(site, update)
@@ -89,9 +97,9 @@ class MaskedStep(OpenRound):
         except MaskingRefused as error:
             raise UpdateRefused(error.reason) from error
 
-    def aggregate(self) -> Arrays:
+    def aggregate(self) -> Held:
         """The round's model plus the mean of what the survivors changed. Raises `ArraysRefused`, `MaskingRefused`."""
-        return total(self.model, shaped(self.hub.result(), self.model))
+        return to_bytes(total(self.model, shaped(self.hub.result(), self.model)))
 
 
 class Masked:

@@ -42,7 +42,7 @@ def unpack(kind: type[T], meta: Any, payload: Held = b"") -> T:
     hints: dict[str, Any] = _hints(kind)  # type: ignore[arg-type]  # a class is hashable; mypy doubts TypeVars
     values: dict[str, Any] = {}
     for name, hint in hints.items():
-        if hint in (bytes, Held):
+        if hint == Held:
             values[name] = payload
         elif name not in meta:
             raise MessageInvalid(f"{kind.__name__}: {name} is missing")

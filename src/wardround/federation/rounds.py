@@ -1,17 +1,13 @@
-"""One round: who is in it, what is counted, what comes out. Pure bookkeeping without threads or clocks.
-
-Updates are summed as they arrive (FedAvg, McMahan et al. 2017), so memory doesn't grow with the number of sites.
+"""One round: who is in it, what is counted, what comes out. Bookkeeping without threads or clocks; the numbers are put
+together in :mod:`wardround.federation.gathering`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any
-
-import numpy as np
 
 from wardround.contracts.robust import Robust
 from wardround.federation.engine import (
@@ -23,8 +19,15 @@ from wardround.federation.engine import (
     UpdateHeader,
     UpdateRefused,
 )
-from wardround.learning.arrays import Arrays, ArraysRefused, check, from_bytes, to_bytes, total
-from wardround.learning.robust import average_of
+from wardround.federation.gathering import Gathering
+from wardround.federation.spool import Spool, discard
+from wardround.foundation.stored import Held, digest_of
+from wardround.learning.arrays import Arrays, ArraysRefused
+
+
+def in_words(missing: Mapping[str, str]) -> str:
+    """Sites and why they are missing."""
+    return ", ".join(f"{site} ({reason})" for site, reason in sorted(missing.items())) or "none"
 
 
 @dataclass
@@ -46,11 +49,11 @@ class OpenRound:
     out: set[str] = field(default_factory=set)
     closed: bool = False
     robust: Robust | None = None
+    spool: Spool = field(default_factory=Spool, repr=False)
 
     def __post_init__(self) -> None:
         delta = self.task.update_kind == "delta"
-        began = {name: np.zeros_like(array) for name, array in self.model.items()} if delta else self.model
-        self._mean = average_of(self.robust, began)
+        self._gathering = Gathering(self.model, delta=delta, robust=self.robust, spool=self.spool)
 
     @property
     def number(self) -> int:
@@ -108,7 +111,7 @@ class OpenRound:
             round=self.task.round,
             site=site,
             ledger_index=update.ledger_index,
-            digest=sha256(update.update).hexdigest(),
+            digest=digest_of(update.update),
             weight=update.weight,
             metrics=update.metrics,
             steps=update.steps,
@@ -116,13 +119,19 @@ class OpenRound:
         )
 
     def sound_arrays(self, update: RoundUpdate) -> Any:
-        """The update's arrays, of this model and finite; what :meth:`count` takes. Raises :class:`UpdateRefused`."""
+        """The update's values, of this model and finite; what :meth:`count` takes. Raises :class:`UpdateRefused`."""
         try:
-            arrays = from_bytes(update.update)
-            check(arrays, like=self.model)
+            return self._gathering.sound(update.update)
         except ArraysRefused as error:
             raise UpdateRefused(error.reason) from error
-        return arrays
+
+    def leave_out(self, arrays: Any) -> None:
+        """What :meth:`sound_arrays` gave isn't counted after all."""
+        discard(arrays)
+
+    def close(self) -> None:
+        """Nothing of the round's updates is needed any more."""
+        self._gathering.close()
 
     def count(self, header: UpdateHeader, arrays: Any, now: float) -> None:
         """Add an admitted update to the mean. Raises :class:`UpdateRefused`."""
@@ -145,19 +154,20 @@ class OpenRound:
 
     def add(self, header: UpdateHeader, arrays: Any) -> None:
         """Take what one site gave into what the round makes. Raises :class:`UpdateRefused`."""
-        self._mean.add(arrays, header.weight)
+        self._gathering.add(header.site, arrays, header.weight)
 
     @property
     def told_missing(self) -> str:
         """Who is missing and why, in words."""
-        return ", ".join(f"{site} ({reason})" for site, reason in sorted(self.missing.items())) or "none"
+        return in_words(self.missing)
 
-    def aggregate(self) -> Arrays:
-        """The model after this round: the mean of the updates, or the round's own model plus the mean of deltas."""
-        mean = self._mean.result()
-        return total(self.model, mean) if self.task.update_kind == "delta" else mean
+    def aggregate(self) -> Held:
+        """The model after this round: the mean of the updates, or the round's own model plus the mean of deltas.
+        Raises `ArraysRefused`.
+        """
+        return self._gathering.aggregate()
 
-    def result(self, model: Arrays, refused: Sequence[Refusal], now: float) -> RoundResult:
+    def result(self, model: Held, refused: Sequence[Refusal], now: float) -> RoundResult:
         return RoundResult(
             run_id=self.task.run_id,
             leg_id=self.task.leg_id,
@@ -166,5 +176,5 @@ class OpenRound:
             missing=dict(sorted(self.missing.items())),
             refused=tuple(refused),
             seconds=now - self.opened,
-            arrays=to_bytes(model),
+            arrays=model,
         )

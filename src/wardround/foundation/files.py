@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from wardround.foundation.errors import NotFound, WardroundError
+from wardround.foundation.stored import Held, Stored, digest_of, pieces
 
 ASIDE = ".aside"
 """The folder of an object store in which objects lie until they are flushed; what a crash leaves there is rubbish."""
@@ -134,8 +135,10 @@ class ObjectStore:
             raise ObjectMissing("not a SHA-256 digest")
         return self.root / digest[:2] / digest
 
-    def put(self, data: bytes) -> str:
-        """Store `data`, flushed to disk, and return its digest."""
+    def put(self, data: Held) -> str:
+        """Store `data`, flushed to disk, and return its digest. Of a file no copy is made where it can be linked to: it
+        must not change any more, and may be removed.
+        """
         with self.batch() as batch:
             return batch.put(data)
 
@@ -192,6 +195,17 @@ class ObjectStore:
             raise ObjectDamaged(f"object {digest[:12]}… is damaged; restore it from a backup")
         return data
 
+    def held(self, digest: str) -> Stored:
+        """The object of `digest` where it lies, checked against it. Raises as `get`."""
+        try:
+            found = Stored.of(self.path(digest))
+            whole = digest_of(found) == digest
+        except FileNotFoundError:
+            raise ObjectMissing(f"no object {digest[:12]}… in this store") from None
+        if not whole:
+            raise ObjectDamaged(f"object {digest[:12]}… is damaged; restore it from a backup")
+        return found
+
     def has(self, digest: str) -> bool:
         return self.path(digest).exists()
 
@@ -225,6 +239,18 @@ class ObjectStore:
             yield from self.root.glob(pattern)
 
 
+def _linked(data: Held, name: Path) -> bool:
+    """Give a file another name, if it is one that lies whole on the same file system."""
+    if not isinstance(data, Stored) or data.path.is_symlink() or data.path.stat().st_size != data.size:
+        return False
+    try:
+        os.link(data.path, name)
+        os.utime(name)
+    except OSError:
+        return False
+    return True
+
+
 class Batch:
     """Objects on their way into a store; see `ObjectStore.batch`."""
 
@@ -234,9 +260,11 @@ class Batch:
         self._waiting: dict[str, Path] = {}
         self._touched: set[Path] = set()
 
-    def put(self, data: bytes) -> str:
-        """Take `data` in and return its digest; it has its name once the batch is flushed."""
-        digest = sha256(data).hexdigest()
+    def put(self, data: Held) -> str:
+        """Take `data` in and return its digest; it has its name once the batch is flushed. A file as with
+        `ObjectStore.put`.
+        """
+        digest = digest_of(data)
         if digest in self._waiting:
             return digest
         path = self._store.path(digest)
@@ -247,9 +275,10 @@ class Batch:
         except FileNotFoundError:
             aside = self._store.root / ASIDE / secrets.token_hex(12)
             self._waiting[digest] = aside
-            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+            if not _linked(data, aside):
+                descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.writelines(pieces(data))
             if len(self._waiting) >= _MOST_IN_A_BATCH:
                 self.flush()
         return digest

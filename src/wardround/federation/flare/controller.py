@@ -20,6 +20,7 @@ from wardround.federation.leg import Leg
 from wardround.federation.messages import MessageInvalid
 from wardround.federation.port import PortClient, PortClosed
 from wardround.federation.remote import RemoteCoordinator
+from wardround.federation.spool import Spool
 
 SILENCE_SECONDS = 15.0
 START_SILENCE_SECONDS = 60.0
@@ -57,6 +58,7 @@ class LegController(Controller):  # type: ignore[misc]  # nvflare has no types
             answer["absent"],
             silence=SILENCE_SECONDS,
             start_silence=START_SILENCE_SECONDS,
+            spool=Spool(port.folder, fl_ctx.get_job_id()),
         )
         watch = PortClient(address)
         watch.call("watch", {"leg_id": self._leg_id})

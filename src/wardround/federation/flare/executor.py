@@ -21,8 +21,9 @@ from wardround.federation.engine import Declined, EngineError, LegState, RoundTa
 from wardround.federation.flare.transport import HubLost, SiteLine
 from wardround.federation.leg import LegEnd
 from wardround.federation.messages import MessageInvalid
-from wardround.federation.port import PortClosed
+from wardround.federation.port import PortClosed, folder_of
 from wardround.federation.remote import RemoteParticipant
+from wardround.federation.spool import Spool, discard
 
 ALIVE_SECONDS = 2.0
 _ENDINGS = (EventType.ABOUT_TO_END_RUN, EventType.END_RUN, EventType.ABORT_TASK, EventType.FATAL_SYSTEM_ERROR)
@@ -40,12 +41,15 @@ class LegExecutor(Executor):  # type: ignore[misc]  # nvflare has no types
         self._leg_id = leg_id
         self._stop = threading.Event()
         self._over = threading.Event()
-        self._participant = RemoteParticipant(Path(os.environ[PARTICIPANT_PORT]))
+        address = Path(os.environ[PARTICIPANT_PORT])
+        self._participant = RemoteParticipant(address)
+        self._folder = folder_of(address)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         if event_type == EventType.START_RUN:
             cell = fl_ctx.get_engine().get_cell()
-            line = SiteLine(cell.core_cell, fl_ctx.get_job_id(), self._stop.is_set)
+            self._spool = Spool(self._folder, fl_ctx.get_job_id())
+            line = SiteLine(cell.core_cell, fl_ctx.get_job_id(), self._stop.is_set, self._spool)
             threading.Thread(target=self._attend, args=(line,), name="leg", daemon=True).start()
             threading.Thread(target=self._live, args=(line,), name="alive", daemon=True).start()
         elif event_type in _ENDINGS and not self._stop.is_set():
@@ -66,10 +70,11 @@ class LegExecutor(Executor):  # type: ignore[misc]  # nvflare has no types
                     return
                 done = offered.turn
                 self._take_part(line, offered)
-        except (HubLost, UpdateRefused, MessageInvalid) as error:
+        except (HubLost, UpdateRefused, MessageInvalid, OSError) as error:
             self.logger.warning(f"leg given up: {type(error).__name__}")
             self._abort("contact with the hub was lost")
         finally:
+            self._spool.close()
             self._over.set()
 
     def _take_part(self, line: SiteLine, task: RoundTask) -> None:
@@ -86,6 +91,10 @@ class LegExecutor(Executor):  # type: ignore[misc]  # nvflare has no types
                 line.push(task.turn, update)
             except UpdateRefused as refused:
                 self.logger.warning(f"round {task.round}: the hub refused the update: {refused.reason}")
+            finally:
+                discard(update.update)
+        finally:
+            discard(task.arrays)
 
     def _live(self, line: SiteLine) -> None:
         """Show the hub that this site is at work, and hear of it if the leg was given up in the meantime."""

@@ -23,6 +23,7 @@ from wardround.federation.messages import MessageInvalid, unpack
 from wardround.federation.port import Answer, Peer, PortClosed, PortServer
 from wardround.federation.provisioning import PROJECT, Identity, leg_job, write_hub_kit
 from wardround.federation.remote import answer_coordinator
+from wardround.federation.spool import Spool
 from wardround.foundation.stored import Held
 
 log = logging.getLogger(__name__)
@@ -264,6 +265,9 @@ class FlareEngine:
                 self._stop_job(leg.job_id)
 
     def _over(self, leg: _Carried, state: LegState, reason: str) -> None:
+        if self._port is not None and state is not LegState.FINISHED:
+            # A process that was killed leaves its files.
+            Spool(self._port.folder, leg.job_id).close()
         if not leg.status.state.over:
             leg.status = replace(leg.status, state=state, reason=reason)
             self._changed.notify_all()

@@ -1,7 +1,9 @@
 """Rounds over FLARE's own messaging: one request channel, answered when there is something to say.
 
 A site pulls the next round and waits in that request until the hub's aggregate is ready, so that no timer sits
-in a round. Arrays travel in pieces of at most 4 MiB. The site's name is taken from the origin of the message,
+in a round. Arrays travel in pieces of at most 4 MiB, each in a request of its own, and lie in files on both sides: an
+update is the leg's once its last piece is here, and until then takes disk up to what the round allows and no memory.
+The site's name is taken from the origin of the message,
 which FLARE ties to the certificate of the connection and to the token that it gave at registration; nothing in
 the message can claim another.
 """
@@ -11,8 +13,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nvflare.fuel.f3.cellnet.core_cell import CoreCell
@@ -23,17 +24,19 @@ from nvflare.fuel.f3.message import Message
 from wardround.federation.engine import EngineError, RoundTask, RoundUpdate, UpdateRefused
 from wardround.federation.leg import Leg, LegEnd
 from wardround.federation.messages import MessageInvalid, pack, unpack
-from wardround.foundation.stored import view as view_of
+from wardround.federation.spool import Spool, discard
+from wardround.foundation.stored import PIECE, Held, Stored, pieces, view
 
 CHANNEL = "wardround"
 TOPIC = "leg"
-PIECE = 4 * 1024 * 1024
 PULL_SECONDS = 20.0
 REPLY_SECONDS = 30.0
 PATIENCE_SECONDS = 6 * 3600.0
 """How long a site's process goes on asking a hub that doesn't answer: the network may be back in minutes. A leg that is
 over at the hub is ended here by the engine's client as soon as that reaches the hub again."""
 LONGEST_PAUSE = 2.0
+DELIVERY_SECONDS = 120.0
+"""How long a site waits for its update to be looked at, admitted and counted, before it asks again."""
 SLACK = 64 * 1024
 
 
@@ -68,26 +71,46 @@ def pieces_of(size: int) -> int:
     return max(1, -(-size // PIECE))
 
 
-@dataclass
 class _Incoming:
-    """Pieces of one site's update as they come."""
+    """Pieces of one site's update of one turn as they come, in a file where they are several."""
 
-    number: int
-    pieces: list[bytes] = field(default_factory=list)
-    size: int = 0
+    def __init__(self, spool: Spool, turn: int, size: int) -> None:
+        self.turn, self.size = turn, size
+        self.ended = threading.Event()
+        self.refused: UpdateRefused | None = None
+        self._handed = False
+        self._next = 0
+        self._lock = threading.Lock()
+        self._whole: Held = b"" if size <= PIECE else Stored(spool.new(), size)
 
-    def take(self, index: Any, body: memoryview) -> bool:
-        """Whether this piece is the next one, or the last one again."""
-        if index == len(self.pieces):
-            self.pieces.append(bytes(body))
-            self.size += len(body)
+    def take(self, index: int, body: memoryview) -> bool:
+        """Keep this piece if it is the next one, or the last one again. False: it is one that can't be. A piece that
+        comes late, when others were taken since, is passed over.
+        """
+        with self._lock:
+            if index > self._next or len(body) != min(PIECE, self.size - index * PIECE):
+                return False
+            if index < self._next - 1 or self._handed:
+                return True
+            if isinstance(self._whole, Stored):
+                with self._whole.path.open("r+b" if self._next else "xb", buffering=0) as file:
+                    file.seek(index * PIECE)
+                    file.write(body)
+            else:
+                self._whole = bytes(body)
+            self._next = index + 1
             return True
-        return bool(self.pieces) and index == len(self.pieces) - 1 and self.pieces[-1] == body
 
-    def whole(self) -> bytes:
-        joined = b"".join(self.pieces)
-        self.pieces.clear()
-        return joined
+    def hand_over(self) -> Held | None:
+        """All of it, to the one who asks first; None to others. Raises :class:`UpdateRefused` where some is missing."""
+        with self._lock:
+            if self._next != pieces_of(self.size):
+                raise UpdateRefused("unreadable")
+            first, self._handed = not self._handed, True
+            return self._whole if first else None
+
+    def drop(self) -> None:
+        discard(self._whole)
 
 
 class HubDesk:
@@ -97,8 +120,7 @@ class HubDesk:
         self._leg = leg
         self._job_id = job_id
         self._incoming: dict[str, _Incoming] = {}
-        self._offered: dict[str, RoundTask] = {}
-        self._counted: dict[str, int] = {}
+        self._offered: dict[str, tuple[RoundTask, memoryview]] = {}
         self._lock = threading.Lock()
         cell.register_request_cb(CHANNEL, TOPIC, self._answer)
 
@@ -138,43 +160,69 @@ class HubDesk:
             return encode({"wait": True})
         if isinstance(offered, LegEnd):
             return encode({"end": offered.state.value, "reason": offered.reason})
+        arrays = view(offered.arrays)
         with self._lock:
-            self._offered[site] = offered
-            self._incoming.pop(site, None)
-        head = {"task": pack(offered)[0], "turn": offered.turn, "size": len(offered.arrays)}
-        return encode(head, memoryview(offered.arrays)[:PIECE])
+            self._offered[site] = offered, arrays
+            dropped = self._incoming.pop(site, None)
+        if dropped is not None:
+            dropped.drop()
+        return encode({"task": pack(offered)[0], "turn": offered.turn, "size": len(arrays)}, arrays[:PIECE])
 
     def _piece(self, site: str, number: int, index: Any) -> bytes:
         with self._lock:
             offered = self._offered.get(site)
-        if offered is None or offered.turn != number or not isinstance(index, int) or index < 0:
+        if offered is None or offered[0].turn != number or not isinstance(index, int) or index < 0:
             raise UpdateRefused("wrong-round")
-        return encode({}, memoryview(offered.arrays)[index * PIECE : (index + 1) * PIECE])
+        return encode({}, offered[1][index * PIECE : (index + 1) * PIECE])
 
     def _push(self, site: str, number: int, head: dict[str, Any], body: memoryview) -> bytes:
-        """Take one piece of an update. A piece whose answer was lost comes again and is taken once."""
-        index, last = head.get("index"), "update" in head
+        """Take one piece of an update. A piece whose answer was lost comes again and is taken once.
+
+        1. the site was offered this turn, and says with every piece how large all of it is: no larger than the turn
+           allows, before any of it is kept;
+        2. pieces come in their order, each of the one size that it can have;
+        3. with the last one all of it goes to the leg, once; whoever asks again hears what became of it.
+        """
+        index, size = head.get("index"), head.get("size")
+        if type(index) is not int or type(size) is not int or index < 0 or size < 0:
+            raise UpdateRefused("unreadable")
         with self._lock:
-            if last and self._counted.get(site) == number:
-                return encode({"counted": True})
             offered = self._offered.get(site)
             if offered is None:
                 raise UpdateRefused("not-in-round")
-            if index == 0:
-                self._incoming[site] = _Incoming(number)
+            task, given = offered
             incoming = self._incoming.get(site)
-            if incoming is None or incoming.number != number or not incoming.take(index, body):
-                raise UpdateRefused("unreadable")
-            if incoming.size > (offered.largest_answer or len(offered.arrays)) + SLACK:
-                self._incoming.pop(site)
-                raise self._leg.reject(site, number, "too-large")
-            if not last:
-                return encode({})
-            self._incoming.pop(site)
-        update = unpack(RoundUpdate, head["update"], incoming.whole())
-        self._leg.deliver(site, number, update)
-        with self._lock:
-            self._counted[site] = number
+            if index == 0 and (incoming is None or incoming.turn != number):
+                if size > (task.largest_answer or len(given)) + SLACK:
+                    raise self._leg.reject(site, number, "too-large")
+                incoming = self._incoming[site] = _Incoming(self._leg.spool, number, size)
+        if incoming is None or incoming.turn != number:
+            raise UpdateRefused("unreadable")
+        if incoming.size != size or not incoming.take(index, body):
+            raise self._leg.reject(site, number, "unreadable")
+        if index < pieces_of(size) - 1:
+            return encode({})
+        return self._hand_over(site, incoming, head.get("update"))
+
+    def _hand_over(self, site: str, incoming: _Incoming, told: Any) -> bytes:
+        whole = incoming.hand_over()
+        if whole is None:
+            if not incoming.ended.wait(DELIVERY_SECONDS):
+                raise UpdateRefused("internal-error")
+        else:
+            incoming.refused = UpdateRefused("internal-error")
+            try:
+                self._leg.deliver(site, incoming.turn, unpack(RoundUpdate, told, whole))
+                incoming.refused = None
+            except MessageInvalid:
+                incoming.refused = self._leg.reject(site, incoming.turn, "unreadable")
+            except UpdateRefused as refused:
+                incoming.refused = refused
+            finally:
+                incoming.drop()
+                incoming.ended.set()
+        if incoming.refused is not None:
+            raise incoming.refused
         return encode({"counted": True})
 
 
@@ -182,9 +230,15 @@ class SiteLine:
     """A site's side: asks the leg's process at the hub. Safe for use from several threads."""
 
     def __init__(
-        self, cell: CoreCell, job_id: str, gave_up: Callable[[], bool], patience: float = PATIENCE_SECONDS
+        self,
+        cell: CoreCell,
+        job_id: str,
+        gave_up: Callable[[], bool],
+        spool: Spool,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._cell = cell
+        self._spool = spool
         self._target = FQCN.join([FQCN.ROOT_SERVER, job_id])
         self._gave_up = gave_up
         self._patience = patience
@@ -199,25 +253,31 @@ class SiteLine:
                 return self._fetch(head, body)
 
     def _fetch(self, head: dict[str, Any], first: memoryview) -> RoundTask:
-        parts, number = [bytes(first)], head.get("turn")
-        for index in range(1, pieces_of(int(head.get("size", 0)))):
-            parts.append(bytes(self._ask({"kind": "piece", "round": number, "index": index})[1]))
-        arrays = b"".join(parts)
-        if len(arrays) != head.get("size"):
-            raise MessageInvalid("the round's arrays are incomplete")
+        size = head.get("size")
+        if type(size) is not int or size < 0:
+            raise MessageInvalid("size")
+        try:
+            arrays = self._spool.keep(self._pieces(head.get("turn"), first, pieces_of(size)), size)
+        except ValueError as error:
+            raise MessageInvalid("the round's arrays are incomplete") from error
         return unpack(RoundTask, head["task"], arrays)
+
+    def _pieces(self, turn: Any, first: memoryview, count: int) -> Iterator[memoryview]:
+        yield first
+        for index in range(1, count):
+            yield self._ask({"kind": "piece", "round": turn, "index": index})[1]
 
     def push(self, number: int, update: RoundUpdate) -> None:
         """Send an update in pieces and wait until it is counted. Raises :class:`UpdateRefused`,
         :class:`HubLost`.
         """
-        meta, payload = pack(update)
-        view, count = view_of(payload), pieces_of(len(payload))
-        for index in range(count):
-            head: dict[str, Any] = {"kind": "push", "round": number, "index": index}
-            if index == count - 1:
+        meta, held = pack(update)
+        size = len(held)
+        for index, body in enumerate(pieces(held) if size else [b""]):
+            head: dict[str, Any] = {"kind": "push", "round": number, "index": index, "size": size}
+            if index == pieces_of(size) - 1:
                 head["update"] = meta
-            self._ask(head, view[index * PIECE : (index + 1) * PIECE], seconds=120.0)
+            self._ask(head, body, seconds=DELIVERY_SECONDS)
 
     def decline(self, number: int, reason: str) -> None:
         self._ask({"kind": "decline", "round": number, "reason": reason})

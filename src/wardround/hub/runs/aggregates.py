@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from wardround.contracts.algorithm import Algorithm
 from wardround.foundation.files import ObjectStore
+from wardround.foundation.stored import Held
 from wardround.learning.arrays import Arrays, ArraysRefused, beside, from_bytes, to_bytes
 from wardround.learning.strategies.choice import strategy_of
 from wardround.learning.strategies.strategy import Strategy
@@ -24,7 +25,7 @@ class Kept:
     arrays: bytes = b""
 
 
-def keep(objects: ObjectStore, algorithm: Algorithm, before: str, average: bytes, *, first: bool) -> Kept:
+def keep(objects: ObjectStore, algorithm: Algorithm, before: str, average: Held, *, first: bool) -> Kept:
     """Make the next aggregate of a round's average by the plan's algorithm, and keep it, flushed to the disk.
 
     Args:
@@ -50,7 +51,7 @@ def keep(objects: ObjectStore, algorithm: Algorithm, before: str, average: bytes
     return Kept(digest, _told(strategy, step.model, step.state, arrays))
 
 
-def told(objects: ObjectStore, algorithm: Algorithm, digest: str, *, first: bool) -> bytes:
+def told(objects: ObjectStore, algorithm: Algorithm, digest: str, *, first: bool) -> Held:
     """What sites are told at the start of a round: the aggregate, and of its state whatever the algorithm tells.
 
     Args:
@@ -59,9 +60,10 @@ def told(objects: ObjectStore, algorithm: Algorithm, digest: str, *, first: bool
 
     Raises: as `keep`.
     """
-    strategy, arrays = strategy_of(algorithm), objects.get(digest)
+    strategy = strategy_of(algorithm)
     if strategy.averages:
-        return arrays
+        return objects.held(digest)
+    arrays = objects.get(digest)
     model = from_bytes(arrays)
     return _told(strategy, model, strategy.begin(model) if first else _state(objects, beside(arrays)), arrays)
 
