@@ -98,6 +98,7 @@ def template(
         package=package,
         package_digest=bundle_digest(directory),
         algorithm=algorithm,
+        compare_alone=algorithm != "fedbn",
         setting=setting,
         rounds=rounds or tuned.rounds,
         quorum=sites // 2 + 1,

@@ -8,7 +8,9 @@ from pydantic import BeforeValidator, Field
 
 from wardround.contracts.base import Frozen, SiteName
 
-AlgorithmName = Literal["fedavg", "fedprox", "fedbn", "fedadam", "fedyogi", "fedadagrad", "scaffold", "ditto", "cyclic"]
+AlgorithmName = Literal[
+    "fedavg", "fedprox", "fedbn", "fedadam", "fedyogi", "fedadagrad", "scaffold", "ditto", "cyclic", "merge"
+]
 
 Rate = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
@@ -122,6 +124,17 @@ class Cyclic(_Chosen):
         return f"{self.name}, one hospital after another {order}"
 
 
+class Merge(_Chosen):
+    """No rounds together: each site trains the same first weights on its own patients alone for the steps of as many
+    rounds as the plan has, and the hub merges the models: their mean, each by its number of patients, and a greedy soup
+    (Wortsman et al., ICML 2022), judged at the sites. The best merge is the run's model."""
+
+    name: Literal["merge"] = "merge"
+
+    def in_words(self) -> str:
+        return f"{self.name}, of models that hospitals train alone"
+
+
 def _by_name(value: Any) -> Any:
     """A name alone stands for that algorithm with its usual numbers."""
     return {"name": value} if isinstance(value, str) else value
@@ -129,7 +142,7 @@ def _by_name(value: Any) -> Any:
 
 Algorithm = Annotated[
     Annotated[
-        FedAvg | FedProx | FedBN | FedAdam | FedYogi | FedAdagrad | Scaffold | Ditto | Cyclic,
+        FedAvg | FedProx | FedBN | FedAdam | FedYogi | FedAdagrad | Scaffold | Ditto | Cyclic | Merge,
         Field(discriminator="name"),
     ],
     BeforeValidator(_by_name),

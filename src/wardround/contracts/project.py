@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from wardround.contracts.algorithm import Merge
 from wardround.contracts.base import Frozen, ProjectId
 from wardround.contracts.cohort_query import CohortQuestion
 from wardround.contracts.data_use import PERMISSIONS, DataUse
@@ -86,7 +87,9 @@ class Project(Frozen):
     @model_validator(mode="after")
     def _leaves_what_the_plan_needs(self) -> Project:
         told = Counter(leaving.kind for leaving in self.leaves)
-        needed: set[LeavingKind] = {"run-update", "evaluation-result"}
+        needed: set[LeavingKind] = {"evaluation-result"}
+        if not isinstance(self.plan.algorithm, Merge):
+            needed.add("run-update")
         if self.plan.compare_alone:
             needed.add("local-model")
         if missing := sorted(needed - set(told)):

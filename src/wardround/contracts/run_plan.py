@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from wardround.contracts.algorithm import Algorithm, FedAvg, FedBN
+from wardround.contracts.algorithm import Algorithm, Cyclic, FedAvg, FedBN, Merge
 from wardround.contracts.base import Digest, Frozen
 from wardround.contracts.layers import Layers
 from wardround.contracts.masking import Masking
@@ -16,12 +16,16 @@ from wardround.contracts.privacy import Privacy
 from wardround.contracts.robust import Robust
 from wardround.contracts.steps import StepName, in_order
 
+Reads = Literal["images", "records", "images-and-records"]
+"""What a package learns from: images with what was drawn on them, health records, or images with what records say."""
+
 PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,60}$")]
 
 
 class RunPlan(Frozen):
     """A federated training run.
 
+    `reads` is what a site reads of its cohort's people, which has to be what the package needs.
     `metric` is how models are judged on each site's held-out patients, and `target` ends the run early once the mean of
     the aggregate over the sites is as good as that.
     `quorum` is how many sites a round needs; `deadline_seconds` is how long a round waits for the others.
@@ -40,6 +44,7 @@ class RunPlan(Frozen):
     layers: Layers = Layers()
     setting: str = Field(default="default", pattern=r"^[a-z][a-z0-9_-]{0,40}$")
     rounds: int = Field(ge=1, le=1000)
+    reads: Reads = "images"
     metric: MetricName = "dice"
     target: Value | None = None
     local_steps: int | None = Field(default=None, ge=1, le=100_000)
@@ -92,6 +97,17 @@ class RunPlan(Frozen):
                 "`compare_alone` to false"
             )
         self._check_masking()
+        once = self.robust is None and self.masking is None and self.target is None
+        if isinstance(self.algorithm, Merge) and not (self.compare_alone and once):
+            raise ValueError(
+                "a merge is of models that hospitals train alone, once: set `compare_alone` to true, and take "
+                "`robust`, `masking` and `target` out"
+            )
+        if isinstance(self.algorithm, Cyclic) and (self.robust is not None or self.masking is not None):
+            raise ValueError(
+                "in a cyclic run each update goes to the next hospital as it is: there are no others to hold it "
+                "against, or to hide it among; take `robust` and `masking` out, or choose another algorithm"
+            )
         if self.robust is not None and self.quorum < self.robust.least_updates:
             raise ValueError(
                 f"`robust` by {self.robust.name} needs {self.robust.least_updates} updates in every round; raise "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wardround.contracts.algorithm import Ditto
+from wardround.contracts.algorithm import Ditto, Merge
 from wardround.contracts.project import Leaving
 from wardround.contracts.run_plan import RunPlan
 
@@ -16,10 +16,12 @@ def usual_leaves(plan: RunPlan, sites: int, *, largest: int = LARGEST_UPDATE) ->
     An update may leave twice a round, since a round that broke is done again, and not always to the same bit.
     """
     alone = (Leaving(kind="local-model", largest_bytes=largest, times=1),) if plan.compare_alone else ()
-    candidates = 2 * (2 if isinstance(plan.algorithm, Ditto) else 1)
+    merging = isinstance(plan.algorithm, Merge)
+    candidates = sites if merging else 4 if isinstance(plan.algorithm, Ditto) else 2
     judged = candidates + (sites if plan.compare_alone else 0)
+    update = Leaving(kind="run-update", largest_bytes=largest * plan.algorithm.sent, times=2)
     return (
-        Leaving(kind="run-update", largest_bytes=largest * plan.algorithm.sent, times=2),
+        *(() if merging else (update,)),
         *alone,
         Leaving(kind="evaluation-result", largest_bytes=4096, times=judged),
     )

@@ -21,6 +21,7 @@ from wardround.hub.registry.registration import Registration
 from wardround.hub.runs import handlers as runs
 from wardround.hub.runs.coordinator import RunCoordinator
 from wardround.hub.runs.driver import EngineAddress, RunDriver
+from wardround.hub.runs.merging import Merging
 from wardround.hub.sites import handlers as sites
 from wardround.hub.tasks import handlers as tasks
 from wardround.hub.tasks.waiting import TaskWaits
@@ -68,7 +69,8 @@ def build(home: HubHome, *, clock: Clock = now) -> Hub:
     coordinator = RunCoordinator(home.database, home.objects, log, clock)
     engine = flare_engine(home, coordinator)
     address = EngineAddress(home.settings.host, home.settings.engine_port)
-    driver = RunDriver(home.database, engine, address, Registration(home.objects, log), clock)
+    registration, merging = Registration(home.objects, log), Merging(home.objects, log)
+    driver = RunDriver(home.database, engine, address, registration, merging, clock)
     publisher = Publisher(home.database, log, clock)
     return Hub(
         home=home,

@@ -18,13 +18,15 @@ class Lineage(Frozen):
     """The run of a project, and the weights as its sites judged them.
 
     `at_home` names the arrays that each site has of its own and that never reached the hub: the package holds them as
-    the run began, and a hospital that took part lays its own over them.
+    the run began, and a hospital that took part lays its own over them. `parents` are the digests of the models that
+    hospitals trained alone and of which this one was merged.
     """
 
     run: RunId
     project: ProjectId
     weights_sha256: Digest
     at_home: Annotated[tuple[str, ...], Field(max_length=10_000)] = ()
+    parents: Annotated[tuple[Digest, ...], Field(max_length=1000)] = ()
 
 
 def lineage_of(bundle: Path) -> Lineage | None:

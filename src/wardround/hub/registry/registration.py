@@ -41,13 +41,17 @@ class Registration:
         self._objects = objects
         self._ledger = ledger
 
-    def package(self, run: RunRow, weights: str) -> Package:
-        """The run's model package with these weights, kept as one object. What doesn't travel is as the run began."""
+    def package(self, run: RunRow, weights: str, parents: tuple[str, ...] = ()) -> Package:
+        """The run's model package with these weights, kept as one object. What doesn't travel is as the run began.
+
+        Args:
+            parents: the digests of the models that these weights were merged of.
+        """
         plan = RunPlan.model_validate_json(run.plan)
         name, arrays = plan.package, from_bytes(self._objects.get(weights))
         began = arrays if run.began is None else from_bytes(self._objects.get(run.began))
         at_home = sorted(began.keys() - arrays.keys() - named(began.keys(), plan.layers.frozen))
-        told = Lineage(run=run.id, project=run.project, weights_sha256=weights, at_home=tuple(at_home))
+        told = Lineage(run=run.id, project=run.project, weights_sha256=weights, at_home=tuple(at_home), parents=parents)
         lineage = told.model_dump(mode="json", exclude_defaults=True)
         with tempfile.TemporaryDirectory() as scratch:
             target = Path(scratch) / "bundle"

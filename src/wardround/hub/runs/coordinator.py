@@ -7,9 +7,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from wardround.contracts.algorithm import Cyclic
 from wardround.contracts.ledger_entry import Aggregate, Approval, Manifest, Update
 from wardround.contracts.masking import MaskedLeg
 from wardround.contracts.metric import reaches
+from wardround.contracts.run_plan import RunPlan
+from wardround.contracts.turns import Turns
 from wardround.federation.engine import EngineError, LegStart, Next, RoundResult, UpdateHeader, UpdateRefused
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
@@ -59,6 +62,7 @@ class RunCoordinator:
                 plan=told,
                 arrays=aggregates.told(self._objects, plan.algorithm, run.current, first=run.round == 0),
                 update_kind="delta",
+                turns=_turns(plan),
                 robust={} if plan.robust is None else plan.robust.model_dump(mode="json"),
                 masking={} if plan.masking is None else self._masked_leg(session, run, plan.masking.threshold),
             )
@@ -146,3 +150,10 @@ class RunCoordinator:
         if leg is None or leg.state != "open":
             raise EngineError(f"leg {leg_id} is not the current one of its run")
         return run, leg
+
+
+def _turns(plan: RunPlan) -> dict[str, Any]:
+    """What the engine orders sites by; nothing where all train at once."""
+    if not isinstance(plan.algorithm, Cyclic):
+        return {}
+    return Turns(order=plan.algorithm.order, seed=plan.seed).model_dump(mode="json")

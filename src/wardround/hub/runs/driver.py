@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +11,7 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wardround.contracts.algorithm import Ditto
+from wardround.contracts.algorithm import Ditto, Merge
 from wardround.contracts.metric import reaches
 from wardround.contracts.task import EvaluateModel, JoinLeg, TrainAlone
 from wardround.federation.engine import FederationEngine, LegRequest, LegState
@@ -19,6 +20,7 @@ from wardround.foundation.database import Database
 from wardround.hub.registry.registration import Registration
 from wardround.hub.runs import actions, queries
 from wardround.hub.runs.coordinator import leg_name
+from wardround.hub.runs.merging import Merging, parents, with_models
 from wardround.hub.runs.states import RunState
 from wardround.hub.runs.tables import LegRow, LocalModelRow, RunRow, RunTaskRow
 from wardround.hub.tasks.actions import enqueue
@@ -54,8 +56,10 @@ class RunDriver:
         engine: FederationEngine,
         address: EngineAddress,
         registration: Registration,
+        merging: Merging,
         clock: Clock,
     ) -> None:
+        self._merging = merging
         self._database = database
         self._engine = engine
         self._address = address
@@ -96,6 +100,11 @@ class RunDriver:
             self._give_up(run_id)
 
     def _gather(self, run_id: str) -> None:
+        with self._database.writing() as session:
+            run = session.get_one(RunRow, run_id)
+            if isinstance(actions.plan_of(run).algorithm, Merge):
+                self._begin_comparison(session, run, "sites train alone")
+                return
         self._engine.start()
         at = self._clock()
         with self._database.writing() as session:
@@ -208,34 +217,63 @@ class RunDriver:
         actions.move(session, run, RunState.COMPARING, reason=reason, actor=HUB, at=self._clock())
         if not actions.plan_of(run).compare_alone:
             return
+        rounds = run.round or actions.plan_of(run).rounds  # a run that merges has had none
         for site in queries.sites_to_train_alone(session, run, self._clock().date()):
-            task = TrainAlone(project=run.project, project_digest=run.project_digest, run=run.id, rounds=run.round)
+            task = TrainAlone(project=run.project, project_digest=run.project_digest, run=run.id, rounds=rounds)
             number = enqueue(session, site, task)
             session.add(RunTaskRow(run=run.id, site=site, number=number, purpose="alone"))
 
     def _compare(self, run_id: str) -> None:
-        with self._database.writing() as session:
+        with self._database.reading() as session:
             run = session.get_one(RunRow, run_id)
             late = self._clock() - run.state_since > COMPARISON_PATIENCE
             if queries.tasks_waiting(session, run_id, "alone") and not late:
                 return
-            labels = ("federated", "personal") if isinstance(actions.plan_of(run).algorithm, Ditto) else ("federated",)
+        merge = self._next_merge(run_id)
+        with self._database.writing() as session:
+            run = session.get_one(RunRow, run_id)
+            plan = actions.plan_of(run)
+            if merge is not None:
+                self._merging.keep(session, run, *merge, at=self._clock())
+            elif isinstance(plan.algorithm, Merge):
+                told = f"fewer sites than the quorum of {plan.quorum} sent a model of their own"
+                self._end(session, run, RunState.FAILED, told)
+                return
+            labels = ("federated", "personal") if isinstance(plan.algorithm, Ditto) else ("federated",)
             models = {(label, digest) for digest in queries.candidates(session, run) for label in labels}
             for local in session.scalars(select(LocalModelRow).where(LocalModelRow.run == run_id)):
                 models.add((f"local:{local.site}", local.digest))
-            for site in queries.sites_to_compare(session, run, self._clock().date()):
-                for label, model in sorted(models):
-                    task = EvaluateModel(
-                        project=run.project,
-                        project_digest=run.project_digest,
-                        run=run_id,
-                        model=model,
-                        label=label,
-                        round=queries.round_of(session, run_id, model) or 0,
-                    )
-                    number = enqueue(session, site, task)
-                    session.add(RunTaskRow(run=run_id, site=site, number=number, purpose="evaluate"))
-            actions.move(session, run, RunState.EVALUATING, reason=f"{len(models)} models", actor=HUB, at=self._clock())
+            self._have_judged(session, run, models)
+
+    def _have_judged(self, session: Session, run: RunRow, models: set[tuple[str, str]]) -> None:
+        """Ask all sites to judge models, each a label and a digest."""
+        for site in queries.sites_to_compare(session, run, self._clock().date()):
+            for label, model in sorted(models):
+                task = EvaluateModel(
+                    project=run.project,
+                    project_digest=run.project_digest,
+                    run=run.id,
+                    model=model,
+                    label=label,
+                    round=queries.round_of(session, run.id, model) or 0,
+                )
+                number = enqueue(session, site, task)
+                session.add(RunTaskRow(run=run.id, site=site, number=number, purpose="evaluate"))
+        told = "1 model" if len(models) == 1 else f"{len(models)} models"
+        actions.move(session, run, RunState.EVALUATING, reason=told, actor=HUB, at=self._clock())
+
+    def _next_merge(self, run_id: str) -> tuple[Sequence[str], str] | None:
+        """The merge that is due in a run that merges, by its sites and its digest: made, and not kept yet."""
+        with self._database.reading() as session:
+            run = session.get_one(RunRow, run_id)
+            plan = actions.plan_of(run)
+            if not isinstance(plan.algorithm, Merge):
+                return None
+            first = with_models(session, run)
+            sites = self._merging.due(session, run) if run.round else first
+            if sites is None or len(first) < plan.quorum:
+                return None
+            return sites, self._merging.make(session, run, sites)
 
     def _evaluate(self, run_id: str) -> None:
         with self._database.reading() as session:
@@ -243,8 +281,19 @@ class RunDriver:
             late = self._clock() - run.state_since > COMPARISON_PATIENCE
             if queries.tasks_waiting(session, run_id, "evaluate") and not late:
                 return
+        merge = self._next_merge(run_id)
+        if merge is not None:
+            with self._database.writing() as session:
+                run = session.get_one(RunRow, run_id)
+                self._merging.keep(session, run, *merge, at=self._clock())
+                self._have_judged(session, run, {("federated", merge[1])})
+            return
+        with self._database.reading() as session:
+            run = session.get_one(RunRow, run_id)
             best, score = queries.best_candidate(session, run)
-        package = self._registration.package(run, best)
+            merging = isinstance(actions.plan_of(run).algorithm, Merge)
+            made_of = parents(session, run, queries.round_of(session, run_id, best) or 0) if merging else ()
+        package = self._registration.package(run, best, made_of)
         at = self._clock()
         with self._database.writing() as session:
             run = session.get_one(RunRow, run_id)

@@ -8,6 +8,7 @@ from datetime import date
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from wardround.contracts.algorithm import Merge
 from wardround.contracts.metric import METRICS
 from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.errors import NotFound
@@ -83,8 +84,10 @@ def sites_for_round(session: Session, run: RunRow, number: int, today: date) -> 
 
 
 def sites_to_compare(session: Session, run: RunRow, today: date) -> list[str]:
-    """The sites that took part and may still be asked."""
-    return sorted(set(sites_taken(session, run.id)) & set(sites_to_ask(session, run, today)))
+    """The sites that took part and may still be asked; before a merge, all that may be asked."""
+    asked = sites_to_ask(session, run, today)
+    merging = isinstance(RunPlan.model_validate_json(run.plan).algorithm, Merge)
+    return asked if merging else sorted(set(sites_taken(session, run.id)) & set(asked))
 
 
 def sites_to_train_alone(session: Session, run: RunRow, today: date) -> list[str]:
@@ -118,7 +121,10 @@ def was_asked(session: Session, run: str, site: str, purpose: str) -> bool:
 
 
 def candidates(session: Session, run: RunRow) -> set[str]:
-    """The aggregates worth judging at the end: the last, and the best by what sites told during the run."""
+    """The aggregates worth judging at the end: the last, and the best by what sites told during the run; of a run that
+    merges, every merge."""
+    if isinstance(RunPlan.model_validate_json(run.plan).algorithm, Merge):
+        return {row.aggregate for row in rounds(session, run.id)}
     found = {run.current}
     if run.best_round is not None:
         best = session.scalar(

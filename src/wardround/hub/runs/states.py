@@ -34,12 +34,14 @@ WAITS_FOR = {
 }
 
 TRANSITIONS: dict[RunState, frozenset[RunState]] = {
-    RunState.GATHERING: frozenset({RunState.RUNNING, RunState.STOPPED, RunState.ENDED, RunState.FAILED}),
+    RunState.GATHERING: frozenset(
+        {RunState.RUNNING, RunState.COMPARING, RunState.STOPPED, RunState.ENDED, RunState.FAILED}
+    ),
     RunState.RUNNING: frozenset(
         {RunState.GATHERING, RunState.COMPARING, RunState.STOPPED, RunState.ENDED, RunState.FAILED}
     ),
     RunState.COMPARING: frozenset({RunState.EVALUATING, RunState.ENDED, RunState.FAILED}),
-    RunState.EVALUATING: frozenset({RunState.FINISHED, RunState.ENDED, RunState.FAILED}),
+    RunState.EVALUATING: frozenset({RunState.EVALUATING, RunState.FINISHED, RunState.ENDED, RunState.FAILED}),
     RunState.STOPPED: frozenset({RunState.RUNNING, RunState.ENDED}),
     RunState.FINISHED: frozenset(),
     RunState.ENDED: frozenset(),

@@ -12,6 +12,7 @@ from wardround.contracts.algorithm import (
     FedBN,
     FedProx,
     FedYogi,
+    Merge,
     Scaffold,
 )
 from wardround.learning.strategies import control
@@ -23,7 +24,7 @@ from wardround.learning.strategies.strategy import Strategy
 def strategy_of(algorithm: Algorithm) -> Strategy:
     """The hub's part of an algorithm."""
     match algorithm:
-        case FedAvg() | FedProx() | FedBN() | Ditto() | Cyclic():
+        case FedAvg() | FedProx() | FedBN() | Ditto() | Cyclic() | Merge():
             return Averaging()
         case FedAdam():
             return Adam(rate=algorithm.server_rate, beta1=algorithm.beta1, tau=algorithm.tau, beta2=algorithm.beta2)

@@ -37,6 +37,7 @@ from wardround.hub.registry.registration import Package, Registration
 from wardround.hub.runs import actions, intake, queries
 from wardround.hub.runs.coordinator import RunCoordinator, leg_name
 from wardround.hub.runs.driver import EngineAddress, RunDriver
+from wardround.hub.runs.merging import Merging
 from wardround.hub.runs.states import RunState
 from wardround.hub.runs.tables import RunRow
 from wardround.hub.sites.tables import Site
@@ -141,7 +142,7 @@ class Hospital:
 class ToyRegistration(Registration):
     """Packages weights as they are; registering is the real thing."""
 
-    def package(self, run: RunRow, weights: str) -> Package:
+    def package(self, run: RunRow, weights: str, parents: tuple[str, ...] = ()) -> Package:
         return Package("toy", sha256(self._objects.get(weights)).hexdigest(), weights)
 
 
@@ -169,7 +170,8 @@ class RunLab:
         self.coordinator = RunCoordinator(self.database, self.objects, self.log, self.clock)
         self.engine = InProcessEngine(self.coordinator, self.connected)
         registration = ToyRegistration(self.objects, self.log)
-        self.driver = RunDriver(self.database, self.engine, EngineAddress("hub.test", 8445), registration, self.clock)
+        merging, address = Merging(self.objects, self.log), EngineAddress("hub.test", 8445)
+        self.driver = RunDriver(self.database, self.engine, address, registration, merging, self.clock)
 
     @contextmanager
     def killed_in(self, number: int) -> Iterator[InProcessEngine]:

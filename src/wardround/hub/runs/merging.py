@@ -1,0 +1,111 @@
+"""A run that merges what its sites trained on their own. Each merge is kept as a round, its parents as who took part.
+
+The first is of all models; those that follow are a greedy soup's, judged by the sites' held-out patients one after the
+other. What was judged is in the database, so a hub that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from wardround.contracts.disclosure import told_size
+from wardround.contracts.ledger_entry import Aggregate, Manifest, Update
+from wardround.contracts.metric import METRICS
+from wardround.foundation.files import ObjectStore
+from wardround.hub import audit
+from wardround.hub.runs import actions, queries
+from wardround.hub.runs.intake import alone_run
+from wardround.hub.runs.tables import EvaluationRow, LocalModelRow, RoundRow, RoundSiteRow, RunRow
+from wardround.learning.arrays import from_bytes, to_bytes
+from wardround.learning.merging import greedy_soup, merged
+from wardround.ledger import store
+from wardround.ledger.log import Log
+
+
+class Merging:
+    """Makes merges and keeps them; says which is due."""
+
+    def __init__(self, objects: ObjectStore, ledger: Log) -> None:
+        self._objects = objects
+        self._ledger = ledger
+
+    def make(self, session: Session, run: RunRow, sites: Sequence[str]) -> str:
+        """The digest of the average of what these sites trained, each by its cohort's told size.
+
+        Raises:
+            ArraysRefused: the models aren't of one network, or a value isn't finite.
+            ObjectMissing, ObjectDamaged: one can't be read.
+        """
+        rows = _models(session, run, sites)
+        pairs = ((from_bytes(self._objects.get(row.digest)), _weight(session, row)) for row in rows)
+        return self._objects.put(to_bytes(merged(pairs)))
+
+    def keep(self, session: Session, run: RunRow, sites: Sequence[str], digest: str, *, at: datetime) -> int:
+        """Put a merge on the ledger and among the run's rounds, of which it becomes the last. Returns its number."""
+        rows = _models(session, run, sites)
+        said = Aggregate(
+            origin="hub",
+            at=at,
+            run=alone_run(run.id),
+            round=1,
+            digest=digest,
+            updates=tuple(sorted(row.entry for row in rows)),
+        )
+        entry = self._ledger.record(session, said)
+        run.round, run.current = run.round + 1, digest
+        session.add(
+            RoundRow(run=run.id, number=run.round, leg=0, aggregate=digest, entry=entry, seconds=0.0, committed_at=at)
+        )
+        for row in rows:
+            part = {"state": "taken", "weight": _weight(session, row), "entry": row.entry}
+            session.add(RoundSiteRow(run=run.id, round=run.round, site=row.site, **part))
+        audit.record(session, "hub", "merge-models", run.id, f"{run.round} {digest}")
+        return run.round
+
+    def due(self, session: Session, run: RunRow) -> tuple[str, ...] | None:
+        """The sites whose models have to be merged and judged next; None where the soup is done."""
+        sign = 1 if METRICS[actions.plan_of(run).metric].larger_is_better else -1
+        judged = queries.evaluations(session, run.id)
+        alone = {row.site: row.digest for row in _models(session, run)}
+        scores = {frozenset({site}): _score(judged, digest, sign) for site, digest in alone.items()}
+        for merge in queries.rounds(session, run.id):
+            parents = frozenset(part.site for part in queries.round_sites(session, run.id, merge.number))
+            scores[parents] = _score(judged, merge.aggregate, sign, untold=float("-inf"))
+        known = [site for site in alone if scores[frozenset({site})] is not None]
+        ranked = sorted(known, key=lambda site: (-(scores[frozenset({site})] or 0.0), site))
+        return greedy_soup(ranked, lambda some: scores.get(frozenset(some)))[1] if ranked else None
+
+
+def parents(session: Session, run: RunRow, number: int) -> tuple[str, ...]:
+    """The digests of the models that a merge was made of."""
+    sites = [part.site for part in queries.round_sites(session, run.id, number)]
+    return tuple(row.digest for row in _models(session, run, sites))
+
+
+def with_models(session: Session, run: RunRow) -> list[str]:
+    """The sites whose own model is here."""
+    return [row.site for row in _models(session, run)]
+
+
+def _models(session: Session, run: RunRow, sites: Sequence[str] | None = None) -> Sequence[LocalModelRow]:
+    found = select(LocalModelRow).where(LocalModelRow.run == run.id).order_by(LocalModelRow.site)
+    return [row for row in session.scalars(found) if sites is None or row.site in sites]
+
+
+def _weight(session: Session, row: LocalModelRow) -> float:
+    """The told size of the cohort that a model was trained on."""
+    update = store.entry(session, row.entry)
+    manifest = store.entry(session, update.manifest) if isinstance(update, Update) else None
+    if not isinstance(manifest, Manifest):
+        raise TypeError(f"the model of {row.site} rests on no manifest")  # its entry was checked when it came
+    return float(told_size(manifest.people))
+
+
+def _score(judged: Sequence[EvaluationRow], model: str, sign: int, *, untold: float | None = None) -> float | None:
+    """The mean over all sites that judged a model, the larger the better."""
+    found = queries.mean_score([row for row in judged if row.model == model])
+    return untold if found is None else sign * found
