@@ -3,8 +3,9 @@
 The same 500 CT-sized objects (535 KB, distinct UIDs) are sent by Debian's storescu, on 1 and on 4 associations, to one
 receiver after the other, in turns whose order moves on by one each time. What is told are medians; a target is judged
 by the median of the ratios, turn by turn, since a disk's pace changes within minutes. Each receiver starts with an
-empty folder, and what the one before left unwritten is flushed first. Ours is the receiver with its landing and its
-index, a process of its own, as the node builds it; de-identification doesn't run in it, as it doesn't in the peers.
+empty folder, and what the one before left unwritten is flushed first. Ours is what the node has at its door on two
+cores, two receiving processes and the one that writes the index; de-identification doesn't run, as it doesn't in the
+peers. Peak memory is that of all its processes, added up.
 The whole node, which de-identifies on the same cores meanwhile, is measured for information.
 
 Like is put beside like. *Flushed*: ours acknowledges only what is on the disk; Orthanc runs with SyncStorageArea, its
@@ -27,7 +28,6 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import socket
 import sqlite3
 import statistics
@@ -43,14 +43,13 @@ from typing import Any
 
 import wire
 from _bench import emptied, family_cpu, family_memory, machine, orthanc_settings
+from _intake_ours import TITLE
 from wire import Load
 
 ORTHANC = Path("/usr/sbin/Orthanc")
-TITLE = "WIRE"
+OURS_ALONE = Path(__file__).with_name("_intake_ours.py")
 OF_STORESCP, OF_ORTHANC, MEMORY_MB = 1.0, 3.0, 150
 INDEXES = ("node.db", "index")
-RECEIVERS = 2
-"""Processes that receive: what a node on two cores has."""
 LOOKS_EVERY = 0.05
 """Seconds between two looks into our index."""
 PATIENCE = 120.0
@@ -107,14 +106,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--turns", type=int, help="another number of turns")
     parser.add_argument("--only", nargs="*", metavar="NAME", help="only receivers whose name has one of these in it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table here")
-    parser.add_argument("--serve", choices=["ours", "pynetdicom"], help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=["pynetdicom"], help=argparse.SUPPRESS)
     parser.add_argument("--flushed", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.serve:
-        serve = serve_ours if options.serve == "ours" else serve_pynetdicom
-        serve(options.folder, options.port, durable=options.flushed)
+        serve_pynetdicom(options.folder, options.port, durable=options.flushed)
         return 0
     objects = options.objects or 500
     turns = options.turns or (5 if options.quick else 11)
@@ -198,11 +196,14 @@ NODE = "ours, the whole node, flushed"
 def receivers(folder: Path) -> dict[str, Start]:
     """How each receiver is started; each twice, flushed and unflushed."""
 
-    def own(serve: str, flushed: bool) -> Start:
-        command = [sys.executable, __file__, "--serve", serve, *(["--flushed"] if flushed else [])]
+    def own(how: str) -> Start:
+        return lambda into, port: [sys.executable, str(OURS_ALONE), str(into), str(port), how]
+
+    def pynetdicom(*flushed: str) -> Start:
+        command = [sys.executable, __file__, "--serve", "pynetdicom", *flushed]
         return lambda into, port: [*command, "--folder", str(into), "--port", str(port)]
 
-    found: dict[str, Start] = {"ours flushed": own("ours", True)}
+    found: dict[str, Start] = {"ours flushed": own("flushed")}
     if shutil.which("gcc"):
         library = folder / "flushing.so"
         subprocess.run(
@@ -215,12 +216,12 @@ def receivers(folder: Path) -> dict[str, Start]:
         ]
     if ORTHANC.exists():
         found["Orthanc flushed"] = lambda into, port: orthanc(into, port, flushed=True)
-    found["pynetdicom flushed"] = own("pynetdicom", True)
-    found["ours unflushed"] = own("ours", False)
+    found["pynetdicom flushed"] = pynetdicom("--flushed")
+    found["ours unflushed"] = own("unflushed")
     found["storescp unflushed"] = wire.start_storescp
     if ORTHANC.exists():
         found["Orthanc unflushed"] = lambda into, port: orthanc(into, port, flushed=False)
-    found["pynetdicom unflushed"] = own("pynetdicom", False)
+    found["pynetdicom unflushed"] = pynetdicom()
     return found
 
 
@@ -366,30 +367,6 @@ def orthanc(folder: Path, port: int, *, flushed: bool) -> list[str]:
     configuration = orthanc_settings(TITLE, port, folder / "storage", SyncStorageArea=flushed)
     (folder / "orthanc.json").write_text(json.dumps(configuration))
     return [str(ORTHANC), str(folder / "orthanc.json")]
-
-
-def serve_ours(folder: Path, port: int, *, durable: bool) -> None:
-    from wardround.foundation.database import Database
-    from wardround.node.receive.receivers import House, Receivers
-    from wardround.node.receive.reception import Reception
-    from wardround.node.receive.route import by_called_title
-    from wardround.node.receive.terms import Terms, WireTerms
-
-    database = Database(f"sqlite:///{folder}/node.db", migrations="wardround.node.migrations")
-    database.upgrade()
-    routes = by_called_title({TITLE: "research"})
-    reception = Reception(
-        database,
-        quarantine=folder / "quarantine",
-        clinical=folder / "clinical",
-        secret=bytes(32),
-        routes=routes,
-        durable=durable,
-    )
-    terms = Terms(WireTerms((TITLE,), port=port), folder / "quarantine", bytes(32), routes, durable=durable)
-    house = House(reception.index, reception.learn, reception.quay.count, reception.take_over)
-    with Receivers(RECEIVERS, terms, house):
-        signal.pause()
 
 
 def serve_pynetdicom(folder: Path, port: int, *, durable: bool) -> None:
