@@ -56,6 +56,7 @@ def projects(home: Path = HOME) -> None:
 def show(project: str = PROJECT, home: Path = HOME) -> None:
     """Show exactly what a project asks, how many people its cohort has here, and what was decided."""
     from wardround.contracts.project_words import in_words
+    from wardround.node.budget import actions as budget
     from wardround.node.desk import Desk
     from wardround.node.home import NodeHome
     from wardround.node.policy.explanation import explained
@@ -69,6 +70,9 @@ def show(project: str = PROJECT, home: Path = HOME) -> None:
     typer.echo(f"{project}: {found.project.title} ({found.state}, with {OWNERS[found.state]})")
     for line in in_words(found.project, found.terms):
         typer.echo(line)
+    if found.terms.patient_privacy is not None:
+        with desk.home.database.reading() as session:
+            typer.echo(f"Spent here:   {budget.in_words(session, project, found.terms.patient_privacy)}")
     here = people_now(desk, project)
     typer.echo(f"Here now:     {here} people in the cohort (exact; this number stays here)")
     try:
