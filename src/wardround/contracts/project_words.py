@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from wardround.contracts.approval_limits import Terms, terms_of
 from wardround.contracts.metric import METRICS
 from wardround.contracts.project import Project
+from wardround.contracts.run_plan import Reads
 
 
 def in_words(project: Project, terms: Terms | None = None) -> list[str]:
@@ -27,6 +28,7 @@ def _lines(project: Project, terms: Terms) -> Iterator[str]:
     yield f"              rounds in each run at most {terms.rounds}, runs at most {terms.runs}"
     for line in plan.layers.in_words():
         yield f"              {line}"
+    yield f"              reads {READS[plan.reads]} of each person in the cohort"
     yield f"              judged by {METRICS[plan.metric].words} on patients held out here"
     if plan.target is not None:
         yield f"              a run ends early at a mean {METRICS[plan.metric].words} of {plan.target:g}"
@@ -44,6 +46,13 @@ def _lines(project: Project, terms: Terms) -> Iterator[str]:
     yield f"Steps:        {', '.join(terms.steps)}, in this order, before an update leaves"
     yield from _each("Leaves:", [leaving.in_words() for leaving in terms.leaves])
     yield f"Until:        {terms.until:%Y-%m-%d}, the last day of use"
+
+
+READS: Mapping[Reads, str] = {
+    "images": "images",
+    "records": "health records, without images,",
+    "images-and-records": "images and health records",
+}
 
 
 def _each(name: str, lines: Iterable[str]) -> Iterator[str]:

@@ -16,15 +16,32 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from wardround.contracts.metric import MetricName
+from wardround.contracts.run_plan import Reads, RunPlan
 from wardround.foundation.files import write_whole
 from wardround.learning.arrays import Arrays, check, from_bytes, to_bytes
 from wardround.learning.case import Preparation
+from wardround.learning.fact import METRICS_OF, Target
 from wardround.learning.settings import Augmentation, Postprocessing, TrainingSetting
+from wardround.learning.table import TablePreparation
+from wardround.learning.volume import VolumePreparation
 
 CONFIGS = ("metadata.json", "train.json", "evaluate.json", "inference.json")
 WEIGHTS = Path("models") / "model.safetensors"
-TARGETS = frozenset({"monai.networks.nets.SegResNet", "monai.networks.nets.UNet"})
-"""What a `_target_` may name."""
+TARGETS = frozenset(
+    {
+        "monai.networks.nets.AttentionUnet",
+        "monai.networks.nets.BasicUNet",
+        "monai.networks.nets.DenseNet121",
+        "monai.networks.nets.FullyConnectedNet",
+        "monai.networks.nets.SegResNet",
+        "monai.networks.nets.SwinUNETR",
+        "monai.networks.nets.UNet",
+        "monai.networks.nets.VNet",
+        "torch.nn.Linear",
+    }
+)
+"""What a `_target_` may name; `learning.network` knows how to build each."""
 EXPRESSIONS: frozenset[str] = frozenset()
 """The `$` expressions that a bundle may hold, to the letter."""
 _METADATA = {
@@ -41,7 +58,10 @@ _METADATA = {
     "changelog": dict,
 }
 _SPECIAL = frozenset({"_target_", "_desc_"})
-_LARGEST_FILE = 2 * 1024**3
+_WIDEST, _DEEPEST = 4096, 16
+
+
+AnyPreparation = Preparation | VolumePreparation | TablePreparation
 
 
 class BundleRefused(ValueError):
@@ -57,16 +77,36 @@ class Bundle:
     """What a model package says, checked.
 
     network: MONAI's `network_def`, a `_target_` of `TARGETS` and its arguments.
+    preparation: how cases are brought to the network; which of the three it is says what the package reads.
+    target: what it tells of a person; None where it outlines something in an image.
+    metric: how it is judged.
     settings: named ways to train it; `default` is always there.
     """
 
     name: str
     version: str
     network: Mapping[str, Any]
-    preparation: Preparation
+    preparation: AnyPreparation
+    target: Target | None
+    metric: MetricName
     postprocessing: Postprocessing
     augmentation: Augmentation
     settings: Mapping[str, TrainingSetting]
+
+    @property
+    def reads(self) -> Reads:
+        """What a site reads of each person for it."""
+        if isinstance(self.preparation, TablePreparation):
+            return "records"
+        return "images" if self.target is None else "images-and-records"
+
+    def check_fits(self, plan: RunPlan) -> None:
+        """Raises `BundleRefused` (`wrong-plan`) where a plan says of its package what isn't so."""
+        for word, said, own in (("reads", plan.reads, self.reads), ("metric", plan.metric, self.metric)):
+            if said != own:
+                raise BundleRefused(
+                    "wrong-plan", f"the plan's {word} is {said}, and {self.name} has {own}; correct the plan"
+                )
 
     def setting(self, name: str = "default") -> TrainingSetting:
         """The training setting of this name. Raises `BundleRefused` (`unknown-setting`) where there is none."""
@@ -108,7 +148,9 @@ def read_bundle(directory: Path) -> Bundle:
     if not isinstance(network, dict) or "_target_" not in network:
         raise BundleRefused("wrong-network", "inference.json: network_def is missing or names no _target_")
     try:
-        preparation = Preparation.from_mapping(inference.get("preparation", {}))
+        preparation = _preparation(inference.get("preparation", {}))
+        target = Target.from_mapping(inference["target"]) if "target" in inference else None
+        metric = _metric(documents["evaluate.json"], target)
         postprocessing = Postprocessing.from_mapping(inference.get("postprocessing", {}))
         augmentation = Augmentation.from_mapping(train.get("augmentation", {}))
         settings = {name: TrainingSetting.from_mapping(value) for name, value in train.get("settings", {}).items()}
@@ -116,12 +158,15 @@ def read_bundle(directory: Path) -> Bundle:
         raise BundleRefused("wrong-config", f"inference.json or train.json: {error}") from error
     if "default" not in settings:
         raise BundleRefused("wrong-config", "train.json: settings holds no default")
+    _check_kind(preparation, target)
     _check_network(network, preparation)
     return Bundle(
         name=str(metadata.get("name", directory.name)),
         version=metadata["version"],
         network=network,
         preparation=preparation,
+        target=target,
+        metric=metric,
         postprocessing=postprocessing,
         augmentation=augmentation,
         settings=settings,
@@ -160,7 +205,7 @@ def export_bundle(arrays: Arrays, target: Path, metadata: Mapping[str, Any], *, 
         raise FileExistsError(f"{target} is not an empty directory; choose another or empty it")
     merged = {**_read_json(source, "metadata.json"), **metadata}
     _check_data(merged, "metadata")
-    for path in _files(source):
+    for path in files_of(source):
         if path != Path("configs/metadata.json"):
             write_whole(target / path, (source / path).read_bytes(), mode=0o644)
     write_whole(target / "configs/metadata.json", _json_bytes(merged), mode=0o644)
@@ -184,7 +229,7 @@ def bundle_digest(directory: Path) -> str:
             there is no file.
     """
     state = sha256(b"wardround-bundle-1\n")
-    names = sorted(_files(directory), key=lambda path: path.as_posix())
+    names = sorted(files_of(directory), key=lambda path: path.as_posix())
     if not names:
         raise BundleRefused("incomplete", "the bundle's directory holds no file")
     for name in names:
@@ -194,7 +239,8 @@ def bundle_digest(directory: Path) -> str:
     return state.hexdigest()
 
 
-def _files(directory: Path) -> Iterator[Path]:
+def files_of(directory: Path) -> Iterator[Path]:
+    """The files that belong to a bundle, by their relative paths. Raises `BundleRefused` (`unreadable`) at a link."""
     for path in directory.rglob("*"):
         name = path.relative_to(directory)
         if any(part == "__pycache__" or part.startswith(".") for part in name.parts):
@@ -247,17 +293,67 @@ def _check_data(value: object, where: str) -> None:
         raise BundleRefused("wrong-config", f"{where} holds a {type(value).__name__}, which JSON can't")
 
 
-def _check_network(network: Mapping[str, Any], preparation: Preparation) -> None:
+def _preparation(values: Any) -> AnyPreparation:
+    if not isinstance(values, Mapping):
+        raise ValueError("preparation is not an object")
+    match values.get("kind", "slices"):
+        case "slices":
+            return Preparation.from_mapping(values)
+        case "volume":
+            return VolumePreparation.from_mapping(values)
+        case "table":
+            return TablePreparation.from_mapping(values)
+        case other:
+            raise ValueError(f"preparation.kind is {other!r}; known are slices, volume and table")
+
+
+def _metric(evaluate: Mapping[str, Any], target: Target | None) -> MetricName:
+    metric = evaluate.get("metric")
+    name = metric.get("name") if isinstance(metric, Mapping) else None
+    fitting: frozenset[MetricName] = frozenset({"dice"}) if target is None else METRICS_OF[target.kind]
+    for known in fitting:
+        if name == known:
+            return known
+    raise ValueError(
+        f"evaluate.json: metric.name is {name!r}; for this kind of task it is {' or '.join(sorted(fitting))}"
+    )
+
+
+def _check_kind(preparation: AnyPreparation, target: Target | None) -> None:
+    if isinstance(preparation, TablePreparation) is (target is None) and not isinstance(preparation, VolumePreparation):
+        raise BundleRefused("wrong-config", "inference.json: a table needs a target, and slices have none")
+
+
+def _check_sizes(network: Mapping[str, Any]) -> None:
+    for key, value in network.items():
+        listed = value if isinstance(value, list | tuple) else [value]
+        numbers = [number for number in listed if isinstance(number, int) and not isinstance(number, bool)]
+        most = _DEEPEST if key.startswith("blocks") or key in ("depths", "num_res_units") else _WIDEST
+        if len(listed) > 16 or not all(0 <= number <= most for number in numbers):
+            raise BundleRefused("wrong-network", f"network_def: {key} is not up to 16 sizes from 0 to {most}")
+
+
+def _check_network(network: Mapping[str, Any], preparation: AnyPreparation) -> None:
     """Refuse a network that doesn't fit the preparation, or whose size is beyond any sense."""
+    _check_sizes(network)
+    if isinstance(preparation, TablePreparation):
+        told = tuple(network.get(f"{way}_features", network.get(f"{way}_channels")) for way in ("in", "out"))
+        if told != (preparation.inputs, 1):
+            raise BundleRefused(
+                "wrong-network", f"network_def: {told} inputs and outputs; the table has {preparation.inputs} and 1"
+            )
+        return
+    if isinstance(preparation, VolumePreparation):
+        if network.get("spatial_dims", 3) != 3 or network.get("in_channels", 1) != 1:
+            raise BundleRefused("wrong-network", "network_def: a volume has 3 spatial_dims and 1 in_channels")
+        if network.get("out_channels", 1) not in (1, 2):
+            raise BundleRefused("wrong-network", "network_def: out_channels is neither 1 nor, of an outline, 2")
+        return
     wanted = {"spatial_dims": 2, "in_channels": preparation.inputs, "out_channels": preparation.outputs}
     for key, value in wanted.items():
         if network.get(key) != value:
             raise BundleRefused("wrong-network", f"network_def: {key} is {network.get(key)!r}, must be {value}")
     widths, depths = network.get("channels", network.get("init_filters")), network.get("blocks_down", [])
-    for numbers, most in ((widths, 1024), (depths, 16)):
-        listed = numbers if isinstance(numbers, list) else [numbers]
-        if len(listed) > 8 or not all(isinstance(n, int) and 0 < n <= most for n in listed):
-            raise BundleRefused("wrong-network", f"network_def: a size is not up to 8 whole numbers from 1 to {most}")
     levels = len(widths) if isinstance(widths, list) else len(depths)
     factor = preparation.fold * 2 ** max(levels - 1, 0)
     if any(extent % factor or not 0 < extent <= 1024 for extent in preparation.grid):

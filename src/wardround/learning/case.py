@@ -88,6 +88,24 @@ class Case:
         return voxels * math.prod(self.spacing) / 1000
 
 
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """A volume, its own mask aside, and what is to be told of the patient (`learning.fact.Target`); `target` is empty
+    where that isn't known."""
+
+    volume: Case
+    target: tuple[float, ...]
+    rank: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.volume.name
+
+    @property
+    def labelled(self) -> bool:
+        return bool(self.target)
+
+
 @dataclass(frozen=True)
 class Preparation:
     """How volumes are brought to the network's grid; part of a model package, since weights rest on it.
@@ -113,6 +131,7 @@ class Preparation:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Preparation:
         """From the `preparation` of a bundle. Raises `ValueError` on a name that isn't one of the fields."""
+        values = {name: value for name, value in values.items() if name != "kind"}
         known = {field.name for field in fields(cls)}
         if unknown := sorted(values.keys() - known):
             raise ValueError(f"preparation holds unknown names: {', '.join(unknown)}; known are {sorted(known)}")
@@ -185,12 +204,12 @@ class Placement:
 
     def to_grid(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
         """(Z, *shape) to (Z, *grid), by linear interpolation (averaging where the grid is coarser); 0 outside."""
-        rows, columns = (_resampling(self.grid[axis], self.shape[axis], *self._onto_grid(axis)) for axis in (0, 1))
+        rows, columns = (resampling(self.grid[axis], self.shape[axis], *self._onto_grid(axis)) for axis in (0, 1))
         return np.asarray(rows @ volume @ columns.T, np.float32)
 
     def from_grid(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
         """(Z, *grid) back to (Z, *shape), by the same interpolation; 0 where the grid didn't reach."""
-        rows, columns = (_resampling(self.shape[axis], self.grid[axis], *self._off_grid(axis)) for axis in (0, 1))
+        rows, columns = (resampling(self.shape[axis], self.grid[axis], *self._off_grid(axis)) for axis in (0, 1))
         return np.asarray(rows @ volume @ columns.T, np.float32)
 
     def _onto_grid(self, axis: int) -> tuple[float, float]:
@@ -202,7 +221,7 @@ class Placement:
         return -start / step, 1 / step
 
 
-def _resampling(targets: int, sources: int, start: float, step: float) -> NDArray[np.float32]:
+def resampling(targets: int, sources: int, start: float, step: float) -> NDArray[np.float32]:
     """The matrix (targets, sources) that samples at start, start + step, … by a triangle max(1, step) wide."""
     position = start + step * np.arange(targets)[:, None]
     width = max(1.0, step)

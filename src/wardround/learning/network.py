@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
-from monai.networks.nets.segresnet import SegResNet
-from monai.networks.nets.unet import UNet
 
 from wardround.learning.arrays import Arrays, ArraysRefused, check
 from wardround.learning.bundle import BundleRefused
 
-_NETWORKS: dict[str, type[torch.nn.Module]] = {
-    "monai.networks.nets.SegResNet": SegResNet,
-    "monai.networks.nets.UNet": UNet,
+_NETWORKS = {
+    "monai.networks.nets.AttentionUnet": ("monai.networks.nets.attentionunet", "AttentionUnet"),
+    "monai.networks.nets.BasicUNet": ("monai.networks.nets.basic_unet", "BasicUNet"),
+    "monai.networks.nets.DenseNet121": ("monai.networks.nets.densenet", "DenseNet121"),
+    "monai.networks.nets.FullyConnectedNet": ("monai.networks.nets.fullyconnectednet", "FullyConnectedNet"),
+    "monai.networks.nets.SegResNet": ("monai.networks.nets.segresnet", "SegResNet"),
+    "monai.networks.nets.SwinUNETR": ("monai.networks.nets.swin_unetr", "SwinUNETR"),
+    "monai.networks.nets.UNet": ("monai.networks.nets.unet", "UNet"),
+    "monai.networks.nets.VNet": ("monai.networks.nets.vnet", "VNet"),
+    "torch.nn.Linear": ("torch.nn", "Linear"),
 }
+"""Where each target of `bundle.TARGETS` is; what one package needs is imported for it alone."""
+
+COUNTER = "num_batches_tracked"
+"""A whole number that batch norm keeps and, with a momentum of its own, never reads: it is no weight."""
 
 
 def build(network: Mapping[str, Any], seed: int = 0) -> torch.nn.Module:
     """The network that a bundle's `network_def` describes, with weights drawn from `seed`.
 
-    The target is looked up in a table, never imported by name. The caller's random state is left as it was.
+    The target is looked up in a table, and nothing else is imported. The caller's random state is left as it was.
 
     Raises:
         BundleRefused: the target isn't in the table, or it doesn't take these arguments.
@@ -35,8 +45,10 @@ def build(network: Mapping[str, Any], seed: int = 0) -> torch.nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            return _NETWORKS[target](**arguments)
-        except (TypeError, ValueError) as error:
+            module, name = _NETWORKS[target]
+            made: torch.nn.Module = getattr(import_module(module), name)(**arguments)
+            return made
+        except (TypeError, ValueError, KeyError, RuntimeError) as error:
             raise BundleRefused("wrong-network", f"{target} can't be built from its arguments: {error}") from error
 
 
@@ -58,6 +70,8 @@ def weights(module: torch.nn.Module) -> Arrays:
     """
     arrays: Arrays = {}
     for name, tensor in sorted(module.state_dict().items()):
+        if name.rpartition(".")[2] == COUNTER:
+            continue
         if not tensor.dtype.is_floating_point:
             raise ArraysRefused("wrong-type", f"weight {name} is {tensor.dtype}; choose a norm without counters")
         arrays[name] = tensor.detach().to(torch.float32).contiguous().numpy().copy()
@@ -66,7 +80,7 @@ def weights(module: torch.nn.Module) -> Arrays:
 
 def load_weights(module: torch.nn.Module, arrays: Mapping[str, np.ndarray[Any, np.dtype[np.float32]]]) -> None:
     """Copy `arrays` into the network. Raises `ArraysRefused` where they aren't finite or aren't its own."""
-    state = module.state_dict()
+    state = {name: tensor for name, tensor in module.state_dict().items() if name.rpartition(".")[2] != COUNTER}
     check(arrays, like={name: np.broadcast_to(np.float32(0), tensor.shape) for name, tensor in state.items()})
     with torch.no_grad():
         for name, tensor in state.items():

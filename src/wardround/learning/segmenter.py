@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from wardround.learning import network
 from wardround.learning.augmentation import augment
-from wardround.learning.case import Case
+from wardround.learning.case import Case, Preparation
 from wardround.learning.components import without_small
 from wardround.learning.learner import Learner
 from wardround.learning.metrics import Outcome, dice
@@ -36,6 +36,12 @@ class Segmenter(Learner[Case, PreparedSlices]):
     """2D segmentation of slices. It predicts a mask, bool (Z, Y, X), on the image's own grid; judged by Dice over the
     whole volume there."""
 
+    @property
+    def _preparation(self) -> Preparation:
+        preparation = self.bundle.preparation
+        assert isinstance(preparation, Preparation)  # noqa: S101 - `kinds.learner_of` chose by it
+        return preparation
+
     def _begin(self, module: torch.nn.Module) -> None:
         network.expect_rarely(module, _TUMOUR_SHARE)
 
@@ -44,7 +50,7 @@ class Segmenter(Learner[Case, PreparedSlices]):
         return (dice(self._predict(case), case.label),)
 
     def _predict(self, case: Case) -> NDArray[np.bool_]:
-        preparation, post = self.bundle.preparation, self.bundle.postprocessing
+        preparation, post = self._preparation, self.bundle.postprocessing
         placement = preparation.place(case.image, case.spacing)
         slices = preparation.image(case.image, placement)
         found = np.empty(slices.shape, np.float32)
@@ -62,16 +68,16 @@ class Segmenter(Learner[Case, PreparedSlices]):
         return np.asarray(placement.from_grid(found) >= post.threshold)
 
     def _outputs(self, inputs: torch.Tensor) -> torch.Tensor:
-        fold = self.bundle.preparation.fold
+        fold = self._preparation.fold
         folded: torch.Tensor = self._module(functional.pixel_unshuffle(inputs, fold))
         return functional.pixel_shuffle(folded, fold).float()
 
     def _prepare(self, case: Case) -> PreparedSlices:
         assert case.label is not None  # noqa: S101 - callers pass labelled cases only
-        placement = self.bundle.preparation.place(case.image, case.spacing)
+        placement = self._preparation.place(case.image, case.spacing)
         label = placement.to_grid(case.label.astype(np.float32))
         return PreparedSlices(
-            image=self.bundle.preparation.image(case.image, placement).astype(np.float16),
+            image=self._preparation.image(case.image, placement).astype(np.float16),
             label=label.astype(np.float16),
             neighbour=placement.neighbour,
             tumour_slices=np.flatnonzero((label >= 0.5).any((1, 2))),
@@ -89,7 +95,7 @@ class Segmenter(Learner[Case, PreparedSlices]):
             if pool is None or not len(pool):
                 pool = np.arange(len(case.image))
             index = pool[[int(draws.integers(len(pool)))]]
-            images.append(self.bundle.preparation.stack(case.image, index, case.neighbour))
+            images.append(self._preparation.stack(case.image, index, case.neighbour))
             labels.append(case.label[index])
         drawn = torch.from_numpy(np.concatenate(images).astype(np.float32))
         wanted = torch.from_numpy(np.stack(labels).astype(np.float32))

@@ -83,6 +83,11 @@ class NodePaths:
         return self.path / "runs"
 
     @property
+    def packages(self) -> Path:
+        """Model packages that somebody added, by digest."""
+        return self.path / "packages"
+
+    @property
     def outbox(self) -> Path:
         """Attachments of reports that wait to be handed in."""
         return self.path / "outbox"

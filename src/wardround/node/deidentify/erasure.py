@@ -39,7 +39,7 @@ from wardround.node.deidentify.vault import Vault
 from wardround.node.deidentify.wanted import Wanted
 from wardround.node.dicomweb.forgetting import forget as forget_headers
 from wardround.node.dicomweb.forgetting import kept as kept_headers
-from wardround.node.enclave.purge import Scope, finish_purges, preview, purge_patient
+from wardround.node.enclave.purge import Scope, finish_purges, holds, preview, purge_patient
 from wardround.node.enclave.tables import EnclaveStudy
 from wardround.node.optout.identifier import OptOutKeys, PatientIds, nhs_number
 from wardround.node.optout.queries import excluded
@@ -259,7 +259,7 @@ class Erasures:
             self._records.forget(person.pseudonyms)
         for pseudonym in person.pseudonyms:
             with self._database.writing() as session:
-                if session.scalar(select(EnclaveStudy.uid).where(EnclaveStudy.pseudonym == pseudonym).limit(1)):
+                if holds(session, pseudonym):
                     here = select(EnclaveStudy.uid).where(EnclaveStudy.pseudonym == pseudonym)
                     session.execute(delete(OpenStudy).where(OpenStudy.study_uid.in_(here)))
                     purge_patient(

@@ -9,6 +9,7 @@ from wardround.contracts.cohort_query import CohortQuestion
 from wardround.node.enclave.case import CaseRef, CaseUnusable
 from wardround.node.enclave.enclave import Enclave
 from wardround.node.optout.queries import excluded
+from wardround.node.projects.person import PREFIX
 from wardround.node.projects.tables import ManifestRow, ProjectRow
 
 READY = "ready"
@@ -25,6 +26,7 @@ def cases_of(enclave: Enclave, project: str = "") -> Sequence[CaseRef]:
             .filter(
                 ProjectRow.id == project,
                 ManifestRow.removed_at.is_(None),
+                ManifestRow.study.not_like(f"{PREFIX}%"),
                 ManifestRow.patient.not_in(excluded()),
             )
         )

@@ -37,6 +37,7 @@ from wardround.node.enclave.tables import (
     EnclaveTrial,
     EnclaveUnusable,
 )
+from wardround.node.projects.person import frozen_as
 from wardround.node.projects.tables import ManifestRow
 from wardround.node.record.purges import Purges
 
@@ -157,11 +158,21 @@ def order_purge(
         _list_files(session, ordered.id, chunk)
         decisions |= _forget_in_manifests(session, chunk, at)
         _delete_rows(session, chunk)
-    if studies:
+    if scope.kind == "patient":
+        frozen = _forget_in_manifests(session, [frozen_as(scope.target)], at)
+        people, decisions = people | ({scope.target} if frozen else set()), decisions | frozen
+    if studies or decisions:
         record.tell(session, reason=code or CODES[scope.kind], people=people, decisions=decisions, at=at)
     told = f"{reason.strip()}; {gone.studies} studies, {gone.instances} objects, {gone.bytes} bytes"
     audit.record(session, actor, "purge-enclave", str(scope)[:200], told, clock=lambda: at)
     return gone
+
+
+def holds(session: Session, pseudonym: str) -> bool:
+    """Has the enclave a study of theirs, or a frozen cohort their records?"""
+    study = select(EnclaveStudy.uid).where(EnclaveStudy.pseudonym == pseudonym).limit(1)
+    frozen = select(ManifestRow.id).where(ManifestRow.study == frozen_as(pseudonym)).limit(1)
+    return session.scalar(study) is not None or session.scalar(frozen) is not None
 
 
 def purge_patient(

@@ -7,17 +7,25 @@ from wardround.node.desk import Desk
 from wardround.node.policy.verdict import check_policy
 from wardround.node.projects import actions, queries
 from wardround.node.projects.actions import FrozenCase
+from wardround.node.projects.person import PersonRef, frozen_as
 from wardround.node.projects.standing import Standing, standing
 
 
 def frozen_cases(desk: Desk, project: str) -> list[FrozenCase]:
-    """The cohort of a project as it is here now, one case per study.
+    """The cohort of a project as it is here now: one case per study, or one per person where its plan reads records
+    alone.
 
     Raises:
-        NotAllowed: its question can't be answered here, or not now; see `Desk.cases`.
+        NotAllowed: its question can't be answered here, or not now; see `Desk.cases` and `Census.people`.
     """
     with desk.home.database.reading() as session:
-        question = queries.project_of(queries.row_of(session, project)).cohort
+        asked = queries.project_of(queries.row_of(session, project))
+    question = asked.cohort
+    if asked.plan.reads == "records":
+        return [
+            FrozenCase(pseudonym, frozen_as(pseudonym), PersonRef(pseudonym=pseudonym).model_dump_json())
+            for pseudonym in sorted(desk.census.people(question))
+        ]
     found: dict[str, FrozenCase] = {}
     for ref in desk.cases(question):
         found.setdefault(ref.study, FrozenCase(ref.pseudonym, ref.study, ref.model_dump_json()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -16,7 +17,8 @@ from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotAllowed, Unreachable
-from wardround.learning.bundle import BundleRefused, bundle_digest, packaged
+from wardround.learning.bundle import BundleRefused, packaged, read_bundle
+from wardround.learning.packages import Packages
 from wardround.ledger.mirror import Mirror
 from wardround.node.policy.approved import under
 from wardround.node.policy.rules import Policy
@@ -26,6 +28,7 @@ from wardround.node.projects.actions import told_people
 from wardround.node.projects.served import Served, served_cases
 from wardround.node.projects.standing import Standing, check_may_run, check_may_work
 from wardround.node.training.cohort import Cohort, EnclavePlace
+from wardround.node.training.facts import RecordsPlace
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +40,8 @@ class Assignment:
     Of the cohort those are left out who opted out since, and what was purged.
 
     `terms` are what this site approved of the plan. `manifest` is the cohort's place in the ledger, which each use of
-    it names, and `weight` the size of it that is told there, which is what it weighs in an average.
+    it names, and `weight` the size of it that is told there, which is what it weighs in an average. `package` is where
+    the model package is; None for the one of that name which is part of this installation.
     """
 
     site: str
@@ -47,6 +51,12 @@ class Assignment:
     terms: Terms
     threads: int = 1
     weight: int = SMALLEST_TOLD
+    package: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the approved model package is."""
+        return packaged(self.plan.package) if self.package is None else self.package
 
 
 class ManifestNotSettled(Unreachable):
@@ -59,6 +69,8 @@ class Assignments:
     """Hands out work, each time anew under the one rule of `standing.check_may_work`.
 
     Args:
+        packages: those that are here.
+        records: where this site's health records are, if it has any.
         keys: the site's, from which each project's own pseudonyms are made.
         policy: what this hospital allows at the moment; raises `PolicyUnusable` where that can't be known.
     """
@@ -74,6 +86,8 @@ class Assignments:
         policy: Callable[[], Policy],
         *,
         threads: int,
+        packages: Packages,
+        records: RecordsPlace | None = None,
     ) -> None:
         self._site = site
         self._database = database
@@ -84,6 +98,8 @@ class Assignments:
         self._clock = clock
         self._policy = policy
         self._threads = threads
+        self._packages = packages
+        self._records = records
 
     def check(self, project: str, digest: str, run: str, *, to_work: bool = True) -> Assignment:
         """What that run may learn from, for that edition of a project.
@@ -93,9 +109,9 @@ class Assignments:
 
         Raises:
             NotAllowed: `not-approved`, `withdrawn`, `expired`, `no-manifest`, `runs-used-up`; `not-learnable`, too few
-                people are left; `package-differs`, the model package that is installed here isn't the one that was
-                approved; `ledger-untrusted`, the hub's ledger contradicts itself or lacks a quorum for too long
-                (`wardround.ledger.trust`).
+                people are left; `no-package`, `package-differs`, the model package that was approved isn't here, or is
+                another one; `wrong-plan`, the plan says of it what isn't so; `ledger-untrusted`, the hub's ledger
+                contradicts itself or lacks a quorum for too long (`wardround.ledger.trust`).
             ManifestNotSettled: the hub could still take the manifest back unseen.
         """
         self._mirror.check_trusted(self._clock())
@@ -113,7 +129,7 @@ class Assignments:
             raise
         if to_work:
             check_hours(policy, self._clock())
-        self._check_package(plan)
+        package = self._package(plan)
         frozen = found.approval.manifest
         if frozen is None:
             raise NotAllowed("the manifest isn't on the ledger yet", code="no-manifest")
@@ -123,12 +139,13 @@ class Assignments:
             raise ManifestNotSettled(f"a quorum hasn't cosigned the manifest of {project} yet")
         return Assignment(
             site=self._site,
-            cohort=Cohort(self._place, cases),
+            cohort=Cohort(self._place, cases, None if plan.reads == "images" else self._records),
             plan=plan,
             manifest=manifest,
             terms=found.terms,
             threads=min(self._threads, policy.work.threads or self._threads),
             weight=told_size(told_people(frozen)),
+            package=package,
         )
 
     def begin(self, project: str, digest: str, run: str, *, to_work: bool = True) -> Assignment:
@@ -206,16 +223,16 @@ class Assignments:
             _log.info("project %s: %s", project, served.in_words())
         self._told[project] = served
 
-    @staticmethod
-    def _check_package(plan: RunPlan) -> None:
-        """What runs here is this installation's own package: it has to be the one whose digest was approved."""
+    def _package(self, plan: RunPlan) -> Path:
+        """What runs here has to be the very package whose digest was approved, and what the plan says of it."""
         try:
-            installed = bundle_digest(packaged(plan.package))
+            folder = self._packages.find(plan.package, plan.package_digest)
+            read_bundle(folder).check_fits(plan)
         except BundleRefused as error:
-            raise NotAllowed(f"no model package {plan.package} is installed here", code="no-package") from error
-        if installed != plan.package_digest:
+            code = "no-package" if error.reason == "unknown-package" else error.reason
             raise NotAllowed(
-                f"{plan.package} as installed here isn't the package that was approved; install the same version of "
-                "Wardround at the hub and here, and submit the project anew",
-                code="package-differs",
-            )
+                f"the model package {plan.package} can't be used here: {error}. Install the version of Wardround that "
+                "the hub has, or add the package with `wardround package add`, and submit the project anew",
+                code=code,
+            ) from error
+        return folder

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wardround.contracts.metric import MetricName
 from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.errors import WardroundError
 from wardround.learning.arrays import Arrays, ArraysRefused, from_bytes, to_bytes
-from wardround.learning.bundle import BundleRefused, packaged
-from wardround.learning.case import Case, CaseRefused
+from wardround.learning.bundle import BundleRefused, read_bundle
+from wardround.learning.case import CaseRefused, Example
 from wardround.learning.metrics import Outcome, over
 from wardround.learning.release import Trained, update_of
 from wardround.learning.split import Split, apart, split
@@ -29,7 +29,7 @@ from wardround.node.training.assignment import Assignment
 from wardround.node.training.patients import guard_of
 
 if TYPE_CHECKING:
-    from wardround.learning.segmenter import Segmenter
+    from wardround.learning.learner import Learner
 
 
 class LessonRefused(WardroundError):
@@ -87,28 +87,27 @@ class Judged:
 
 
 @lru_cache(maxsize=2)
-def _classroom(assignment: Assignment) -> tuple[Segmenter, Split, dict[str, Case]]:
+def _classroom(assignment: Assignment) -> tuple[Learner[Any, Any], Split, dict[str, Example]]:
     # The node's own process imports this module too, for its functions' names; torch is for the worker alone.
-    from wardround.learning.segmenter import Segmenter
+    from wardround.learning.kinds import learner_of
 
-    cases = {case.name: case for case in assignment.cohort.read()[0]}
+    bundle = read_bundle(assignment.folder)
+    cases = {case.name: case for case in assignment.cohort.read(bundle)[0]}
     if len(cases) < 2:
-        raise LessonRefused("fewer than two patients of the cohort have a usable image and label")
+        raise LessonRefused("fewer than two patients of the cohort have a usable case with a label")
     if assignment.terms.patient_privacy is None:
-        parts = split({name: case.volume_ml for name, case in cases.items()}, seed=assignment.plan.seed)
+        parts = split({name: case.rank for name, case in cases.items()}, seed=assignment.plan.seed)
     else:
         parts = apart(cases, seed=assignment.plan.seed)
     if not parts.training:
-        raise LessonRefused("every patient of the cohort with a usable image and label is held out")
-    segmenter = Segmenter(
-        packaged(assignment.plan.package), threads=assignment.threads, setting=assignment.plan.setting
-    )
-    return segmenter, parts, cases
+        raise LessonRefused("every patient of the cohort with a usable case with a label is held out")
+    teacher = learner_of(bundle, threads=assignment.threads, setting=assignment.plan.setting)
+    return teacher, parts, cases
 
 
-def _steps(segmenter: Segmenter, plan: RunPlan) -> int:
+def _steps(teacher: Learner[Any, Any], plan: RunPlan) -> int:
     # The same at every site: what is on the ledger for all to read tells nothing of a cohort's size.
-    return segmenter.setting.local_steps if plan.local_steps is None else plan.local_steps
+    return teacher.setting.local_steps if plan.local_steps is None else plan.local_steps
 
 
 def _seed(assignment: Assignment, *, personal: bool = False) -> int:
@@ -117,7 +116,7 @@ def _seed(assignment: Assignment, *, personal: bool = False) -> int:
     return site_seed(assignment.plan.seed, f"{assignment.site} personal" if personal else assignment.site)
 
 
-def _pick(cases: dict[str, Case], names: Sequence[str]) -> list[Case]:
+def _pick(cases: dict[str, Example], names: Sequence[str]) -> list[Example]:
     return [cases[name] for name in names]
 
 
@@ -135,20 +134,20 @@ def learn(
 
     `key` is the round's secret, from which its noise follows; `own` is what this site kept of the round before.
     """
-    segmenter, parts, cases = _classroom(assignment)
-    algorithm, sharing = assignment.plan.algorithm, segmenter.sharing(assignment.plan)
+    teacher, parts, cases = _classroom(assignment)
+    algorithm, sharing = assignment.plan.algorithm, teacher.sharing(assignment.plan)
     told, kept = from_bytes(arrays), from_bytes(own) if own else {}
-    model = _whole(segmenter, assignment.plan, weights_told(algorithm, told), kept)
+    model = _whole(teacher, assignment.plan, weights_told(algorithm, told), kept)
     metric = assignment.plan.metric
-    score = over(metric, segmenter.evaluate(model, _pick(cases, parts.held_out)))
+    score = over(metric, teacher.evaluate(model, _pick(cases, parts.held_out)))
 
     guard = guard_of(assignment, arrays, own, key)
 
     def train(start: Arrays, steering: Steering, *, personal: bool = False) -> Learned:
-        return segmenter.train(
+        return teacher.train(
             start,
             _pick(cases, parts.training),
-            steps=_steps(segmenter, assignment.plan),
+            steps=_steps(teacher, assignment.plan),
             round_number=round_number,
             total_rounds=total_rounds,
             seed=_seed(assignment, personal=personal),
@@ -171,24 +170,24 @@ def learn(
     )
 
 
-def _whole(segmenter: Segmenter, plan: RunPlan, told: Arrays, own: Arrays) -> Arrays:
+def _whole(teacher: Learner[Any, Any], plan: RunPlan, told: Arrays, own: Arrays) -> Arrays:
     """The model as it is at this site."""
-    sharing = segmenter.sharing(plan)
-    began = segmenter.initial(plan.seed) if sharing.at_home or sharing.frozen else {}
+    sharing = teacher.sharing(plan)
+    began = teacher.initial(plan.seed) if sharing.at_home or sharing.frozen else {}
     return whole_model(told, own, began, sharing)
 
 
 @_refusals()
 def learn_alone(assignment: Assignment, rounds: int) -> Lesson:
     """Train from the run's own initial weights on this site's patients alone, for as many steps as `rounds` took."""
-    segmenter, parts, cases = _classroom(assignment)
-    weights, frozen = segmenter.initial(assignment.plan.seed), segmenter.sharing(assignment.plan).frozen
+    teacher, parts, cases = _classroom(assignment)
+    weights, frozen = teacher.initial(assignment.plan.seed), teacher.sharing(assignment.plan).frozen
     steps, loss = 0, 0.0
     for number in range(1, rounds + 1):
-        trained = segmenter.train(
+        trained = teacher.train(
             weights,
             _pick(cases, parts.training),
-            steps=_steps(segmenter, assignment.plan),
+            steps=_steps(teacher, assignment.plan),
             round_number=number,
             total_rounds=max(rounds, assignment.plan.rounds),
             seed=_seed(assignment),
@@ -203,7 +202,7 @@ def learn_alone(assignment: Assignment, rounds: int) -> Lesson:
         steps=steps,
         loss=loss,
         metric=assignment.plan.metric,
-        score=over(assignment.plan.metric, segmenter.evaluate(weights, _pick(cases, parts.held_out))),
+        score=over(assignment.plan.metric, teacher.evaluate(weights, _pick(cases, parts.held_out))),
         training=len(parts.training),
         held_out=len(parts.held_out),
     )
@@ -215,11 +214,11 @@ def judge(assignment: Assignment, arrays: bytes, own: bytes = b"", personal: boo
 
     `own` is what this site kept of the model's round; `personal` asks for the site's own model in it.
     """
-    segmenter, parts, cases = _classroom(assignment)
-    told, kept, sharing = from_bytes(arrays), from_bytes(own) if own else {}, segmenter.sharing(assignment.plan)
+    teacher, parts, cases = _classroom(assignment)
+    told, kept, sharing = from_bytes(arrays), from_bytes(own) if own else {}, teacher.sharing(assignment.plan)
     alone = not sharing.at_home and told.keys() != sharing.travelling  # a model trained alone comes whole
-    model = told if alone else _whole(segmenter, assignment.plan, told, kept)
+    model = told if alone else _whole(teacher, assignment.plan, told, kept)
     if personal and not (model := personal_model(kept)):
         raise LessonRefused("this site has no personal model of that round", code="no-personal-model")
-    outcomes = segmenter.evaluate(model, _pick(cases, parts.held_out))
+    outcomes = teacher.evaluate(model, _pick(cases, parts.held_out))
     return Judged(assignment.plan.metric, outcomes, training=len(parts.training))

@@ -8,11 +8,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from wardround.compute.worker import Worker
-from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.learning.accounting import epsilon_of
-from wardround.learning.bundle import packaged, read_bundle
+from wardround.learning.bundle import read_bundle
 from wardround.learning.split import HELD_OUT_SHARE
 from wardround.node.budget.actions import charge, settle
 from wardround.node.training.assignment import Assignment
@@ -43,7 +42,7 @@ class PatientBudget:
             project,
             _lesson(assignment, run, round_number, arrays, own),
             budget,
-            steps=_steps(assignment.plan),
+            steps=_steps(assignment),
             run=run,
             round_number=round_number,
             epsilon_of=lambda spent, delta: self._worker.call(epsilon_of, spent, delta),
@@ -77,10 +76,11 @@ def guard_of(assignment: Assignment, arrays: bytes, own: bytes, key: bytes) -> G
     return Guard(privacy, expected, seed)
 
 
-def _steps(plan: RunPlan) -> int:
+def _steps(assignment: Assignment) -> int:
+    plan = assignment.plan
     if plan.local_steps is not None:
         return plan.local_steps
-    return read_bundle(packaged(plan.package)).setting(plan.setting).local_steps
+    return read_bundle(assignment.folder).setting(plan.setting).local_steps
 
 
 def _lesson(assignment: Assignment, run: str, round_number: int, arrays: bytes, own: bytes) -> str:

@@ -26,6 +26,7 @@ from wardround.hub.cohorts import handlers as cohort_handlers
 from wardround.hub.projects import handlers as project_handlers
 from wardround.hub.record.handlers import LedgerDesk
 from wardround.hub.runs import handlers as run_handlers
+from wardround.learning.packages import Packages
 from wardround.ledger import store
 from wardround.ledger.mirror import Mirror
 from wardround.node.cohort.answering import Answering
@@ -48,6 +49,7 @@ from wardround.node.training.cohort import EnclavePlace
 from wardround.node.training.comparison import Comparison
 from wardround.node.training.learner import Lesson
 from wardround.node.training.legs import Legs
+from wardround.node.training.masking import Masks
 from wardround.node.training.own import OwnArrays
 from wardround.node.training.participant import NodeParticipant
 from wardround.node.training.uses import Uses
@@ -112,17 +114,18 @@ class ToyWorker:
 
 
 class NodeLab:
-    def __init__(self, folder: Path, hub: RunLab) -> None:
+    def __init__(self, folder: Path, hub: RunLab, site: str = SITE) -> None:
         self.hub = hub
-        hub.join(SITE)
+        self.site = site
+        hub.join(site)
         self.door = FrontDoor(folder)
         self.clock = self.door.clock
         self.database = self.door.database
-        self.key = hub.hospitals[SITE].key
-        self.wire = Wire(hub, SITE)
+        self.key = hub.hospitals[site].key
+        self.wire = Wire(hub, site)
         gateway = cast(Any, self.wire)
-        self.mirror = Mirror(self.database, SITE, hub.log.verifier, self.key)
-        self.entries = SiteEntries(SITE, self.key, ORIGIN, gateway, self.mirror, clock=self.clock)
+        self.mirror = Mirror(self.database, site, hub.log.verifier, self.key)
+        self.entries = SiteEntries(site, self.key, ORIGIN, gateway, self.mirror, clock=self.clock)
         self.witness = Witness(self.mirror, hub.log.verifier, gateway, self.clock)
         self.discloser = Discloser(PersonWords(SECRET))
         self.telling = Telling(self.database, self.entries, gateway, self.discloser, self.clock)
@@ -133,10 +136,19 @@ class NodeLab:
         keys = PseudonymKeys(SECRET)
         self.policy = Policy()
         self.assignments = Assignments(
-            SITE, self.database, place, self.mirror, keys, self.clock, lambda: self.policy, threads=1
+            site,
+            self.database,
+            place,
+            self.mirror,
+            keys,
+            self.clock,
+            lambda: self.policy,
+            threads=1,
+            packages=Packages(folder / "packages"),
         )
         self.uses = Uses(self.database, self.entries, self.clock)
         self.own = OwnArrays(folder / "runs")
+        self.masks = Masks(self.assignments, self.entries, self.mirror, gateway, self.database, self.clock)
         self.participant = NodeParticipant(
             self.assignments,
             self.uses,
@@ -145,6 +157,7 @@ class NodeLab:
             gateway,
             self.database,
             self.own,
+            self.masks,
             self.clock,
         )
 
@@ -259,7 +272,7 @@ class NodeLab:
         """The entries by this site."""
         with self.hub.database.reading() as session:
             found = [store.entry(session, index) for index in range(self.hub.log.size(session))]
-        return [entry for entry in found if entry is not None and entry.origin == SITE]
+        return [entry for entry in found if entry is not None and entry.origin == self.site]
 
     def close(self) -> None:
         self.door.close()

@@ -12,6 +12,7 @@ import pytest
 from wardround.contracts.run_plan import RunPlan
 from wardround.contracts.steps import in_order
 from wardround.learning.arrays import to_bytes
+from wardround.learning.bundle import packaged
 from wardround.learning.case import CaseRefused
 from wardround.learning.layers import Sharing
 from wardround.learning.split import Split
@@ -59,13 +60,13 @@ def test_the_approved_plan_decides(monkeypatch: pytest.MonkeyPatch, algorithm: o
 def test_whatever_is_wrong_with_a_cohort_leaves_as_one_word(monkeypatch: pytest.MonkeyPatch, cases: Any) -> None:
     """A word for too few people would be a small number that left the hospital by another road."""
 
-    def read() -> tuple[list[Any], int]:
+    def read(_bundle: object) -> tuple[list[Any], int]:
         if isinstance(cases, CaseRefused):
             raise cases
         return [SimpleNamespace(name=f"case {number}") for number in range(cases)], 0
 
     monkeypatch.setattr(learner, "_classroom", learner._classroom.__wrapped__)
-    monkeypatch.setitem(sys.modules, "wardround.learning.segmenter", SimpleNamespace(Segmenter=None))
+    monkeypatch.setitem(sys.modules, "wardround.learning.kinds", SimpleNamespace(learner_of=None))
     with pytest.raises(learner.LessonRefused) as refused:
-        learner.prepare(SimpleNamespace(cohort=SimpleNamespace(read=read)))  # type: ignore[arg-type] # no more is read
+        learner.prepare(SimpleNamespace(cohort=SimpleNamespace(read=read), folder=packaged()))  # type: ignore[arg-type] # no more is read
     assert refused.value.code == "not-learnable"

@@ -11,6 +11,7 @@ from tests.unit.node.projects.node_lab import NodeLab, task
 
 from wardround.contracts.task import EvaluateModel
 from wardround.foundation.errors import NotFound
+from wardround.learning.bundle import packaged, read_bundle
 from wardround.node.enclave.purge import purge_patient
 from wardround.node.optout.tables import OptOut, PatientKey
 from wardround.node.projects.served import Served, served_by_project, served_cases
@@ -42,7 +43,7 @@ def test_what_learning_is_given_names_nobody_as_the_enclave_does(agreed: NodeLab
     pseudonyms = people(lab)
     work = assignment(lab)
     place = EnclavePlace(lab.database.url, lab.door.objects.root, lab.door.home / "volumes")
-    cases, unusable = replace(work.cohort, place=place).read()
+    cases, unusable = replace(work.cohort, place=place).read(read_bundle(packaged()))
     assert (len(cases), unusable) == (2, 0)
     names = {case.name for case in cases}
     assert names == {served.name for served in work.cohort.cases} and len(names) == 2
