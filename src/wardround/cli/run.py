@@ -161,6 +161,40 @@ def end(
     typer.echo(f"Run {run} is ended after round {row.round}; the serving hub gives up its leg and tells the sites.")
 
 
+@app.command()
+def audit(run: str = typer.Argument(..., help="A finished run."), home: Path = HOME) -> None:
+    """Have each hospital test how well the run's model betrays whom it was trained on; show what they told.
+
+    An attacker who has the model and a patient's images calls those trained on whom the model does best on. Of pairs
+    of a patient who was trained on and one who wasn't, the share is told in which that is right; 50 % is guessing.
+    """
+    from wardround.foundation.clock import now
+    from wardround.hub.home import HubHome
+    from wardround.hub.runs import membership, queries
+
+    opened = HubHome(home)
+    with opened.database.reading() as session:
+        project = queries.row_of(session, run).project
+    actor = acting(home, "audit-run", project)
+    with opened.database.writing() as session:
+        row = queries.row_of(session, run)
+        asked = membership.ask(session, row, actor=actor, at=now())
+        waiting = queries.tasks_waiting(session, run, membership.PURPOSE)
+        told = [(found.site, found.membership) for found in membership.found(session, row)]
+    opened.close()
+    for site, share in told:
+        if share is not None:
+            typer.echo(f"{site}: {share} % of pairs told apart (50 % is guessing)")
+    untold = [site for site, share in told if share is None and site not in waiting]
+    if untold:
+        typer.echo(f"Not told: {', '.join(untold)}")
+    if waiting:
+        typer.echo(
+            f"Asked{' now' if asked else ''}: {', '.join(waiting)}. See what they told: wardround run audit {run} "
+            f"--home {home}"
+        )
+
+
 def _changed(run: str, home: Path, right: str, change: Change) -> RunRow:
     """The run's row after a change by the person who is signed in."""
     from wardround.foundation.clock import now

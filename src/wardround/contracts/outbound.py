@@ -219,7 +219,9 @@ class LocalModel(Message):
 class EvaluationResult(Message):
     """How good a model is on this site's held-out patients, as one number; how many is told as any count is.
 
-    `score` is None where these patients can't tell it, as where all are of one class.
+    `score` is None where these patients can't tell it, as where all are of one class. `membership`, where it was asked
+    for, is how well the model betrays whom it was trained on: of pairs of a patient who was and one who wasn't, in how
+    many per cent it does better on the first, in steps of five; 50 tells nothing.
     """
 
     kind: Literal["evaluation-result"] = "evaluation-result"
@@ -230,6 +232,7 @@ class EvaluationResult(Message):
     metric: MetricName
     score: Value | None
     patients: Count
+    membership: int | None = Field(default=None, ge=0, le=100, multiple_of=5)
     entry: int = Field(ge=0)
 
     @model_validator(mode="after")

@@ -93,7 +93,8 @@ class TrainAlone(Frozen):
 class EvaluateModel(Frozen):
     """Judge a model on this site's held-out patients and tell the mean. `round` is the one whose aggregate it is: where
     a site has layers of its own, it lays those of that round over it. 0: of no round. Under the label `personal` the
-    site judges the model of its own that goes with this one."""
+    site judges the model of its own that goes with this one. With `membership` it tells, too, how well the model
+    betrays whom of its patients it was trained on."""
 
     kind: Literal["evaluate-model"] = "evaluate-model"
     project: ProjectId
@@ -102,6 +103,7 @@ class EvaluateModel(Frozen):
     model: Digest
     label: ModelLabel
     round: int = Field(default=0, ge=0)
+    membership: bool = False
 
 
 class WitnessCheckpoint(Frozen):

@@ -99,6 +99,7 @@ RIGHTS: Mapping[str, Right] = {
     "submit-project": _right(HUB, "put a project before the hospitals", Role.RESEARCHER),
     "end-project": _right(HUB, "end a project for every hospital", Role.RESEARCHER, Role.OPERATOR),
     "start-run": _right(HUB, "start a run", Role.RESEARCHER),
+    "audit-run": _right(HUB, "have a finished model tested", Role.RESEARCHER, Role.OPERATOR),
     "stop-run": _right(HUB, "stop a run", Role.RESEARCHER, Role.OPERATOR),
     "resume-run": _right(HUB, "resume a run that was stopped", Role.RESEARCHER, Role.OPERATOR),
     "end-run": _right(HUB, "end a run for good", Role.RESEARCHER, Role.OPERATOR),

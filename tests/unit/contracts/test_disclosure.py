@@ -66,6 +66,7 @@ NUMBERS = {
     "run-update.weight": "the told size of the frozen cohort, as its manifest has it (test_node_work_allowed)",
     "run-update.metrics": "means over held-out patients",
     "evaluation-result.score": "one number over held-out patients",
+    "evaluation-result.membership": "one share over ten patients or more, in steps of five per cent",
     "local-model.steps": "follows from the plan alone (test_node_work_allowed)",
 }
 ENTRY_NUMBERS = {

@@ -76,6 +76,8 @@ def take_evaluation(session: Session, site: str, message: EvaluationResult, entr
     if row is None:
         row = EvaluationRow(run=message.run, label=message.label, model=message.model, site=site)
         session.add(row)
+    if message.membership is not None:
+        row.membership = message.membership
     row.score, row.patients, row.entry = message.score, message.patients.about, message.entry
     audit.record(session, f"site:{site}", "judge-model", message.run, message.label)
 

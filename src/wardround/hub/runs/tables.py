@@ -125,7 +125,8 @@ class RunTaskRow(HubTable):
 
 
 class EvaluationRow(HubTable):
-    """How good a model is on one site's held-out patients, by the plan's metric; none where these can't tell it."""
+    """How good a model is on one site's held-out patients, by the plan's metric; none where these can't tell it.
+    `membership` is how well it betrays whom it was trained on, in per cent, where that was asked for."""
 
     __tablename__ = "run_evaluations"
     __table_args__ = (UniqueConstraint("run", "label", "model", "site"),)
@@ -137,4 +138,5 @@ class EvaluationRow(HubTable):
     site: Mapped[str] = mapped_column(String(40))
     score: Mapped[float | None]
     patients: Mapped[int | None]
+    membership: Mapped[int | None]
     entry: Mapped[int]

@@ -105,7 +105,9 @@ class Comparison:
         weights = self.fetch(task.model)
         use = self._uses.judging(task.run, task.model, assignment.manifest)
         own = self._own.before(task.run, task.round + 1) if task.round else b""
-        judged = self._learned(task.run, learner.judge, assignment, weights, own, task.label == "personal")
+        personal = task.label == "personal"
+        judged = self._learned(task.run, learner.judge, assignment, weights, own, personal, task.membership)
+        self._check_tellable(task, judged)
         if own and not isinstance(assignment.plan.algorithm, Scaffold):  # variates are of use to the run alone
             self._own.settle(task.run, task.model, own)
         record = OfflineValidation(
@@ -124,6 +126,7 @@ class Comparison:
             metric=judged.metric,
             score=over(judged.metric, judged.outcomes),
             patients=self._discloser.people(self._assignments.patients(task.project, judged.outcomes)),
+            membership=judged.membership,
             entry=0,
         )
         self._assignments.release(
@@ -149,6 +152,15 @@ class Comparison:
             kept.metric, kept.outcomes = judged.metric, {name: list(one) for name, one in judged.outcomes.items()}
             kept.training, kept.judged_at = judged.training, at
         self._gateway.send(message.model_copy(update={"entry": index}))
+
+    def _check_tellable(self, task: EvaluateModel, judged: learner.Judged) -> None:
+        """Of too few people nothing is told of whom a model was trained on."""
+        if not task.membership:
+            return
+        if self._discloser.people(self._assignments.patients(task.project, judged.tested)).about is None:
+            raise NotAllowed("too few people were trained on and held out here", code="too-few-people")
+        if judged.membership is None:
+            raise NotAllowed(f"{judged.metric} can't tell how a model does on one patient", code="not-testable")
 
     def _learned(self, run: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """As `Worker.call`; why a cohort can't be learned from is in this node's log, and nowhere else."""

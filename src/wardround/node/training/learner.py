@@ -19,6 +19,7 @@ from wardround.foundation.errors import WardroundError
 from wardround.learning.arrays import Arrays, ArraysRefused, from_bytes, to_bytes
 from wardround.learning.bundle import BundleRefused, read_bundle
 from wardround.learning.case import CaseRefused, Example
+from wardround.learning.membership import betrayal
 from wardround.learning.metrics import Outcome, over
 from wardround.learning.release import Trained, update_of
 from wardround.learning.split import Split, apart, split
@@ -79,11 +80,15 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the metric needs of each held-out patient, by the project's own pseudonyms, and how many are trained on."""
+    """What the metric needs of each held-out patient, by the project's own pseudonyms, and how many are trained on.
+    `tested` are the names of all of them where it was asked how well the model betrays whom it was trained on, and
+    `membership` is the answer (`learning.membership`)."""
 
     metric: MetricName
     outcomes: dict[str, Outcome]
     training: int
+    tested: tuple[str, ...] = ()
+    membership: int | None = None
 
 
 @lru_cache(maxsize=2)
@@ -209,10 +214,13 @@ def learn_alone(assignment: Assignment, rounds: int) -> Lesson:
 
 
 @_refusals()
-def judge(assignment: Assignment, arrays: bytes, own: bytes = b"", personal: bool = False) -> Judged:
+def judge(
+    assignment: Assignment, arrays: bytes, own: bytes = b"", personal: bool = False, membership: bool = False
+) -> Judged:
     """How a model does on each held-out patient, with this site's own layers where some stay at home.
 
     `own` is what this site kept of the model's round; `personal` asks for the site's own model in it.
+    `membership` asks how well it betrays those whom it was trained on, too.
     """
     teacher, parts, cases = _classroom(assignment)
     told, kept, sharing = from_bytes(arrays), from_bytes(own) if own else {}, teacher.sharing(assignment.plan)
@@ -220,5 +228,9 @@ def judge(assignment: Assignment, arrays: bytes, own: bytes = b"", personal: boo
     model = told if alone else _whole(teacher, assignment.plan, told, kept)
     if personal and not (model := personal_model(kept)):
         raise LessonRefused("this site has no personal model of that round", code="no-personal-model")
-    outcomes = teacher.evaluate(model, _pick(cases, parts.held_out))
-    return Judged(assignment.plan.metric, outcomes, training=len(parts.training))
+    metric, outcomes = assignment.plan.metric, teacher.evaluate(model, _pick(cases, parts.held_out))
+    if not membership:
+        return Judged(metric, outcomes, training=len(parts.training))
+    trained = teacher.evaluate(model, _pick(cases, parts.training))
+    tested = (*sorted(trained), *sorted(outcomes))
+    return Judged(metric, outcomes, len(parts.training), tested, betrayal(metric, trained, outcomes))
