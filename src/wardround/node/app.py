@@ -44,6 +44,7 @@ from wardround.node.record.witness import Witness
 from wardround.node.records.service import HealthRecords
 from wardround.node.retrieve.wiring import puller_at
 from wardround.node.training.assignment import Assignments
+from wardround.node.training.checkpoint import notes_in
 from wardround.node.training.comparison import Comparison
 from wardround.node.training.legs import Legs
 from wardround.node.training.own import OwnArrays
@@ -91,7 +92,10 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
     )
     uses = Uses(home.database, desk.entries, clock)
     own = OwnArrays(home.runs)
-    participant = NodeParticipant(assignments, uses, learner, desk.entries, desk.gateway, home.database, own, clock)
+    notes = notes_in(home.runs, desk.pseudonyms, every=home.settings.learning.checkpoint_seconds)
+    participant = NodeParticipant(
+        assignments, uses, learner, desk.entries, desk.gateway, home.database, own, clock, notes
+    )
     legs = Legs(home, desk.gateway, assignments, participant, on_join=Preparation(uses, learner), clock=clock)
     weights = ObjectStore(home.path / "weights")
     comparison = Comparison(

@@ -243,9 +243,11 @@ class QuerySettings(DicomTls):
 
 
 class LearningSettings(Settings):
-    """`threads`: how many processor cores training and reading take each."""
+    """`threads`: how many processor cores training and reading take each. `checkpoint_seconds`: so much work of a round
+    is lost at most when this node is killed in it."""
 
     threads: int = Field(default=1, ge=1, le=256)
+    checkpoint_seconds: float = Field(default=30, ge=1, le=3600)
 
 
 class EnclaveSettings(Settings):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from wardround.learning.steering import Steering
 from wardround.learning.strategies.site import Trained as Learned
 from wardround.learning.strategies.site import personal_model, take_turn, weights_told, whole_model
 from wardround.node.training.assignment import Assignment
+from wardround.node.training.checkpoint import RunNotes
 from wardround.node.training.patients import guard_of
 
 if TYPE_CHECKING:
@@ -133,12 +134,21 @@ def prepare(assignment: Assignment) -> int:
 
 @_refusals()
 def learn(
-    assignment: Assignment, arrays: bytes, round_number: int, total_rounds: int, key: bytes, own: bytes = b""
+    assignment: Assignment,
+    arrays: bytes,
+    round_number: int,
+    total_rounds: int,
+    key: bytes,
+    own: bytes = b"",
+    notes: RunNotes | None = None,
 ) -> Lesson:
     """Judge the aggregate on the held-out patients, then train from it; the update is what the approved steps leave.
 
     `key` is the round's secret, from which its noise follows; `own` is what this site kept of the round before.
+    In `notes` it is kept how far this got, and what they have of this very round isn't trained again.
     """
+    from wardround.learning.resumption import StateRefused
+
     teacher, parts, cases = _classroom(assignment)
     algorithm, sharing = assignment.plan.algorithm, teacher.sharing(assignment.plan)
     told, kept = from_bytes(arrays), from_bytes(own) if own else {}
@@ -149,7 +159,9 @@ def learn(
     guard = guard_of(assignment, arrays, own, key)
 
     def train(start: Arrays, steering: Steering, *, personal: bool = False) -> Learned:
-        return teacher.train(
+        checkpoint = None if notes is None else notes.of(assignment, round_number, start, personal=personal)
+        work = partial(
+            teacher.train,
             start,
             _pick(cases, parts.training),
             steps=_steps(teacher, assignment.plan),
@@ -158,7 +170,14 @@ def learn(
             seed=_seed(assignment, personal=personal),
             steering=steering,
             guard=None if personal else guard,
+            checkpoint=checkpoint,
         )
+        try:
+            return work()
+        except StateRefused:
+            assert checkpoint is not None  # noqa: S101 - only what was kept can be refused
+            checkpoint.forget()
+            return work()
 
     turn = take_turn(algorithm, sharing, told, kept, model, train)
     update = to_bytes(update_of(Trained(told, turn.update, assignment.terms, key)))

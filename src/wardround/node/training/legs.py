@@ -26,6 +26,7 @@ from wardround.node.home import NodeHome
 from wardround.node.link import outbox
 from wardround.node.projects.allowance import end_run
 from wardround.node.training.assignment import Assignment, Assignments, ManifestNotSettled
+from wardround.node.training.checkpoint import forget
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ class Legs:
                 self.join(task)
             except (NotAllowed, ManifestNotSettled) as error:
                 _log.warning("run %s is not joined again: %s", task.run, error.code)
+                if error.code in FINAL:
+                    self._free(task.run)
 
     def stop(self) -> None:
         """Leave the engine; the runs stay joined for the next start."""
@@ -173,6 +176,7 @@ class Legs:
         (folder / "leg.json").unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(folder / "engine")
+        forget(folder)
 
     def running(self) -> list[str]:
         """The runs whose engine client is up."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from sqlalchemy import select
 
@@ -19,6 +20,7 @@ from wardround.node.gateway.gateway import Gateway
 from wardround.node.record.entries import SiteEntries
 from wardround.node.training import learner
 from wardround.node.training.assignment import Assignment, Assignments, ManifestNotSettled
+from wardround.node.training.checkpoint import RunNotes
 from wardround.node.training.own import OwnArrays
 from wardround.node.training.patients import PatientBudget
 from wardround.node.training.tables import RoundDone
@@ -40,7 +42,9 @@ class NodeParticipant:
         database: Database,
         own: OwnArrays,
         clock: Clock,
+        notes: Callable[[str], RunNotes],
     ) -> None:
+        self._notes = notes
         self._own = own
         self._assignments = assignments
         self._uses = uses
@@ -120,7 +124,10 @@ class NodeParticipant:
             self._learning.append(task.leg_id)
         try:
             self._check_wanted(task.leg_id)
-            return self._worker.call(learner.learn, assignment, task.arrays, task.round, task.total_rounds, key, own)
+            notes = self._notes(task.run_id)
+            return self._worker.call(
+                learner.learn, assignment, task.arrays, task.round, task.total_rounds, key, own, notes
+            )
         finally:
             with self._lock:
                 self._learning.remove(task.leg_id)

@@ -45,6 +45,7 @@ from wardround.node.record.entries import SiteEntries
 from wardround.node.record.witness import Witness
 from wardround.node.settings import CohortSettings
 from wardround.node.training.assignment import Assignments
+from wardround.node.training.checkpoint import notes_in
 from wardround.node.training.cohort import EnclavePlace
 from wardround.node.training.comparison import Comparison
 from wardround.node.training.learner import Lesson
@@ -159,6 +160,7 @@ class NodeLab:
             self.own,
             self.masks,
             self.clock,
+            notes_in(folder / "runs", keys, every=30),
         )
 
     @property

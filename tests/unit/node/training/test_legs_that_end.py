@@ -32,6 +32,8 @@ def seated(lab: NodeLab) -> tuple[NodeLab, Legs, Stopped]:
     runs = lab.door.home / "runs"
     (runs / "glioma-1" / "engine").mkdir(parents=True)
     (runs / "glioma-1" / "leg.json").write_text("{}")
+    (runs / "glioma-1" / "learning").mkdir()
+    (runs / "glioma-1" / "learning" / "shared").write_text("a state")
     home = SimpleNamespace(runs=runs, database=lab.database)
     legs = Legs(
         cast(Any, home), cast(Any, lab.wire), lab.assignments, lab.participant, lambda *_: None, clock=lab.clock
@@ -55,6 +57,7 @@ def test_a_run_is_left_when_its_approval_was_taken_back(seated: tuple[NodeLab, L
         legs.part()
     assert (legs.running(), engine.stops) == ([], 1)
     assert not (lab.door.home / "runs" / "glioma-1" / "leg.json").exists(), "it isn't joined again at the next start"
+    assert not (lab.door.home / "runs" / "glioma-1" / "learning").exists(), "nothing of its work is kept"
 
 
 def test_the_hubs_end_of_a_run_is_noted(seated: tuple[NodeLab, Legs, Stopped]) -> None:
@@ -62,6 +65,17 @@ def test_the_hubs_end_of_a_run_is_noted(seated: tuple[NodeLab, Legs, Stopped]) -
     assert lab.state("glioma") == "running"
     legs.end(EndRun(project="glioma", run="glioma-1"))
     assert (legs.running(), engine.stops, lab.state("glioma")) == ([], 1, "approved")
+    assert not (lab.door.home / "runs" / "glioma-1" / "learning").exists()
     with lab.database.reading() as session:
         [row] = session.query(ProjectRun)
     assert (row.run, row.ended_at is not None) == ("glioma-1", True)
+
+
+def test_a_node_that_starts_after_a_withdrawal_keeps_nothing_of_the_run(seated: tuple[NodeLab, Legs, Stopped]) -> None:
+    lab, legs, _ = seated
+    task = legs._seats.pop("glioma-1").task
+    (lab.door.home / "runs" / "glioma-1" / "leg.json").write_text(task.model_dump_json())
+    lab.withdraw("glioma")
+    legs.start()
+    legs.stop()
+    assert [path.name for path in (lab.door.home / "runs" / "glioma-1").iterdir()] == []

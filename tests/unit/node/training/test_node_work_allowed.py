@@ -126,7 +126,7 @@ def test_what_is_learned_from_is_the_approved_cohort_and_plan_whatever_the_hub_s
     lab.agree(ASKED)
     sent = task(ASKED)
     lab.participant.take_part(sent)
-    [(_, assignment, arrays, round_number, total, _)] = lab.worker.calls
+    [(_, assignment, arrays, round_number, total, *_)] = lab.worker.calls
     assert assignment.plan == ASKED.plan
     assert len(assignment.cohort.cases) == 2
     assert (arrays, round_number, total) == (sent.arrays, 1, 2)
