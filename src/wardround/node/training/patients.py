@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from wardround.compute.worker import Worker
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
+from wardround.foundation.stored import Held, digest_of
 from wardround.learning.accounting import epsilon_of
 from wardround.learning.bundle import read_bundle
 from wardround.learning.split import HELD_OUT_SHARE
@@ -32,7 +33,7 @@ class PatientBudget:
         self._worker = worker
         self._clock = clock
 
-    def pay(self, assignment: Assignment, project: str, run: str, round_number: int, arrays: bytes, own: bytes) -> None:
+    def pay(self, assignment: Assignment, project: str, run: str, round_number: int, arrays: Held, own: bytes) -> None:
         """Pay for a round before it is learned. Raises `NotAllowed`, see `wardround.node.budget.actions.charge`."""
         budget = assignment.terms.patient_privacy
         if budget is None:
@@ -50,7 +51,7 @@ class PatientBudget:
         )
 
     def settle(
-        self, assignment: Assignment, run: str, round_number: int, arrays: bytes, own: bytes, update: str
+        self, assignment: Assignment, run: str, round_number: int, arrays: Held, own: bytes, update: str
     ) -> None:
         """Hold a round that was paid for to one update. Raises `NotAllowed`, see `wardround.node.budget.actions`."""
         if assignment.terms.patient_privacy is None:
@@ -59,7 +60,7 @@ class PatientBudget:
             settle(session, _lesson(assignment, run, round_number, arrays, own), update)
 
 
-def guard_of(assignment: Assignment, arrays: bytes, own: bytes, key: bytes) -> Guard | None:
+def guard_of(assignment: Assignment, arrays: Held, own: bytes, key: bytes) -> Guard | None:
     """How a round is kept from telling much of a patient, in the learning process; None where nothing was agreed.
 
     Args:
@@ -83,19 +84,19 @@ def _steps(assignment: Assignment) -> int:
     return read_bundle(assignment.folder).setting(plan.setting).local_steps
 
 
-def _lesson(assignment: Assignment, run: str, round_number: int, arrays: bytes, own: bytes) -> str:
+def _lesson(assignment: Assignment, run: str, round_number: int, arrays: Held, own: bytes) -> str:
     told = f"wardround lesson v1 {run} {round_number} {_learned_from(assignment, arrays, own)}"
     return sha256(told.encode()).hexdigest()
 
 
-def _learned_from(assignment: Assignment, arrays: bytes, own: bytes) -> str:
+def _learned_from(assignment: Assignment, arrays: Held, own: bytes) -> str:
     told = {
         "site": assignment.site,
         "plan": assignment.plan.content_digest(),
         "terms": assignment.terms.model_dump(mode="json"),
         "manifest": assignment.manifest,
         "cases": [[case.name, case.case] for case in assignment.cohort.cases],
-        "arrays": sha256(arrays).hexdigest(),
+        "arrays": digest_of(arrays),
         "own": sha256(own).hexdigest(),
     }
     return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
