@@ -200,10 +200,8 @@ def _write_common(folder: Path) -> None:
         }
     }
     _write(folder / "local/authorization.json", {"format_version": "1.0", "permissions": permissions})
-    internal = {
-        "scheme": "tcp",
-        "resources": {"host": "127.0.0.1", "connection_security": "mtls"},
-    }
+    # See `wardround.federation.flare.local`.
+    internal = {"scheme": "local", "resources": {"folder": str(folder / "local"), "connection_security": "clear"}}
     _write(folder / "local/comm_config.json", {"allow_adhoc_conns": False, "internal": internal, "tcp_no_delay": True})
     _write(folder / "local/log_config.json", _LOGGING)
 

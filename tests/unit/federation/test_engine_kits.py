@@ -36,7 +36,7 @@ def test_a_site_grants_the_hub_its_own_jobs_and_nobody_anything_else(tmp_path: P
     assert resources["allow_log_streaming"] is False
 
 
-def test_a_kit_expects_mutual_tls_everywhere_and_the_hub_by_name(tmp_path: Path, identity: Identity) -> None:
+def test_a_kit_expects_mutual_tls_and_the_hub_by_name_and_opens_no_port_of_its_own(tmp_path: Path, identity: Identity) -> None:
     kit = tmp_path / "kit"
     write_site_kit(kit, identity, "127.0.0.1", 4001, "hub-name")
 
@@ -45,7 +45,8 @@ def test_a_kit_expects_mutual_tls_everywhere_and_the_hub_by_name(tmp_path: Path,
     assert client["servers"][0]["identity"] == "hub-name"
     assert client["servers"][0]["service"]["target"] == "127.0.0.1:4001"
     internal = read(kit / "local/comm_config.json")
-    assert internal["internal"]["resources"]["connection_security"] == "mtls"
+    assert internal["internal"]["scheme"] == "local"
+    assert Path(internal["internal"]["resources"]["folder"]).stat().st_mode & 0o777 == 0o700
     assert internal["allow_adhoc_conns"] is False
 
 

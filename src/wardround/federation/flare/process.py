@@ -33,6 +33,7 @@ def main() -> None:
     follow_parent()
     keep_out("torch", "tensorflow", "monai")
     require_tls13()
+    speak_locally()
     sys.argv = [role, *sys.argv[2:]]
     module = importlib.import_module(ROLES[role])
     monitor = importlib.import_module("nvflare.fuel.f3.mpm").MainProcessMonitor
@@ -100,6 +101,12 @@ def require_tls13() -> None:
         served_by_flare(server, request, address)
 
     driver.TcpStreamServer.finish_request = finish_request
+
+
+def speak_locally() -> None:
+    """Have FLARE know the driver by which its processes on this machine speak to each other."""
+    driver: Any = importlib.import_module("wardround.federation.flare.local").LocalDriver
+    importlib.import_module("nvflare.fuel.f3.communicator").driver_mgr.register(driver)
 
 
 if __name__ == "__main__":
