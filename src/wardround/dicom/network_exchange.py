@@ -69,6 +69,7 @@ class Exchange:
         self._request: Command | None = None
         self._incoming: Incoming | None = None
         self._status: int = Status.SUCCESS
+        self._stored = b""
         self._collected: bytearray | None = None
         self._reported: CommitmentRequest | None = None
         self._report_id = 0
@@ -189,7 +190,8 @@ class Exchange:
             return
         if command.kind == Kind.C_STORE:
             self._services.tally.count("stored" if status == Status.SUCCESS else "object-refused")
-        self._send(context_id, answer(command, status), None)
+        stored, self._stored = self._stored, b""
+        self._send(context_id, stored if stored and status == Status.SUCCESS else answer(command, status), None)
         if request is not None and report is not None:
             self._report(context_id, request, report)
 
@@ -221,6 +223,8 @@ class Exchange:
                 self._status = opened.status
             else:
                 self._incoming = opened
+                # Written while the data set comes, so that the sender waits less for it.
+                self._stored = answer(command, Status.SUCCESS)
 
     def _commit(self, incoming: Incoming) -> int:
         self._incoming = None

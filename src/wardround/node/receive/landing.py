@@ -11,6 +11,7 @@ import os
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from enum import IntEnum
 from functools import lru_cache
@@ -21,6 +22,7 @@ from zlib_ng.zlib_ng import crc32
 
 from wardround.dicom.deidentify_elements import Element, ElementWriter, Encoding
 from wardround.dicom.header_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from wardround.dicom.header_prefix import ReadAt
 from wardround.dicom.network_messages import Accepted, Incoming, RefusedStorage, StoreHeader
 from wardround.foundation.clock import Clock
 from wardround.node.receive.arrival import (
@@ -51,6 +53,11 @@ _UID = struct.Struct("<HH2sH")
 _LOOKS_AT_DISK_EVERY = 0.05
 _KEPT_AT_HAND = 8192
 """Bytes of an object's beginning that are kept until it is routed, so that most needn't be read from its file."""
+_Seen = tuple[Head, Keys, Rule]
+
+
+class _NotHereYet(Exception):
+    """More of an object has to come before its head can be read."""
 
 
 class Answer(IntEnum):
@@ -158,6 +165,7 @@ class _Landing:
         self._size = len(self._head)
         self._content = 0
         self._beginning: bytes | None = None
+        self._seen: _Seen | None = None
         self._disk_failed = False
 
     def write(self, piece: memoryview | bytes) -> None:
@@ -169,6 +177,7 @@ class _Landing:
                 written = os.writev(self._descriptor, (self._head, piece)) - len(self._head)
                 if written < 0:
                     raise OSError("the disk took less than the head of an object")
+                self._look_ahead()
             while written < len(piece):
                 written += os.write(self._descriptor, piece[written:])
         except OSError:
@@ -196,15 +205,7 @@ class _Landing:
 
     def _land(self) -> Answer:
         landing = self._landing
-        head = self._read_head()
-        keys = landing.keys.keys(head, "")
-        facts = Facts(
-            head.values,
-            transfer_syntax=self._header.transfer_syntax_uid,
-            called_title=self._called,
-            calling_title=self._calling,
-        )
-        rule = landing.routes.decide(facts)
+        head, keys, rule = self._seen or self._look(self._read_at)
         if not rule.route.paths:
             keys = replace(keys, digest=self._digest())
             self._drop()
@@ -253,9 +254,32 @@ class _Landing:
             return self._beginning
         return os.pread(self._descriptor, length, len(self._head) + pos)
 
-    def _read_head(self) -> Head:
+    def _look_ahead(self) -> None:
+        """Look at the object while the rest of it comes, so that its sender waits less for the answer."""
+
+        def at_hand(pos: int, length: int) -> bytes:
+            if pos or not self._beginning:
+                raise _NotHereYet
+            return self._beginning
+
+        with suppress(_NotHereYet, Unreadable):
+            self._seen = self._look(at_hand)
+
+    def _look(self, read_at: ReadAt) -> _Seen:
+        """The object's head, the keys that stand for it, and the rule that takes it."""
+        landing = self._landing
+        head = self._read_head(read_at)
+        facts = Facts(
+            head.values,
+            transfer_syntax=self._header.transfer_syntax_uid,
+            called_title=self._called,
+            calling_title=self._calling,
+        )
+        return head, landing.keys.keys(head, ""), landing.routes.decide(facts)
+
+    def _read_head(self, read_at: ReadAt) -> Head:
         header = self._header
-        head = read_head(self._read_at, header.transfer_syntax_uid, self._landing.wanted)
+        head = read_head(read_at, header.transfer_syntax_uid, self._landing.wanted)
         if header.sop_instance_uid and header.sop_instance_uid.strip(" \0") != head.uids[SOP_INSTANCE]:
             raise Unreadable("uid-mismatch")
         if header.sop_class_uid and header.sop_class_uid.strip(" \0") != head.uids[SOP_CLASS]:
