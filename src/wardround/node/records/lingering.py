@@ -48,6 +48,7 @@ class Lingering:
         self._seconds = seconds
         self._state = threading.Condition()
         self._opened: _Opened | None = None
+        self._watcher: threading.Thread | None = None
 
     @contextmanager
     def reading(self) -> Iterator[BaseBackend]:
@@ -76,11 +77,15 @@ class Lingering:
                 self._close_if_due()
 
     def close(self) -> None:
-        """Close what is open, unless somebody reads."""
+        """Close what is open, unless somebody reads. DuckDB takes it ill when a program ends while a thread is in it."""
         with self._state:
+            watcher = self._watcher
             if self._opened is not None:
                 self._opened.spent = True
                 self._close_if_due()
+            closed = self._opened is None
+        if closed and watcher is not None:
+            watcher.join()
 
     def _take(self) -> _Opened:
         with self._state:
@@ -92,8 +97,10 @@ class Lingering:
                 with ExitStack() as ends:
                     backend = ends.enter_context(self._records.reading())
                     self._opened = _Opened(backend, ends.pop_all())
-                atexit.register(self.close)
-                threading.Thread(target=self._watch, args=(self._opened,), name="records", daemon=True).start()
+                if self._watcher is None:
+                    atexit.register(self.close)
+                self._watcher = threading.Thread(target=self._watch, args=(self._opened,), name="records", daemon=True)
+                self._watcher.start()
             self._opened.users += 1
             return self._opened
 
@@ -110,6 +117,6 @@ class Lingering:
             return
         if opened.spent or time.monotonic() >= opened.until or self._records.is_awaited():
             self._opened = None
-            atexit.unregister(self.close)
+            opened.backend = None  # also out of the hands of the thread that watches
             opened.ends.close()
             self._state.notify_all()
