@@ -77,7 +77,7 @@ class Lingering:
                 self._close_if_due()
 
     def close(self) -> None:
-        """Close what is open, unless somebody reads. DuckDB takes it ill when a program ends while a thread is in it."""
+        """Close what is open, unless somebody reads. A program mustn't end while a thread of it is within DuckDB."""
         with self._state:
             watcher = self._watcher
             if self._opened is not None:
