@@ -35,7 +35,9 @@ class RunPlan(Frozen):
     `patient_privacy` is how little all rounds may tell of any one patient; how good a round is stays home then.
     `layers` are the arrays of the model that don't travel: what is the hospitals' own, and what nobody trains.
     `masking` has the hub see the sum of a round's updates and no single one.
-    `robust` is how the hub keeps a few hostile updates from moving the model far; without it the mean is plain.
+    `robust` is how the hub keeps a few hostile updates from moving the model far; without it the mean is plain, of all
+    updates but those that change the model more than `largest_change` times as much as the middle one of their round,
+    where updates are seen and a round has three of them.
     """
 
     package: PackageName
@@ -55,6 +57,7 @@ class RunPlan(Frozen):
     patient_privacy: PatientPrivacy | None = None
     masking: Masking | None = None
     robust: Robust | None = None
+    largest_change: float = Field(default=20, ge=2, le=1e6, allow_inf_nan=False)
     seed: int = Field(default=0, ge=0, lt=2**31)
 
     @property

@@ -81,7 +81,8 @@ class LegStart:
     all the sites have the round. ``plan`` is data for the sites and passes through the engine unread. With
     ``update_kind`` "delta" the weighted mean of the updates is added to the round's arrays; with "weights" it
     replaces them. ``robust`` is the rule by which updates are put together instead of their weighted mean, as the
-    plan has it (:mod:`wardround.contracts.robust`); empty for the mean. ``masking`` is what a leg of masked rounds
+    plan has it (:mod:`wardround.contracts.robust`); empty for the mean. An update that changes the model more than
+    ``largest_change`` times as much as the middle one of its round isn't in the mean; 0: whatever its size. ``masking`` is what a leg of masked rounds
     needs (:class:`wardround.contracts.masking.MaskedLeg`); empty where updates are seen. ``turns`` has sites train one
     after another within a round (:class:`wardround.contracts.turns.Turns`); empty where they do at once.
     """
@@ -97,6 +98,7 @@ class LegStart:
     arrays: Held = field(repr=False)
     update_kind: UpdateKind = "weights"
     robust: Mapping[str, Any] = field(default_factory=dict)
+    largest_change: float = 0.0
     masking: Mapping[str, Any] = field(default_factory=dict)
     turns: Mapping[str, Any] = field(default_factory=dict)
 

@@ -8,6 +8,7 @@ site by site in the order of their names: what comes out doesn't depend on the o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -25,10 +26,19 @@ Values = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """One site's values, one after the other, and its weight."""
+class Sound:
+    """One site's values, one after the other, and how far they are from the model, as a Euclidean norm."""
 
     values: Held
+    change: float
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What one site gave, and its weight."""
+
+    values: Held
+    change: float
     weight: float
 
 
@@ -43,13 +53,36 @@ class Gathering:
         self._size = sum(array.size for array in model.values())
         self._updates: dict[str, Gathered] = {}
 
-    def sound(self, update: Held) -> Held:
+    def sound(self, update: Held) -> Sound:
         """The values of an update that is of this model and finite, ready for `add`. Raises `ArraysRefused`."""
-        return self._spool.keep(map(_bytes, unpacked(update, self._model)), 4 * self._size)
+        squares = 0.0
 
-    def add(self, site: str, values: Held, weight: float) -> None:
+        def measured() -> Iterator[memoryview]:
+            nonlocal squares
+            for block, before in zip(unpacked(update, self._model), blocks(self._model, BLOCK), strict=True):
+                change = block.astype(np.float64) if self._delta else block.astype(np.float64) - before
+                squares += float(np.dot(change, change))
+                yield _bytes(block)
+
+        return Sound(self._spool.keep(measured(), 4 * self._size), math.sqrt(squares))
+
+    def add(self, site: str, sound: Sound, weight: float) -> None:
         """Take an admitted update in."""
-        self._updates[site] = Gathered(values, weight)
+        self._updates[site] = Gathered(sound.values, sound.change, weight)
+
+    def leave_out_far(self, times: float) -> list[str]:
+        """Leave out the updates that change the model more than `times` as much as the middle one does; their sites.
+
+        Of fewer than three nobody can tell which is the odd one, and none is left out.
+        """
+        changes = sorted(gathered.change for gathered in self._updates.values())
+        if len(changes) < 3:
+            return []
+        middle = changes[(len(changes) - 1) // 2]
+        far = sorted(site for site, gathered in self._updates.items() if gathered.change > times * middle)
+        for site in far:
+            discard(self._updates.pop(site).values)
+        return far
 
     def aggregate(self) -> Held:
         """The model after this round, in safetensors bytes. Raises `ArraysRefused`: `not-finite`, or `empty`."""

@@ -30,7 +30,7 @@ from wardround.federation.engine import (
     UpdateRefused,
 )
 from wardround.federation.masked import NEEDS_QUORUM, Masked, round_of
-from wardround.federation.rounds import OpenRound
+from wardround.federation.rounds import TOO_FAR, OpenRound
 from wardround.federation.spool import Spool, discard
 from wardround.federation.turns import RoundOfTurns
 from wardround.foundation.stored import Held
@@ -320,7 +320,15 @@ class Leg:
         now_open = OpenRound(
             self._task(number), model, self._clock(), waiting, missing, robust=self._robust, spool=self.spool
         )
-        return self._wait_for_answers(now_open, self._start.quorum) or now_open
+        failure = self._wait_for_answers(now_open, self._start.quorum)
+        if failure or self._end is not None:
+            return failure or now_open
+        if self._start.largest_change and self._robust is None:
+            # A robust rule outvotes what is far; the mean has no defence but to leave it out.
+            with self._changed:
+                for site in now_open.leave_out_far(self._start.largest_change):
+                    self._refuse(site, number, TOO_FAR)
+        return self._short_of(number, len(now_open.done), self._start.quorum, now_open.told_missing) or now_open
 
     def _masked_round(self, masking: MaskedLeg, model: Arrays, number: int) -> OpenRound | str:
         """As `_one_round`, for a masked round: step by step, each for those that did the one before."""

@@ -19,10 +19,12 @@ from wardround.federation.engine import (
     UpdateHeader,
     UpdateRefused,
 )
-from wardround.federation.gathering import Gathering
+from wardround.federation.gathering import Gathering, Sound
 from wardround.federation.spool import Spool, discard
 from wardround.foundation.stored import Held, digest_of
 from wardround.learning.arrays import Arrays, ArraysRefused
+
+TOO_FAR = "too-far"
 
 
 def in_words(missing: Mapping[str, str]) -> str:
@@ -127,7 +129,16 @@ class OpenRound:
 
     def leave_out(self, arrays: Any) -> None:
         """What :meth:`sound_arrays` gave isn't counted after all."""
-        discard(arrays)
+        if isinstance(arrays, Sound):
+            discard(arrays.values)
+
+    def leave_out_far(self, times: float) -> list[str]:
+        """Count none that changes the model more than `times` as much as the middle one; the sites that sent them."""
+        far = self._gathering.leave_out_far(times)
+        for site in far:
+            del self.done[site]
+            self.pass_over(site, f"refused: {TOO_FAR}")
+        return far
 
     def close(self) -> None:
         """Nothing of the round's updates is needed any more."""

@@ -18,6 +18,7 @@ from wardround.federation.engine import (
     RoundTask,
     RoundUpdate,
     UpdateHeader,
+    UpdateKind,
     UpdateRefused,
 )
 from wardround.federation.leg import Leg, LegEnd
@@ -115,6 +116,35 @@ def refused(call: Callable[[], object]) -> str:
     with pytest.raises(UpdateRefused) as refusal:
         call()
     return refusal.value.reason
+
+
+@pytest.mark.parametrize("kind", ["weights", "delta"])
+def test_of_three_updates_one_that_is_far_beyond_the_middle_one_isnt_counted(
+    begin: Callable[..., Running], kind: UpdateKind
+) -> None:
+    sites = ("alpha", "beta", "gamma", "last")
+    start = replace(START, sites=sites, quorum=2, total_rounds=1, largest_change=20.0, update_kind=kind)
+    running = begin(start)
+    for site, value in zip(sites, (1.0, 3.0, -1000.0, 19.0), strict=True):
+        running.task(site)
+        running.leg.deliver(site, 1, update(value))
+    assert running.end().state is LegState.FINISHED
+    [result] = running.hub.results
+    assert [site.site for site in result.sites] == ["alpha", "beta", "last"]
+    assert (dict(result.missing), [(one.site, one.reason) for one in result.refused]) == (
+        {"gamma": "refused: too-far"},
+        [("gamma", "too-far")],
+    )
+    np.testing.assert_allclose(from_bytes(result.arrays)["w"], 23 / 3, rtol=1e-6)
+
+
+def test_of_two_nobody_can_tell_which_is_far(begin: Callable[..., Running]) -> None:
+    running = begin(replace(START, total_rounds=1, largest_change=20.0))
+    for site, value in (("alpha", 1.0), ("beta", 1000.0)):
+        running.task(site)
+        running.leg.deliver(site, 1, update(value))
+    assert running.end().state is LegState.FINISHED
+    assert len(running.hub.results[0].sites) == 2
 
 
 def test_an_update_counts_once_and_only_in_its_own_round(begin: Callable[..., Running]) -> None:

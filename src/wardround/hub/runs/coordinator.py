@@ -63,6 +63,7 @@ class RunCoordinator:
                 arrays=aggregates.told(self._objects, plan.algorithm, run.current, first=run.round == 0),
                 update_kind="delta",
                 turns=_turns(plan),
+                largest_change=plan.largest_change,
                 robust={} if plan.robust is None else plan.robust.model_dump(mode="json"),
                 masking={} if plan.masking is None else self._masked_leg(session, run, plan.masking.threshold),
             )

@@ -11,14 +11,15 @@ from tests.unit.hub.runs.run_lab import Hospital, RunLab, project
 
 from wardround.contracts.project_words import in_words
 from wardround.federation.engine import RoundTask, RoundUpdate
+from wardround.hub.runs import queries
 from wardround.hub.runs.states import RunState
 from wardround.learning.arrays import from_bytes, to_bytes
 
 SITES = ("east", "middle", "north", "south", "west")
 
 
-def harm(site: Hospital, task: RoundTask) -> RoundUpdate:
-    update = to_bytes({"w": np.full(2, -1e6, np.float32)})
+def harm(site: Hospital, task: RoundTask, value: float = -1e6) -> RoundUpdate:
+    update = to_bytes({"w": np.full(2, value, np.float32)})
     index = site.update_entry(task.run_id, task.round, update)
     return RoundUpdate(weight=10.0, metrics={}, steps=10, ledger_index=index, update=update)
 
@@ -34,11 +35,31 @@ def harm(site: Hospital, task: RoundTask) -> RoundUpdate:
     ],
 )
 def test_two_rounds_with_one_hostile_site_of_five(lab: RunLab, robust: dict[str, Any] | None, wanted: float) -> None:
-    run = lab.ready(*SITES, rounds=2, quorum=5, robust=robust)
+    run = lab.ready(*SITES, rounds=2, quorum=5, robust=robust, largest_change=1e6)
     east = lab.hospitals["east"]
     east.take_part = lambda task: harm(east, task)  # type: ignore[method-assign]
     lab.drive(run, RunState.COMPARING)
     np.testing.assert_allclose(from_bytes(lab.objects.get(lab.row(run).current))["w"], wanted, rtol=1e-3)
+
+
+def test_an_update_a_thousand_times_too_large_is_refused_and_on_the_record(lab: RunLab) -> None:
+    run = lab.ready(*SITES, rounds=2, quorum=4)
+    east = lab.hospitals["east"]
+    east.take_part = lambda task: harm(east, task, -1e3)  # type: ignore[method-assign]
+    lab.drive(run, RunState.COMPARING)
+    np.testing.assert_allclose(from_bytes(lab.objects.get(lab.row(run).current))["w"], 2.0, rtol=1e-6)
+    with lab.database.reading() as session:
+        rounds = [queries.round_sites(session, run, number) for number in (1, 2)]
+    told = [[(site.site, site.state, site.reason) for site in sites if site.state != "taken"] for sites in rounds]
+    assert told == [[("east", "missing", "refused: too-far"), ("east", "refused", "too-far")]] * 2
+
+
+def test_where_it_leaves_too_few_the_run_says_whose_it_was(lab: RunLab) -> None:
+    run = lab.ready(*SITES, rounds=2, quorum=5)
+    east = lab.hospitals["east"]
+    east.take_part = lambda task: harm(east, task, -1e3)  # type: ignore[method-assign]
+    assert lab.drive(run, RunState.FAILED) is RunState.FAILED
+    assert "has 4 of the 5 sites it needs; missing: east (refused: too-far)" in lab.row(run).reason
 
 
 @pytest.mark.parametrize(("robust", "needed"), [("trimmed-mean", 3), ("median", 3), ("multi-krum", 5)])
