@@ -20,6 +20,7 @@ NOUNS: dict[str, str] = {
     "cohort": "wardround.cli.cohort",
     "run": "wardround.cli.run",
     "model": "wardround.cli.model",
+    "package": "wardround.cli.package",
     "ledger": "wardround.cli.ledger",
     "deid": "wardround.cli.deid",
     "route": "wardround.cli.route",

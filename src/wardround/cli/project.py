@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from wardround.contracts.cohort_query import CohortQuestion
+    from wardround.learning.bundle import Bundle
 
 app = typer.Typer(
     help="Draft a project, ask for counts, put it before the hospitals.", no_args_is_help=True, rich_markup_mode=None
@@ -56,7 +61,11 @@ def create(file: Path = typer.Argument(..., help="The project as JSON or TOML.")
 @app.command()
 def template(
     name: str = typer.Argument("my-project", help="The project's short name."),
-    package: str = typer.Option("brain-mri-glioma", "--package", help="The model package to train."),
+    package: Path = typer.Option(
+        Path("brain-mri-glioma"),
+        "--package",
+        help="The model package to train: its name, or the folder of one.",
+    ),
     setting: str = typer.Option("default", "--setting", help="The package's training setting."),
     rounds: int | None = typer.Option(None, "--rounds", min=1, help="Rounds at most; the setting's own if not given."),
     sites: int = typer.Option(3, "--sites", min=1, help="How many hospitals you expect; sets the quorum."),
@@ -72,7 +81,6 @@ def template(
 
     from wardround.contracts.algorithm import AlgorithmName
     from wardround.contracts.base import ProjectId
-    from wardround.contracts.cohort_builder import imaging, patients
     from wardround.contracts.data_use import DataUse
     from wardround.contracts.lawful_basis import LawfulBasis
     from wardround.contracts.project import Project
@@ -84,8 +92,9 @@ def template(
 
     try:
         TypeAdapter(ProjectId).validate_python(name)
-        directory = packaged(package)
-        tuned = read_bundle(directory).setting(setting)
+        directory = package if package.is_dir() else packaged(str(package))
+        bundle = read_bundle(directory)
+        tuned = bundle.setting(setting)
     except ValidationError:
         raise typer.BadParameter(
             f"{name!r} can't be a project's name: 2 to 40 lower-case letters, digits and hyphens, a letter first"
@@ -95,11 +104,13 @@ def template(
     if algorithm not in get_args(AlgorithmName):
         raise typer.BadParameter(f"{algorithm!r} is no algorithm; there are {', '.join(get_args(AlgorithmName))}")
     plan = RunPlan(
-        package=package,
+        package=bundle.name,
         package_digest=bundle_digest(directory),
         algorithm=algorithm,
         compare_alone=algorithm != "fedbn",
         setting=setting,
+        reads=bundle.reads,
+        metric=bundle.metric,
         rounds=rounds or tuned.rounds,
         quorum=sites // 2 + 1,
     )
@@ -110,13 +121,25 @@ def template(
         researcher="Your Name",
         lawful_basis=LawfulBasis(article_6="6-1-e", article_9="9-2-j"),
         data_use=(DataUse(code="DUO:0000006"), DataUse(code="DUO:0000021")),
-        cohort=patients.with_(imaging(modality="MR", has_label=True)).question(),
+        cohort=_cohort_for(bundle),
         plan=plan,
         runs=3,
         leaves=usual_leaves(plan, sites),
         ends=now().date() + timedelta(days=180),
     )
     typer.echo(project.model_dump_json(indent=2))
+
+
+def _cohort_for(bundle: Bundle) -> CohortQuestion:
+    """A question to start from: images with a label, or whoever has a measurement that the package reads."""
+    from wardround.contracts.cohort_builder import imaging, measurement, patients
+    from wardround.learning.table import TablePreparation
+
+    if not isinstance(bundle.preparation, TablePreparation):
+        return patients.with_(imaging(modality="MR", has_label=bundle.target is None or None)).question()
+    measured = (fact.code.partition(":") for fact in bundle.preparation.facts if fact.of == "measurement")
+    first = next(measured, None)
+    return (patients.with_(measurement(first[0], first[2])) if first else patients.aged(18, 120)).question()
 
 
 @app.command()

@@ -40,6 +40,7 @@ def start(project: str = typer.Argument(..., help="An approved project."), home:
     from wardround.learning.arrays import ArraysRefused
     from wardround.learning.bundle import BundleRefused
     from wardround.learning.initial import beginning
+    from wardround.learning.packages import Packages
 
     actor = acting(home, "start-run", project)
     opened = HubHome(home)
@@ -47,7 +48,7 @@ def start(project: str = typer.Argument(..., help="An approved project."), home:
         actions.check_may_start(session, project, now().date())
         plan = queries.project_of(session, project).plan
     try:
-        weights = beginning(plan)
+        weights = beginning(plan, Packages(opened.packages))
     except (ArraysRefused, BundleRefused) as error:
         raise NotFound(f"this hub can't begin {project}: {error}") from None
     initial, began = (opened.objects.put(arrays) for arrays in (weights.travelling, weights.whole))

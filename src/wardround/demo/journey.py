@@ -40,6 +40,7 @@ from wardround.hub.runs.states import RunState
 from wardround.learning.bundle import bundle_digest, packaged
 from wardround.learning.initial import beginning
 from wardround.learning.metrics import dice
+from wardround.learning.packages import Packages
 from wardround.ledger.log import Log
 from wardround.ledger.verification import verify
 from wardround.node.clinic.states import ReadingState
@@ -155,7 +156,7 @@ class Journey:
 
     def start_run(self) -> str:
         hub = self._hub
-        weights = beginning(self.project().plan)
+        weights = beginning(self.project().plan, Packages(hub.packages))
         initial, began = (hub.objects.put(arrays) for arrays in (weights.travelling, weights.whole))
         with hub.database.writing() as session:
             run = runs.start(

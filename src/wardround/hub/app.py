@@ -25,6 +25,7 @@ from wardround.hub.runs.merging import Merging
 from wardround.hub.sites import handlers as sites
 from wardround.hub.tasks import handlers as tasks
 from wardround.hub.tasks.waiting import TaskWaits
+from wardround.learning.packages import Packages
 from wardround.ledger.log import Log
 
 
@@ -69,7 +70,8 @@ def build(home: HubHome, *, clock: Clock = now) -> Hub:
     coordinator = RunCoordinator(home.database, home.objects, log, clock)
     engine = flare_engine(home, coordinator)
     address = EngineAddress(home.settings.host, home.settings.engine_port)
-    registration, merging = Registration(home.objects, log), Merging(home.objects, log)
+    registration = Registration(home.objects, log, Packages(home.packages))
+    merging = Merging(home.objects, log)
     driver = RunDriver(home.database, engine, address, registration, merging, clock)
     publisher = Publisher(home.database, log, clock)
     return Hub(

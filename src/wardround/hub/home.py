@@ -76,6 +76,11 @@ class HubHome:
         return self.path / "engine"
 
     @property
+    def packages(self) -> Path:
+        """Model packages that somebody added, by digest."""
+        return self.path / "packages"
+
+    @property
     def log(self) -> Path:
         return self.path / "log"
 

@@ -80,6 +80,8 @@ class Bundle:
     preparation: how cases are brought to the network; which of the three it is says what the package reads.
     target: what it tells of a person; None where it outlines something in an image.
     metric: how it is judged.
+    weights: the file of the weights that it holds; None where training begins with fresh ones.
+    fresh: patterns of those arrays that begin fresh though the package holds weights.
     settings: named ways to train it; `default` is always there.
     """
 
@@ -92,6 +94,8 @@ class Bundle:
     postprocessing: Postprocessing
     augmentation: Augmentation
     settings: Mapping[str, TrainingSetting]
+    weights: Path | None = None
+    fresh: tuple[str, ...] = ()
 
     @property
     def reads(self) -> Reads:
@@ -107,6 +111,12 @@ class Bundle:
                 raise BundleRefused(
                     "wrong-plan", f"the plan's {word} is {said}, and {self.name} has {own}; correct the plan"
                 )
+
+    def facts_in_words(self) -> list[str]:
+        """What is read of somebody's health record, and what is told of it, a line each."""
+        columns = self.preparation.columns if isinstance(self.preparation, TablePreparation) else ()
+        told = [] if self.target is None else [f"learns to tell: {self.target.fact.in_words()} ({self.target.kind})"]
+        return [f"reads {column.name}: {column.fact.in_words()}" for column in columns] + told
 
     def setting(self, name: str = "default") -> TrainingSetting:
         """The training setting of this name. Raises `BundleRefused` (`unknown-setting`) where there is none."""
@@ -153,6 +163,7 @@ def read_bundle(directory: Path) -> Bundle:
         metric = _metric(documents["evaluate.json"], target)
         postprocessing = Postprocessing.from_mapping(inference.get("postprocessing", {}))
         augmentation = Augmentation.from_mapping(train.get("augmentation", {}))
+        fresh = _patterns(train.get("fresh", []))
         settings = {name: TrainingSetting.from_mapping(value) for name, value in train.get("settings", {}).items()}
     except (TypeError, ValueError, AttributeError) as error:
         raise BundleRefused("wrong-config", f"inference.json or train.json: {error}") from error
@@ -170,6 +181,8 @@ def read_bundle(directory: Path) -> Bundle:
         postprocessing=postprocessing,
         augmentation=augmentation,
         settings=settings,
+        weights=directory / WEIGHTS if (directory / WEIGHTS).is_file() else None,
+        fresh=fresh,
     )
 
 
@@ -305,6 +318,12 @@ def _preparation(values: Any) -> AnyPreparation:
             return TablePreparation.from_mapping(values)
         case other:
             raise ValueError(f"preparation.kind is {other!r}; known are slices, volume and table")
+
+
+def _patterns(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or len(values) > 100 or not all(isinstance(one, str) and one for one in values):
+        raise ValueError("train.json: fresh is not a list of at most 100 patterns of names")
+    return tuple(values)
 
 
 def _metric(evaluate: Mapping[str, Any], target: Target | None) -> MetricName:

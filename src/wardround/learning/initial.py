@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from wardround.contracts.run_plan import RunPlan
 from wardround.learning.arrays import to_bytes
-from wardround.learning.bundle import packaged
-from wardround.learning.segmenter import Segmenter
+from wardround.learning.bundle import read_bundle
+from wardround.learning.kinds import learner_of
+from wardround.learning.packages import Packages
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,15 @@ class Beginning:
     travelling: bytes = field(repr=False)
 
 
-def beginning(plan: RunPlan) -> Beginning:
-    """Fresh weights of the plan's installed model package, the same for the same plan. Imports torch.
+def beginning(plan: RunPlan, packages: Packages) -> Beginning:
+    """The first weights of the plan's model package, the same for the same plan. Imports torch.
 
     Raises:
-        BundleRefused: there is no such package or setting.
-        ArraysRefused: the plan's layers aren't those of this network.
+        BundleRefused: the package isn't here, has no such setting, or isn't what the plan says of it.
+        ArraysRefused: the plan's layers, or the weights that the package holds, aren't those of its network.
     """
-    segmenter = Segmenter(packaged(plan.package), setting=plan.setting)
-    arrays = segmenter.initial(plan.seed)
-    return Beginning(to_bytes(arrays), to_bytes(segmenter.sharing(plan).travelling_of(arrays)))
+    bundle = read_bundle(packages.find(plan.package, plan.package_digest))
+    bundle.check_fits(plan)
+    teacher = learner_of(bundle, setting=plan.setting)
+    arrays = teacher.initial(plan.seed)
+    return Beginning(to_bytes(arrays), to_bytes(teacher.sharing(plan).travelling_of(arrays)))

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from wardround.contracts.run_plan import RunPlan
 from wardround.learning import network
-from wardround.learning.arrays import Arrays, ArraysRefused
+from wardround.learning.arrays import Arrays, ArraysRefused, check, from_bytes
 from wardround.learning.bundle import Bundle, read_bundle
 from wardround.learning.case import CaseRefused, Example
 from wardround.learning.layers import Sharing, sharing
@@ -67,10 +68,21 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         self._prepared: WeakKeyDictionary[CaseT, PreparedT] = WeakKeyDictionary()
 
     def initial(self, seed: int) -> Arrays:
-        """Fresh weights, the same for the same seed."""
+        """The weights that training begins with, the same for the same seed: fresh ones and, where the package holds
+        weights, those instead, but for the arrays that its patterns `fresh` name.
+
+        Raises:
+            ArraysRefused: the package's weights aren't this network's.
+        """
         module = network.build(self.bundle.network, seed)
         self._begin(module)
-        return network.weights(module)
+        fresh = network.weights(module)
+        if self.bundle.weights is None:
+            return fresh
+        anew = {name for name in fresh if any(fnmatchcase(name, pattern) for pattern in self.bundle.fresh)}
+        held = {name: one for name, one in from_bytes(self.bundle.weights.read_bytes()).items() if name not in anew}
+        check(held, like={name: fresh[name] for name in fresh if name not in anew})
+        return {**fresh, **held}
 
     def sharing(self, plan: RunPlan) -> Sharing:
         """How a plan parts this network's arrays. Raises `ArraysRefused`, see `layers.sharing`."""

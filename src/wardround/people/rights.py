@@ -105,6 +105,8 @@ RIGHTS: Mapping[str, Right] = {
     "end-run": _right(HUB, "end a run for good", Role.RESEARCHER, Role.OPERATOR),
     "invite-site": _right(HUB, "invite a hospital", Role.OPERATOR),
     "revoke-site": _right(HUB, "shut a hospital out", Role.OPERATOR),
+    # What runs: at each program its own.
+    "add-package": _right(BOTH, "add a model package", Role.RESEARCHER, Role.DATA_CONTROLLER),
     # Accounts, at each program its own.
     "add-person": _right(BOTH, "make an account", Role.OPERATOR),
     "remove-person": _right(BOTH, "remove an account", Role.OPERATOR),

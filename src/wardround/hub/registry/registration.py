@@ -19,9 +19,10 @@ from wardround.hub.runs import queries
 from wardround.hub.runs.tables import RunRow
 from wardround.learning.archive import pack
 from wardround.learning.arrays import from_bytes
-from wardround.learning.bundle import export_bundle, packaged
+from wardround.learning.bundle import export_bundle
 from wardround.learning.layers import named
 from wardround.learning.lineage import KEY, Lineage
+from wardround.learning.packages import Packages
 from wardround.ledger.log import Log
 
 
@@ -37,8 +38,9 @@ class Package:
 class Registration:
     """Makes packages of weights and registers them, each on the ledger."""
 
-    def __init__(self, objects: ObjectStore, ledger: Log) -> None:
+    def __init__(self, objects: ObjectStore, ledger: Log, packages: Packages) -> None:
         self._objects = objects
+        self._packages = packages
         self._ledger = ledger
 
     def package(self, run: RunRow, weights: str, parents: tuple[str, ...] = ()) -> Package:
@@ -55,7 +57,8 @@ class Registration:
         lineage = told.model_dump(mode="json", exclude_defaults=True)
         with tempfile.TemporaryDirectory() as scratch:
             target = Path(scratch) / "bundle"
-            digest = export_bundle({**began, **arrays}, target, {KEY: lineage}, package=packaged(name))
+            source = self._packages.find(name, plan.package_digest)
+            digest = export_bundle({**began, **arrays}, target, {KEY: lineage}, package=source)
             archive = self._objects.put(pack(target))
         return Package(name, digest, archive)
 

@@ -30,7 +30,7 @@ def lab(tmp_path: Path) -> Iterator[RunLab]:
 def test_a_package_is_the_same_each_time_and_holds_what_its_digest_says(lab: RunLab, tmp_path: Path) -> None:
     run = lab.row(lab.ready("north", "south"))
     digest = lab.objects.put(weights(3))
-    registration = Registration(lab.objects, lab.log)
+    registration = Registration(lab.objects, lab.log, lab.packages)
     package = registration.package(run, digest)
     assert registration.package(run, digest) == package
     unpack(lab.objects.get(package.archive), tmp_path / "out")
@@ -43,7 +43,7 @@ def test_a_package_is_the_same_each_time_and_holds_what_its_digest_says(lab: Run
 def test_registering_twice_changes_nothing(lab: RunLab) -> None:
     run_id = lab.ready("north", "south")
     digest = lab.objects.put(weights(3))
-    registration = Registration(lab.objects, lab.log)
+    registration = Registration(lab.objects, lab.log, lab.packages)
     for _ in range(2):
         run = lab.row(run_id)
         package = registration.package(run, digest)
@@ -58,7 +58,7 @@ def test_registering_twice_changes_nothing(lab: RunLab) -> None:
 
 def test_a_model_is_found_by_the_beginning_of_its_digest(lab: RunLab) -> None:
     run_id = lab.ready("north", "south")
-    registration = Registration(lab.objects, lab.log)
+    registration = Registration(lab.objects, lab.log, lab.packages)
     digest = lab.objects.put(weights(3))
     package = registration.package(lab.row(run_id), digest)
     with lab.database.writing() as session:

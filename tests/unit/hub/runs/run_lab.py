@@ -45,6 +45,7 @@ from wardround.hub.tasks.actions import report
 from wardround.hub.tasks.tables import QueuedTask
 from wardround.learning.arrays import from_bytes, to_bytes
 from wardround.learning.bundle import bundle_digest, packaged
+from wardround.learning.packages import Packages
 from wardround.ledger import store
 from wardround.ledger.envelope import sign_entry
 from wardround.ledger.log import Log
@@ -156,6 +157,7 @@ class RunLab:
             event.listen(self.database.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
         self.database.upgrade()
         self.objects = ObjectStore(folder / "objects")
+        self.packages = Packages(folder / "packages")
         self.log = Log(ORIGIN, Ed25519PrivateKey.generate())
         self.now = NOON
         self.hospitals: dict[str, Hospital] = {}
@@ -169,7 +171,7 @@ class RunLab:
     def restart(self) -> None:
         self.coordinator = RunCoordinator(self.database, self.objects, self.log, self.clock)
         self.engine = InProcessEngine(self.coordinator, self.connected)
-        registration = ToyRegistration(self.objects, self.log)
+        registration = ToyRegistration(self.objects, self.log, self.packages)
         merging, address = Merging(self.objects, self.log), EngineAddress("hub.test", 8445)
         self.driver = RunDriver(self.database, self.engine, address, registration, merging, self.clock)
 
