@@ -18,10 +18,10 @@ from wardround.node.projects.states import check_transition as check_decision
 
 # Written out, not read from the code: what may follow what is a promise, and a new way must be added here too.
 RUN_STEPS = {
-    "gathering": {"running", "stopped", "ended", "failed"},
+    "gathering": {"running", "comparing", "stopped", "ended", "failed"},
     "running": {"gathering", "comparing", "stopped", "ended", "failed"},
     "comparing": {"evaluating", "ended", "failed"},
-    "evaluating": {"finished", "ended", "failed"},
+    "evaluating": {"evaluating", "finished", "ended", "failed"},
     "stopped": {"running", "ended"},
 }
 PROJECT_STEPS = {
