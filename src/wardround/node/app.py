@@ -22,6 +22,7 @@ from wardround.dicom.network import Peer
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.files import ObjectStore
 from wardround.foundation.loop import Loop
+from wardround.learning.packages import Packages
 from wardround.node.clinic.pathway import Pathway
 from wardround.node.clinic.retention import Retention
 from wardround.node.cohort.answering import Answering
@@ -46,6 +47,7 @@ from wardround.node.retrieve.wiring import puller_at
 from wardround.node.training.assignment import Assignments
 from wardround.node.training.checkpoint import notes_in
 from wardround.node.training.comparison import Comparison
+from wardround.node.training.facts import RecordsPlace
 from wardround.node.training.legs import Legs
 from wardround.node.training.own import OwnArrays
 from wardround.node.training.participant import NodeParticipant
@@ -88,7 +90,16 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
     learner = Worker("learning", threads=min(threads, policy.work.threads or threads), nice=policy.work.nice)
     reader = Worker("reading", threads=threads)
     assignments = Assignments(
-        home.site, home.database, desk.place, desk.mirror, desk.pseudonyms, clock, home.policy.current, threads=threads
+        home.site,
+        home.database,
+        desk.place,
+        desk.mirror,
+        desk.pseudonyms,
+        clock,
+        home.policy.current,
+        threads=threads,
+        packages=Packages(home.packages),
+        records=RecordsPlace.of(home.path / "omop", home.settings.records),
     )
     uses = Uses(home.database, desk.entries, clock)
     own = OwnArrays(home.runs)
