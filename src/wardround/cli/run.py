@@ -69,24 +69,35 @@ def start(project: str = typer.Argument(..., help="An approved project."), home:
 
 @app.command()
 def show(run: str = typer.Argument(..., help="The run."), home: Path = HOME) -> None:
-    """Show a run: its state, its rounds, who took part and who is missing."""
+    """Show a run: its state, its rounds, who took part, who is missing and what was refused, each with its reason."""
     from rich.console import Console
     from rich.table import Table
 
     from wardround.contracts.metric import METRICS
     from wardround.hub.home import HubHome
     from wardround.hub.runs import actions, queries
+    from wardround.hub.runs.reasons import code_of, in_words
     from wardround.hub.runs.states import WAITS_FOR, RunState
 
     opened = HubHome(home)
+    reasons: dict[str, str] = {}
     with opened.database.reading() as session:
         row = queries.row_of(session, run)
         judged_by = METRICS[actions.plan_of(row).metric].words
-        table = Table("round", "leg", "seconds", judged_by, "took part", "missing")
+        table = Table("round", "leg", "seconds", judged_by, "took part", "missing or refused")
         for found in queries.rounds(session, run):
             sites = queries.round_sites(session, run, found.number)
             taken = ", ".join(site.site for site in sites if site.state == "taken")
-            missing = ", ".join(f"{site.site} ({site.reason})" for site in sites if site.state != "taken")
+            absent = {site.site: site.reason for site in sites if site.state == "missing"}
+            told = [f"{site} ({reason})" for site, reason in absent.items()]
+            # An update that was refused beside one that counts; where none does, the site is missing for that reason.
+            told += [
+                f"{site.site} (refused: {site.reason})"
+                for site in sites
+                if site.state == "refused" and code_of(absent.get(site.site, "")) != site.reason
+            ]
+            missing = ", ".join(told)
+            reasons |= {code_of(site.reason): in_words(site.reason) for site in sites if site.state != "taken"}
             score = "" if found.score is None else f"{found.score:.3f}"
             table.add_row(str(found.number), str(found.leg), f"{found.seconds:.1f}", score, taken, missing)
         legs = queries.legs(session, run)
@@ -99,6 +110,9 @@ def show(run: str = typer.Argument(..., help="The run."), home: Path = HOME) -> 
         if leg.state == "failed":
             console.print(f"  leg {leg.number} ended early: {leg.reason}", highlight=False)
     console.print(table if table.rows else "No round is whole yet.")
+    for code, words in sorted(reasons.items()):
+        if words:
+            console.print(f"  {code}: {words}", highlight=False)
     if row.model is not None:
         console.print(f"Model {row.model}\nHow good it is where: wardround model list --home {home}", highlight=False)
 

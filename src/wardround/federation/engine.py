@@ -82,7 +82,8 @@ class LegStart:
     ``update_kind`` "delta" the weighted mean of the updates is added to the round's arrays; with "weights" it
     replaces them. ``robust`` is the rule by which updates are put together instead of their weighted mean, as the
     plan has it (:mod:`wardround.contracts.robust`); empty for the mean. An update that changes the model more than
-    ``largest_change`` times as much as the middle one of its round isn't in the mean; 0: whatever its size. ``masking`` is what a leg of masked rounds
+    ``largest_change`` times as much as the middle one of its round isn't in the mean; 0: whatever its size.
+    ``masking`` is what a leg of masked rounds
     needs (:class:`wardround.contracts.masking.MaskedLeg`); empty where updates are seen. ``turns`` has sites train one
     after another within a round (:class:`wardround.contracts.turns.Turns`); empty where they do at once.
     """

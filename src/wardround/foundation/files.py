@@ -7,6 +7,7 @@ stands for bytes that a crash could take back. `ObjectStore.batch` does that for
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import secrets
@@ -55,6 +56,13 @@ def flush_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def disk_full(error: BaseException) -> bool:
+    """Whether an error of the operating system or of a database says that a disk, or a share of it, is full."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return any(words in str(error) for words in ("disk is full", os.strerror(errno.ENOSPC)))
 
 
 class ObjectMissing(NotFound, LookupError):

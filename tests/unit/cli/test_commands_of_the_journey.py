@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -23,6 +24,7 @@ from wardround.contracts.project import Project
 from wardround.contracts.project_words import in_words
 from wardround.foundation.clock import now
 from wardround.hub.projects import actions as hub_projects
+from wardround.hub.runs.tables import RoundRow, RoundSiteRow
 from wardround.hub.tasks.tables import QueuedTask
 from wardround.ledger.envelope import sign_entry
 from wardround.ledger.log import Log
@@ -157,6 +159,33 @@ def test_a_run_from_start_to_its_end(wardround, lab: HubLab, hub: Path, tmp_path
     assert "is ended after round 0" in wardround("run", "end", "to-run-1", "--home", hub).out
     assert "can't become ended" in wardround("run", "end", "to-run-1", "--home", hub, code=1).err
     assert tasks_of(lab, "north").count("end-run") == 1, "the sites are told"
+
+
+def test_a_run_shows_who_is_missing_and_why(wardround, lab: HubLab, hub: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    project = created(wardround, hub, tmp_path, "to-show")
+    wardround("project", "submit", "to-show", "--home", hub)
+    approved(lab, project)
+    wardround("run", "start", "to-show", "--home", hub)
+    absent = [
+        ("missing", "south", "no-contact"),
+        ("missing", "east", "refused: too-far"),
+        ("refused", "east", "too-far"),
+        ("missing", "west", "declined: disk-full"),
+        ("refused", "north", "duplicate"),
+    ]
+    with lab.home.database.writing() as session:
+        made = {"aggregate": "0" * 64, "seconds": 1.0, "committed_at": datetime(2026, 11, 30, tzinfo=UTC)}
+        session.add(RoundRow(run="to-show-1", number=1, leg=1, entry=None, score=None, **made))
+        session.add(RoundSiteRow(run="to-show-1", round=1, site="north", state="taken", score=None, entry=None))
+        for state, site, reason in absent:
+            session.add(
+                RoundSiteRow(run="to-show-1", round=1, site=site, state=state, reason=reason, score=None, entry=None)
+            )
+    shown = " ".join(wardround("run", "show", "to-show-1", "--home", hub).out.split())
+    assert "no-contact: nothing was heard of it" in shown
+    assert "too-far: its update changes the model far more than the others' do" in shown
+    assert "disk-full: its disk is full; make room there" in shown
+    assert "duplicate: it sent a second update in the round; the first counts" in shown
 
 
 def test_a_data_controllers_decisions(wardround, lab: HubLab, hub: Path, node: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from wardround.compute.worker import Worker, WorkerDied
 from wardround.contracts.ledger_entry import Update
@@ -15,6 +16,7 @@ from wardround.federation.engine import Declined, RoundTask, RoundUpdate
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotAllowed, WardroundError
+from wardround.foundation.files import disk_full
 from wardround.node import audit
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.record.entries import SiteEntries
@@ -64,6 +66,11 @@ class NodeParticipant:
             self._at_work.add(task.leg_id)
         try:
             return self._take_part(task)
+        except (OSError, OperationalError) as error:
+            if not disk_full(error):
+                raise
+            _log.error("round %s of %s: this node's disk is full; make room", task.round, task.run_id)
+            raise Declined("disk-full") from error
         finally:
             with self._lock:
                 self._at_work.discard(task.leg_id)

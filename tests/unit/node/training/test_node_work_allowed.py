@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from tests.unit.hub.runs.run_lab import NOON, project
 from tests.unit.node.projects.node_lab import NodeLab, task
 
@@ -154,6 +156,29 @@ def test_an_update_whose_ledger_entry_cant_be_made_doesnt_leave(lab: NodeLab) ->
         lab.participant.take_part(task(ASKED))
     assert declined.value.reason == HubUnreachable.code
     assert lab.wire.recorded == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/secret/path"),
+        OperationalError("INSERT", {}, Exception("database or disk is full")),
+    ],
+)
+def test_a_full_disk_is_told_by_a_word_and_the_next_round_is_done(lab: NodeLab, error: Exception) -> None:
+    lab.fill()
+    lab.agree(ASKED)
+    record = lab.wire.record
+
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    lab.wire.record = full  # type: ignore[method-assign]
+    with pytest.raises(Declined) as declined:
+        lab.participant.take_part(task(ASKED))
+    assert declined.value.reason == "disk-full"
+    lab.wire.record = record  # type: ignore[method-assign]
+    assert lab.participant.take_part(task(ASKED, round_number=2)).update
 
 
 def test_a_round_that_is_done_again_gives_the_same_update(lab: NodeLab) -> None:

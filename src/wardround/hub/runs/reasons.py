@@ -1,0 +1,67 @@
+"""Why a site is missing from a round, in words: what the hub saw, what the site told, or why its update was refused."""
+
+from __future__ import annotations
+
+DECLINED, REFUSED = "declined: ", "refused: "
+
+WORDS = {
+    # What the hub saw.
+    "not-connected": "its engine client wasn't connected when the leg began",
+    "disconnected": "its connection to the engine broke off; it is asked in again as soon as it is back",
+    "no-contact": "nothing was heard of it: its machine stands still, or the network lost it without a word",
+    "process-ended": "its engine process ended; it is asked in again after the round",
+    "deadline": "it was still at work when the round's time was over",
+    "trainer-lost": "its engine client runs, and its node doesn't",
+    "failed": "its node failed in the round; its own log says at what",
+    "refused-job": "its policy refused the engine's job, or its machine was too busy to take it within 20 seconds",
+    # What the site told.
+    "disk-full": "its disk is full; make room there",
+    "not-approved": "its data controller hasn't approved this edition of the project",
+    "withdrawn": "its data controller took the approval back",
+    "expired": "the last day of its approval is past",
+    "no-manifest": "its cohort isn't on the ledger yet",
+    "manifest-not-settled": "a quorum hasn't cosigned its cohort yet",
+    "ledger-untrusted": "it doesn't trust the ledger; look there at once, with `wardround ledger status`",
+    "not-the-approved-plan": "it was asked for what its data controller didn't approve",
+    "leg-given-up": "its leg was over before it had an update",
+    "message-too-often": "more different updates of this round than were approved would have left",
+    "message-too-large": "its update is larger than was approved",
+    "learning-process-died": "its learning process ended: out of memory, as a rule",
+    "not-learnable": "something is wrong with the cohort there; its own log says what",
+    "outside-hours": "it doesn't work at this hour",
+    "round-limit": "it approved fewer rounds",
+    "runs-used-up": "its approval allows no further run",
+    "hub-unreachable": "it reached the engine, and not the hub",
+    "no-answer": "the hub gave it no answer in time",
+    # Why an update was refused.
+    "not-finite": "its update held what isn't a number, or is infinite",
+    "wrong-names": "its update isn't of this model",
+    "wrong-shape": "its update isn't of this model",
+    "wrong-type": "its update isn't of this model",
+    "wrong-size": "its update isn't of this model",
+    "unreadable": "its update couldn't be read; look for different versions of Wardround",
+    "too-large": "it sent more bytes than the model has",
+    "too-far": "its update changes the model far more than the others' do (`largest_change` in the plan)",
+    "wrong-weight": "it gave itself a weight that isn't a number above 0",
+    "wrong-metrics": "it told a score that isn't a number",
+    "wrong-round": "its update came too late, or is of another round",
+    "duplicate": "it sent a second update in the round; the first counts",
+    "not-in-round": "it sent an update unasked",
+    "no-entry": "its update names no entry of the ledger",
+    "unknown-entry": "its update names an entry of the ledger that isn't an update's",
+    "entry-differs": "its update isn't the one that its ledger entry names",
+    "no-use": "its ledger entry names no use of the cohort",
+    "other-cohort": "its update was learned from another cohort than this project's",
+    "internal-error": "the hub failed while it looked at the update; its log says at what",
+}
+"""By the reason's code, without what is in front of it."""
+
+
+def code_of(reason: str) -> str:
+    """A reason's code, without whether the site declined or its update was refused."""
+    return reason.removeprefix(DECLINED).removeprefix(REFUSED)
+
+
+def in_words(reason: str) -> str:
+    """What a reason means; nothing where its code says all there is."""
+    return WORDS.get(code_of(reason), "")
