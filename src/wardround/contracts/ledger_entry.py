@@ -287,7 +287,7 @@ class Reidentification(_Entry):
 
 class Purge(_Entry):
     """The site destroyed studies of that many people, with their salts, and so took them out of the manifests at the
-    indices given; of none, where they were in no frozen cohort."""
+    indices given; of none, where they were in no frozen cohort. Or all their health records, where it had no study."""
 
     kind: Literal["purge"] = "purge"
     reason: ReasonCode

@@ -58,6 +58,8 @@ from wardround.node.training.forgetting import forget as forget_judgements
 log = logging.getLogger(__name__)
 
 _SEALED_FOR = "erasure"
+_CODE = "person-erased"
+_STUDIES, _RECORDS = "studies of the enclave", "health records"
 _AT_ONCE = 400
 _AT_ONE_GO = timedelta(days=-36_500)
 """An erasure leaves no object for its youth: what is on its way in has lost its row at the front door before."""
@@ -257,9 +259,11 @@ class Erasures:
         self._erase_received(person, research_only)
         if self._records is not None:
             self._records.forget(person.pseudonyms)
+        told = bool(row.counts.get(_STUDIES))
         for pseudonym in person.pseudonyms:
             with self._database.writing() as session:
                 if holds(session, pseudonym):
+                    told = True
                     here = select(EnclaveStudy.uid).where(EnclaveStudy.pseudonym == pseudonym)
                     session.execute(delete(OpenStudy).where(OpenStudy.study_uid.in_(here)))
                     purge_patient(
@@ -269,7 +273,7 @@ class Erasures:
                         actor=row.actor,
                         reason=f"erasure {row.id}",
                         at=self._clock(),
-                        code="person-erased",
+                        code=_CODE,
                     )
                 forget_headers(session, pseudonym)
                 forget_looks(session, pseudonym)
@@ -286,6 +290,10 @@ class Erasures:
         with self._database.writing() as session:
             done = session.get_one(ErasureRow, row.id)
             done.sealed, done.finished_at = None, self._clock()
+            if row.counts.get(_RECORDS) and not told:
+                # Of whom there were records and no image, the enclave had nothing to tell the ledger of.
+                who = person.pseudonyms
+                self._purges.tell(session, reason=_CODE, people=who, decisions=(), at=self._clock())
             audit.record(session, row.actor, "finish-erasure", f"erasure {row.id}", row.reason)
 
     def _erase_received(self, person: Person, research_only: bool) -> None:
@@ -353,7 +361,7 @@ class Erasures:
         for pseudonym in person.pseudonyms:
             with suppress(NotFound):
                 gone = preview(session, Scope("patient", pseudonym))
-                counts["studies of the enclave"] += gone.studies
+                counts[_STUDIES] += gone.studies
                 counts["objects of the enclave"] += gone.objects
                 counts["studies of frozen cohorts"] += sum(gone.manifests.values())
             counts["headers for viewers"] += kept_headers(session, pseudonym)
@@ -369,7 +377,7 @@ class Erasures:
         if not research_only:
             counts["results"] = len(list(_results(session, set(person.studies))))
         if self._records is not None:
-            counts["health records"] = self._records.kept(person.pseudonyms)
+            counts[_RECORDS] = self._records.kept(person.pseudonyms)
         counts["asks of pulls"] = len(person.asks)
         counts["waiting commitments"] = len(person.commitments)
         return dict(counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -129,6 +130,34 @@ def test_a_look_behind_a_pseudonym_is_told_of_without_who_and_opened_by_the_site
     assert audited == [first.pseudonym]
     assert said.record == look_digest(look.salt, first.pseudonym, look.actor, look.reason, look.at)
     assert sound(lab)
+
+
+class RecordsAlone:
+    """Health records of one patient who has no image."""
+
+    def __init__(self) -> None:
+        self.there = ["WR-RECORDSALONE"]
+
+    def kept(self, pseudonyms: Sequence[str]) -> int:
+        return sum(3 for pseudonym in pseudonyms if pseudonym in self.there)
+
+    def forget(self, pseudonyms: Sequence[str]) -> None:
+        self.there = [pseudonym for pseudonym in self.there if pseudonym not in pseudonyms]
+
+
+def test_an_erasure_of_somebody_with_records_and_no_image_is_told_of_once(lab: NodeLab) -> None:
+    lab.agree(ASKED)
+    door, records = lab.door, RecordsAlone()
+    [known] = records.there
+    places = Places(door.quarantine, door.clinical, door.home / "results", door.objects, door.home / "volumes")
+    purges = Purges(lab.entries, lab.discloser)
+    every = Erasures(lab.database, door.vault, places, purges, bytes(range(32)), lab.clock, records=records)
+    for _ in range(2):
+        every.order(every.find([known], **WHO), **WHO)
+        every.finish()
+    [erased] = told(lab)
+    assert isinstance(erased, Purge) and records.there == []
+    assert (erased.reason, erased.manifests, erased.people) == ("person-erased", (), Count(about=None))
 
 
 def test_an_erasure_is_told_of_and_destroys_the_salts_of_looks_too(lab: NodeLab) -> None:
