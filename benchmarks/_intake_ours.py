@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from wardround.foundation.database import Database
-from wardround.node.receive.receivers import House, Receivers
+from wardround.node.receive.clerk import House
+from wardround.node.receive.receivers import Receivers
 from wardround.node.receive.reception import Reception
 from wardround.node.receive.route import by_called_title
 from wardround.node.receive.terms import Terms, WireTerms

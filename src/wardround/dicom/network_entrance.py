@@ -16,6 +16,9 @@ SPARE_CONNECTIONS = 64
 """Connections beyond the associations: those that are being refused, or haven't asked for anything yet."""
 BACKLOG = 128
 
+TAKEN, OVER = 1, 0
+"""What a process says of each connection that was handed over to it."""
+
 Take = Callable[[socket.socket, str], None]
 """Takes a connection in, and the address that it comes from."""
 
@@ -124,8 +127,8 @@ class HandedOver:
     """An :class:`Entrance`: connections that another process accepted, which `hand_over` sends through ``line``.
 
     Args:
-        line: our end of a pair of connected Unix sockets. What comes back through it is a byte for each connection that
-            has ended; its end tells the other process that this one has ended.
+        line: our end of a pair of connected Unix sockets. What goes back through it is a byte for each connection that
+            was taken, `TAKEN`, and one once it has ended, `OVER`; its end tells that this process has ended.
         port: the port that the other process listens on.
     """
 
@@ -146,8 +149,7 @@ class HandedOver:
 
     def over(self) -> None:
         """See :class:`Entrance`."""
-        with contextlib.suppress(OSError):
-            self._line.send(b"\0")
+        self._tell(OVER)
 
     def close(self) -> None:
         """See :class:`Entrance`. It can't be opened again."""
@@ -167,6 +169,7 @@ class HandedOver:
                 return
             for descriptor in descriptors:
                 made = socket.socket(fileno=descriptor)
+                self._tell(TAKEN)
                 try:
                     peer = str(made.getpeername()[0])
                 except OSError:
@@ -176,12 +179,16 @@ class HandedOver:
                     continue
                 take(made, peer)
 
+    def _tell(self, what: int) -> None:
+        with contextlib.suppress(OSError):
+            self._line.send(bytes((what,)))
+
 
 def hand_over(line: socket.socket, made: socket.socket) -> None:
-    """Give a connection to the process with a :class:`HandedOver` on the other end of ``line``; it is closed here.
+    """Give a connection to the process with a :class:`HandedOver` on the other end of ``line``. Keep it open here until
+    that has `TAKEN` it, so that it can be given to another if that doesn't.
 
     Raises:
         OSError: that process has ended.
     """
-    with made:
-        socket.send_fds(line, [b"\0"], [made.fileno()])
+    socket.send_fds(line, [b"\0"], [made.fileno()])

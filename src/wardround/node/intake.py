@@ -17,11 +17,12 @@ from wardround.node.deidentify.department import Department
 from wardround.node.enclave.room import RoomWatch
 from wardround.node.home import NodeHome
 from wardround.node.receive.arrival import Entry, KeyMaker
+from wardround.node.receive.clerk import House
 from wardround.node.receive.commitment import CommitmentDesk
 from wardround.node.receive.commitment_holdings import Holdings
 from wardround.node.receive.commitment_store import FOLDER, CommitmentStore
 from wardround.node.receive.completion import complete_studies, next_due
-from wardround.node.receive.receivers import House, Receivers
+from wardround.node.receive.receivers import Receivers
 from wardround.node.receive.reception import Reception
 from wardround.node.receive.route import Route, Routes, StudyPath, by_called_title
 from wardround.node.receive.route_file import FILE, read_routes

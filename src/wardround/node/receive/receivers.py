@@ -8,7 +8,6 @@ does, which the kernel closes with the node, however that ends.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import socket
@@ -17,17 +16,16 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from types import TracebackType
 from typing import IO, Self
 
-from wardround.dicom.network_entrance import Listener, hand_over
-from wardround.dicom.network_messages import CommitmentReport, CommitmentRequest, Commitments, RefusedStorage
+from wardround.dicom.network_entrance import TAKEN, Listener, hand_over
 from wardround.node.receive.arrival import Entry
-from wardround.node.receive.index import Index, IndexUnavailable
+from wardround.node.receive.clerk import Clerk, House
+from wardround.node.receive.index import IndexUnavailable
 from wardround.node.receive.line import Line, LineEnded
 from wardround.node.receive.quay import CLOSING
 from wardround.node.receive.route import StudyPath
@@ -44,23 +42,6 @@ REST = 1.0
 """Seconds before a process is started in place of one that ended before it was ready."""
 TAKEN_OVER_EVERY = 5.0
 _MANY = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """What the node does for its receivers. All but `commitments` may be called from any thread.
-
-    index: where entries are written. arrived: told what the index has learnt through a receiver. counted: told a
-    reason that is counted. take_over: registers what lies in the bays of processes that are gone; may raise OSError
-    and IndexUnavailable. noted: see `Landing`.
-    """
-
-    index: Index
-    arrived: Callable[[Sequence[Entry]], None]
-    counted: Callable[[str], None]
-    take_over: Callable[[], object]
-    noted: Callable[[str, str], None] = lambda _key, _uid: None
-    commitments: Commitments | None = None
 
 
 class Receivers:
@@ -190,14 +171,16 @@ class Receivers:
                     made.close()
                     self._listener.over()
                     return
-                child = min(ready, key=lambda each: each.open)
-                child.open += 1
+                child = min(ready, key=lambda each: each.open + len(each.given))
+                child.given.append(made)
             try:
                 hand_over(child.connections, made)
             except OSError:
                 with self._changed:
-                    child.open -= 1
                     child.ready = False
+                    if made not in child.given:
+                        return  # whoever buried it gives it to another
+                    child.given.remove(made)
             else:
                 return
 
@@ -212,13 +195,19 @@ class Receivers:
                 continue
             with self._changed:
                 self._children.append(child)
-            clerk = _Clerk(self._terms, self._house, ready=partial(self._ready, child))
+            clerk = Clerk(self._terms, self._house, ready=partial(self._ready, child))
             child.serve(clerk.answers())
-            while ended := child.ended():
-                with self._changed:
-                    child.open -= ended
-                for _ in range(ended):
-                    self._listener.over()
+            while said := child.said():
+                for what in said:
+                    if what == TAKEN:
+                        with self._changed:
+                            child.open += 1
+                            taken = child.given.popleft()
+                        taken.close()
+                    else:
+                        with self._changed:
+                            child.open -= 1
+                        self._listener.over()
             self._bury(child, clerk)
 
     def _ready(self, child: _Child) -> None:
@@ -229,15 +218,18 @@ class Receivers:
         if self._stopping.is_set():
             child.stop()
 
-    def _bury(self, child: _Child, clerk: _Clerk) -> None:
+    def _bury(self, child: _Child, clerk: Clerk) -> None:
         with self._changed:
             was_ready, child.ready = child.ready, False
             self._children.remove(child)
             self._left_behind += 1
+            given = list(child.given)
+            child.given.clear()
         child.end()
         for _ in range(child.open):
             self._listener.over()
         clerk.close()
+        threading.Thread(target=self._give_again, args=(given,), name="give-again", daemon=True).start()
         if self._stopping.is_set():
             return
         log.error("a receiving process ended and is started again")
@@ -245,6 +237,10 @@ class Receivers:
         threading.Thread(target=self._take_over, name="take-over", daemon=True).start()
         if not was_ready:
             self._stopping.wait(REST)
+
+    def _give_again(self, given: Sequence[socket.socket]) -> None:
+        for made in given:
+            self._take(made, "")
 
     def _take_over(self) -> None:
         while not self._stopping.is_set():
@@ -261,11 +257,12 @@ class Receivers:
 
 
 class _Child:
-    """One process, from the node's side. `open`: connections that it has."""
+    """One process, from the node's side. `open`: connections that it has. `given`: those that it hasn't taken yet."""
 
     def __init__(self, seats: int) -> None:
         self.ready = False
         self.open = 0
+        self.given: deque[socket.socket] = deque()
         ours, theirs = socket.socketpair()
         self.connections, given = socket.socketpair()
         passed = [theirs.fileno(), given.fileno(), seats]
@@ -293,12 +290,12 @@ class _Child:
         self._answers.update(answers)
         self.line.start()
 
-    def ended(self) -> int:
-        """How many connections have ended meanwhile; waits for the next, and is 0 once the process has ended."""
+    def said(self) -> bytes:
+        """What it says of connections, a byte each; waits for the next, and is empty once the process has ended."""
         try:
-            return len(self.connections.recv(_MANY))
+            return self.connections.recv(_MANY)
         except OSError:
-            return 0
+            return b""
 
     def stop(self) -> None:
         """Have it end in order, or at once if it isn't ready."""
@@ -313,50 +310,3 @@ class _Child:
         self.process.wait()
         self.line.close()
         self.connections.close()
-
-
-class _Clerk:
-    """Answers one process."""
-
-    def __init__(self, terms: Terms, house: House, *, ready: Callable[[], None]) -> None:
-        self._terms = terms
-        self._house = house
-        self._ready = ready
-        self._numbers = itertools.count()
-        self._asked: dict[int, CommitmentRequest] = {}
-
-    def answers(self) -> Mapping[str, Callable[..., object]]:
-        return {
-            "terms": lambda: self._terms,
-            "ready": self._ready,
-            "contents": self._house.index.contents,
-            "holds-other-content": self._house.index.holds_other_content,
-            "write": self._write,
-            "noted": self._house.noted,
-            "commitment": self._commitment,
-            "delivered": self._delivered,
-            "log": lambda level, name, text: logging.getLogger(name).log(level, "%s", text),
-        }
-
-    def close(self) -> None:
-        """What it was asked and didn't deliver goes another way."""
-        for number in list(self._asked):
-            self._delivered(number, taken=False)
-
-    def _write(self, entries: Sequence[Entry], turned_away: Mapping[str, int], at: datetime) -> None:
-        self._house.index.write(entries, turned_away, at)
-        self._house.arrived(entries)
-
-    def _commitment(self, request: CommitmentRequest) -> tuple[int, CommitmentReport | RefusedStorage | None]:
-        desk = self._house.commitments
-        if desk is None:
-            raise OSError("storage commitment isn't answered here")
-        report = desk.request(request)
-        number = next(self._numbers)
-        self._asked[number] = request
-        return number, report
-
-    def _delivered(self, number: int, taken: bool) -> None:
-        request = self._asked.pop(number, None)
-        if request is not None and self._house.commitments is not None:
-            self._house.commitments.delivered(request, taken=taken)
