@@ -134,7 +134,9 @@ def test_a_hub_that_asks_twice_gets_no_second_share() -> None:
     round_ = lab(4)
     confirmations = round_.up_to_confirmations()
     site = round_.sites["alpha"]
+    secrets = (site._sealing, site._masking, site._self_mask, *(held.key for held in site._held.values()))
     site.reveal(confirmations)
+    assert not any(repr(secret) in repr(vars(site)) for secret in secrets), "it has none any more"
     assert reason(lambda: site.reveal(confirmations)) == "out-of-turn"
     assert reason(lambda: site.confirm(Survivors(sites=("alpha", "beta", "gamma")).canonical())) == "out-of-turn"
 

@@ -73,7 +73,7 @@ class MaskingSite:
         )
         self._circle: Circle
         self._senders: tuple[str, ...] = ()
-        self._own: Pair
+        self._own: Pair | None = None
         self._held: dict[str, Pair] = {}
         self.survivors: tuple[str, ...] = ()
 
@@ -126,7 +126,9 @@ class MaskingSite:
                 raise MaskingRefused("not-in-roster")
             senders = sorted([box.by for box in boxes] + [self._site])
             self._senders = circle.check_part(senders, circle.sites)
-            self._held = {box.by: self._open(box) for box in boxes} | {self._site: self._own}
+            self._held = {box.by: self._open(box) for box in boxes}
+            if self._own is not None:
+                self._held[self._site] = self._own
             masked = circle.coding.encode(values, self._said.weight, self._said.bound)
             mask(masked, self._self_mask, 1)
             for other in self._senders:
@@ -177,6 +179,7 @@ class MaskingSite:
         self._next = len(STEPS)
         self._sealing = self._masking = self._self_mask = b""
         self._held.clear()
+        self._own = None
 
     @contextmanager
     def _step(self, name: MaskingStep) -> Iterator[None]:

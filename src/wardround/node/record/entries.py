@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.ledger_entry import Entry
+from wardround.contracts.masking import KEYS_SIGNED, SURVIVORS_SIGNED
 from wardround.contracts.outbound import EntryAccepted, LedgerSubmission
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
@@ -63,8 +64,8 @@ class SiteEntries:
         clock: Clock = now,
     ) -> None:
         self.site = site
+        self.ledger = ledger
         self._key = key
-        self._ledger = ledger
         self._gateway = gateway
         self._mirror = mirror
         self._clock = clock
@@ -73,7 +74,29 @@ class SiteEntries:
         """The signed bytes, to be kept and submitted later; submitting the same bytes twice makes one entry."""
         if self._mirror is not None and entry.seen is None:
             entry = entry.model_copy(update={"seen": self._mirror.seen()})
-        return sign_entry(entry, self._key, self._ledger)
+        return sign_entry(entry, self._key, self.ledger)
+
+    @property
+    def public_key(self) -> bytes:
+        """The raw public key of this site's entries."""
+        return self._key.public_key().public_bytes_raw()
+
+    def known_keys(self) -> dict[str, bytes]:
+        """By which raw public key the settled ledger knows each member's entries; none without a mirror."""
+        if self._mirror is None:
+            return {}
+        members = self._mirror.settled_members()
+        return {site: key for site in members if (key := members.key_of(site)) is not None}
+
+    def sign_masking(self, message: bytes) -> bytes:
+        """A signature over what this site says in a masked round, and over nothing that could pass for an entry.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        if not message.startswith((KEYS_SIGNED, SURVIVORS_SIGNED)):
+            raise ValueError("only what is said in a masked round is signed so")
+        return self._key.sign(message)
 
     def submit(self, signed: bytes) -> int:
         """Put signed bytes on the ledger and return their index. Not to be called in a transaction of the node's own.

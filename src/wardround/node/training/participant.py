@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
@@ -23,6 +24,7 @@ from wardround.node.record.entries import SiteEntries
 from wardround.node.training import learner
 from wardround.node.training.assignment import Assignment, Assignments, ManifestNotSettled
 from wardround.node.training.checkpoint import RunNotes
+from wardround.node.training.masking import NOT_THE_PLAN, Masks
 from wardround.node.training.own import OwnArrays
 from wardround.node.training.patients import PatientBudget
 from wardround.node.training.tables import RoundDone
@@ -56,6 +58,7 @@ class NodeParticipant:
         self._database = database
         self._clock = clock
         self._patients = PatientBudget(database, worker, clock)
+        self._masks = Masks(assignments, entries, gateway, database, clock)
         self._lock = threading.Lock()
         self._at_work: set[str] = set()
         self._given_up: set[str] = set()
@@ -79,12 +82,20 @@ class NodeParticipant:
     def _take_part(self, task: RoundTask) -> RoundUpdate:
         project, edition = str(task.plan.get("project")), str(task.plan.get("project_digest"))
         if task.update_kind != "delta":
-            raise Declined("not-the-approved-plan")
+            raise Declined(NOT_THE_PLAN)
+        if task.step in ("share", "confirm", "reveal"):
+            return self._masks.answer(task)
         try:
             self._assignments.check_round(project, edition, task.round, task.total_rounds)
             assignment = self._assignments.begin(project, edition, task.run_id)
         except (NotAllowed, ManifestNotSettled) as error:
             raise Declined(error.code) from error
+        self._masks.check_plan(task, assignment)
+        if task.step == "advertise":
+            return self._masks.advertise(task, project, edition, assignment)
+        asked = task
+        if task.step == "input":
+            task = replace(task, arrays=self._masks.weights(task))
         own = self._own.before(task.run_id, task.round)
         try:
             self._patients.pay(assignment, project, task.run_id, task.round, task.arrays, own)
@@ -111,16 +122,18 @@ class NodeParticipant:
             self._own.keep(task.run_id, task.round, lesson.own)
         try:
             self._patients.settle(assignment, task.run_id, task.round, task.arrays, own, lesson.digest)
+            left = self._masks.masked(asked, lesson) if task.step else lesson
             self._assignments.release(
                 project,
                 edition,
                 "run-update",
                 run=task.run_id,
                 round_number=task.round,
+                # As it was before it was masked: what is done again has other masks, and counts once.
                 content=lesson.digest,
-                size=len(lesson.update),
+                size=len(left.update),
             )
-            return self._release(project, assignment, task, lesson, use)
+            return self._release(project, assignment, task, left, use)
         except WardroundError as error:
             _log.warning("round %s of %s: the update could not leave: %s", task.round, task.run_id, error.code)
             raise Declined(error.code) from error
@@ -187,17 +200,17 @@ class NodeParticipant:
             done.metric, done.score = lesson.metric, lesson.score
             done.done_at = self._clock()
             audit.record(session, "program", "release-update", task.run_id, f"round {task.round} entry {index}")
-        return RoundUpdate(
-            weight=weight, metrics=metrics, steps=lesson.steps, ledger_index=index, update=lesson.update
-        )
+        return RoundUpdate(weight=weight, metrics=metrics, steps=lesson.steps, ledger_index=index, update=lesson.update)
 
     def finish(self, leg_id: str, reason: str) -> None:
         _log.info("leg %s finished: %s", leg_id, reason)
+        self._masks.drop(leg_id)
 
     def abort(self, leg_id: str, reason: str) -> None:
         """Stop what this leg does here. News of a leg that died may come when the next one, or another run, is at
         work: that goes on."""
         _log.warning("leg %s was given up: %s", leg_id, reason)
+        self._masks.drop(leg_id)
         with self._lock:
             if leg_id in self._at_work:
                 self._given_up.add(leg_id)

@@ -50,6 +50,22 @@ class RoundDone(NodeTable):
     done_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
+class MaskedSum(NodeTable):
+    """A sum of masked updates that this hospital helped to unmask: of which round, of updates from the weights with the
+    digest `model`, and whose they were. Of one round, and of one model under one edition of a project, it helps with no
+    other sum: the difference of two would be what a few hospitals, or one, gave."""
+
+    __tablename__ = "masked_sums"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(String(40), index=True)
+    round: Mapped[int]
+    edition: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    survivors: Mapped[list[str]] = mapped_column(JSON)
+    revealed_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
 class Judgement(NodeTable):
     """A model on this site's held-out patients: what `metric` needs of each, by the project's own pseudonyms
     (`learning.metrics.Outcome`). Only its value over all of them is told."""

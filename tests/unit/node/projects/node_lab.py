@@ -50,7 +50,6 @@ from wardround.node.training.cohort import EnclavePlace
 from wardround.node.training.comparison import Comparison
 from wardround.node.training.learner import Lesson
 from wardround.node.training.legs import Legs
-from wardround.node.training.masking import Masks
 from wardround.node.training.own import OwnArrays
 from wardround.node.training.participant import NodeParticipant
 from wardround.node.training.uses import Uses
@@ -149,7 +148,6 @@ class NodeLab:
         )
         self.uses = Uses(self.database, self.entries, self.clock)
         self.own = OwnArrays(folder / "runs")
-        self.masks = Masks(self.assignments, self.entries, self.mirror, gateway, self.database, self.clock)
         self.participant = NodeParticipant(
             self.assignments,
             self.uses,
@@ -158,7 +156,6 @@ class NodeLab:
             gateway,
             self.database,
             self.own,
-            self.masks,
             self.clock,
             notes_in(folder / "runs", keys, every=30),
         )
