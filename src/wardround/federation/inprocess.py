@@ -21,6 +21,7 @@ from wardround.federation.engine import (
     UpdateRefused,
 )
 from wardround.federation.leg import Leg, LegEnd
+from wardround.federation.spool import discard
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,12 @@ def _attend(leg: Leg, leg_id: str, site: str, participant: Participant) -> None:
             continue
         done = offered.turn
         try:
-            leg.deliver(site, offered.turn, participant.take_part(offered))
+            update = participant.take_part(offered)
+            try:
+                leg.deliver(site, offered.turn, update)
+            except BaseException:
+                discard(update.update)
+                raise
         except Declined as declined:
             leg.decline(site, offered.turn, f"declined: {declined.reason}")
         except UpdateRefused as refused:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -171,9 +170,10 @@ class Leg:
             return self._refuse(site, number, reason)
 
     def deliver(self, site: str, number: int, update: RoundUpdate) -> None:
-        """Check an update, have the hub admit it, and add it to the mean.
+        """Check an update, have the hub admit it, and add it to the round, which removes the file that it may lie in.
 
-        Raises :class:`UpdateRefused`; the site is then missing from the round, and the refusal is counted.
+        Raises :class:`UpdateRefused`; the site is then missing from the round, the refusal is counted, and the file is
+        the caller's.
         """
         with self._changed:
             self._touch(site)
@@ -188,14 +188,12 @@ class Leg:
             now_open.waiting.add(site)
             now_open.counting.add(site)
         with self._one_at_a_time:
-            arrays: Any = b""
             try:
                 header = now_open.header(site, update)
                 arrays = now_open.sound_arrays(update)
                 if now_open.admits:
                     self._coordinator.admit(header)
             except BaseException as error:
-                now_open.leave_out(arrays)
                 reason = error.reason if isinstance(error, UpdateRefused) else "internal-error"
                 with self._changed:
                     now_open.pass_over(site, f"refused: {reason}")
@@ -205,7 +203,6 @@ class Leg:
             with self._changed:
                 self._changed.notify_all()
                 if now_open.closed:
-                    now_open.leave_out(arrays)
                     raise self._refuse(site, number, "wrong-round")
                 try:
                     now_open.count(header, arrays, self._clock())

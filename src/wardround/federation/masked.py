@@ -72,9 +72,6 @@ class MaskedStep(OpenRound):
                 raise UpdateRefused(error.reason) from error
         return message
 
-    def leave_out(self, arrays: Any) -> None:
-        """Nothing is kept of it."""
-
     def close(self) -> None:
         """The protocol keeps one sum, which goes with it."""
 

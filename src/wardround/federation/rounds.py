@@ -19,8 +19,8 @@ from wardround.federation.engine import (
     UpdateHeader,
     UpdateRefused,
 )
-from wardround.federation.gathering import Gathering, Sound
-from wardround.federation.spool import Spool, discard
+from wardround.federation.gathering import Gathering
+from wardround.federation.spool import Spool
 from wardround.foundation.stored import Held, digest_of
 from wardround.learning.arrays import Arrays, ArraysRefused
 
@@ -121,16 +121,11 @@ class OpenRound:
         )
 
     def sound_arrays(self, update: RoundUpdate) -> Any:
-        """The update's values, of this model and finite; what :meth:`count` takes. Raises :class:`UpdateRefused`."""
+        """The update, of this model and finite; what :meth:`count` takes. Raises :class:`UpdateRefused`."""
         try:
             return self._gathering.sound(update.update)
         except ArraysRefused as error:
             raise UpdateRefused(error.reason) from error
-
-    def leave_out(self, arrays: Any) -> None:
-        """What :meth:`sound_arrays` gave isn't counted after all."""
-        if isinstance(arrays, Sound):
-            discard(arrays.values)
 
     def leave_out_far(self, times: float) -> list[str]:
         """Count none that changes the model more than `times` as much as the middle one; the sites that sent them."""

@@ -56,6 +56,29 @@ def view(held: Held) -> memoryview:
         return memoryview(mmap.mmap(file.fileno(), held.size, access=mmap.ACCESS_READ))
 
 
+class Reader:
+    """Reads any part of what is held. Nothing of a file is mapped, and it may be removed meanwhile.
+
+    Raises:
+        OSError: the file can't be opened, or read, or is shorter than it should be.
+    """
+
+    def __init__(self, held: Held) -> None:
+        self._bytes = held if isinstance(held, bytes) else b""
+        self._file = None if isinstance(held, bytes) else held.path.open("rb", buffering=0)
+        self.size = len(held)
+
+    def at(self, start: int, length: int) -> bytes:
+        """`length` bytes from `start` on, fewer where the end is nearer."""
+        length = max(0, min(length, self.size - start))
+        if self._file is None:
+            return self._bytes[start : start + length]
+        data = os.pread(self._file.fileno(), length, start)
+        if len(data) != length:
+            raise OSError(f"a file of {self.size} bytes is shorter than that")
+        return data
+
+
 def content(held: Held) -> bytes:
     """All of it, in memory. Raises `OSError` as `view` does."""
     return held if isinstance(held, bytes) else bytes(view(held))

@@ -114,7 +114,7 @@ def header_of(shapes: Mapping[str, tuple[int, ...]]) -> bytes:
     for name in sorted(shapes):
         start, end = end, end + 4 * math.prod(shapes[name])
         header[name] = {"dtype": "F32", "shape": list(shapes[name]), "data_offsets": [start, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
 

@@ -26,8 +26,8 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from wardround.foundation.stored import Held, view
-from wardround.learning.arrays import Arrays, ArraysRefused, blocks, check, from_bytes
+from wardround.foundation.stored import Held, Reader
+from wardround.learning.arrays import Arrays, ArraysRefused, blocks, check, from_bytes, header_of
 
 Coding = Literal["lossless", "8-bit"]
 
@@ -37,6 +37,7 @@ BLOCK = 1024 * 1024
 GROUP = 1024
 """Values that share an exponent."""
 _HEADER_LIMIT = 64 * 1024 * 1024
+_FRAME_SLACK = 64 * 1024
 _LOWEST, _HIGHEST = -126, 121
 """The exponents of groups: what is smaller becomes 0, and 127 times the largest power still fits float32."""
 
@@ -67,7 +68,7 @@ def quantised(arrays: Mapping[str, NDArray[np.float32]]) -> Arrays:
     """The nearest arrays to `arrays` whose values the coding `8-bit` can hold, all of them finite before and after."""
     check(arrays)
     flat = [_scaled(*_levels(values)) for values in blocks(arrays, BLOCK)]
-    return _shaped(np.concatenate(flat) if flat else np.empty(0, np.float32), arrays)
+    return shaped(np.concatenate(flat) if flat else np.empty(0, np.float32), arrays)
 
 
 def unpacked(held: Held, like: Mapping[str, NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
@@ -80,47 +81,62 @@ def unpacked(held: Held, like: Mapping[str, NDArray[np.float32]]) -> Iterator[ND
         ArraysRefused: `unreadable`, `wrong-names`, `wrong-shape`, `wrong-type`, `empty`, `not-finite`.
     """
     try:
-        whole = view(held)
+        whole = Reader(held)
+        if whole.at(0, len(MAGIC)) == MAGIC:
+            yield from _packed_blocks(whole, like)
+        else:
+            yield from _plain(held, like)
     except OSError as error:
-        raise ArraysRefused("unreadable", "the update can't be read") from error
-    if whole[: len(MAGIC)] != MAGIC:
-        yield from _plain(held, like)
-        return
+        raise _unreadable("it can't be read") from error
+
+
+def _packed_blocks(whole: Reader, like: Mapping[str, NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
     coding, at = _header(whole, like)
     count = sum(array.size for array in like.values())
     decompressor = zstandard.ZstdDecompressor()
     for start in range(0, count, BLOCK):
         size = min(BLOCK, count - start)
-        length = int.from_bytes(whole[at : at + 4], "little")
-        frame = whole[at + 4 : at + 4 + length]
+        length = int.from_bytes(whole.at(at, 4), "little")
+        # A frame of what can't be made smaller is a little larger; no more than that is taken into memory.
+        if not 0 < length <= _frame_size(coding, size) + _FRAME_SLACK:
+            raise _unreadable("a block has another size than it should")
+        frame = whole.at(at + 4, length)
         at += 4 + length
-        if len(frame) != length or not length:
+        if len(frame) != length:
             raise _unreadable("it ends early")
         values = _values(_inflated(decompressor, frame, _frame_size(coding, size)), coding, size)
-        if not np.isfinite(values).all():
-            raise ArraysRefused("not-finite", "a value is NaN or infinite")
-        yield values
-    if at != len(whole):
+        yield _finite(values)
+    if at != whole.size:
         raise _unreadable("it goes on after its end")
 
 
 def _plain(held: Held, like: Mapping[str, NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
     arrays = from_bytes(held)
     _check_shapes({name: array.shape for name, array in arrays.items()}, like)
-    for values in blocks(arrays, BLOCK):
-        if not np.isfinite(values).all():
-            raise ArraysRefused("not-finite", "a value is NaN or infinite")
-        yield values
+    header = header_of({name: array.shape for name, array in arrays.items()})
+    whole = Reader(held)
+    if whole.at(0, len(header)) != header:
+        # Bytes that another program made may have the arrays in another order.
+        yield from map(_finite, blocks(arrays, BLOCK))
+        return
+    for start in range(len(header), whole.size, 4 * BLOCK):
+        yield _finite(np.frombuffer(whole.at(start, 4 * BLOCK), "<f4"))
 
 
-def _header(whole: memoryview, like: Mapping[str, NDArray[np.float32]]) -> tuple[Coding, int]:
+def _finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(values).all():
+        raise ArraysRefused("not-finite", "a value is NaN or infinite")
+    return values
+
+
+def _header(whole: Reader, like: Mapping[str, NDArray[np.float32]]) -> tuple[Coding, int]:
     """The coding, and where the blocks begin."""
     start = len(MAGIC) + 4
-    length = int.from_bytes(whole[len(MAGIC) : start], "little")
-    if length > min(_HEADER_LIMIT, len(whole) - start):
+    length = int.from_bytes(whole.at(len(MAGIC), 4), "little")
+    if length > min(_HEADER_LIMIT, whole.size - start):
         raise _unreadable("its header is cut short")
     try:
-        header = json.loads(bytes(whole[start : start + length]))
+        header = json.loads(whole.at(start, length))
         coding, entries = header["coding"], header["arrays"]
         shapes = {str(name): tuple(map(int, shape)) for name, shape in entries}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -143,7 +159,7 @@ def _frame_size(coding: Coding, size: int) -> int:
     return 4 * size if coding == "lossless" else size + -(-size // GROUP)
 
 
-def _inflated(decompressor: zstandard.ZstdDecompressor, frame: memoryview, size: int) -> bytes:
+def _inflated(decompressor: zstandard.ZstdDecompressor, frame: bytes, size: int) -> bytes:
     """What the frame holds, which has to be `size` bytes: no more memory than that is taken, whatever it says."""
     try:
         if zstandard.frame_content_size(frame) != size:
@@ -201,7 +217,8 @@ def _scaled(exponents: NDArray[np.int8], levels: NDArray[np.int8]) -> NDArray[np
     return np.asarray(levels * scales, np.float32)
 
 
-def _shaped(flat: NDArray[np.float32], like: Mapping[str, NDArray[np.float32]]) -> Arrays:
+def shaped(flat: NDArray[np.float32], like: Mapping[str, NDArray[np.float32]]) -> Arrays:
+    """Values one after the other as arrays with the names and shapes of `like`."""
     arrays: Arrays = {}
     start = 0
     for name in sorted(like):

@@ -25,7 +25,7 @@ from wardround.federation.engine import EngineError, RoundTask, RoundUpdate, Upd
 from wardround.federation.leg import Leg, LegEnd
 from wardround.federation.messages import MessageInvalid, pack, unpack
 from wardround.federation.spool import Spool, discard
-from wardround.foundation.stored import PIECE, Held, Stored, pieces, view
+from wardround.foundation.stored import PIECE, Held, Reader, Stored, pieces
 
 CHANNEL = "wardround"
 TOPIC = "leg"
@@ -110,7 +110,10 @@ class _Incoming:
             return self._whole if first else None
 
     def drop(self) -> None:
-        discard(self._whole)
+        """Remove what came, unless it is in the round's hands."""
+        with self._lock:
+            if not self._handed or self.refused is not None:
+                discard(self._whole)
 
 
 class HubDesk:
@@ -120,7 +123,7 @@ class HubDesk:
         self._leg = leg
         self._job_id = job_id
         self._incoming: dict[str, _Incoming] = {}
-        self._offered: dict[str, tuple[RoundTask, memoryview]] = {}
+        self._offered: dict[str, tuple[RoundTask, Reader]] = {}
         self._lock = threading.Lock()
         cell.register_request_cb(CHANNEL, TOPIC, self._answer)
 
@@ -160,20 +163,20 @@ class HubDesk:
             return encode({"wait": True})
         if isinstance(offered, LegEnd):
             return encode({"end": offered.state.value, "reason": offered.reason})
-        arrays = view(offered.arrays)
+        arrays = Reader(offered.arrays)
         with self._lock:
             self._offered[site] = offered, arrays
             dropped = self._incoming.pop(site, None)
         if dropped is not None:
             dropped.drop()
-        return encode({"task": pack(offered)[0], "turn": offered.turn, "size": len(arrays)}, arrays[:PIECE])
+        return encode({"task": pack(offered)[0], "turn": offered.turn, "size": arrays.size}, arrays.at(0, PIECE))
 
     def _piece(self, site: str, number: int, index: Any) -> bytes:
         with self._lock:
             offered = self._offered.get(site)
         if offered is None or offered[0].turn != number or not isinstance(index, int) or index < 0:
             raise UpdateRefused("wrong-round")
-        return encode({}, offered[1][index * PIECE : (index + 1) * PIECE])
+        return encode({}, offered[1].at(index * PIECE, PIECE))
 
     def _push(self, site: str, number: int, head: dict[str, Any], body: memoryview) -> bytes:
         """Take one piece of an update. A piece whose answer was lost comes again and is taken once.
@@ -193,7 +196,7 @@ class HubDesk:
             task, given = offered
             incoming = self._incoming.get(site)
             if index == 0 and (incoming is None or incoming.turn != number):
-                if size > (task.largest_answer or len(given)) + SLACK:
+                if size > (task.largest_answer or given.size) + SLACK:
                     raise self._leg.reject(site, number, "too-large")
                 incoming = self._incoming[site] = _Incoming(self._leg.spool, number, size)
         if incoming is None or incoming.turn != number:
@@ -219,7 +222,8 @@ class HubDesk:
             except UpdateRefused as refused:
                 incoming.refused = refused
             finally:
-                incoming.drop()
+                if incoming.refused is not None:
+                    incoming.drop()
                 incoming.ended.set()
         if incoming.refused is not None:
             raise incoming.refused
