@@ -93,7 +93,7 @@ class DemoFederation:
         with self.hub.database.writing() as session:
             token = invite(session, self.hub, site, actor=OPERATOR, now=now())
         path = self.home / f"node-{site}"
-        dicom = DicomSettings(host=LOOPBACK, port=free_ports(1)[0], quiet_seconds=QUIET_SECONDS)
+        dicom = DicomSettings(host=LOOPBACK, port=free_ports(1)[0], quiet_seconds=QUIET_SECONDS, receivers=1)
         pacs = PacsSettings(host=LOOPBACK, port=self._pacs_ports[site], ae_title=PACS_TITLE)
         join(token, path, actor=OPERATOR, dicom=dicom, pacs=pacs).close()
         self.desks[site] = Desk(NodeHome(path))
