@@ -164,12 +164,13 @@ class Census:
         ]
         total, groups = Tally(0, 0), {axis: dict[str, Tally]() for axis in by}
         for number, group, people_there, counted in answered(backend, ibis.union(*told) if len(told) > 1 else told[0]):
-            tally, part = Tally(people_there, counted), parts[number]
+            # A sum is a Decimal to PostgreSQL's driver.
+            tally, part = Tally(int(people_there), int(counted)), parts[number]
             if part.axis is None:
                 total = tally
             elif group is not None:
                 names = groups[part.axis]
-                for name in part.names(group):
+                for name in part.names(int(group)):
                     before = names.get(name, Tally(0, 0))
                     names[name] = Tally(before.people + tally.people, before.counted + tally.counted)
         return Found(total, groups)
