@@ -32,6 +32,7 @@ TARGETS = frozenset(
     {
         "monai.networks.nets.AttentionUnet",
         "monai.networks.nets.BasicUNet",
+        "monai.networks.nets.Classifier",
         "monai.networks.nets.DenseNet121",
         "monai.networks.nets.FullyConnectedNet",
         "monai.networks.nets.SegResNet",

@@ -16,6 +16,7 @@ from wardround.learning.bundle import BundleRefused
 _NETWORKS = {
     "monai.networks.nets.AttentionUnet": ("monai.networks.nets.attentionunet", "AttentionUnet"),
     "monai.networks.nets.BasicUNet": ("monai.networks.nets.basic_unet", "BasicUNet"),
+    "monai.networks.nets.Classifier": ("monai.networks.nets.classifier", "Classifier"),
     "monai.networks.nets.DenseNet121": ("monai.networks.nets.densenet", "DenseNet121"),
     "monai.networks.nets.FullyConnectedNet": ("monai.networks.nets.fullyconnectednet", "FullyConnectedNet"),
     "monai.networks.nets.SegResNet": ("monai.networks.nets.segresnet", "SegResNet"),
