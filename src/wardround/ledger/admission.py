@@ -37,7 +37,7 @@ class Admission:
         self._start = start
         self._taken: list[Row] = []
         self._members = store.members(tx, hub, start)
-        self._proven = _proven(rows, self._members, hub.name)
+        self._proven = proven_keys(rows, self._members, hub.name)
         wanted = {index for row in rows for index in named(row.signed.entry) if index < start}
         self._named = store.entries_at(tx, wanted)
         self._roots: dict[int, bytes] = {}
@@ -77,7 +77,7 @@ class Admission:
         return self._roots[size]
 
 
-def _proven(rows: Sequence[Row], members: Members, ledger: str) -> dict[bytes, bytes]:
+def proven_keys(rows: Sequence[Row], members: Members, ledger: str) -> dict[bytes, bytes]:
     """For the leaves whose signature holds, the key by which it does: that which their origin has by the entries before
     them, if those are taken. Whether it is that is asked of each again, in its turn."""
     known = members.copy()

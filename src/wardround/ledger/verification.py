@@ -6,20 +6,21 @@ signature by the keys announced before it, and what entries say of each other. M
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
 
 from wardround.contracts.ledger_entry import Entry, EntryUnreadable, read_signed_entry
 from wardround.ledger import store, tables
-from wardround.ledger.admission import OtherHistory
+from wardround.ledger.admission import OtherHistory, proven_keys
 from wardround.ledger.checkpoint import Checkpoint, open_checkpoint
 from wardround.ledger.cosignature import check_cosignature
 from wardround.ledger.members import EntryRefused, Members
 from wardround.ledger.note import NoteRefused, Verifier
 from wardround.ledger.references import check_references
-from wardround.ledger.store import Transaction
+from wardround.ledger.store import Row, Transaction
 from wardround.ledger.tree import Frontier, leaf_hash
 
 _BATCH = 1000
@@ -100,9 +101,18 @@ class _Check:
     members_then: tuple[str, ...] = ()
     settled: int = 0
     nodes: dict[int, tuple[int, bytes]] = field(default_factory=dict)
+    proven: Mapping[bytes, bytes] = field(default_factory=dict)
 
     def wrong(self, index: int, reason: str, message: str) -> None:
         self.problems.append(Problem(index, reason, message, _MEND.get(reason, _MEND_ENTRY)))
+
+    def ahead(self, batch: Sequence[bytes]) -> None:
+        """Verify the signatures of the entries that come next, on all cores; each is judged in its turn."""
+        rows = []
+        for data in batch:
+            with suppress(EntryUnreadable):
+                rows.append(Row.read(data))
+        self.proven = proven_keys(rows, self.members, self.hub.name)
 
     def entry(self, index: int, leaf: bytes, data: bytes, origin: str, kind: str) -> None:
         """One entry: its leaf, its signature, its references; then the tree grows by it."""
@@ -114,7 +124,7 @@ class _Check:
             entry = signed.entry
             if (entry.origin, entry.kind) != (origin, kind):
                 self.wrong(index, "entry-changed", "the stored origin or kind isn't the entry's own")
-            self.members.check(signed, data)
+            self.members.check(signed, data, proven=self.proven.get(actual))
             check_references(entry, index, lambda named: self._earlier(named, index))
             if entry.seen is not None and store.root(self.tx, entry.seen.size).hex() != entry.seen.root:
                 raise OtherHistory(entry.origin, entry.seen)
@@ -177,12 +187,13 @@ class _Check:
             self.settled, self.in_force = size, self.members.copy()
 
 
-def _entries(tx: Transaction, size: int) -> Iterator[tuple[int, bytes, bytes, str, str]]:
+def _entries(check: _Check, size: int) -> Iterator[tuple[int, bytes, bytes, str, str]]:
     columns, last = tables.entries.c, -1
     query = select(columns.index, columns.leaf_hash, columns.bytes, columns.origin, columns.kind).where(
         columns.index < size
     )
-    while batch := tx.execute(query.where(columns.index > last).order_by(columns.index).limit(_BATCH)).all():
+    while batch := check.tx.execute(query.where(columns.index > last).order_by(columns.index).limit(_BATCH)).all():
+        check.ahead([bytes(data) for _, _, data, _, _ in batch])
         for index, leaf, data, origin, kind in batch:
             yield index, bytes(leaf), bytes(data), origin, kind
         last = batch[-1][0]
@@ -217,7 +228,7 @@ def verify(tx: Transaction, hub: str | Verifier) -> Verified:
     size, verified, forked, forked_size = (0, 0, None, None) if state is None else state
     checkpoints = _checkpoints(tx)
     upcoming = next(checkpoints, None)
-    for index, leaf, data, origin, kind in _entries(tx, size):
+    for index, leaf, data, origin, kind in _entries(check, size):
         if index != check.edge.size:
             check.wrong(check.edge.size, "entry-missing", f"there is no entry {check.edge.size}")
             break

@@ -77,6 +77,22 @@ def change(database: Database, *statements: Executable) -> None:
             tx.execute(statement)
 
 
+def test_of_many_entries_the_one_with_another_ones_signature_is_found(found: Found) -> None:
+    federation = run_of_two_sites(found)
+    north = federation.sites[0]
+    more = [
+        north.sign(Update(origin=north.name, at=NOON, run="run-2", round=1, digest=PROJECT, manifest=4, steps=number))
+        for number in range(150)
+    ]
+    forged = json.loads(more[97])
+    forged["signature"] = json.loads(more[98])["signature"]
+    more[97] = rfc8785.dumps(forged)
+    with federation.database.writing() as tx:
+        start = store.size(tx)
+        store.extend(tx, store.frontier(tx, start), [Row.read(data) for data in more])
+    assert reasons(check(federation.database, federation)) == {(start + 97, "bad-signature")}
+
+
 def test_hub_and_sites_hold_the_same_sound_ledger(found: Found) -> None:
     federation = run_of_two_sites(found)
     outcomes = [check(federation.database, federation)]
