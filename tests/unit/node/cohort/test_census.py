@@ -113,6 +113,7 @@ def test_people_and_groups_are_the_references_without_those_who_opted_out(
         patch.setattr(census, "FEW", data.draw(st.sampled_from((0, 6, 2000))))
         found = site.census(question, by)
     assert found.people == site.tally(evaluation.people(question, site.rows))
+    assert type(found.people.people) is int and type(found.people.counted) is int, "what an engine sums up too"
     for axis in by:
         wanted = {name: site.tally(people) for name, people in evaluation.groups(question, site.rows, axis).items()}
         assert found.parts[axis] == {name: tally for name, tally in wanted.items() if tally.people}
