@@ -130,7 +130,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
             raise CaseRefused("no-labels", "none of the cases has a label to train on")
         network.load_weights(self._module, arrays)
         if guard is not None:
-            guard.check(self._module)
+            self._check_guarded(guard)
         optimiser = self._optimiser(seed, round_number, checkpoint, steering, fresh=guard is not None)
         rates = [self._learning_rate(step, steps, round_number, total_rounds, steering) for step in range(steps)]
         # Moments that a round which is broken off here has moved belong to no round.
@@ -205,6 +205,10 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         network.load_weights(self._module, arrays)
         self._module.eval()
         return self._predict(case)
+
+    def _check_guarded(self, guard: Guard) -> None:
+        """Raises `BundleRefused` (`mixes-patients`) where this can't be trained under a guard."""
+        guard.check(self._module)
 
     def _begin(self, module: torch.nn.Module) -> None:
         """Set what fresh weights shouldn't leave to chance."""

@@ -16,6 +16,7 @@ from wardround.learning import objective
 from wardround.learning.bundle import Bundle, BundleRefused
 from wardround.learning.case import Case, Labelled
 from wardround.learning.fact import Target
+from wardround.learning.guard import Guard
 from wardround.learning.learner import CaseT, Learner
 from wardround.learning.metrics import Outcome
 from wardround.learning.table import Row, TablePreparation
@@ -38,6 +39,15 @@ class Predictor(Learner[CaseT, PreparedPerson], Generic[CaseT]):
         if self.bundle.target is None:
             raise BundleRefused("wrong-kind", f"{self.bundle.name} has no target, which this kind of task tells")
         self._target: Target = self.bundle.target
+
+    def _check_guarded(self, guard: Guard) -> None:
+        super()._check_guarded(guard)
+        if self._target.kind == "survival":
+            raise BundleRefused(
+                "mixes-patients",
+                "the likelihood of survival compares patients, so that none of them has a part of it to himself; take "
+                "noise at the level of the hospital",
+            )
 
     @abstractmethod
     def _inputs(self, case: CaseT) -> NDArray[np.float32]:
