@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 import torch
@@ -16,11 +16,13 @@ from wardround.learning import objective
 from wardround.learning.bundle import Bundle, BundleRefused
 from wardround.learning.case import Case, Labelled
 from wardround.learning.fact import Target
-from wardround.learning.guard import Guard
 from wardround.learning.learner import CaseT, Learner
 from wardround.learning.metrics import Outcome
 from wardround.learning.table import Row, TablePreparation
 from wardround.learning.volume import VolumePreparation
+
+if TYPE_CHECKING:
+    from wardround.learning.guard import Guard
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class Deployments:
 
         Raises:
             NotAllowed: this hospital's own copy of the ledger doesn't know the model, or can't be trusted now; layers
-                of the model are each hospital's own, and there are none here.
+                of the model are each hospital's own, and there are none here; it outlines nothing.
             NotYet: this hospital has no evidence, or none that is current, of how good it is here.
             NotFound: the hub doesn't have its package, or it is another than its digest says.
             BundleRefused: it is no model package that may be run here.
@@ -81,6 +81,8 @@ class Deployments:
         if not target.exists():
             self._fetch(digest, target)
         bundle = read_bundle(target)
+        if bundle.target is not None:
+            raise NotAllowed(f"{bundle.name} outlines nothing, and a pathway is of outlines", code="no-outline")
         lay_beside(target, self._own)
         at = self._clock()
         with self._database.reading() as session:
