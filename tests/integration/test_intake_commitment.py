@@ -123,12 +123,13 @@ def test_a_node_does_not_offer_it_unless_it_is_told_to(tmp_path: Path) -> None:
         Modality().ask(node.research, (CT, "1.2.3"))
 
 
-def test_it_answers_at_once_for_what_has_just_landed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("receivers", [1, 2])
+def test_it_answers_at_once_for_what_has_just_landed(tmp_path: Path, receivers: int) -> None:
     study = studies()[0]
     modality = Modality()
     sent = [pair(part10) for part10 in (*study.slices, study.segmentation)]
     missing, wrong = (CT, "1.2.999.77"), (CT, sent[0][1])
-    with serving(tmp_path, dicom=COMMIT) as node:
+    with serving(tmp_path, dicom=COMMIT, receivers=receivers) as node:
         assert send([*study.slices, study.segmentation], node.research, "MODALITY").complete
         assert modality.ask(node.research, *sent, missing, wrong) == 0
         assert told(modality.heard[0]) == (sent, {missing: 0x0112, wrong: 0x0119})
