@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from wardround.contracts.run_plan import RunPlan
+    from wardround.node.desk import Desk
 
 HOME = typer.Option(..., "--home", help="The node's home.", envvar="WARDROUND_NODE_HOME")
 PROJECT = typer.Argument(..., help="The project's short name.")
@@ -73,6 +78,8 @@ def show(project: str = PROJECT, home: Path = HOME) -> None:
     if found.terms.patient_privacy is not None:
         with desk.home.database.reading() as session:
             typer.echo(f"Spent here:   {budget.in_words(session, project, found.terms.patient_privacy)}")
+    for line in _of_package(desk, found.project.plan):
+        typer.echo(f"Package:      {line}")
     here = people_now(desk, project)
     typer.echo(f"Here now:     {here} people in the cohort (exact; this number stays here)")
     try:
@@ -102,6 +109,17 @@ def show(project: str = PROJECT, home: Path = HOME) -> None:
             f"  wardround node refuse {project} --digest {found.row.digest} --reason CODE --home {home}"
         )
     desk.close()
+
+
+def _of_package(desk: Desk, plan: RunPlan) -> list[str]:
+    """What the package reads of somebody's records, or why that can't be told."""
+    from wardround.learning.bundle import BundleRefused, read_bundle
+    from wardround.learning.packages import Packages
+
+    try:
+        return read_bundle(Packages(desk.home.packages).find(plan.package, plan.package_digest)).facts_in_words()
+    except BundleRefused as error:
+        return [f"it isn't here, so nothing can be done for this project yet: {error}"]
 
 
 def approve(
