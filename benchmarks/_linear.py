@@ -143,8 +143,16 @@ class Hub:
     """Implements `Coordinator` over memory: the strategy steps after each whole round, and nothing else happens."""
 
     def __init__(
-        self, strategy: Strategy, model: Arrays, rounds: int, quorum: int, robust: Robust | None = None
+        self,
+        strategy: Strategy,
+        model: Arrays,
+        rounds: int,
+        quorum: int,
+        robust: Robust | None = None,
+        *,
+        largest_change: float = 0.0,
     ) -> None:
+        self._largest_change = largest_change
         self._robust = {} if robust is None else robust.model_dump(mode="json")
         self._strategy = strategy
         self._rounds, self.quorum = rounds, quorum
@@ -163,6 +171,7 @@ class Hub:
             plan={},
             arrays=self._told(),
             robust=self._robust,
+            largest_change=self._largest_change,
         )
 
     def admit(self, header: UpdateHeader) -> None:

@@ -57,7 +57,7 @@ class RunPlan(Frozen):
     patient_privacy: PatientPrivacy | None = None
     masking: Masking | None = None
     robust: Robust | None = None
-    largest_change: float = Field(default=20, ge=2, le=1e6, allow_inf_nan=False)
+    largest_change: float = Field(default=8, ge=2, le=1e6, allow_inf_nan=False)
     seed: int = Field(default=0, ge=0, lt=2**31)
 
     @property

@@ -70,10 +70,10 @@ class Gathering:
 
         Of fewer than three nobody can tell which is the odd one, and none is left out.
         """
-        changes = sorted(gathered.change for gathered in self._updates.values())
+        changes = [gathered.change for gathered in self._updates.values()]
         if len(changes) < 3:
             return []
-        middle = changes[(len(changes) - 1) // 2]
+        middle = float(np.median(changes))
         far = sorted(site for site, gathered in self._updates.items() if gathered.change > times * middle)
         for site in far:
             discard(self._updates.pop(site).update)
