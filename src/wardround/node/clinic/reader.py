@@ -25,7 +25,7 @@ from wardround.learning.case import Case, CaseRefused
 from wardround.node.clinic.own_layers import with_own
 
 if TYPE_CHECKING:
-    from wardround.learning.kinds import learner_of
+    from wardround.learning.learner import Learner
 
 MODALITY = "MR"
 
@@ -54,7 +54,7 @@ class Reading:
 @lru_cache(maxsize=2)
 def _model(package: Path, threads: int) -> tuple[Learner[Any, Any], Arrays]:
     # The node's own process imports this module too, for its functions' names; torch is for the worker alone.
-    from wardround.learning.learner import Learner
+    from wardround.learning.kinds import learner_of
 
     bundle, arrays = load_bundle(package)
     return learner_of(bundle, threads=threads), with_own(package, arrays)
