@@ -1,8 +1,8 @@
 """One of four hospitals sends what harms: what is left of the model under unchecked FedAvg, and under ours.
 
 Fed-Heart-Disease (FLamby) with the setting that `flamby_heart.py` chose: a linear model, units in common, FedAvg at
-0.01. In each round the last hospital trains on labels the wrong way round, or sends the opposite of what it learned, ten
-times the opposite, a thousand times what it learned, values that aren't numbers, or another model's shape.
+0.01. In each round the last hospital trains on labels the wrong way round, or sends the opposite of what it learned,
+ten times the opposite, a thousand times what it learned, values that aren't numbers, or another model's shape.
 Accuracy: mean over the three honest hospitals' test sets, then over seeds.
 
 Unchecked FedAvg is the mean of all updates and nothing else. Ours are rounds of the engine of one process, with a

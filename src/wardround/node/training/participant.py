@@ -63,6 +63,7 @@ class NodeParticipant:
         self._at_work: set[str] = set()
         self._given_up: set[str] = set()
         self._learning: list[str] = []
+        self._stops = 0
 
     def take_part(self, task: RoundTask) -> RoundUpdate:
         with self._lock:
@@ -143,11 +144,18 @@ class NodeParticipant:
         with self._lock:
             self._learning.append(task.leg_id)
         try:
-            self._check_wanted(task.leg_id)
-            notes = self._notes(task.run_id)
-            return self._worker.call(
-                learner.learn, assignment, task.arrays, task.round, task.total_rounds, key, own, notes
-            )
+            while True:
+                self._check_wanted(task.leg_id)
+                notes, stops = self._notes(task.run_id), self._stops
+                try:
+                    return self._worker.call(
+                        learner.learn, assignment, task.arrays, task.round, task.total_rounds, key, own, notes
+                    )
+                except WorkerDied:
+                    # Of two runs at once one waits for the other's lesson: what ends that doesn't cost it its turn.
+                    with self._lock:
+                        if stops == self._stops or task.leg_id in self._given_up:
+                            raise
         finally:
             with self._lock:
                 self._learning.remove(task.leg_id)
@@ -216,4 +224,5 @@ class NodeParticipant:
                 self._given_up.add(leg_id)
             # The process does one lesson at a time, in their order. With the lock held no other begins meanwhile.
             if self._learning[:1] == [leg_id]:
+                self._stops += 1
                 self._worker.stop()
