@@ -127,7 +127,7 @@ def trained(arm: str, seed: int, size: Size, hospitals: Mapping[str, Parts], fol
             for site, parts in hospitals.items()
         }
     plan = plan_of(TOGETHER[arm], size.rounds, size.steps, seed, len(hospitals))
-    return {plan.algorithm.in_words() + model: one for model, one in together(plan, hospitals, folder).items()}
+    return {arm + model: one for model, one in together(plan, hospitals, folder).items()}
 
 
 def table(done: Mapping[str, Sequence[Found]], *, judge: bool) -> Iterator[dict[str, object]]:
