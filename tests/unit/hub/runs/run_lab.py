@@ -23,6 +23,7 @@ from wardround.contracts.data_use import DataUse
 from wardround.contracts.disclosure import Count
 from wardround.contracts.lawful_basis import LawfulBasis
 from wardround.contracts.ledger_entry import Approval, Entry, Evidence, Manifest, Member, Update, Use
+from wardround.contracts.metric import MetricName
 from wardround.contracts.outbound import EvaluationResult, LocalModel, ProjectDecision, TaskReport
 from wardround.contracts.project import Project
 from wardround.contracts.run_plan import RunPlan
@@ -127,7 +128,7 @@ class Hospital:
         index = self.update_entry(task.run_id, task.round, update)
         return RoundUpdate(
             weight=10.0,
-            metrics={"dice": self.dice(task.round)},
+            metrics={str(self.lab.metric): self.dice(task.round)},
             steps=10,
             ledger_index=index,
             update=update,
@@ -160,6 +161,7 @@ class RunLab:
         self.packages = Packages(folder / "packages")
         self.log = Log(ORIGIN, Ed25519PrivateKey.generate())
         self.now = NOON
+        self.metric: MetricName = "dice"
         self.hospitals: dict[str, Hospital] = {}
         self.connected: dict[str, Hospital] = {}
         self.restart()
@@ -333,7 +335,7 @@ class RunLab:
             run=task.run,
             model=task.model,
             label=task.label,
-            metric="dice",
+            metric=self.metric,
             score=dice,
             patients=Count(about=patients),
             entry=index,
