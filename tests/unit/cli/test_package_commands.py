@@ -1,0 +1,90 @@
+"""A person looks at a package, adds it, and drafts a project on it; what isn't allowed is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.federation_lab import HubLab
+from tests.unit.learning.zoo import write_zoo_bundle
+
+from wardround.cli.main import run
+from wardround.contracts.project import Project
+from wardround.learning.bundle import bundle_digest, packaged
+from wardround.learning.packages import Packages
+
+Command = Callable[..., str]
+
+
+@pytest.fixture
+def wardround(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    def command(*arguments: object, code: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["wardround", *map(str, arguments)])
+        ended: object = 0
+        try:
+            run()
+        except SystemExit as end:
+            ended = end.code or 0
+        told = capsys.readouterr()
+        assert ended == code, told.out + told.err
+        return told.out + told.err
+
+    return command
+
+
+def test_a_package_of_our_own_form_says_what_it_reads(wardround: Command) -> None:
+    told = wardround("package", "check", packaged("heart-disease"))
+    assert bundle_digest(packaged("heart-disease")) in told
+    assert "reads cholesterol: measurement LOINC:2093-3 in mg/dL" in told
+    assert "learns to tell: condition SNOMED:56265001 (class)" in told
+
+
+def test_a_bundle_from_elsewhere_is_looked_at_added_and_named_in_a_project(tmp_path: Path, wardround: Command) -> None:
+    source = write_zoo_bundle(tmp_path / "spleen_ct_segmentation")
+    told = wardround("package", "check", source)
+    assert "preprocessing.Orientationd: used, RAS" in told
+    assert "scripts/__init__.py: not needed" in told
+    hub = HubLab(tmp_path).home
+    assert "None was added" in wardround("package", "list", "--home", hub.path)
+    told = wardround("package", "add", source, "--home", hub.path)
+    [(digest, name)] = Packages(hub.packages).listed().items()
+    assert name == "spleen-ct-segmentation"
+    assert digest in told
+    assert wardround("package", "list", "--home", hub.path) == f"{digest}  {name}\n"
+    template = wardround("project", "template", "spleen", "--package", hub.packages / digest)
+    plan = Project.model_validate_json(template).plan
+    assert (plan.package, plan.package_digest, plan.reads, plan.metric) == (name, digest, "images", "dice")
+    wardround("package", "add", source, "--home", hub.path)
+    assert len(Packages(hub.packages).listed()) == 1
+    hub.close()
+
+
+def test_what_cant_be_used_is_said_by_name(tmp_path: Path, wardround: Command) -> None:
+    source = write_zoo_bundle(tmp_path / "zoo", network_def={"_target_": "scripts.net.Net"})
+    assert "network_def: refused, the network 'scripts.net.Net'" in wardround("package", "check", source, code=1)
+    hub = HubLab(tmp_path).home
+    assert "network_def: refused" in wardround("package", "add", source, "--home", hub.path, code=1)
+    assert Packages(hub.packages).listed() == {}
+    hub.close()
+
+
+def test_a_project_on_records_asks_for_people_with_what_the_package_measures(wardround: Command) -> None:
+    project = json.loads(wardround("project", "template", "heart", "--package", "heart-disease"))
+    assert (project["plan"]["reads"], project["plan"]["metric"]) == ("records", "auc")
+    assert "8480-6" in json.dumps(project["cohort"])
+
+
+def test_a_package_that_is_changed_while_it_is_here_is_found_no_more(tmp_path: Path) -> None:
+    packages = Packages(tmp_path / "packages")
+    shutil.copytree(packaged("heart-disease"), tmp_path / "mine")
+    (tmp_path / "mine/docs/NOTE.md").write_text("mine\n")
+    digest = packages.add(tmp_path / "mine")
+    assert packages.find("heart-disease", digest) == tmp_path / "packages" / digest
+    assert packages.find("heart-disease", bundle_digest(packaged("heart-disease"))) == packaged("heart-disease")
+    (tmp_path / "packages" / digest / "docs/NOTE.md").write_text("changed\n")
+    with pytest.raises(ValueError, match="not the one of digest"):
+        packages.find("heart-disease", digest)
