@@ -54,8 +54,10 @@ class Lab:
         self.records = Records(self.folder / "omop", RecordsSettings(database=self.database_url), patience=5)
         self.loader = Loader(self.records, self.people, self.keys, clock=lambda: NOW)
 
-    def load(self, *rows: Row | Rejected, source: str = "trust", in_order: bool = False) -> Report:
-        return self.loader.load(given(rows), self.folder, source=source, actor="os:tests", in_order=in_order)
+    def load(self, *rows: Row | Rejected, source: str = "trust", in_order: bool = False, whole: bool = False) -> Report:
+        return self.loader.load(
+            given(rows), self.folder, source=source, actor="os:tests", in_order=in_order, whole=whole
+        )
 
     def rows(self, sql: str, parameters: Iterable[object] = ()) -> list[tuple[Any, ...]]:
         """What a statement finds in the records."""

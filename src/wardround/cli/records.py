@@ -36,13 +36,16 @@ def load(
     link: Path | None = typer.Option(
         None, "--link", help="For omop and csv: a CSV that says which patient a number of the source's stands for."
     ),
+    whole: bool = typer.Option(
+        False, "--whole", help="It is all that the source has: what its tables no longer have is taken out here too."
+    ),
     home: Path = HOME,
     as_json: bool = JSON,
 ) -> None:
     """Load records: all that can be taken of it, or nothing where it ends early.
 
-    The same again changes nothing; what changed at the source is replaced. What was rejected is told with its reason
-    and its place.
+    The same again changes nothing; what changed at the source is replaced; what went there stays here without --whole.
+    What was rejected is told with its reason and its place.
     """
     from wardround.node.deidentify.department import Department
     from wardround.node.home import NodeHome
@@ -52,6 +55,8 @@ def load(
 
     if kind not in SOURCES:
         raise typer.BadParameter(f"--as is one of {', '.join(SOURCES)}")
+    if whole and kind in TELLING_IN_ORDER:
+        raise typer.BadParameter(f"--whole is for exports; {kind} messages take back by themselves what went")
     actor = acting(home, "load-records")
     read = reader(kind, Options(mapping, link))
     opened = NodeHome(home)
@@ -61,7 +66,7 @@ def load(
         loader = loader_at(opened, department)
         with _progress("reading", quiet=as_json) as moved:
             report = loader.load(
-                read, path, source=source, actor=actor, in_order=kind in TELLING_IN_ORDER, progress=moved
+                read, path, source=source, actor=actor, in_order=kind in TELLING_IN_ORDER, whole=whole, progress=moved
             )
     finally:
         department.close()

@@ -14,7 +14,7 @@ from wardround.node.records.reasons import Reason
 from wardround.node.records.report import PLACES, Changes, Report
 from wardround.node.records.schema import EVENT_DATE, PERSON, RECORDS, TABLES, Column, Table, Type, clustered
 from wardround.node.records.staging import Staging
-from wardround.node.records.store import Connection
+from wardround.node.records.store import STATEMENTS, Connection
 from wardround.node.records.translation import STAGED_ALSO
 
 WHOM = "whom"
@@ -34,6 +34,7 @@ class Application:
     Args:
         source, load: their numbers.
         in_order: the source tells in the order of time, so that a later row corrects an earlier one.
+        whole: it is all that the source has, so that what is missing in a table of which there are rows is gone.
         report: what the reading found; what is done is added to it.
     """
 
@@ -43,10 +44,14 @@ class Application:
     load: int
     in_order: bool
     report: Report
+    whole: bool = False
 
     def apply(self, out: Iterable[int]) -> None:
         """Do it. `out`: the persons whose rows are left out, since they opted out."""
         self._stage(out)
+        if self.whole:
+            for table in self._given():
+                self._take_back_missing(table)
         for table in self._given():
             self._reject(table, Reason.OPTED_OUT, "person_id IN (SELECT person_id FROM opted_out)")
         if not self.in_order:
@@ -78,6 +83,21 @@ class Application:
         for start in range(0, len(numbers), 1000):
             part = numbers[start : start + 1000]
             self.connection.run(f"INSERT INTO opted_out VALUES {', '.join('(?)' for _ in part)}", part)  # noqa: S608
+
+    def _take_back_missing(self, table: Table) -> None:
+        """Stage as gone what this source said and no longer says."""
+        if not self.staging.files(table.name):
+            return
+        staged, key = f"staged_{table.name}", table.key[0]
+        said, also = (STATEMENTS.name, " AND t.stated") if table.name == PERSON else (table.name, "")
+        columns = [column.name for column in self.staging.columns(table.name)]
+        here = {"seq": "0", "gone": "true", "place": "''"}
+        values = ", ".join(here.get(name, f"t.{name}") for name in columns)
+        self.connection.run(
+            f"INSERT INTO {staged} ({', '.join(columns)}) SELECT {values} FROM {said} AS t "  # noqa: S608 - our names
+            f"WHERE t.origin = ?{also} AND NOT EXISTS (SELECT 1 FROM {staged} AS s WHERE s.{key} = t.{key})",
+            [self.source],
+        )
 
     def _reject(self, table: Table, reason: Reason, condition: str) -> None:
         """Take rows out of what is staged, and tell where they are."""

@@ -82,6 +82,7 @@ class Loader:
         actor: str,
         in_order: bool = False,
         continuous: bool = False,
+        whole: bool = False,
         progress: Progress | None = None,
     ) -> Report:
         """Load what `reader` gives of `path`; for good once this returns.
@@ -95,6 +96,8 @@ class Loader:
                 each other on a birth date or a sex, or a row that contradicts another source, are two persons with
                 one number, of whom nothing is taken in.
             continuous: one of very many small loads, which are told together, by the day.
+            whole: this is all that the source has: of each table of which a row can be read, the source's rows that
+                aren't there again, and those that are rejected while they are read, are taken out.
             progress: called now and then.
 
         Raises:
@@ -116,9 +119,11 @@ class Loader:
                 if progress is not None:
                     progress(reading.report.read)
             staging.finish()
-            return self._apply(reading, source, actor, in_order=in_order, continuous=continuous)
+            return self._apply(reading, source, actor, in_order=in_order, continuous=continuous, whole=whole)
 
-    def _apply(self, reading: _Reading, source: str, actor: str, *, in_order: bool, continuous: bool) -> Report:
+    def _apply(
+        self, reading: _Reading, source: str, actor: str, *, in_order: bool, continuous: bool, whole: bool
+    ) -> Report:
         report = reading.report
         if not continuous:
             # Before: what is applied names its actor in its own transaction too (`record_load`).
@@ -129,7 +134,7 @@ class Loader:
             reading.translation.vocabulary.check_same(connection)
             number = source_number(connection, source)
             report.load = next_load(connection)
-            Application(connection, reading.staging, number, report.load, in_order, report).apply(reading.out)
+            Application(connection, reading.staging, number, report.load, in_order, report, whole).apply(reading.out)
             write_load(connection, report, number, actor=actor, at=self._clock(), continuous=continuous)
         return report
 

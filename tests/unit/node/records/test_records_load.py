@@ -104,6 +104,26 @@ def test_a_record_that_is_taken_back_goes_and_so_does_who_had_nothing_else(lab: 
     assert lab.one("SELECT count(*) FROM observation_period") == 0
 
 
+def test_what_a_whole_export_no_longer_has_goes_and_nothing_else(lab: Lab) -> None:
+    first = [person("A"), person("B"), condition("A"), condition("B", "c2"), measurement("B")]
+    lab.load(*first)
+    lab.load(condition("B", "c1"), source="clinic")
+    report = lab.load(*first, whole=True)
+    assert report.changes == Changes(unchanged=5), "all of it is there again"
+    assert lab.load(person("A"), condition("A")).changes == Changes(unchanged=2), "an export in part takes nothing out"
+    report = lab.load(person("A"), condition("A"), whole=True)
+    assert report.tables["condition_occurrence"] == Changes(unchanged=1, removed=1)
+    assert report.tables["person"] == Changes(unchanged=1, removed=1)
+    assert lab.one("SELECT count(*) FROM condition_occurrence") == 2, "the other source's stays"
+    assert lab.one("SELECT count(*) FROM measurement") == 1, "a table that the export doesn't have stays as it is"
+    assert lab.rows("SELECT gender_concept_id, year_of_birth FROM person WHERE gender_concept_id = 0") == [(0, None)]
+    lab.load(person("A"), measurement("A", "m9"), whole=True)
+    assert lab.rows("SELECT DISTINCT person_source_value FROM measurement JOIN person USING (person_id)") == [
+        (lab.pseudonyms.patient("A"),)
+    ]
+    assert lab.load(person("B"), whole=True).tables["person"] == Changes(added=1, removed=1)
+
+
 def test_a_person_who_is_taken_back_stays_while_there_is_a_record_of_theirs(lab: Lab) -> None:
     lab.load(person("A"), condition("A"))
     report = lab.load(gone(person("A")))
