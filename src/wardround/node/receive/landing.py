@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 
 _META = ElementWriter(Encoding(implicit=False))
 _UID = struct.Struct("<HH2sH")
+_GROUP_LENGTH = struct.Struct("<HH2sHL")
+_NO_PREAMBLE = bytes(PREAMBLE)
 _LOOKS_AT_DISK_EVERY = 0.05
 _KEPT_AT_HAND = 8192
 """Bytes of an object's beginning that are kept until it is routed, so that most needn't be read from its file."""
@@ -340,8 +342,8 @@ def file_head(header: StoreHeader, called: str, calling: str) -> bytes:
     uid = header.sop_instance_uid.encode()
     uid += b"\0" * (len(uid) & 1)
     uid = _UID.pack(0x0002, 0x0003, b"UI", len(uid)) + uid
-    length = _META.data_set([Element(0x00020000, b"UL", struct.pack("<L", len(before) + len(uid) + len(after)))])
-    return b"".join((bytes(PREAMBLE), b"DICM", length, before, uid, after))
+    length = _GROUP_LENGTH.pack(0x0002, 0x0000, b"UL", 4, len(before) + len(uid) + len(after))
+    return b"".join((_NO_PREAMBLE, b"DICM", length, before, uid, after))
 
 
 @lru_cache(maxsize=64)
