@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -179,6 +180,15 @@ def test_none_outlives_the_node_however_it_ends(tmp_path: Path) -> None:
             assert alive == []
     with serving(home, dicom=QUIET, port=port) as again:
         assert instances(again) == 2
+
+
+def test_a_port_that_is_taken_leaves_no_process_behind(tmp_path: Path) -> None:
+    before = set(psutil.Process().children())
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = int(other.getsockname()[1])
+        with pytest.raises(OSError, match="in use"), serving(tmp_path, dicom=QUIET, port=port, receivers=2):
+            pass
+    assert set(psutil.Process().children()) == before
 
 
 def serve(home: str, port: str) -> None:
