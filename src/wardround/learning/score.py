@@ -16,10 +16,10 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
-from wardround.learning.bundle import load_bundle
+from wardround.learning.bundle import BundleRefused, load_bundle
 from wardround.learning.case import Case, CaseRefused
+from wardround.learning.kinds import learner_of
 from wardround.learning.metrics import mean_over_patients
-from wardround.learning.segmenter import Segmenter
 
 IMAGE, MASK = "_flair.nii.gz", "_tumour.nii.gz"
 
@@ -35,11 +35,13 @@ def score(bundle: Path, data: Path, *, threads: int = 1) -> dict[str, Any]:
 
     Raises:
         DataRefused: no patients, a mask or an image is missing, their shapes differ, a file is damaged.
-        BundleRefused, ArraysRefused: the model package is not usable.
+        BundleRefused, ArraysRefused: the model package is not usable, or outlines nothing.
     """
     hospitals = patients(data)
     checked, arrays = load_bundle(bundle)
-    segmenter = Segmenter(checked, threads=threads)
+    if checked.target is not None:
+        raise BundleRefused("no-outline", f"{checked.name} outlines nothing, and a folder of masks is what it is judged by")
+    segmenter = learner_of(checked, threads=threads)
     names = [name for found in hospitals.values() for name in found]
     by_site: dict[str, float] = {}
     by_patient: dict[str, float] = {}
