@@ -91,7 +91,7 @@ class Scaffold(_Chosen):
     has its own rate fall. `server_rate` 1 takes the average as it is."""
 
     name: Literal["scaffold"] = "scaffold"
-    local_rate: Rate = 0.05
+    local_rate: Rate = 0.2
     server_rate: Rate = 1.0
 
     sent: ClassVar[int] = 2
