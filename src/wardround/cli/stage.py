@@ -23,13 +23,17 @@ MODEL = typer.Argument(..., metavar="MODEL|PATHWAY", help="A model's digest (8 d
 
 @app.command()
 def status(home: Path = HOME) -> None:
-    """Show each model in use here: its stage, what that shows and to whom, its evidence, what the next stage lacks."""
+    """Show each model in use here: its stage, what that shows and to whom, its evidence, what the next stage lacks.
+
+    A model is watched by charts: one that reaches its limit takes the model out of use by itself.
+    """
     from wardround.contracts.stage import STAGES, next_stage
     from wardround.node.clinic.deployment import active
     from wardround.node.desk import Desk
     from wardround.node.evidence.promotion import standing
     from wardround.node.evidence.shelf import records
     from wardround.node.home import NodeHome
+    from wardround.node.monitoring.monitor import charts_of
 
     desk = Desk(NodeHome(home))
     with desk.home.database.reading() as session:
@@ -43,6 +47,10 @@ def status(home: Path = HOME) -> None:
                 typer.echo(f"  {kept.record.kind}, {kept.made_at:%Y-%m-%d}, {place}")
                 for line in _told(kept.record):
                     typer.echo(f"    {line}")
+            for chart in charts_of(session, row, desk.home.settings.clinic):
+                typer.echo(
+                    f"  watched: {chart.reason}, {chart.value:.1f} of {chart.limit:.1f} over {chart.studies} studies"
+                )
             above = next_stage(row.stage)
             if above is None:
                 typer.echo("  no stage is above this one")

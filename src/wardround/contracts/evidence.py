@@ -34,9 +34,9 @@ class OfflineValidation(Frozen):
 class ShadowUse(Frozen):
     """What a model did on a pathway in shadow use, over all studies that arrived from `since` until `until`.
 
-    `model` is the digest of its package. `failed` has the number of studies without a result by reason; of those
-    `out_of_scope` are the studies that weren't of the kind that it reads. Seconds are from the last image's
-    arrival to the result's being there.
+    `model` is the digest of its package. `failed` has the number of studies without a result by reason; `out_of_scope`
+    of them weren't of the kind that it reads. `flagged` are those in which it found something. Seconds are from the
+    last image's arrival to the result's being there.
     """
 
     kind: Literal["shadow-use"] = "shadow-use"
@@ -47,6 +47,7 @@ class ShadowUse(Frozen):
     until: Utc
     studies: int = Field(ge=0)
     read: int = Field(ge=0)
+    flagged: int = Field(ge=0)
     failed: dict[str, int]
     out_of_scope: int = Field(ge=0)
     seconds_p50: float | None = Field(ge=0, allow_inf_nan=False)

@@ -35,6 +35,7 @@ from wardround.node.home import NodeHome
 from wardround.node.intake import Intake
 from wardround.node.link.handlers import TaskHandlers
 from wardround.node.link.link import Link
+from wardround.node.monitoring.monitor import Monitor
 from wardround.node.policy.adoption import PolicyWatch, adopt
 from wardround.node.policy.leaving import why_not_leaving
 from wardround.node.projects.questions import Questions
@@ -130,7 +131,7 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             learner,
             reader,
             intake,
-            Loop("clinic", [_pathway(desk, reader).tick, _retention(desk).tick], pause=0.4),
+            Loop("clinic", [_pathway(desk, reader).tick, _monitor(desk).tick, _retention(desk).tick], pause=0.4),
             Loop("telling", [telling.tick, lambda: desk.entries.submit_waiting(home.database), legs.part], pause=0.4),
             Loop("ledger", [witness.tick], pause=60),
             Loop("policy", [PolicyWatch(home.policy, home.database, home.site, clock).tick], pause=1),
@@ -197,6 +198,10 @@ def _retention(desk: Desk) -> Retention:
     home = desk.home
     keep = timedelta(days=home.settings.clinic.keep_days)
     return Retention(home.database, home.clinical, home.path / "results", keep, desk.clock)
+
+
+def _monitor(desk: Desk) -> Monitor:
+    return Monitor(desk.home.database, desk.entries, desk.home.settings.clinic, desk.clock)
 
 
 def _pathway(desk: Desk, reader: Worker) -> Pathway:

@@ -120,13 +120,13 @@ class PacsSettings(Settings):
 
 class ClinicSettings(Settings):
     """keep_days: how long a study on the clinical path is kept after its last image came, results included.
-    usual_failures: the share of studies of which a model in use may usually give nothing; about four times as much takes
-    it out of use. alarm_every: over how many studies a chart takes a model out of use for nothing, once on average.
+    usual_failures: the share of studies of which a model in use may usually give nothing; about three times as much
+    takes it out of use. alarm_every: after how many studies a model is taken out of use for nothing, on average.
     """
 
     keep_days: float = Field(default=14, gt=0, le=3650)
     usual_failures: float = Field(default=0.05, ge=0.001, le=0.5)
-    alarm_every: float = Field(default=5000, ge=100, le=1_000_000)
+    alarm_every: float = Field(default=100_000, ge=100, le=1_000_000)
 
 
 class DeidentificationSettings(Settings):

@@ -30,9 +30,7 @@ def worklist(session: Session) -> list[Place]:
     Flagged studies come first, by arrival; all others follow by arrival. So a study that wasn't flagged, or of which
     the model gave nothing, keeps its order among its like, whatever became of the model.
     """
-    rows = session.execute(
-        select(WorklistLine, Deployment).join(Deployment, Deployment.id == WorklistLine.deployment)
-    )
+    rows = session.execute(select(WorklistLine, Deployment).join(Deployment, Deployment.id == WorklistLine.deployment))
     return in_order(rows)
 
 

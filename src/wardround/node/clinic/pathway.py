@@ -169,7 +169,7 @@ class Pathway:
             if row is None:
                 (self._results / result).unlink()
                 return
-            row.finding, row.volume_ml = reading.finding, reading.volume_ml
+            row.finding, row.volume_ml, row.contrast = reading.finding, reading.volume_ml, reading.contrast
             row.result, row.result_uid, row.read_at = str(result), reading.sop_instance_uid, self._clock()
             row.attempts = 0
             audit.record(session, "program", "read-study", line.study, f"deployment {line.deployment}")

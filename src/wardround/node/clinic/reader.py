@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pydicom
+from numpy.typing import NDArray
 
 from wardround.contracts.stage import STAGES
 from wardround.dicom.volume import VolumeRefused, read_volume
@@ -40,11 +41,13 @@ class StudyUnreadable(RuntimeError):
 
 @dataclass(frozen=True)
 class Reading:
-    """A result: the Part 10 bytes of a SEG, its UID, and the volume of what was marked."""
+    """A result: the Part 10 bytes of a SEG, its UID, the volume of what was marked, and the image's contrast
+    (`tables.WorklistLine`)."""
 
     segmentation: bytes
     sop_instance_uid: str
     volume_ml: float
+    contrast: float | None = None
 
     @property
     def finding(self) -> str:
@@ -99,4 +102,10 @@ def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: 
     )
     uid = str(pydicom.dcmread(BytesIO(segmentation), specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
     millilitres = float(np.count_nonzero(mask)) * math.prod(volume.spacing) / 1000
-    return Reading(segmentation, uid, millilitres)
+    return Reading(segmentation, uid, millilitres, _contrast(volume.array))
+
+
+def _contrast(image: NDArray[Any]) -> float | None:
+    above = np.asarray(image, np.float64)
+    above = above[above > above.mean()]
+    return float(above.std() / above.mean()) if above.size and above.mean() > 0 else None

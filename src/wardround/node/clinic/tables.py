@@ -34,8 +34,10 @@ class Deployment(NodeTable):
 class WorklistLine(NodeTable):
     """One study on the clinical path as one deployment dealt with it. `state` is one of `states.ReadingState`.
 
-    `volume_ml` is the volume of what the model marked, in millilitres. `result` is the result's file below the
-    clinical folder. Times: `arrived_at` is that of the last image, `delivered_at` when the PACS had taken the result.
+    `volume_ml` is the volume of what the model marked, in millilitres; `contrast` the standard deviation of the image's
+    voxels above its background over their mean, by which a change of scanner shows. `result` is the result's file
+    below the clinical folder. Times: `arrived_at` is that of the last image, `delivered_at` when the PACS had taken
+    the result.
     """
 
     __tablename__ = "worklist"
@@ -49,6 +51,7 @@ class WorklistLine(NodeTable):
     reason: Mapped[str] = mapped_column(String(60), default="")
     finding: Mapped[str] = mapped_column(String(200), default="")
     volume_ml: Mapped[float | None]
+    contrast: Mapped[float | None]
     result: Mapped[str | None] = mapped_column(String(200))
     result_uid: Mapped[str | None] = mapped_column(String(64))
     attempts: Mapped[int] = mapped_column(default=0)

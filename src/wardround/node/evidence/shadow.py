@@ -45,6 +45,7 @@ def shadow_use(session: Session, deployment: Deployment, *, until: datetime) -> 
         until=until,
         studies=len(last),
         read=len(read),
+        flagged=sum((line.volume_ml or 0) > 0 for line in read),
         failed=dict(sorted(failed.items())),
         out_of_scope=sum(count for reason, count in failed.items() if reason in OUT_OF_SCOPE),
         seconds_p50=told[0],

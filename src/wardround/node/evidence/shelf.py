@@ -102,6 +102,12 @@ def latest(session: Session, kind: EvidenceKind, models: Collection[str], pathwa
     return next((kept for kept in (_kept(session, row) for row in newest_first) if kept.of_the_model()), None)
 
 
+def latest_shadow(session: Session, model: str, pathway: str) -> ShadowUse | None:
+    """The newest record of a model's shadow use on a pathway, by its package's digest."""
+    kept = latest(session, "shadow-use", (model,), pathway)
+    return kept.record if kept is not None and isinstance(kept.record, ShadowUse) else None
+
+
 def records(session: Session, models: Collection[str]) -> Sequence[Kept]:
     """All that is kept about a model, oldest first."""
     query = select(EvidenceRow).where(EvidenceRow.model.in_(models)).order_by(EvidenceRow.id)

@@ -67,6 +67,7 @@ class Ladder(NodeLab):
             until=self.clock(),
             studies=studies,
             read=studies,
+            flagged=0,
             failed={},
             out_of_scope=0,
             seconds_p50=2.0,

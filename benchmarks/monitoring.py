@@ -1,0 +1,147 @@
+"""How soon the charts of a model in use notice a change, and how often they alarm for nothing.
+
+Simulated years at one hospital, with the charts of `wardround.node.monitoring` as they are set by default; the peer is
+the rule that most dashboards have: a fixed limit, three standard errors, on the last fifty studies, after each of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from _bench import machine
+
+from wardround.contracts.evidence import ShadowUse
+from wardround.foundation.clock import now
+from wardround.node.clinic.states import ReadingState
+from wardround.node.clinic.tables import WorklistLine
+from wardround.node.monitoring.charts import charts
+from wardround.node.settings import ClinicSettings
+
+YEAR = 7300
+"""Studies: twenty a day."""
+BEFORE, AFTER = 300, 1500
+USUAL = {"failing": 0.05, "flagged": 0.4, "contrast": 0.5}
+CHANGES: dict[str, dict[str, float]] = {
+    "twice the failures": {"failing": 0.1},
+    "a scanner's contrast goes up by one deviation": {"contrast": 0.55},
+    "sensitivity falls by ten points of forty": {"flagged": 0.3},
+    "twice the share of findings": {"flagged": 0.8},
+}
+WINDOW, DEVIATION = 50, 0.05
+SHADOW = ShadowUse(
+    model="a" * 64,
+    pathway="brain",
+    since=now(),
+    until=now(),
+    studies=400,
+    read=400,
+    flagged=160,
+    failed={},
+    out_of_scope=0,
+    seconds_p50=None,
+    seconds_p95=None,
+)
+
+
+def studies(draws: np.random.Generator, parts: list[tuple[int, dict[str, float]]]) -> list[WorklistLine]:
+    """So many studies each, with the shares that the parts say."""
+    found = []
+    for count, said in parts:
+        shares = USUAL | said
+        failing, flagged = draws.random(count) < shares["failing"], draws.random(count) < shares["flagged"]
+        contrasts = draws.normal(shares["contrast"], DEVIATION, count)
+        for fails, flags, contrast in zip(failing, flagged, contrasts, strict=True):
+            state = ReadingState.FAILED if fails else ReadingState.DELIVERED
+            volume, seen = (None, None) if fails else (float(flags), float(contrast))
+            found.append(WorklistLine(study="", version=1, state=state, volume_ml=volume, contrast=seen))
+    return found
+
+
+def ours(lines: list[WorklistLine], settings: ClinicSettings) -> int | None:
+    """The study, from 1, with which the first chart breaks; counted among all studies as nearly as the charts tell."""
+    found = charts(lines, SHADOW, settings.usual_failures, settings.alarm_every)
+    places = []
+    for chart in found:
+        if chart.broken_at is not None:
+            seen = [n for n, line in enumerate(lines, 1) if chart.reason == "failures" or line.contrast is not None]
+            places.append(seen[chart.broken_at - 1])
+    return min(places, default=None)
+
+
+def window(lines: list[WorklistLine]) -> int | None:
+    """The same of the dashboard's rule."""
+    read = [(n, line) for n, line in enumerate(lines, 1) if line.contrast is not None]
+    numbers = np.array([n for n, _ in read])
+    told = [
+        (np.arange(1, len(lines) + 1), np.array([line.contrast is None for line in lines], float), USUAL["failing"]),
+        (numbers, np.array([line.volume_ml for _, line in read]), USUAL["flagged"]),
+    ]
+    places = []
+    for at, values, share in told:
+        spread = (share * (1 - share) / WINDOW) ** 0.5
+        places += _beyond(at, values, share, spread)
+    contrasts = np.array([line.contrast for _, line in read])
+    places += _beyond(numbers, contrasts, USUAL["contrast"], DEVIATION / WINDOW**0.5)
+    return min(places, default=None)
+
+
+def _beyond(at: np.ndarray, values: np.ndarray, usual: float, spread: float) -> list[int]:
+    means = np.convolve(values, np.ones(WINDOW) / WINDOW, "valid")
+    over = np.flatnonzero(np.abs(means - usual) > 3 * spread)
+    return [int(at[over[0] + WINDOW - 1])] if len(over) else []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="20 simulations each, not 200")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    count, settings = (20 if given.quick else 200), ClinicSettings()
+    print(machine())
+    print(f"charts: an alarm for nothing once in {settings.alarm_every:g} studies; {count} simulations each\n")
+    quiet = [studies(np.random.default_rng([1, n]), [(YEAR, {})]) for n in range(count)]
+    stopped = sum(ours(lines, settings) is not None for lines in quiet) / count
+    peer = sum(window(lines) is not None for lines in quiet) / count
+    stated = 1 - np.exp(-YEAR / settings.alarm_every)
+    print(f"quiet years of {YEAR} studies in which the model was stopped for nothing: {stopped:.1%}")
+    print(f"  (as set, up to {stated:.1%}); by the last fifty studies: {peer:.1%}\n")
+    rows = [
+        {
+            "name": "quiet years stopped for nothing",
+            "ours": stopped,
+            "peers": {"last fifty studies": peer},
+            "target": float(stated) + 2 * float((stated * (1 - stated) / count) ** 0.5),
+            "met": bool(stopped <= stated + 2 * (stated * (1 - stated) / count) ** 0.5),
+            "unit": "share",
+        }
+    ]
+    print(f"{'what changes after ' + str(BEFORE) + ' studies':52}{'noticed':>9}{'after, median':>15}{'90 %':>7}")
+    for name, change in CHANGES.items():
+        delays = []
+        for n in range(count):
+            lines = studies(np.random.default_rng([2, n]), [(BEFORE, {}), (AFTER, change)])
+            place = ours(lines, settings)
+            delays.append(float("inf") if place is None or place <= BEFORE else place - BEFORE)
+        seen = float(np.isfinite(delays).mean())
+        median, late = np.sort(delays)[[count // 2, count * 9 // 10]]
+        print(f"{name:52}{seen:>9.0%}{median:>15.0f}{late:>7.0f}")
+        target = settings.alarm_every / 100
+        rows.append(
+            {
+                "name": f"studies until it is noticed: {name}",
+                "ours": float(median),
+                "peers": {},
+                "target": target,
+                "met": bool(median <= target),
+                "unit": "studies",
+            }
+        )
+    if given.json:
+        given.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

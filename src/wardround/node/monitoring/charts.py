@@ -1,0 +1,80 @@
+"""What is watched of a model in use: one chart each, over its studies in the order in which they came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wardround.contracts.evidence import ShadowUse
+from wardround.learning.cusum import Share, Shift, scores, sums, threshold
+from wardround.learning.intervals import proportion
+from wardround.node.clinic.states import ReadingState
+from wardround.node.clinic.tables import WorklistLine
+
+_WITH_RESULT = frozenset({ReadingState.READ, ReadingState.DELIVERED, ReadingState.WITHHELD})
+_FAILURES, _FINDINGS = 3.0, 1.75
+"""By how much the odds change that are to be noticed: of a study without a result, and of a finding."""
+_SURE = 0.5
+"""The level of the interval of shadow use's share of findings whose bound on the side of the change is taken for usual,
+so that few studies in shadow make no alarms, and many of them little delay."""
+_LOWEST, _HIGHEST = 0.02, 0.98
+_Watched = tuple[str, str, Share | Shift, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart as it stands. `reason` is the code with which it suspends; above `limit` it does.
+
+    `broken_at` is the number of the study, from 1, with which it was first above, `studies` how many it has seen.
+    """
+
+    reason: str
+    words: str
+    value: float
+    limit: float
+    studies: int
+    broken_at: int | None
+
+
+def charts(
+    lines: Sequence[WorklistLine], shadow: ShadowUse | None, usual_failures: float, alarm_every: float
+) -> tuple[Chart, ...]:
+    """The charts of one deployment.
+
+    Args:
+        lines: its studies that have ended, by arrival.
+        shadow: the evidence of its shadow use, against which its findings are held; without it they aren't watched.
+        usual_failures: the share of studies without a result that is usual.
+        alarm_every: the average run length, in studies, until any of them alarms for nothing. Of the charts of findings
+            it holds for the share that shadow use gave as its bound on the side of the change.
+    """
+    read = [line for line in lines if line.state in _WITH_RESULT]
+    failed = [float(line.state == ReadingState.FAILED) for line in lines]
+    contrast = scores(line.contrast for line in read if line.contrast is not None)
+    images = "images of another contrast"
+    watched: list[_Watched] = [
+        ("failures", "studies without a result", Share(usual_failures, _odds(usual_failures, _FAILURES)), failed),
+        ("contrast-higher", images, Shift(1.0), contrast),
+        ("contrast-lower", images, Shift(-1.0), contrast),
+    ]
+    if shadow is not None and shadow.read:
+        flagged = [float((line.volume_ml or 0) > 0) for line in read]
+        share = proportion(shadow.flagged, shadow.read, _SURE)
+        high, low = (min(max(one, _LOWEST), _HIGHEST) for one in (share.high, share.low))
+        watched.append(("more-findings", "findings more often", Share(high, _odds(high, _FINDINGS)), flagged))
+        watched.append(("fewer-findings", "findings more seldom", Share(low, _odds(low, 1 / _FINDINGS)), flagged))
+    # Of several charts the first alarms sooner than any one of them would.
+    return tuple(_chart(*one, alarm_every * len(watched)) for one in watched)
+
+
+def _chart(reason: str, words: str, change: Share | Shift, values: Sequence[float], length: float) -> Chart:
+    limit = threshold(change, length)
+    run = sums(change, values)
+    broken = next((place for place, value in enumerate(run, 1) if value > limit), None)
+    return Chart(reason, words, run[-1] if run else 0.0, limit, len(run), broken)
+
+
+def _odds(share: float, times: float) -> float:
+    """The share of which the odds are that many times as high."""
+    odds = share / (1 - share) * times
+    return odds / (1 + odds)
