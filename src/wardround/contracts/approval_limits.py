@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from wardround.contracts.base import Frozen
 from wardround.contracts.masking import Masking
 from wardround.contracts.patient_privacy import PatientPrivacy
-from wardround.contracts.privacy import Privacy
+from wardround.contracts.privacy import Privacy, chosen
 from wardround.contracts.project import Leaving, LeavingKind, Project
 from wardround.contracts.steps import StepName, in_order
 
@@ -75,13 +75,12 @@ class Terms(Frozen):
     privacy: Privacy | None
     patient_privacy: PatientPrivacy | None = None
     masking: Masking | None = None
+    quantise: bool = False
 
     @property
     def steps(self) -> tuple[StepName, ...]:
         """What is done to an update here before it leaves, in order."""
-        return in_order(
-            (*(() if self.privacy is None else self.privacy.steps), *(() if self.masking is None else ("mask",)))
-        )
+        return in_order(chosen(self.privacy, masked=self.masking is not None, quantised=self.quantise))
 
     def leaving(self, kind: LeavingKind) -> Leaving | None:
         """How much of a kind may leave; None: nothing."""
@@ -149,6 +148,7 @@ def terms_of(project: Project, *limits: ApprovalLimits) -> Terms:
         privacy=privacy,
         patient_privacy=patients,
         masking=project.plan.masking,
+        quantise=project.plan.quantise,
     )
 
 

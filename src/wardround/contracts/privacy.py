@@ -26,3 +26,12 @@ class Privacy(Frozen):
     def in_words(self) -> str:
         noise = f", noise of {self.noise_multiplier:g} times that" if self.noise_multiplier else ", no noise"
         return f"each update cut to a norm of {self.clip_norm:g}{noise}"
+
+
+def chosen(privacy: Privacy | None, *, masked: bool, quantised: bool) -> tuple[Chosen, ...]:
+    """The steps that are done to an update for these, beside those that always are."""
+    return (
+        *(() if privacy is None else privacy.steps),
+        *(("mask",) if masked else ()),
+        *(("quantise",) if quantised else ()),
+    )

@@ -12,7 +12,7 @@ from wardround.contracts.layers import Layers
 from wardround.contracts.masking import Masking
 from wardround.contracts.metric import MetricName, Value, check_value
 from wardround.contracts.patient_privacy import PatientPrivacy
-from wardround.contracts.privacy import Privacy
+from wardround.contracts.privacy import Privacy, chosen
 from wardround.contracts.robust import Robust
 from wardround.contracts.steps import StepName, in_order
 
@@ -38,6 +38,7 @@ class RunPlan(Frozen):
     `robust` is how the hub keeps a few hostile updates from moving the model far; without it the mean is plain, of all
     updates but those that change the model more than `largest_change` times as much as the middle one of their round,
     where updates are seen and a round has three of them.
+    With `quantise` a site sends eight bits for each weight, and adds to its next update what was lost of this one.
     """
 
     package: PackageName
@@ -58,14 +59,13 @@ class RunPlan(Frozen):
     masking: Masking | None = None
     robust: Robust | None = None
     largest_change: float = Field(default=8, ge=2, le=1e6, allow_inf_nan=False)
+    quantise: bool = False
     seed: int = Field(default=0, ge=0, lt=2**31)
 
     @property
     def steps(self) -> tuple[StepName, ...]:
         """What the plan has done to an update before it leaves, in order."""
-        return in_order(
-            (*(() if self.privacy is None else self.privacy.steps), *(() if self.masking is None else ("mask",)))
-        )
+        return in_order(chosen(self.privacy, masked=self.masking is not None, quantised=self.quantise))
 
     @model_validator(mode="before")
     @classmethod
@@ -111,6 +111,8 @@ class RunPlan(Frozen):
                 "in a cyclic run each update goes to the next hospital as it is: there are no others to hold it "
                 "against, or to hide it among; take `robust` and `masking` out, or choose another algorithm"
             )
+        if self.masking is not None and self.quantise:
+            raise ValueError("masks need all bits of an update; set `quantise` to false")
         if self.robust is not None and self.quorum < self.robust.least_updates:
             raise ValueError(
                 f"`robust` by {self.robust.name} needs {self.robust.least_updates} updates in every round; raise "

@@ -48,7 +48,7 @@ STEPS: Mapping[StepName, Step] = {
     "mask": Step(
         "masks added that cancel in the sum of all hospitals", "node", "the hub sees the sum and no single update"
     ),
-    "quantise": Step("fewer bits for each weight", "learning", "fewer bytes; no privacy is claimed for it"),
+    "quantise": Step("eight bits for each weight", "learning", "fewer bytes; no privacy is claimed for it"),
     "size-check": Step(
         "no larger and no more often than was approved", "node", "what doesn't fit the approval stays here"
     ),

@@ -20,7 +20,7 @@ from wardround.federation.spool import Spool, discard
 from wardround.foundation.stored import Held
 from wardround.learning.arrays import Arrays, ArraysRefused, blocks, header_of
 from wardround.learning.robust import average_of
-from wardround.learning.wire import BLOCK, shaped, unpacked
+from wardround.learning.wire import BLOCK, arrays_of, unpacked
 
 Values = NDArray[np.float32]
 
@@ -122,7 +122,7 @@ class Gathering:
         average = average_of(self._robust, began)
         for site in sorted(self._updates):
             gathered = self._updates[site]
-            average.add(shaped(np.concatenate([*unpacked(gathered.update, self._model)]), self._model), gathered.weight)
+            average.add(arrays_of(gathered.update, self._model), gathered.weight)
         yield from blocks(average.result(), BLOCK)
 
 

@@ -15,19 +15,21 @@ import numpy as np
 from wardround.contracts.approval_limits import Terms
 from wardround.contracts.privacy import Privacy
 from wardround.contracts.steps import StepName
-from wardround.learning.arrays import Arrays, check, difference, digest
+from wardround.learning.arrays import Arrays, check, difference, digest, total
 from wardround.learning.privacy import clipped, noised
+from wardround.learning.wire import quantised
 
 
 @dataclass(frozen=True)
 class Trained:
     """One round's training: `after` came of `before` under `terms`. `key`: 32 bytes, this hospital's secret of the
-    round, from which its noise follows."""
+    round, from which its noise follows. `owed`: what eight bits lost of the update before, if any."""
 
     before: Arrays = field(repr=False)
     after: Arrays = field(repr=False)
     terms: Terms
     key: bytes = field(repr=False)
+    owed: Arrays = field(default_factory=dict, repr=False)
 
     def seed(self, use: str) -> bytes:
         """32 bytes that follow from the secret and from this very update: the same update has the same again, so that
@@ -48,18 +50,33 @@ class Trained:
         return self.terms.privacy
 
 
-def update_of(trained: Trained) -> Arrays:
-    """What may leave of a round's training.
+@dataclass(frozen=True)
+class Released:
+    """What may leave of a round's training, and what is owed of it: the next update has that added."""
+
+    update: Arrays = field(repr=False)
+    owed: Arrays = field(repr=False)
+
+
+def released(trained: Trained) -> Released:
+    """A round's update after its steps.
 
     Raises:
         ArraysRefused: it isn't the agreed network's weights, or a value isn't finite, before or after a step.
     """
-    values = trained.after
+    values, owed = trained.after, Arrays()
     for name in trained.terms.steps:
         if name in IN_LEARNING:
             values = IN_LEARNING[name](values, trained)
+        elif name == "quantise":
+            values, owed = _quantise(values, trained)
     check(values, like=trained.before)
-    return values
+    return Released(values, owed)
+
+
+def update_of(trained: Trained) -> Arrays:
+    """The update alone. Raises as `released` does."""
+    return released(trained).update
 
 
 def _agreed(values: Arrays, trained: Trained) -> Arrays:
@@ -80,6 +97,16 @@ def _clip(values: Arrays, trained: Trained) -> Arrays:
 def _noise(values: Arrays, trained: Trained) -> Arrays:
     privacy = trained.privacy
     return noised(values, privacy.noise_multiplier * privacy.clip_norm, trained.seed("update noise"))
+
+
+def _quantise(values: Arrays, trained: Trained) -> tuple[Arrays, Arrays]:
+    """In eight bits, and what they lost. An update that was cut stays within its norm: its values are rounded towards
+    zero, and nothing is carried from one update to the next."""
+    if "clip" in trained.terms.steps:
+        return quantised(values, towards_zero=True), {}
+    meant = total(values, trained.owed) if trained.owed else values
+    sent = quantised(meant)
+    return sent, difference(meant, sent)
 
 
 IN_LEARNING: Mapping[StepName, Callable[[Arrays, Trained], Arrays]] = {

@@ -64,10 +64,12 @@ def packing(arrays: Mapping[str, NDArray[np.float32]], coding: Coding) -> Iterat
         yield len(frame).to_bytes(4, "little") + frame
 
 
-def quantised(arrays: Mapping[str, NDArray[np.float32]]) -> Arrays:
-    """The nearest arrays to `arrays` whose values the coding `8-bit` can hold, all of them finite before and after."""
+def quantised(arrays: Mapping[str, NDArray[np.float32]], *, towards_zero: bool = False) -> Arrays:
+    """The nearest arrays to `arrays` whose values the coding `8-bit` can hold, all of them finite before and after.
+    With `towards_zero` the nearest of which no value is larger, so that no norm is.
+    """
     check(arrays)
-    flat = [_scaled(*_levels(values)) for values in blocks(arrays, BLOCK)]
+    flat = [_scaled(*_levels(values, np.trunc if towards_zero else np.rint)) for values in blocks(arrays, BLOCK)]
     return shaped(np.concatenate(flat) if flat else np.empty(0, np.float32), arrays)
 
 
@@ -88,6 +90,11 @@ def unpacked(held: Held, like: Mapping[str, NDArray[np.float32]]) -> Iterator[ND
             yield from _plain(held, like)
     except OSError as error:
         raise _unreadable("it can't be read") from error
+
+
+def arrays_of(held: Held, like: Mapping[str, NDArray[np.float32]]) -> Arrays:
+    """All of an update, in memory. Raises as `unpacked` does."""
+    return shaped(np.concatenate([*unpacked(held, like), np.empty(0, np.float32)]), like)
 
 
 def _packed_blocks(whole: Reader, like: Mapping[str, NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
@@ -194,8 +201,8 @@ def _grouped(values: NDArray[np.float32]) -> bytes:
     return exponents.tobytes() + levels.tobytes()
 
 
-def _levels(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    """Exponents of the groups, and each value's level, rounded to the nearest and half to even."""
+def _levels(values: NDArray[np.float32], rounded: np.ufunc = np.rint) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    """Exponents of the groups, and each value's level, without its fraction."""
     groups = -(-values.size // GROUP)
     flat = np.zeros(groups * GROUP, np.float32)
     flat[: values.size] = values
@@ -208,7 +215,7 @@ def _levels(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.i
     # A logarithm can be off by its last bit.
     exponents += largest > 127 * np.exp2(exponents.astype(np.float64))
     exponents = np.minimum(exponents, _HIGHEST)
-    levels = np.clip(np.rint(padded * np.exp2(-exponents.astype(np.float64))[:, None]), -127, 127).astype(np.int8)
+    levels = np.clip(rounded(padded * np.exp2(-exponents.astype(np.float64))[:, None]), -127, 127).astype(np.int8)
     return exponents.astype(np.int8), levels.reshape(-1)[: values.size]
 
 

@@ -16,7 +16,8 @@ from wardround.contracts.steps import CHOSEN, STEPS, in_order
 from wardround.learning import release
 from wardround.learning.aggregation import WeightedMean
 from wardround.learning.arrays import Arrays, ArraysRefused, norm, total
-from wardround.learning.release import IN_LEARNING, Trained, update_of
+from wardround.learning.release import IN_LEARNING, Released, Trained, released, update_of
+from wardround.learning.wire import packed
 
 KEY = bytes(range(32))
 VALUES = drawn(np.float32, 12, elements=st.floats(-1e4, 1e4, width=32))
@@ -119,3 +120,29 @@ def test_what_cant_be_made_private_doesnt_leave() -> None:
     with pytest.raises(ArraysRefused) as refused:
         left({"w": np.full(4, 3e38, np.float32)}, {"w": np.full(4, -3e38, np.float32)})
     assert refused.value.reason == "not-finite"
+
+
+def in_eight_bits(after: Arrays, before: Arrays, owed: Arrays, privacy: Privacy | None = None) -> Released:
+    terms = Terms(until=date(2027, 1, 1), rounds=1, runs=1, leaves=(), privacy=privacy, quantise=True)
+    return released(Trained(before, after, terms, KEY, owed))
+
+
+@given(st.lists(VALUES, min_size=1, max_size=4))
+def test_what_eight_bits_lose_of_an_update_is_added_to_the_next(rounds: list[object]) -> None:
+    before, owed = model(np.zeros(12)), Arrays()
+    meant, sent = np.zeros(12), np.zeros(12)
+    for values in rounds:
+        one = in_eight_bits(model(values), before, owed)
+        owed = one.owed
+        meant, sent = meant + flat(model(values)), sent + flat(one.update)
+        assert packed(one.update, "8-bit")
+    np.testing.assert_allclose(sent + flat(owed), meant, rtol=1e-5, atol=1e-2)
+
+
+@given(VALUES)
+def test_an_update_that_was_cut_is_no_longer_in_eight_bits_and_owes_nothing(values: object) -> None:
+    privacy = Privacy(clip_norm=1.0)
+    owed = model(np.full(12, 1000))
+    one = in_eight_bits(model(values), model(np.zeros(12)), owed, privacy)
+    assert norm(one.update) <= 1.0
+    assert one.owed == {}

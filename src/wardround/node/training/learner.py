@@ -13,25 +13,32 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from wardround.contracts.approval_limits import Terms
 from wardround.contracts.metric import MetricName
 from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.errors import WardroundError
+from wardround.foundation.stored import Held
 from wardround.learning.arrays import Arrays, ArraysRefused, from_bytes, to_bytes
 from wardround.learning.bundle import BundleRefused, read_bundle
 from wardround.learning.case import CaseRefused, Example
 from wardround.learning.membership import betrayal
 from wardround.learning.metrics import Outcome, over
-from wardround.learning.release import Trained, update_of
+from wardround.learning.release import Trained, released
 from wardround.learning.split import Split, apart, split
 from wardround.learning.steering import Steering
 from wardround.learning.strategies.site import Trained as Learned
 from wardround.learning.strategies.site import personal_model, take_turn, weights_told, whole_model
+from wardround.learning.wire import packed
 from wardround.node.training.assignment import Assignment
 from wardround.node.training.checkpoint import RunNotes
 from wardround.node.training.patients import guard_of
 
 if TYPE_CHECKING:
     from wardround.learning.learner import Learner
+
+
+OWED = "owed:"
+"""The names of what eight bits lost of an update, in what this site keeps of a round: this, and the weight's own."""
 
 
 class LessonRefused(WardroundError):
@@ -135,7 +142,7 @@ def prepare(assignment: Assignment) -> int:
 @_refusals()
 def learn(
     assignment: Assignment,
-    arrays: bytes,
+    arrays: Held,
     round_number: int,
     total_rounds: int,
     key: bytes,
@@ -152,6 +159,8 @@ def learn(
     teacher, parts, cases = _classroom(assignment)
     algorithm, sharing = assignment.plan.algorithm, teacher.sharing(assignment.plan)
     told, kept = from_bytes(arrays), from_bytes(own) if own else {}
+    owed = {name.removeprefix(OWED): array for name, array in kept.items() if name.startswith(OWED)}
+    kept = {name: array for name, array in kept.items() if not name.startswith(OWED)}
     model = _whole(teacher, assignment.plan, weights_told(algorithm, told), kept)
     metric = assignment.plan.metric
     score = over(metric, teacher.evaluate(model, _pick(cases, parts.held_out)))
@@ -180,7 +189,9 @@ def learn(
             return work()
 
     turn = take_turn(algorithm, sharing, told, kept, model, train)
-    update = to_bytes(update_of(Trained(told, turn.update, assignment.terms, key)))
+    left = released(Trained(told, turn.update, assignment.terms, key, owed))
+    update = _as_it_travels(left.update, assignment.terms)
+    following = turn.own | {OWED + name: array for name, array in left.owed.items()}
     return Lesson(
         update=update,
         digest=sha256(update).hexdigest(),
@@ -190,8 +201,15 @@ def learn(
         score=score,
         training=len(parts.training),
         held_out=len(parts.held_out),
-        own=to_bytes(turn.own) if turn.own else b"",
+        own=to_bytes(following) if following else b"",
     )
+
+
+def _as_it_travels(update: Arrays, terms: Terms) -> bytes:
+    """What leaves is what is on record: its digest and its size are those of the packed bytes."""
+    if "mask" in terms.steps:
+        return to_bytes(update)
+    return packed(update, "8-bit" if "quantise" in terms.steps else "lossless")
 
 
 def _whole(teacher: Learner[Any, Any], plan: RunPlan, told: Arrays, own: Arrays) -> Arrays:

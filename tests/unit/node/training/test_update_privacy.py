@@ -15,6 +15,7 @@ from wardround.contracts.approval_limits import ApprovalLimits, terms_of
 from wardround.learning.arrays import from_bytes, to_bytes
 from wardround.learning.layers import Sharing
 from wardround.learning.split import Split
+from wardround.learning.wire import arrays_of
 from wardround.node.training import learner
 from wardround.node.training.assignment import Assignment
 from wardround.node.training.cohort import Cohort
@@ -51,7 +52,7 @@ def moved(limits: ApprovalLimits, *, key: bytes = KEY, **plan: Any) -> np.ndarra
     work = Assignment("north", Cohort(place, ()), asked.plan, 0, terms_of(asked, limits))
     lesson = learner.learn(work, START, 1, asked.plan.rounds, key)
     assert lesson.digest == sha256(lesson.update).hexdigest()
-    return from_bytes(lesson.update)["w"].astype(np.float64)
+    return arrays_of(lesson.update, from_bytes(START))["w"].astype(np.float64)
 
 
 def test_without_privacy_the_update_is_what_was_trained() -> None:
