@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from wardround.contracts.masking import MaskedLeg
 from wardround.contracts.robust import Robust
 from wardround.contracts.turns import Turns
+from wardround.federation.attendance import NO_CONTACT, Attendance
 from wardround.federation.engine import (
     MASKING_STEPS,
     Coordinator,
@@ -37,7 +38,6 @@ from wardround.learning.arrays import Arrays, ArraysRefused, check, from_bytes
 from wardround.learning.masking.refusal import MaskingRefused
 
 RULE: TypeAdapter[Robust] = TypeAdapter(Robust)
-NO_CONTACT = "no-contact"
 DEADLINE = "deadline"
 
 
@@ -47,19 +47,6 @@ class LegEnd:
 
     state: LegState
     reason: str
-
-
-@dataclass
-class _Site:
-    """What a leg knows of one site. ``waited_for`` is False once it missed a deadline or was lost, until it is
-    back.
-    """
-
-    last_seen: float
-    heard: bool = False
-    waited_for: bool = True
-    away: str = ""
-    told_end: bool = False
 
 
 class Leg:
@@ -85,15 +72,12 @@ class Leg:
     ) -> None:
         self._start = start
         self._coordinator = coordinator
-        self._silence = silence
-        self._start_silence = start_silence if start_silence is not None else silence
         self._clock = clock
         self._changed = threading.Condition()
         self.spool = Spool() if spool is None else spool
         # Updates are unpacked one after the other, so that memory doesn't grow with the number of sites.
         self._one_at_a_time = threading.Lock()
-        self._sites = {site: _Site(clock()) for site in present}
-        self._absent = dict(absent or {})
+        self._sites = Attendance(present, absent or {}, clock, silence=silence, start_silence=start_silence)
         self._round: OpenRound | None = None
         self._end: LegEnd | None = None
         self._last_round = 0
@@ -114,22 +98,22 @@ class Leg:
         """
         until = self._clock() + timeout
         with self._changed:
-            self._touch(site)
+            self._sites.heard(site)
             while True:
                 if self._end is not None:
-                    self._sites[site].told_end = True
+                    self._sites.told_end(site)
                     self._changed.notify_all()
                     return self._end
                 now_open = self._round
                 if now_open and now_open.number > after_round and now_open.offer(site, self._clock()):
-                    self._sites[site].waited_for, self._sites[site].away = True, ""
+                    self._sites.back(site)
                     self._changed.notify_all()
                     return now_open.task_for(site)
                 remaining = until - self._clock()
                 if remaining <= 0:
                     return None
                 self._changed.wait(remaining)
-                self._touch(site)
+                self._sites.heard(site)
 
     def alive(self, site: str) -> LegEnd | None:
         """The site was heard, whatever it said; tell it if the leg is over.
@@ -137,7 +121,7 @@ class Leg:
         Raises :class:`UpdateRefused` for a site that isn't in the leg.
         """
         with self._changed:
-            self._touch(site)
+            self._sites.heard(site)
             return self._end
 
     def welcome(self, site: str) -> None:
@@ -145,19 +129,17 @@ class Leg:
         asks for a round.
         """
         with self._changed:
-            away = self._absent.pop(site, NO_CONTACT)
-            self._sites.setdefault(site, _Site(self._clock(), waited_for=False, away=away))
+            self._sites.welcome(site)
 
     def lose(self, site: str, reason: str) -> None:
         """The site is gone for now; an open round stops waiting for it."""
         with self._changed:
-            if site in self._sites:
-                self._lose(site, reason)
+            self._lose(site, reason)
 
     def decline(self, site: str, number: int, reason: str) -> None:
         """The site takes no part in this round, or failed in it; it is asked again at the next."""
         with self._changed:
-            self._touch(site)
+            self._sites.heard(site)
             now_open = self._round
             if now_open is not None and now_open.number == number and site in now_open.waiting:
                 now_open.pass_over(site, reason)
@@ -176,7 +158,7 @@ class Leg:
         the caller's.
         """
         with self._changed:
-            self._touch(site)
+            self._sites.heard(site)
             now_open = self._round
             if now_open is None or now_open.closed or now_open.number != number:
                 raise self._refuse(site, number, "wrong-round")
@@ -214,16 +196,8 @@ class Leg:
         self._refused.append(Refusal(site, turn if self._masking is None else round_of(turn), reason))
         return UpdateRefused(reason)
 
-    def _touch(self, site: str) -> None:
-        known = self._sites.get(site)
-        if known is None:
-            raise UpdateRefused("unknown-site")
-        known.last_seen, known.heard = self._clock(), True
-
     def _lose(self, site: str, reason: str) -> None:
-        known = self._sites[site]
-        known.waited_for, known.away = False, reason
-        if self._round is not None:
+        if self._sites.lose(site, reason) and self._round is not None:
             self._round.give_up(site, reason)
         self._changed.notify_all()
 
@@ -297,7 +271,7 @@ class Leg:
     def _round_of_turns(self, turns: Turns, model: Arrays, number: int) -> RoundOfTurns | str:
         """As `_one_round`, one site after another."""
         whole = RoundOfTurns(self._task(number), model, self._clock(), self.spool)
-        for site in turns.of(self._sites, number):
+        for site in turns.of(self._sites.names, number):
             waiting, missing = self._expected([site])
             if not waiting:
                 whole.pass_over(site, missing[site])
@@ -307,13 +281,13 @@ class Leg:
             if self._end is not None:
                 return whole
             whole.close(turn)
-        whole.missing.update(self._absent)
+        whole.missing.update(self._sites.absent)
         short = self._short_of(number, len(whole.done), self._start.quorum, whole.told_missing)
         return short or whole
 
     def _open_round(self, model: Arrays, number: int) -> OpenRound | str:
         """As `_one_round`, all sites at once."""
-        waiting, missing = self._expected(self._sites)
+        waiting, missing = self._expected(self._sites.names)
         now_open = OpenRound(
             self._task(number), model, self._clock(), waiting, missing, robust=self._robust, spool=self.spool
         )
@@ -330,7 +304,7 @@ class Leg:
     def _masked_round(self, masking: MaskedLeg, model: Arrays, number: int) -> OpenRound | str:
         """As `_one_round`, for a masked round: step by step, each for those that did the one before."""
         masked = Masked(masking, self._task(number), model)
-        waiting, missing = self._expected(self._sites)
+        waiting, missing = self._expected(self._sites.names)
         for name in MASKING_STEPS:
             step = masked.open(name, waiting, missing, self._clock())
             failure = self._wait_for_answers(step, self._start.quorum if name in NEEDS_QUORUM else 0)
@@ -347,9 +321,7 @@ class Leg:
     def _expected(self, sites: Iterable[str]) -> tuple[set[str], dict[str, str]]:
         """Which of these sites are waited for, and why others are missing."""
         with self._changed:
-            known = {name: self._sites[name] for name in sites}
-            waiting = {name for name, site in known.items() if site.waited_for}
-            return waiting, {name: site.away for name, site in known.items() if not site.waited_for} | self._absent
+            return self._sites.expected(sites)
 
     def _wait_for_answers(self, now_open: OpenRound, least: int) -> str:
         """Open what sites answer to, and wait until it can close. Returns why it can't be whole, or nothing."""
@@ -378,24 +350,16 @@ class Leg:
 
         Sites that are still starting don't use up the others' time, but they have ``start_silence`` for it at most.
         """
-        latest = now_open.opened + (self._start_silence or 0.0)
+        latest = now_open.opened + (self._sites.start_silence or 0.0)
         if now_open.waiting <= now_open.offered.keys():
             latest = min(latest, max(now_open.offered.values(), default=now_open.opened))
         return latest + now_open.seconds(self._start.deadline_seconds)
 
     def _lose_the_silent(self, now_open: OpenRound, now: float) -> float:
         """Stop waiting for sites that went silent. Returns how long until the next could be."""
-        soonest = math.inf
-        for name in now_open.waiting - now_open.counting:
-            site = self._sites[name]
-            patience = self._silence if site.heard else self._start_silence
-            if patience is None:
-                continue
-            remaining = site.last_seen + patience - now
-            if remaining <= 0:
-                self._lose(name, NO_CONTACT)
-            else:
-                soonest = min(soonest, remaining)
+        gone, soonest = self._sites.silent(now_open.waiting - now_open.counting, now)
+        for site in gone:
+            self._lose(site, NO_CONTACT)
         return soonest
 
     def _finish(self, state: LegState, reason: str) -> LegStatus:
@@ -413,7 +377,7 @@ class Leg:
         """Wait until every site that is not away has been told of the end, at most ``timeout`` seconds."""
         until = self._clock() + timeout
         with self._changed:
-            while any(site.waited_for and not site.told_end for site in self._sites.values()):
+            while not self._sites.all_told:
                 remaining = until - self._clock()
                 if remaining <= 0:
                     return
@@ -422,5 +386,4 @@ class Leg:
     def status(self) -> LegStatus:
         with self._changed:
             end = self._end or LegEnd(LegState.RUNNING, "")
-            away = {name: site.away for name, site in self._sites.items() if site.away}
-            return LegStatus(self._start.leg_id, end.state, end.reason, self._last_round, self._absent | away)
+            return LegStatus(self._start.leg_id, end.state, end.reason, self._last_round, self._sites.away)
