@@ -40,7 +40,7 @@ def score(bundle: Path, data: Path, *, threads: int = 1) -> dict[str, Any]:
     hospitals = patients(data)
     checked, arrays = load_bundle(bundle)
     if checked.target is not None:
-        raise BundleRefused("no-outline", f"{checked.name} outlines nothing, and a folder of masks is what it is judged by")
+        raise BundleRefused("no-outline", f"{checked.name} outlines nothing, so that masks can't judge it")
     segmenter = learner_of(checked, threads=threads)
     names = [name for found in hospitals.values() for name in found]
     by_site: dict[str, float] = {}
