@@ -43,6 +43,9 @@ def test_every_number_is_part_of_what_is_signed() -> None:
         {"name": "fedadam", "tau": 0},
         {"name": "fedadagrad", "server_rate": -1},
         {"name": "fedadagrad", "beta2": 0.9},
+        {"name": "scaffold", "local_rate": 0},
+        {"name": "ditto", "strength": -1},
+        {"name": "cyclic", "order": ["North Hospital"]},
         None,
         7,
     ],
@@ -55,3 +58,6 @@ def test_what_no_node_would_know_is_refused(algorithm: object) -> None:
 def test_numbers_are_told_in_words() -> None:
     assert plan({"name": "fedprox", "mu": 0.5}).algorithm.in_words() == "fedprox (mu 0.5)"
     assert plan("fedadam").algorithm.in_words() == "fedadam (server rate 0.01, beta1 0.9, beta2 0.99, tau 0.001)"
+    assert plan({"name": "cyclic", "order": ["west", "east"]}).algorithm.in_words().endswith("in the order west, east")
+    for name, told in (("scaffold", "control variates in each update"), ("ditto", "a personal model beside it")):
+        assert told in plan(name).algorithm.in_words()
