@@ -20,11 +20,18 @@ from wardround.contracts.metric import MetricName
 from wardround.contracts.run_plan import Reads, RunPlan
 from wardround.foundation.files import write_whole
 from wardround.learning.arrays import Arrays, check, from_bytes, to_bytes
-from wardround.learning.case import Preparation
-from wardround.learning.fact import METRICS_OF, Target
+from wardround.learning.fact import Target
+from wardround.learning.parts import (
+    AnyPreparation,
+    check_kind,
+    check_network,
+    metric_of,
+    patterns_of,
+    preparation_of,
+)
+from wardround.learning.parts import BundleRefused as BundleRefused
 from wardround.learning.settings import Augmentation, Postprocessing, TrainingSetting
 from wardround.learning.table import TablePreparation
-from wardround.learning.volume import VolumePreparation
 
 CONFIGS = ("metadata.json", "train.json", "evaluate.json", "inference.json")
 WEIGHTS = Path("models") / "model.safetensors"
@@ -59,18 +66,6 @@ _METADATA = {
     "changelog": dict,
 }
 _SPECIAL = frozenset({"_target_", "_desc_"})
-_WIDEST, _DEEPEST = 4096, 16
-
-
-AnyPreparation = Preparation | VolumePreparation | TablePreparation
-
-
-class BundleRefused(ValueError):
-    """A model package that can't be used; `reason` is a short code."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -159,19 +154,19 @@ def read_bundle(directory: Path) -> Bundle:
     if not isinstance(network, dict) or "_target_" not in network:
         raise BundleRefused("wrong-network", "inference.json: network_def is missing or names no _target_")
     try:
-        preparation = _preparation(inference.get("preparation", {}))
+        preparation = preparation_of(inference.get("preparation", {}))
         target = Target.from_mapping(inference["target"]) if "target" in inference else None
-        metric = _metric(documents["evaluate.json"], target)
+        metric = metric_of(documents["evaluate.json"], target)
         postprocessing = Postprocessing.from_mapping(inference.get("postprocessing", {}))
         augmentation = Augmentation.from_mapping(train.get("augmentation", {}))
-        fresh = _patterns(train.get("fresh", []))
+        fresh = patterns_of(train.get("fresh", []))
         settings = {name: TrainingSetting.from_mapping(value) for name, value in train.get("settings", {}).items()}
     except (TypeError, ValueError, AttributeError) as error:
         raise BundleRefused("wrong-config", f"inference.json or train.json: {error}") from error
     if "default" not in settings:
         raise BundleRefused("wrong-config", "train.json: settings holds no default")
-    _check_kind(preparation, target)
-    _check_network(network, preparation)
+    check_kind(preparation, target)
+    check_network(network, preparation)
     return Bundle(
         name=str(metadata.get("name", directory.name)),
         version=metadata["version"],
@@ -307,74 +302,3 @@ def _check_data(value: object, where: str) -> None:
         raise BundleRefused("wrong-config", f"{where} holds a {type(value).__name__}, which JSON can't")
 
 
-def _preparation(values: Any) -> AnyPreparation:
-    if not isinstance(values, Mapping):
-        raise ValueError("preparation is not an object")
-    match values.get("kind", "slices"):
-        case "slices":
-            return Preparation.from_mapping(values)
-        case "volume":
-            return VolumePreparation.from_mapping(values)
-        case "table":
-            return TablePreparation.from_mapping(values)
-        case other:
-            raise ValueError(f"preparation.kind is {other!r}; known are slices, volume and table")
-
-
-def _patterns(values: Any) -> tuple[str, ...]:
-    if not isinstance(values, list) or len(values) > 100 or not all(isinstance(one, str) and one for one in values):
-        raise ValueError("train.json: fresh is not a list of at most 100 patterns of names")
-    return tuple(values)
-
-
-def _metric(evaluate: Mapping[str, Any], target: Target | None) -> MetricName:
-    metric = evaluate.get("metric")
-    name = metric.get("name") if isinstance(metric, Mapping) else None
-    fitting: frozenset[MetricName] = frozenset({"dice"}) if target is None else METRICS_OF[target.kind]
-    for known in fitting:
-        if name == known:
-            return known
-    raise ValueError(
-        f"evaluate.json: metric.name is {name!r}; for this kind of task it is {' or '.join(sorted(fitting))}"
-    )
-
-
-def _check_kind(preparation: AnyPreparation, target: Target | None) -> None:
-    if isinstance(preparation, TablePreparation) is (target is None) and not isinstance(preparation, VolumePreparation):
-        raise BundleRefused("wrong-config", "inference.json: a table needs a target, and slices have none")
-
-
-def _check_sizes(network: Mapping[str, Any]) -> None:
-    for key, value in network.items():
-        listed = value if isinstance(value, list | tuple) else [value]
-        numbers = [number for number in listed if isinstance(number, int) and not isinstance(number, bool)]
-        most = _DEEPEST if key.startswith("blocks") or key in ("depths", "num_res_units") else _WIDEST
-        if len(listed) > 16 or not all(0 <= number <= most for number in numbers):
-            raise BundleRefused("wrong-network", f"network_def: {key} is not up to 16 sizes from 0 to {most}")
-
-
-def _check_network(network: Mapping[str, Any], preparation: AnyPreparation) -> None:
-    """Refuse a network that doesn't fit the preparation, or whose size is beyond any sense."""
-    _check_sizes(network)
-    if isinstance(preparation, TablePreparation):
-        told = tuple(network.get(f"{way}_features", network.get(f"{way}_channels")) for way in ("in", "out"))
-        if told != (preparation.inputs, 1):
-            raise BundleRefused(
-                "wrong-network", f"network_def: {told} inputs and outputs; the table has {preparation.inputs} and 1"
-            )
-        return
-    if isinstance(preparation, VolumePreparation):
-        if network.get("spatial_dims", 3) != 3 or network.get("in_channels", 1) != 1:
-            raise BundleRefused("wrong-network", "network_def: a volume has 3 spatial_dims and 1 in_channels")
-        if network.get("out_channels", 1) not in (1, 2):
-            raise BundleRefused("wrong-network", "network_def: out_channels is neither 1 nor, of an outline, 2")
-        return
-    wanted = {"spatial_dims": 2, "in_channels": preparation.inputs, "out_channels": preparation.outputs}
-    for key, value in wanted.items():
-        if network.get(key) != value:
-            raise BundleRefused("wrong-network", f"network_def: {key} is {network.get(key)!r}, must be {value}")
-    widths, depths = network.get("channels", network.get("init_filters")), network.get("blocks_down", [])
-    levels = len(widths) if isinstance(widths, list) else len(depths)
-    factor = preparation.fold * 2 ** max(levels - 1, 0)
-    if any(extent % factor or not 0 < extent <= 1024 for extent in preparation.grid):
-        raise BundleRefused("wrong-network", f"the grid {preparation.grid} is not made of multiples of {factor}")
