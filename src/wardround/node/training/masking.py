@@ -110,6 +110,7 @@ class Masks:
     def answer(self, task: RoundTask) -> RoundUpdate:
         """Steps 2, 4 and 5: shares for the others, a signature over who survived, one share of each."""
         now = self._round(task)
+        self._check_holds(now)
         steps: Mapping[str, Callable[[bytes], bytes]] = {
             "share": now.site.share,
             "confirm": self._confirming(now),
@@ -142,6 +143,14 @@ class Masks:
         if now is None or (now.task.leg_id, now.task.round) != (task.leg_id, task.round):
             raise Declined("out-of-turn")
         return now
+
+    def _check_holds(self, now: _Round) -> None:
+        """Whether the approval still holds; where it doesn't, nothing of the round leaves any more."""
+        try:
+            self._assignments.check_holds(now.project, now.edition)
+        except NotAllowed as error:
+            now.site.forget()
+            raise Declined(error.code) from error
 
     def _confirming(self, now: _Round) -> Callable[[bytes], bytes]:
         """As the site's step; refused where this hospital helped to unmask another sum of the same before: the hub
@@ -180,7 +189,7 @@ class Masks:
         return reveal
 
     def _told(self, now: _Round, task: RoundTask, message: bytes) -> RoundUpdate:
-        """What leaves in a step: the approval still holds, and it is in the gateway's log first."""
+        """What leaves in a step: it is in the gateway's log first."""
         step: MaskingStep = task.step or "advertise"
         said = MaskingMessage(
             project=now.project,
@@ -190,7 +199,6 @@ class Masks:
             digest=sha256(message).hexdigest(),
         )
         try:
-            self._assignments.check_holds(now.project, now.edition)
             self._gateway.record(said, len(message))
         except WardroundError as error:
             now.site.forget()
