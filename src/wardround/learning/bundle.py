@@ -300,5 +300,3 @@ def _check_data(value: object, where: str) -> None:
             raise BundleRefused("code", f"{where} holds a % macro, which reads another file")
     elif not (value is None or isinstance(value, bool | int | float)):
         raise BundleRefused("wrong-config", f"{where} holds a {type(value).__name__}, which JSON can't")
-
-
