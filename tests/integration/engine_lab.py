@@ -112,10 +112,12 @@ class FakeRun:
         kind: UpdateKind = "weights",
         robust: Mapping[str, object] | None = None,
         masking: Mapping[str, object] | None = None,
+        turns: Mapping[str, object] | None = None,
     ) -> None:
         self.run_id, self.sites, self.quorum, self.rounds = run_id, tuple(sites), quorum, rounds
         self.deadline, self.kind, self.robust = deadline, kind, dict(robust or {})
         self.masking = dict(masking or {})
+        self.turns = dict(turns or {})
         self.arrays = to_bytes(arrays)
         self.results: list[RoundResult] = []
         self.admitted: list[UpdateHeader] = []
@@ -161,6 +163,7 @@ class FakeHub:
             update_kind=run.kind,
             robust=run.robust,
             masking=run.masking,
+            turns=run.turns,
         )
 
     def admit(self, header: UpdateHeader) -> None:

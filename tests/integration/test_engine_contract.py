@@ -9,7 +9,14 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
-from tests.integration.engine_lab import PATIENCE, Federation, FlareFederation, InProcessFederation, small_model
+from tests.integration.engine_lab import (
+    PATIENCE,
+    STEPS,
+    Federation,
+    FlareFederation,
+    InProcessFederation,
+    small_model,
+)
 from tests.integration.masked_lab import masked_run
 
 from wardround.federation.engine import (
@@ -90,6 +97,19 @@ def test_updates_are_put_together_by_the_rule_of_the_plan(federation: Federation
     assert federation.run_leg(run).state is LegState.FINISHED
 
     np.testing.assert_allclose(run.model["weight"], small_model()["weight"] + 2.0, rtol=1e-6)
+
+
+def test_in_turns_each_site_goes_on_from_what_the_one_before_it_made(federation: Federation) -> None:
+    turns = {"order": ["gamma", "alpha", "beta"], "seed": 0}
+    run = federation.hub.add(small_model(), sites=SITES, quorum=3, rounds=2, kind="delta", turns=turns)
+
+    assert federation.run_leg(run).state is LegState.FINISHED
+
+    step = sum(STEPS[site] for site in SITES)
+    np.testing.assert_allclose(run.model["weight"], small_model()["weight"] + 2 * step, rtol=1e-6)
+    given = [from_bytes(task.arrays)["bias"][0] for task in federation.sites["beta"].tasks if task.run_id == run.run_id]
+    before = small_model()["bias"][0] + STEPS["gamma"] + STEPS["alpha"]
+    np.testing.assert_allclose(given, [before, before + step], rtol=1e-6)
 
 
 def test_the_hub_stops_a_leg_when_it_has_what_it_wants(federation: Federation) -> None:
