@@ -6,6 +6,7 @@ import itertools
 import os
 import pickle
 import socket
+import struct
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -16,6 +17,7 @@ from typing import Any
 
 from wardround.node.receive.index import IndexUnavailable
 
+PATIENCE = 30.0
 Answers = Mapping[str, Callable[..., object]]
 """What the other side may ask for, by name. Each call runs in a thread of its own; IndexUnavailable and OSError go
 back to the caller, and any other error ends the thread and is an OSError there."""
@@ -47,11 +49,19 @@ class Line:
     Args:
         end: our end of a pair of connected sockets. Who holds the other end is trusted: what comes is unpickled.
         answers: what the other side may ask for; it may still be filled after the line is started.
-        ended: called once the other end is closed.
+        ended: called once the other end is closed, or nobody there has read for `patience` seconds what is sent.
     """
 
-    def __init__(self, end: socket.socket, answers: Answers, *, ended: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        end: socket.socket,
+        answers: Answers,
+        *,
+        ended: Callable[[], None] = lambda: None,
+        patience: float = PATIENCE,
+    ) -> None:
         self._end = end
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(patience), 0))
         self._connection: Connection[Any, Any] = Connection(os.dup(end.fileno()))
         self._answers = answers
         self._ended = ended
@@ -101,6 +111,9 @@ class Line:
             with self._sending:
                 self._connection.send(message)
         except OSError:
+            # Half a message may be out, after which nothing on it makes sense.
+            with suppress(OSError):
+                self._end.shutdown(socket.SHUT_RDWR)
             raise LineEnded from None
 
     def _listen(self) -> None:

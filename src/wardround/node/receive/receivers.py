@@ -38,7 +38,7 @@ ENDED = "receiver-ended"
 STARTING = 60.0
 """Seconds that starting waits for the processes; the port is open after that in any case."""
 STOPPING = CLOSING + 15.0
-REST = 1.0
+REST = 5.0
 """Seconds before a process is started in place of one that ended before it was ready."""
 TAKEN_OVER_EVERY = 5.0
 _MANY = 4096
@@ -82,6 +82,7 @@ class Receivers:
         if self._keepers:
             return
         self._stopping.clear()
+        self._left_behind = 0
         self._seats = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop`
         seats = self._seats.fileno()
         for _ in range(self._count):
@@ -232,10 +233,12 @@ class Receivers:
         threading.Thread(target=self._give_again, args=(given,), name="give-again", daemon=True).start()
         if self._stopping.is_set():
             return
-        log.error("a receiving process ended and is started again")
-        self._house.counted(ENDED)
+        if was_ready:
+            log.error("a receiving process ended and is started again")
+            self._house.counted(ENDED)
         threading.Thread(target=self._take_over, name="take-over", daemon=True).start()
         if not was_ready:
+            log.error("a receiving process ended before it was ready; it is tried again")
             self._stopping.wait(REST)
 
     def _give_again(self, given: Sequence[socket.socket]) -> None:
@@ -284,7 +287,8 @@ class _Child:
                 self.connections.close()
                 raise
         self._answers: dict[str, Callable[..., object]] = {}
-        self.line = Line(ours, self._answers)
+        # One that has stopped reading is as good as dead, and must hold up nobody.
+        self.line = Line(ours, self._answers, ended=self.process.kill)
 
     def serve(self, answers: Mapping[str, Callable[..., object]]) -> None:
         self._answers.update(answers)

@@ -91,3 +91,17 @@ def test_the_end_of_one_side_ends_what_the_other_waits_for(ends: Ends) -> None:
     with pytest.raises(LineEnded):
         receiver.call("slow", timeout=PATIENCE)
     receiver.tell("slow")
+
+
+def test_nobody_waits_for_long_for_one_who_has_stopped_reading() -> None:
+    ours, theirs = socket.socketpair()
+    ended = threading.Event()
+    line = Line(ours, {}, ended=ended.set, patience=1)
+    line.start()
+    with theirs:
+        for _ in range(100):
+            line.tell("learn", bytes(1 << 18))
+        assert ended.wait(PATIENCE)
+        with pytest.raises(LineEnded):
+            line.call("settle", timeout=PATIENCE)
+    line.close()
