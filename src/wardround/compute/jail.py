@@ -135,6 +135,7 @@ def _bubblewrap(inputs: Mapping[str, Path], output: Path, bounds: Bounds, *, pyt
         "PATH": "/usr/bin:/bin",
         "HOME": "/tmp",  # noqa: S108 - the jail's own
         "LANG": "C.UTF-8",
+        "USER": "jail",  # there is no list of users to look one up in
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,

@@ -28,6 +28,8 @@ def _lines(project: Project, terms: Terms) -> Iterator[str]:
     yield f"              rounds in each run at most {terms.rounds}, runs at most {terms.runs}"
     for line in plan.layers.in_words():
         yield f"              {line}"
+    if plan.own_code:
+        yield "              by Python that the package brings, which runs in a jail: no network, no other data"
     yield f"              reads {READS[plan.reads]} of each person in the cohort"
     yield f"              judged by {METRICS[plan.metric].words} on patients held out here"
     if plan.target is not None:

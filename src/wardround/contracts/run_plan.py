@@ -25,7 +25,8 @@ PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,60}$"
 class RunPlan(Frozen):
     """A federated training run.
 
-    `reads` is what a site reads of its cohort's people, which has to be what the package needs.
+    `reads` is what a site reads of its cohort's people, and `own_code` whether Python runs there that the package
+    brings, in a jail; both have to be as the package is.
     `metric` is how models are judged on each site's held-out patients, and `target` ends the run early once the mean of
     the aggregate over the sites is as good as that.
     `quorum` is how many sites a round needs; `deadline_seconds` is how long a round waits for the others.
@@ -48,6 +49,7 @@ class RunPlan(Frozen):
     setting: str = Field(default="default", pattern=r"^[a-z][a-z0-9_-]{0,40}$")
     rounds: int = Field(ge=1, le=1000)
     reads: Reads = "images"
+    own_code: bool = False
     metric: MetricName = "dice"
     target: Value | None = None
     local_steps: int | None = Field(default=None, ge=1, le=100_000)

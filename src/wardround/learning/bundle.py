@@ -3,12 +3,14 @@
 Layout of a bundle (MONAI Bundle specification, https://docs.monai.io/en/stable/bundle.html):
 `configs/metadata.json`, `configs/{train,evaluate,inference}.json`, `models/model.safetensors` once trained,
 `docs/README.md`, a licence. MONAI's ConfigParser would run any code that a bundle names (`$` expressions,
-`_target_` of any import path); here only known targets are accepted and nothing is evaluated.
+`_target_` of any import path); here only known targets are accepted and nothing is evaluated. A bundle may bring the
+class of its network as Python of its own, `scripts/MODULE.py`; that runs in a jail only (`compute.jailed`).
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -50,6 +52,9 @@ TARGETS = frozenset(
     }
 )
 """What a `_target_` may name; `learning.network` knows how to build each."""
+SCRIPTS = "scripts"
+OWN_TARGET = re.compile(rf"{SCRIPTS}\.([a-z][a-z0-9_]{{0,60}})\.([A-Z][A-Za-z0-9_]{{0,60}})")
+"""A `_target_` of the bundle's own: a class in one of its modules."""
 EXPRESSIONS: frozenset[str] = frozenset()
 """The `$` expressions that a bundle may hold, to the letter."""
 _METADATA = {
@@ -79,6 +84,7 @@ class Bundle:
     weights: the file of the weights that it holds; None where training begins with fresh ones.
     fresh: patterns of those arrays that begin fresh though the package holds weights.
     settings: named ways to train it; `default` is always there.
+    own_code: the network is a class of the package's own, so that everything that is done with it is done in a jail.
     """
 
     name: str
@@ -92,6 +98,7 @@ class Bundle:
     settings: Mapping[str, TrainingSetting]
     weights: Path | None = None
     fresh: tuple[str, ...] = ()
+    own_code: bool = False
 
     @property
     def reads(self) -> Reads:
@@ -102,7 +109,11 @@ class Bundle:
 
     def check_fits(self, plan: RunPlan) -> None:
         """Raises `BundleRefused` (`wrong-plan`) where a plan says of its package what isn't so."""
-        for word, said, own in (("reads", plan.reads, self.reads), ("metric", plan.metric, self.metric)):
+        for word, said, own in (
+            ("reads", plan.reads, self.reads),
+            ("metric", plan.metric, self.metric),
+            ("own_code", plan.own_code, self.own_code),
+        ):
             if said != own:
                 raise BundleRefused(
                     "wrong-plan", f"the plan's {word} is {said}, and {self.name} has {own}; correct the plan"
@@ -144,6 +155,7 @@ def read_bundle(directory: Path) -> Bundle:
             MONAI would act on), `unknown-target`, `wrong-metadata`, `wrong-network`, `wrong-config`.
     """
     documents = {name: _read_json(directory, name) for name in CONFIGS}
+    own = _own_module(documents["inference.json"])
     for name, document in documents.items():
         _check_data(document, name)
     metadata, inference, train = documents["metadata.json"], documents["inference.json"], documents["train.json"]
@@ -151,7 +163,7 @@ def read_bundle(directory: Path) -> Bundle:
         if not isinstance(metadata.get(key), kind):
             raise BundleRefused("wrong-metadata", f"metadata.json: {key} is missing or not a {kind.__name__}")
     network = inference.get("network_def")
-    if not isinstance(network, dict) or "_target_" not in network:
+    if not isinstance(network, dict) or ("_target_" not in network and own is None):
         raise BundleRefused("wrong-network", "inference.json: network_def is missing or names no _target_")
     try:
         preparation = preparation_of(inference.get("preparation", {}))
@@ -166,6 +178,10 @@ def read_bundle(directory: Path) -> Bundle:
     if "default" not in settings:
         raise BundleRefused("wrong-config", "train.json: settings holds no default")
     check_kind(preparation, target)
+    weights = directory / WEIGHTS if (directory / WEIGHTS).is_file() else None
+    if own is not None:
+        _check_own(directory, own, weights, fresh)
+        network = {"_target_": own, **network}
     check_network(network, preparation)
     return Bundle(
         name=str(metadata.get("name", directory.name)),
@@ -177,8 +193,9 @@ def read_bundle(directory: Path) -> Bundle:
         postprocessing=postprocessing,
         augmentation=augmentation,
         settings=settings,
-        weights=directory / WEIGHTS if (directory / WEIGHTS).is_file() else None,
+        weights=weights,
         fresh=fresh,
+        own_code=own is not None,
     )
 
 
@@ -196,6 +213,14 @@ def load_bundle(directory: Path) -> tuple[Bundle, Arrays]:
     arrays = from_bytes(path.read_bytes())
     check(arrays)
     return bundle, arrays
+
+
+def own_weights(bundle: Bundle) -> Arrays:
+    """The weights that a package with Python of its own brings. Raises `ArraysRefused` where they aren't sound."""
+    assert bundle.weights is not None  # noqa: S101 - `read_bundle` refuses such a package without them
+    arrays = from_bytes(bundle.weights.read_bytes())
+    check(arrays)
+    return arrays
 
 
 def export_bundle(arrays: Arrays, target: Path, metadata: Mapping[str, Any], *, package: Path | None = None) -> str:
@@ -300,3 +325,28 @@ def _check_data(value: object, where: str) -> None:
             raise BundleRefused("code", f"{where} holds a % macro, which reads another file")
     elif not (value is None or isinstance(value, bool | int | float)):
         raise BundleRefused("wrong-config", f"{where} holds a {type(value).__name__}, which JSON can't")
+
+
+def _own_module(inference: dict[str, Any]) -> str | None:
+    """The network's class of the package's own, if that is what it names; it is then taken out of the document."""
+    network = inference.get("network_def")
+    if not isinstance(network, dict):
+        return None
+    target = network.get("_target_")
+    if not isinstance(target, str) or OWN_TARGET.fullmatch(target) is None:
+        return None
+    del network["_target_"]
+    return target
+
+
+def _check_own(directory: Path, target: str, weights: Path | None, fresh: tuple[str, ...]) -> None:
+    """Refuse a package with Python of its own that isn't whole, or that somebody would have to run to begin with it."""
+    module = f"{SCRIPTS}/{target.split('.')[1]}.py"
+    if not (directory / module).is_file():
+        raise BundleRefused("incomplete", f"inference.json: network_def names {target}, and the bundle has no {module}")
+    if weights is None or fresh:
+        raise BundleRefused(
+            "no-weights",
+            f"a package with Python of its own brings the weights that training begins with, {WEIGHTS.as_posix()}, and "
+            "none of them fresh: nobody else runs its code to make them",
+        )

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from wardround.contracts.run_plan import RunPlan
 from wardround.learning.arrays import to_bytes
-from wardround.learning.bundle import read_bundle
+from wardround.learning.bundle import own_weights, read_bundle
 from wardround.learning.kinds import learner_of
+from wardround.learning.layers import sharing
 from wardround.learning.packages import Packages
 
 
@@ -28,6 +29,10 @@ def beginning(plan: RunPlan, packages: Packages) -> Beginning:
     """
     bundle = read_bundle(packages.find(plan.package, plan.package_digest))
     bundle.check_fits(plan)
+    if bundle.own_code:
+        # Nothing of it is run here: it brings its weights, and whether they are its network's the sites find.
+        arrays = own_weights(bundle)
+        return Beginning(to_bytes(arrays), to_bytes(sharing(arrays.keys(), frozenset(), plan).travelling_of(arrays)))
     teacher = learner_of(bundle, setting=plan.setting)
     arrays = teacher.initial(plan.seed)
     return Beginning(to_bytes(arrays), to_bytes(teacher.sharing(plan).travelling_of(arrays)))

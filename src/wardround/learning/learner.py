@@ -137,6 +137,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         self._kept = None
         draws = np.random.default_rng([seed, round_number] if guard is None else guard.entropy)
         generator = torch.Generator().manual_seed(int(draws.integers(2**62)))
+        torch.manual_seed(generator.initial_seed())  # layers such as dropout draw from the process's own generator
         self._module.train()
         steered = Steered(self._module, arrays, steering)
         state = Halfway(self._module, optimiser, draws, generator)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from wardround.learning.arrays import Arrays, ArraysRefused, check
-from wardround.learning.bundle import BundleRefused
+from wardround.learning.bundle import OWN_TARGET, SCRIPTS, BundleRefused
 
 _NETWORKS = {
     "monai.networks.nets.AttentionUnet": ("monai.networks.nets.attentionunet", "AttentionUnet"),
@@ -27,6 +30,9 @@ _NETWORKS = {
 }
 """Where each target of `bundle.TARGETS` is; what one package needs is imported for it alone."""
 
+OWN_CODE: Path | None = None
+"""The folder of the package whose own Python may be imported here. Set in a jail, and nowhere else."""
+
 COUNTER = "num_batches_tracked"
 """A whole number that batch norm keeps and, with a momentum of its own, never reads: it is no weight."""
 
@@ -34,23 +40,41 @@ COUNTER = "num_batches_tracked"
 def build(network: Mapping[str, Any], seed: int = 0) -> torch.nn.Module:
     """The network that a bundle's `network_def` describes, with weights drawn from `seed`.
 
-    The target is looked up in a table, and nothing else is imported. The caller's random state is left as it was.
+    The target is looked up in a table, and nothing else is imported; a class of the package's own in a jail alone. The
+    caller's random state is left as it was.
 
     Raises:
-        BundleRefused: the target isn't in the table, or it doesn't take these arguments.
+        BundleRefused: the target isn't in the table, or it doesn't take these arguments; `own-code`, this is no jail.
     """
     target = network.get("_target_")
-    if target not in _NETWORKS:
+    if isinstance(target, str) and (own := OWN_TARGET.fullmatch(target)) is not None:
+        where = _own(own[1]), own[2]
+    elif target in _NETWORKS:
+        where = _NETWORKS[target]
+    else:
         raise BundleRefused("unknown-target", f"network_def names {target!r}; known are {sorted(_NETWORKS)}")
     arguments = {name: value for name, value in network.items() if not name.startswith("_")}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            module, name = _NETWORKS[target]
+            module, name = where
             made: torch.nn.Module = getattr(import_module(module), name)(**arguments)
             return made
         except (TypeError, ValueError, KeyError, RuntimeError) as error:
             raise BundleRefused("wrong-network", f"{target} can't be built from its arguments: {error}") from error
+
+
+def _own(module: str) -> str:
+    """Make a module of the package's own one that can be imported; its name. Raises `BundleRefused` (`own-code`)."""
+    if OWN_CODE is None:
+        raise BundleRefused("own-code", "a package with Python of its own is used in a jail alone")
+    name = f"{SCRIPTS}.{module}"
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, OWN_CODE / SCRIPTS / f"{module}.py")
+        assert spec is not None and spec.loader is not None  # noqa: S101 - the bundle was checked to hold it
+        sys.modules[name] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return name
 
 
 def expect_rarely(module: torch.nn.Module, share: float) -> None:

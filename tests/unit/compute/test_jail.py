@@ -74,7 +74,7 @@ print(json.dumps([
     assert set(beside) <= {Path(sys.prefix).name, "src", "lib", "python3"}
     assert len(processes) <= 2
     threads = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
-    assert set(environment) - {"PWD"} == {"PATH", "HOME", "LANG", "PYTHONDONTWRITEBYTECODE", *threads}
+    assert set(environment) - {"PWD"} == {"PATH", "HOME", "LANG", "USER", "PYTHONDONTWRITEBYTECODE", *threads}
 
 
 def test_it_reaches_no_network(output: Path) -> None:

@@ -83,6 +83,10 @@ class Deployments:
         bundle = read_bundle(target)
         if bundle.target is not None:
             raise NotAllowed(f"{bundle.name} outlines nothing, and a pathway is of outlines", code="no-outline")
+        if bundle.own_code:
+            raise NotAllowed(
+                f"{bundle.name} brings Python of its own, which reads no patient's study yet", code="own-code"
+            )
         lay_beside(target, self._own)
         at = self._clock()
         with self._database.reading() as session:

@@ -92,7 +92,8 @@ class ProjectRules(Settings):
     """Which projects may be approved, and worked for. Lists: absent allows any, empty allows none.
 
     packages: model packages by name. package_digests: by SHA-256 of the package (packages aren't signed, so there are
-    no signers to name). algorithms: of federated learning, and the rules by which a plan's `robust` puts updates
+    no signers to name). own_code: those that bring Python of their own and may run it here, in a jail, by SHA-256
+    too; absent is none. algorithms: of federated learning, and the rules by which a plan's `robust` puts updates
     together; both of a project have to be named. article_6 and article_9: grounds of the GDPR, as in `6-1-e` and
     `9-2-j`. data_uses: codes of the GA4GH Data Use Ontology; every code of a project has to be one of them.
     longest_days: from the day of the approval to the last day of use. most_runs: of one project here. most_rounds: of
@@ -102,6 +103,7 @@ class ProjectRules(Settings):
 
     packages: tuple[PackageName, ...] | None = None
     package_digests: tuple[Digest, ...] | None = None
+    own_code: tuple[Digest, ...] = ()
     algorithms: tuple[Literal[AlgorithmName, RobustName], ...] | None = None
     article_6: tuple[Article6, ...] | None = None
     article_9: tuple[Article9, ...] | None = None
@@ -137,7 +139,7 @@ class WorkRules(Settings):
     hours: as `20:00-06:00`, several with commas, empty for any time, in `time_zone` (IANA name; empty for this
     machine's). threads: processor cores, at most; the smaller of this and `learning.threads` of node.toml holds. nice:
     how far learning steps behind other programs, 0 to 19, from the node's next start on. most_runs_at_once: of all
-    projects together.
+    projects together. jail_memory_gb, jail_minutes: what one call of a package's own Python may take at most.
     """
 
     hours: str = ""
@@ -145,6 +147,8 @@ class WorkRules(Settings):
     threads: int | None = Field(default=None, ge=1, le=256)
     nice: int = Field(default=5, ge=0, le=19)
     most_runs_at_once: int = Field(default=4, ge=0, le=1000)
+    jail_memory_gb: float = Field(default=4, gt=0, le=10_000)
+    jail_minutes: float = Field(default=60, gt=0, le=10_000)
 
     @model_validator(mode="after")
     def _can_be_kept(self) -> Self:

@@ -43,6 +43,8 @@ smallest_trained_on = 2
 # Model packages, by name and by digest; without these keys any that the data controller approves.
 # packages = ["brain-mri-glioma"]
 # package_digests = ["0000000000000000000000000000000000000000000000000000000000000000"]
+# Packages that bring Python of their own and may run it here, by digest; no other does. It runs in a jail.
+# own_code = ["0000000000000000000000000000000000000000000000000000000000000000"]
 # By name, the algorithm and, where a plan names one, the rule by which it puts updates together ("trimmed-mean").
 # algorithms = ["fedavg"]
 # Grounds of the GDPR, and data-use terms (GA4GH DUO), that a project may name; without these keys any.
@@ -78,4 +80,7 @@ time_zone = ""
 # How far learning steps behind other programs (0 to 19); from the next start on.
 nice = 5
 most_runs_at_once = 4
+# What one call of a package's own Python may take in its jail.
+jail_memory_gb = 4
+jail_minutes = 60
 """

@@ -229,6 +229,9 @@ def _plan(policy: Policy, project: Project) -> Iterator[Finding]:
     code = "package-not-allowed"
     yield _listed("projects.packages", "model package", plan.package, rules.packages, code)
     yield _listed("projects.package_digests", "its digest", plan.package_digest, rules.package_digests, code)
+    if plan.own_code:
+        words = "Python that the package brings, of digest"
+        yield _listed("projects.own_code", words, plan.package_digest, rules.own_code, "own-code-not-allowed")
     code = "algorithm-not-allowed"
     yield _listed("projects.algorithms", "algorithm", plan.algorithm.name, rules.algorithms, code)
     if plan.robust is not None:

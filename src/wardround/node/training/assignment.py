@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from wardround.compute.jail import Bounds, JailUnavailable, check_jail
 from wardround.contracts.approval_limits import Terms
 from wardround.contracts.disclosure import SMALLEST_TOLD, told_size
 from wardround.contracts.project import LeavingKind
@@ -41,7 +42,8 @@ class Assignment:
 
     `terms` are what this site approved of the plan. `manifest` is the cohort's place in the ledger, which each use of
     it names, and `weight` the size of it that is told there, which is what it weighs in an average. `package` is where
-    the model package is; None for the one of that name which is part of this installation.
+    the model package is; None for the one of that name which is part of this installation. `jail` bounds the code that
+    it brings of its own, if it does.
     """
 
     site: str
@@ -52,6 +54,7 @@ class Assignment:
     threads: int = 1
     weight: int = SMALLEST_TOLD
     package: Path | None = None
+    jail: Bounds = field(default_factory=Bounds)
 
     @property
     def folder(self) -> Path:
@@ -146,6 +149,7 @@ class Assignments:
             threads=min(self._threads, policy.work.threads or self._threads),
             weight=told_size(told_people(frozen)),
             package=package,
+            jail=Bounds(memory_bytes=int(policy.work.jail_memory_gb * 1024**3), seconds=policy.work.jail_minutes * 60),
         )
 
     def begin(self, project: str, digest: str, run: str, *, to_work: bool = True) -> Assignment:
@@ -235,4 +239,9 @@ class Assignments:
                 "the hub has, or add the package with `wardround package add`, and submit the project anew",
                 code=code,
             ) from error
+        if plan.own_code:
+            try:
+                check_jail()
+            except JailUnavailable as error:
+                raise NotAllowed(str(error), code=error.code) from error
         return folder

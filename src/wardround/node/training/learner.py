@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from wardround.compute.jail import JailEnded, JailUnavailable
+from wardround.compute.jailed import JailedLearner
 from wardround.contracts.approval_limits import Terms
 from wardround.contracts.metric import MetricName
 from wardround.contracts.run_plan import RunPlan
@@ -35,6 +37,8 @@ from wardround.node.training.patients import guard_of
 
 if TYPE_CHECKING:
     from wardround.learning.learner import Learner
+
+    Teacher = Learner[Any, Any] | JailedLearner
 
 
 OWED = "owed:"
@@ -62,6 +66,8 @@ def _refusals() -> Iterator[None]:
         raise LessonRefused(f"{error} ({error.reason})") from None
     except BundleRefused as error:
         raise LessonRefused(str(error), code=error.reason) from None
+    except (JailUnavailable, JailEnded) as error:
+        raise LessonRefused(str(error), code=error.code) from None
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ class Judged:
 
 
 @lru_cache(maxsize=2)
-def _classroom(assignment: Assignment) -> tuple[Learner[Any, Any], Split, dict[str, Example]]:
+def _classroom(assignment: Assignment) -> tuple[Teacher, Split, dict[str, Example]]:
     # The node's own process imports this module too, for its functions' names; torch is for the worker alone.
     from wardround.learning.kinds import learner_of
 
@@ -114,11 +120,13 @@ def _classroom(assignment: Assignment) -> tuple[Learner[Any, Any], Split, dict[s
         parts = apart(cases, seed=assignment.plan.seed)
     if not parts.training:
         raise LessonRefused("every patient of the cohort with a usable case with a label is held out")
-    teacher = learner_of(bundle, threads=assignment.threads, setting=assignment.plan.setting)
-    return teacher, parts, cases
+    if bundle.own_code:
+        bounds = replace(assignment.jail, threads=assignment.threads)
+        return JailedLearner(assignment.folder, bounds, assignment.plan.setting), parts, cases
+    return learner_of(bundle, threads=assignment.threads, setting=assignment.plan.setting), parts, cases
 
 
-def _steps(teacher: Learner[Any, Any], plan: RunPlan) -> int:
+def _steps(teacher: Teacher, plan: RunPlan) -> int:
     # The same at every site: what is on the ledger for all to read tells nothing of a cohort's size.
     return teacher.setting.local_steps if plan.local_steps is None else plan.local_steps
 
@@ -212,7 +220,7 @@ def _as_it_travels(update: Arrays, terms: Terms) -> bytes:
     return packed(update, "8-bit" if "quantise" in terms.steps else "lossless")
 
 
-def _whole(teacher: Learner[Any, Any], plan: RunPlan, told: Arrays, own: Arrays) -> Arrays:
+def _whole(teacher: Teacher, plan: RunPlan, told: Arrays, own: Arrays) -> Arrays:
     """The model as it is at this site."""
     sharing = teacher.sharing(plan)
     began = teacher.initial(plan.seed) if sharing.at_home or sharing.frozen else {}

@@ -25,7 +25,7 @@ from wardround.contracts.privacy import Privacy
 from wardround.contracts.project import Project
 from wardround.contracts.robust import Robust
 from wardround.node.policy.leaving import can_leave
-from wardround.node.policy.rules import Policy
+from wardround.node.policy.rules import Policy, ProjectRules
 from wardround.node.policy.terms import terms
 from wardround.node.policy.verdict import (
     Outcome,
@@ -284,3 +284,12 @@ def test_a_verdict_names_no_person_and_no_number_that_the_hub_may_hear() -> None
     [refusal] = found.refusals
     assert "17" in refusal.words
     assert not any(letter.isdigit() for letter in refusal.code)
+
+
+def test_a_packages_own_python_runs_where_its_digest_is_named_alone() -> None:
+    plan = ASKED.plan.model_copy(update={"own_code": True})
+    asked = ASKED.model_copy(update={"plan": plan})
+    for named, allowed in (((), False), (("0" * 64,), False), ((plan.package_digest,), True)):
+        found = verdict(Policy(projects=ProjectRules(own_code=named)), asked, approved_on=TODAY)
+        assert found.allowed is allowed
+        assert allowed or [one.code for one in found.refusals] == ["own-code-not-allowed"]
