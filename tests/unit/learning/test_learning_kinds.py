@@ -46,12 +46,6 @@ CLASSIFIER = {
     "norm": "instance",
 }
 VOLUME = {"kind": "volume", "patch": [8, 16, 16], "spacing": [6.0, 8.0, 8.0], "brightness": {"nonzero": True}}
-    "kind": "volume",
-    "patch": [8, 16, 16],
-    "spacing": [6.0, 8.0, 8.0],
-    "axes": "SPL",
-    "brightness": {"nonzero": True},
-}
 
 
 def package(folder: Path, network: Any, preparation: Any, metric: str, target: Any = None, **setting: Any) -> Path:
