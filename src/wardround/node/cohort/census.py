@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ibis.backends import BaseBackend
     from ibis.expr.types import Table
 
+    from wardround.node.cohort.compilation import Compilation
     from wardround.node.cohort.vocabulary import Remembered
 
 
@@ -132,11 +133,8 @@ class Census:
             ) from error
 
     def _counted(self, question: CohortQuestion, by: Sequence[Axis], backend: BaseBackend) -> Found:
-        import ibis
-
-        from wardround.node.cohort.breakdown import Breakdown
         from wardround.node.cohort.compilation import Compilation
-        from wardround.node.cohort.relation import answered, kept, listed, relation
+        from wardround.node.cohort.relation import kept, listed
 
         if "year" in by and question.index is None:
             raise NotAllowed(
@@ -145,16 +143,25 @@ class Census:
                 code="no-years-here",
             )
         compiled = Compilation(question, backend, self._remembered)
-        found, few = compiled.persons(), None
+        found, number = compiled.persons(), FEW + 1
         if backend.name == "duckdb":
             found, number = kept(backend, "found", found)
-            few = self._few(backend) if number <= FEW else None
-        if few is not None and not by:
+        if number > FEW:
+            return self._grouped(compiled, self._staying(found, self._left_out(backend), backend), by, backend)
+        few = self._few(backend)
+        if not by:
             return Found(Tally(len(few), sum(self.keys.word(name) < COUNTED_BELOW for name in few)))
-        if few is not None:
-            found = found.filter(found[PERSON].isin(listed(backend, PERSON, list(few.values()))[PERSON]))
-        else:
-            found = self._staying(found, self._left_out(backend), backend)
+        staying = listed(backend, PERSON, list(few.values()))[PERSON]
+        return self._grouped(compiled, found.filter(found[PERSON].isin(staying)), by, backend)
+
+    @staticmethod
+    def _grouped(compiled: Compilation, found: Table, by: Sequence[Axis], backend: BaseBackend) -> Found:
+        """All of `found` (`person_id`, `gender_concept_id`), and their groups."""
+        import ibis
+
+        from wardround.node.cohort.breakdown import Breakdown
+        from wardround.node.cohort.relation import answered, relation
+
         words = relation(backend, "person_word")
         people = found.join(words, PERSON).select(PERSON, "gender_concept_id", counted=words.word < COUNTED_BELOW)
         parts = Breakdown(compiled, people, lambda: compiled.images().select(*_USED), backend).parts(by)
