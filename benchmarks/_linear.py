@@ -84,14 +84,20 @@ def schedule(sizes: Sequence[int], seed: int, turns: Sequence[Sequence[int]], st
 
 
 def descended(
-    model: Arrays, rows: Rows, batches: Batches, local: Local, correction: Mapping[str, np.ndarray] | None = None
+    model: Arrays,
+    rows: Rows,
+    batches: Batches,
+    local: Local,
+    correction: Mapping[str, np.ndarray] | None = None,
+    held_to: Mapping[str, np.ndarray] | None = None,
 ) -> Arrays:
     """The weights after a step of gradient descent on the cross-entropy of each batch.
 
-    `correction` is added to every gradient.
+    `correction` is added to every gradient; `local.mu` holds to `held_to`, which is `model` where it isn't given.
     """
     features, labels = rows.features.numpy(), rows.labels.numpy()
     began = np.concatenate([model["weight"][0], model["bias"]])
+    anchor = began if held_to is None else np.concatenate([held_to["weight"][0], held_to["bias"]])
     inputs = np.column_stack([features, np.ones(len(features), np.float32)])
     extra = np.float32(0) if correction is None else np.concatenate([correction["weight"][0], correction["bias"]])
     rate, mu, now = np.float32(local.rate), np.float32(local.mu), began.copy()
@@ -99,7 +105,7 @@ def descended(
         given = inputs[batch]
         with np.errstate(over="ignore"):  # a model that a hostile hospital blew up is as sure as can be
             wrong = 1 / (1 + np.exp(-(given @ now))) - labels[batch, 0]
-        now -= rate * (wrong @ given / np.float32(len(batch)) + mu * (now - began) + extra)
+        now -= rate * (wrong @ given / np.float32(len(batch)) + mu * (now - anchor) + extra)
     return {"weight": now[None, :-1].copy(), "bias": now[-1:].copy()}
 
 
