@@ -10,15 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from wardround.contracts.masking import MaskedLeg, MaskedRound, MaskingStep
 from wardround.federation.engine import MASKING_STEPS, RoundTask, RoundUpdate, UpdateHeader, UpdateRefused
 from wardround.federation.rounds import OpenRound
 from wardround.foundation.stored import Held, content
 from wardround.learning.arrays import Arrays, digest, to_bytes, total
-from wardround.learning.masking.fixed_point import shaped
 from wardround.learning.masking.hub import MaskingHub
 from wardround.learning.masking.refusal import MaskingRefused
 from wardround.learning.masking.roster import verify_by
+from wardround.learning.wire import shaped
 
 NEEDS_QUORUM: frozenset[MaskingStep] = frozenset({"advertise", "share", "input"})
 """The steps that as many sites have to do as a round needs; those that unmask need the protocol's own threshold."""
@@ -96,7 +98,8 @@ class MaskedStep(OpenRound):
 
     def aggregate(self) -> Held:
         """The round's model plus the mean of what the survivors changed. Raises `ArraysRefused`, `MaskingRefused`."""
-        return to_bytes(total(self.model, shaped(self.hub.result(), self.model)))
+        mean = self.hub.result().astype(np.float32)
+        return to_bytes(total(self.model, shaped(mean, self.model)))
 
 
 class Masked:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from wardround.contracts.masking import Advertised
 from wardround.contracts.privacy import Privacy
-from wardround.learning.arrays import Arrays
 from wardround.learning.masking.refusal import MaskingRefused
 
 LARGEST = 2**31 - 1
@@ -80,21 +79,6 @@ class FixedPoint:
 
 
 def flattened(arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-    """All values as one vector: array by array in the order of their names, each in C order."""
+    """All values as one vector, array by array in the order of their names, each in C order: the other way round is
+    `wardround.learning.wire.shaped`."""
     return np.concatenate([arrays[name].ravel() for name in sorted(arrays)])
-
-
-def shaped(vector: NDArray[np.floating], like: Mapping[str, NDArray[np.float32]]) -> Arrays:
-    """The inverse of `flattened`, in float32.
-
-    Raises:
-        MaskingRefused: `wrong-size`.
-    """
-    if vector.size != sum(array.size for array in like.values()):
-        raise MaskingRefused("wrong-size")
-    made, start = {}, 0
-    for name in sorted(like):
-        end = start + like[name].size
-        made[name] = np.asarray(vector[start:end], np.float32).reshape(like[name].shape)
-        start = end
-    return made

@@ -14,6 +14,7 @@ from tests.unit.hub.runs.run_lab import project
 from wardround.contracts.approval_limits import ApprovalLimits, terms_of
 from wardround.learning.arrays import from_bytes, to_bytes
 from wardround.learning.layers import Sharing
+from wardround.learning.masking.fixed_point import bound_of
 from wardround.learning.split import Split
 from wardround.learning.wire import arrays_of
 from wardround.node.training import learner
@@ -74,3 +75,11 @@ def test_noise_is_added_here_and_depends_on_the_rounds_secret() -> None:
     assert abs(one.std() - 1.0) < 0.05
     assert np.array_equal(one, again), "a round that is done again leaves the same"
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.06
+
+
+def test_an_update_that_is_to_be_masked_is_cut_first_and_no_value_is_larger_than_is_told_of_it() -> None:
+    plan = {"compare_alone": False, "privacy": {"clip_norm": 2.0, "noise_multiplier": 1.0}, "masking": {"threshold": 2}}
+    privacy = terms_of(project(**plan)).privacy
+    assert privacy is not None
+    assert np.abs(moved(ApprovalLimits(), **plan)).max() <= bound_of(privacy)
+    assert np.linalg.norm(moved(ApprovalLimits(), **(plan | {"privacy": {"clip_norm": 2.0}}))) <= 2.0
