@@ -61,7 +61,7 @@ def projects(home: Path = HOME) -> None:
 def show(project: str = PROJECT, home: Path = HOME) -> None:
     """Show exactly what a project asks, how many people its cohort has here, and what was decided."""
     from wardround.contracts.project_words import in_words
-    from wardround.node.budget import actions as budget
+    from wardround.node.budget import queries as budget
     from wardround.node.desk import Desk
     from wardround.node.home import NodeHome
     from wardround.node.policy.explanation import explained

@@ -1,0 +1,1 @@
+"""The budget of what projects may tell of any one patient of this hospital."""

@@ -1,4 +1,4 @@
-"""Spend a project's budget of what it may tell of any one patient, before anything is spent it on.
+"""Spend a project's budget of what it may tell of any one patient, before anything is done for it.
 
 The budget is the project's, not a run's or an edition's: the patients are the same ones.
 """
@@ -16,6 +16,7 @@ from wardround.foundation.database import Database
 from wardround.foundation.errors import NotAllowed
 from wardround.learning.accounting import Spending
 from wardround.node import audit
+from wardround.node.budget.queries import charges
 from wardround.node.budget.tables import Charge
 
 EpsilonOf = Callable[[Sequence[Spending], float], float]
@@ -44,7 +45,7 @@ def charge(
     asked = Spending(budget.noise_multiplier, budget.sample_rate, steps)
     while True:
         with database.reading() as session:
-            paid = _charges(session, project)
+            paid = charges(session, project)
         if any(row.lesson == lesson for row in paid):
             return
         before = [Spending(row.noise_multiplier, row.sample_rate, row.steps) for row in paid]
@@ -90,20 +91,3 @@ def settle(session: Session, lesson: str, update: str) -> None:
         paid.update = update
     elif paid.update != update:
         raise NotAllowed("the same lesson gave another update than before; it stays here", code="update-differs")
-
-
-def _charges(session: Session, project: str) -> list[Charge]:
-    return list(session.scalars(select(Charge).where(Charge.project == project).order_by(Charge.id)))
-
-
-def in_words(session: Session, project: str, budget: PatientPrivacy) -> str:
-    """How much of the budget is spent."""
-    paid = _charges(session, project)
-    if not paid:
-        return f"epsilon 0 of {budget.epsilon:g} spent, at delta {budget.delta:g}"
-    last = paid[-1]
-    runs = len({row.run for row in paid})
-    return (
-        f"epsilon {last.epsilon:.3g} of {budget.epsilon:g} spent, at delta {last.delta:g}: {len(paid)} rounds of "
-        f"{runs} run{'' if runs == 1 else 's'}"
-    )

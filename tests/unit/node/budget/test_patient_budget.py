@@ -16,7 +16,7 @@ from wardround.contracts.outbound import RunUpdate
 from wardround.federation.engine import Declined, RoundTask
 from wardround.learning.accounting import Spending, epsilon_of
 from wardround.node.audit import Audit
-from wardround.node.budget.actions import in_words
+from wardround.node.budget.queries import in_words
 from wardround.node.budget.tables import Charge
 from wardround.node.training import learner
 from wardround.node.training.patients import PatientBudget
