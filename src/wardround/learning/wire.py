@@ -107,12 +107,13 @@ def _packed_blocks(whole: Reader, like: Mapping[str, NDArray[np.float32]]) -> It
         # A frame of what can't be made smaller is a little larger; no more than that is taken into memory.
         if not 0 < length <= _frame_size(coding, size) + _FRAME_SLACK:
             raise _unreadable("a block has another size than it should")
-        frame = whole.at(at + 4, length)
         at += 4 + length
-        if len(frame) != length:
+        if at > whole.size:
             raise _unreadable("it ends early")
-        values = _values(_inflated(decompressor, frame, _frame_size(coding, size)), coding, size)
-        yield _finite(values)
+        # In one expression: between two blocks nothing is held of either, since many updates are unpacked side by side.
+        yield _finite(
+            _values(_inflated(decompressor, whole.at(at - length, length), _frame_size(coding, size)), coding, size)
+        )
     if at != whole.size:
         raise _unreadable("it goes on after its end")
 

@@ -36,7 +36,7 @@ def test_a_site_grants_the_hub_its_own_jobs_and_nobody_anything_else(tmp_path: P
     assert resources["allow_log_streaming"] is False
 
 
-def test_a_kit_expects_mutual_tls_and_the_hub_by_name_and_opens_no_port_of_its_own(tmp_path: Path, identity: Identity) -> None:
+def test_a_kit_expects_mutual_tls_and_opens_no_port_of_its_own(tmp_path: Path, identity: Identity) -> None:
     kit = tmp_path / "kit"
     write_site_kit(kit, identity, "127.0.0.1", 4001, "hub-name")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,10 +73,10 @@ class Cell:
 class Table:
     """A leg with its desk, and cells to reach it."""
 
-    def __init__(self, sites: tuple[str, ...], rounds: int = 1) -> None:
+    def __init__(self, sites: tuple[str, ...], rounds: int = 1, spool: Spool | None = None) -> None:
         self.hub = Hub()
         start = LegStart("run", "leg", 1, rounds, sites, 1, 60.0, {"k": 1}, to_bytes(MODEL))
-        self.leg = Leg(start, self.hub, sites)
+        self.leg = Leg(start, self.hub, sites, spool=spool)
         self._registry = Cell("hub")
         HubDesk(self._registry, self.leg, JOB)
         self.status: LegStatus | None = None
@@ -190,12 +191,15 @@ def test_what_is_no_message_is_refused_and_harms_nothing(table: Callable[..., Ta
 @pytest.mark.parametrize(
     "head",
     [
-        {"kind": "push", "round": 1, "index": 1},
-        {"kind": "push", "round": 1, "index": -1},
-        {"kind": "push", "round": 1, "index": "0"},
-        {"kind": "push", "round": "1", "index": 0},
+        {"kind": "push", "round": 1, "index": 1, "size": 2},
+        {"kind": "push", "round": 1, "index": -1, "size": 2},
+        {"kind": "push", "round": 1, "index": "0", "size": 2},
+        {"kind": "push", "round": "1", "index": 0, "size": 2},
+        {"kind": "push", "round": 1, "index": 0, "size": -2},
+        {"kind": "push", "round": 1, "index": 0, "size": 3},
+        {"kind": "push", "round": 1, "index": 0},
         {"kind": "piece", "round": 1, "index": -1},
-        {"kind": "push", "round": 1, "index": 0, "update": {"weight": "much"}},
+        {"kind": "push", "round": 1, "index": 0, "size": 2, "update": {"weight": "much"}},
     ],
 )
 def test_requests_that_make_no_sense_are_refused(table: Callable[..., Table], head: dict[str, Any]) -> None:
@@ -208,3 +212,109 @@ def test_requests_that_make_no_sense_are_refused(table: Callable[..., Table], he
 
     assert "refused" in answer
     assert laid.hub.results == []
+
+
+WHOLE = to_bytes({"w": MODEL["w"] * 2})
+TOLD = {"weight": 1.0, "metrics": {}, "steps": 1, "ledger_index": None}
+
+
+def send(laid: Table, index: int, body: bytes, *, size: int = len(WHOLE), last: bool = False) -> dict[str, Any]:
+    head: dict[str, Any] = {"kind": "push", "round": 1, "index": index, "size": size}
+    request = Message(payload=encode({**head, "update": TOLD} if last else head, body))
+    request.set_header(MessageHeaderKey.ORIGIN, f"alpha.{JOB}")
+    return decode(laid._registry.answer(request).payload)[0]
+
+
+def piece(index: int) -> bytes:
+    return WHOLE[index * PIECE : (index + 1) * PIECE]
+
+
+def without_alpha(laid: Table) -> RoundResult:
+    """The round as it is when beta delivers too."""
+    other = laid.line("beta")
+    other.push(1, doubled(pulled(other)))
+    laid.driver.join(30)
+    (result,) = laid.hub.results
+    assert [site.site for site in result.sites] == ["beta"]
+    assert laid.hub.aggregates == [WHOLE], "nothing of what alpha sent is in the mean"
+    return result
+
+
+def test_pieces_that_come_again_late_or_twice_are_taken_once(table: Callable[..., Table]) -> None:
+    laid = table(("alpha",))
+    pulled(laid.line("alpha"))
+    for index, again in ((0, 0), (1, 0), (2, 1)):
+        assert send(laid, index, piece(index)) == {}
+        assert send(laid, again, piece(again)) == {}
+
+    assert send(laid, 3, piece(3), last=True) == {"counted": True}
+    assert send(laid, 3, piece(3), last=True) == {"counted": True}
+
+    laid.driver.join(30)
+    assert (len(laid.hub.results[0].sites), laid.hub.aggregates) == (1, [WHOLE])
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        ([(0, piece(0)), (2, piece(2))], "unreadable"),
+        ([(1, piece(1))], "unreadable"),
+        ([(0, piece(0)[:-1])], "unreadable"),
+        ([(0, piece(0)), (1, piece(1) + b"x")], "unreadable"),
+        ([(0, piece(0)), (1, piece(1)), (2, piece(2)), (3, piece(3) + bytes(PIECE))], "unreadable"),
+    ],
+    ids=["one-missing", "first-missing", "too-short", "too-long", "more-than-told"],
+)
+def test_pieces_that_cannot_be_end_the_sites_part_in_the_round(
+    table: Callable[..., Table], sent: list[tuple[int, bytes]], reason: str
+) -> None:
+    laid = table(("alpha", "beta"))
+    pulled(laid.line("alpha"))
+    answers = [send(laid, index, body) for index, body in sent]
+
+    assert answers[-1] == {"refused": reason}
+    assert send(laid, 4, b"x") == {"refused": "unreadable"}, "a piece after the last"
+    result = without_alpha(laid)
+    assert [(refusal.site, refusal.reason) for refusal in result.refused if refusal.reason != reason] == []
+
+
+def test_a_site_that_says_another_length_midway_is_refused(table: Callable[..., Table]) -> None:
+    laid = table(("alpha", "beta"))
+    pulled(laid.line("alpha"))
+    assert send(laid, 0, piece(0)) == {}
+
+    assert send(laid, 1, piece(1), size=len(WHOLE) + 1) == {"refused": "unreadable"}
+    without_alpha(laid)
+
+
+def test_what_would_be_too_large_is_refused_at_its_first_piece(table: Callable[..., Table]) -> None:
+    laid = table(("alpha", "beta"))
+    pulled(laid.line("alpha"))
+
+    assert send(laid, 0, bytes(PIECE), size=10 * len(WHOLE)) == {"refused": "too-large"}
+    without_alpha(laid)
+
+
+def test_a_site_that_dies_between_pieces_leaves_nothing_and_may_begin_anew(table: Callable[..., Table]) -> None:
+    laid = table(("alpha", "beta"))
+    pulled(laid.line("alpha"))
+    assert send(laid, 0, piece(0)) == {}
+    laid.leg.lose("alpha", "process-ended")
+
+    line = laid.line("alpha")
+    line.push(1, doubled(pulled(line)))
+
+    other = laid.line("beta")
+    other.push(1, doubled(pulled(other)))
+    laid.driver.join(30)
+    assert [site.site for site in laid.hub.results[0].sites] == ["alpha", "beta"]
+    assert laid.hub.aggregates == [WHOLE]
+
+
+def test_nothing_is_left_on_the_disk_when_a_leg_is_over(tmp_path: Path) -> None:
+    laid = Table(("alpha",), spool=Spool(tmp_path, "leg"))
+    line = laid.line("alpha")
+    line.push(1, doubled(pulled(line)))
+    laid.driver.join(30)
+    assert laid.hub.aggregates == [WHOLE]
+    assert list(tmp_path.iterdir()) == []

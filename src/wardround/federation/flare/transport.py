@@ -200,7 +200,7 @@ class HubDesk:
                     raise self._leg.reject(site, number, "too-large")
                 incoming = self._incoming[site] = _Incoming(self._leg.spool, number, size)
         if incoming is None or incoming.turn != number:
-            raise UpdateRefused("unreadable")
+            raise self._leg.reject(site, number, "unreadable") if task.turn == number else UpdateRefused("wrong-round")
         if incoming.size != size or not incoming.take(index, body):
             raise self._leg.reject(site, number, "unreadable")
         if index < pieces_of(size) - 1:
