@@ -20,7 +20,7 @@ LONG = 1000.0
 
 @pytest.fixture
 def records(tmp_path: Path) -> Records:
-    made = Records(tmp_path / "omop")
+    made = Records(tmp_path / "omop", patience=300)
     with made.writing():
         pass
     return made
@@ -51,7 +51,7 @@ def test_a_load_gets_in_after_a_question_and_the_next_question_sees_it(records: 
     for number in range(3):
         assert loads(lingering) == number
         assert loads(lingering) == number
-        load(Records(records.folder, patience=20), number)
+        load(Records(records.folder, patience=300), number)
     assert loads(lingering) == 3
 
 
@@ -65,8 +65,8 @@ def test_a_load_that_waits_goes_before_every_later_question(records: Records, li
             later = pool.submit(loads, lingering)
             assert answered(backend, relation(backend, "person")) == []
             assert not written.done() and not later.done()
-        written.result(20)
-        assert later.result(20) == 1
+        written.result(300)
+        assert later.result(300) == 1
 
 
 def test_questions_at_once_keep_what_they_found_apart(records: Records, lingering: Lingering) -> None:
@@ -100,6 +100,6 @@ with Lingering(Records(Path(sys.argv[1])), 1000).reading() as backend:
 
 def test_a_command_that_asked_ends_at_once_and_says_nothing_of_it(records: Records) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", ASKING, str(records.folder)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", ASKING, str(records.folder)], capture_output=True, text=True, timeout=300, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
