@@ -23,6 +23,7 @@ from tests.integration.engine_lab import (
     free_port,
     small_model,
 )
+from tests.integration.masked_lab import masked_run
 
 from wardround.federation.engine import EngineError, LegStart, LegState, Next, RoundResult, RoundTask, RoundUpdate
 from wardround.federation.flare.hub import FlareEngine
@@ -146,6 +147,25 @@ def test_a_site_killed_in_a_round_is_named_and_back_at_the_next_round(
 
     assert_gamma_missed_the_first_round_alone(run, {"disconnected", "process-ended"})
     assert federation.clients["gamma"].status().connected
+
+
+def test_a_site_killed_after_it_shared_its_keys_is_made_up_for_by_the_others(federation: FlareFederation) -> None:
+    masked = masked_run(federation, small_model(), SITES, threshold=2, rounds=1)
+
+    def die(site: str, task: RoundTask) -> None:
+        if (site, task.step) == ("gamma", "input"):
+            client = psutil.Process(federation.clients["gamma"].pid)
+            job = job_process(client.pid)
+            client.kill()
+            psutil.wait_procs([job], timeout=PATIENCE)
+
+    masked.before = die
+
+    assert federation.run_leg(masked.run).state is LegState.FINISHED
+
+    (result,) = masked.run.results
+    assert masked.run.model["bias"].tolist() == pytest.approx([(1 * 1 + 2 * 2) / (1 + 2)] * 3)
+    assert result.missing["gamma"] in {"disconnected", "process-ended"}
 
 
 def test_a_site_that_was_cut_off_is_back_at_the_next_round(federation: FlareFederation) -> None:
