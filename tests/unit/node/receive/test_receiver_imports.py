@@ -1,0 +1,23 @@
+"""What a process that receives loads: it is there several times, so what it doesn't need stays out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = {"pydicom", "numpy", "sqlalchemy", "alembic", "pydantic", "cryptography"}
+
+
+def test_a_receiver_loads_neither_a_database_nor_a_dicom_library() -> None:
+    program = "import sys, wardround.node.receive.receiver; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert HEAVY & set(loaded) == set()
+
+
+def test_the_tables_of_the_standard_are_those_of_pydicom() -> None:
+    from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
+    from pydicom._uid_dict import UID_dictionary
+
+    from wardround.dicom.dictionary import ELEMENTS, REPEATING_ELEMENTS, UIDS
+
+    assert (ELEMENTS, REPEATING_ELEMENTS, UIDS) == (DicomDictionary, RepeatersDictionary, UID_dictionary)
