@@ -20,4 +20,4 @@ def test_the_tables_of_the_standard_are_those_of_pydicom() -> None:
 
     from wardround.dicom.dictionary import ELEMENTS, REPEATING_ELEMENTS, UIDS
 
-    assert (ELEMENTS, REPEATING_ELEMENTS, UIDS) == (DicomDictionary, RepeatersDictionary, UID_dictionary)
+    assert (DicomDictionary, RepeatersDictionary, UID_dictionary) == (ELEMENTS, REPEATING_ELEMENTS, UIDS)
