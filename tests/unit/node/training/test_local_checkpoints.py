@@ -142,6 +142,7 @@ class _NoTerms:
     """Nothing is done to the update but what always is."""
 
     privacy = None
+    patient_privacy = None
     steps = ("agreed-parameters", "delta")
 
 
