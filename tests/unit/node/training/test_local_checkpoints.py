@@ -141,8 +141,7 @@ def taught(notes: RunNotes, arrays: bytes, slowly: bool) -> tuple[str, int]:
 class _NoTerms:
     """Nothing is done to the update but what always is."""
 
-    privacy = None
-    patient_privacy = None
+    privacy = patient_privacy = masking = None
     steps = ("agreed-parameters", "delta")
 
 
