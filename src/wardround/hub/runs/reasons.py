@@ -33,6 +33,16 @@ WORDS = {
     "runs-used-up": "its approval allows no further run",
     "hub-unreachable": "it reached the engine, and not the hub",
     "no-answer": "the hub gave it no answer in time",
+    # Of masked rounds, told or refused.
+    "out-of-turn": "its node was restarted within the masked round, so that its keys are gone",
+    "masking-differs": "it was told of another masked round, model or plan than the hub has",
+    "masking-unreadable": "what it told of a masked round can't be read; look for different versions of Wardround",
+    "bad-signature": "keys or survivors aren't signed by the key that the ledger has of the hospital",
+    "ledger-key-differs": "its key on the ledger isn't its own; ask there, and look who changed it",
+    "other-survivors-before": "it helped to unmask a sum of other hospitals from the same weights before",
+    "out-of-range": "a value of its update is larger than its norm and noise allow",
+    "shares-unreadable": "it couldn't open a share that another hospital sealed for it",
+    "too-few-sites": "fewer hospitals than a masked sum has to have were left",
     # Why an update was refused.
     "not-finite": "its update held what isn't a number, or is infinite",
     "wrong-names": "its update isn't of this model",
