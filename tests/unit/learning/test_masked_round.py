@@ -259,6 +259,9 @@ def test_what_one_hospital_tells_wrong_is_refused_alone() -> None:
     roster = round_.up_to_roster()
     assert reason(lambda: round_.hub.advertised("alpha", round_.received["advertise", "beta"])) == "masking-differs"
     assert reason(lambda: round_.hub.advertised("alpha", b"{")) == "masking-unreadable"
+    weak = round_.hub._keys["alpha"].said.model_copy(update={"masking": bytes(32)})
+    signed = SignedKeys(said=weak, signature=LEDGER_KEYS["alpha"].sign(signed_keys(weak)))
+    assert reason(lambda: round_.hub.advertised("alpha", signed.canonical())) == "key-refused"
     shares = {name: site.share(roster) for name, site in round_.sites.items()}
     assert reason(lambda: round_.hub.shared("alpha", shares["beta"])) == "not-in-roster"
     few = json.loads(shares["alpha"])

@@ -23,7 +23,7 @@ from wardround.contracts.masking import (
     SignedKeys,
     Survivors,
 )
-from wardround.learning.masking.agreement import commitment, mask_seed, public_of
+from wardround.learning.masking.agreement import commitment, mask_seed, new_key, public_of
 from wardround.learning.masking.generator import mask
 from wardround.learning.masking.refusal import MaskingRefused
 from wardround.learning.masking.roster import Circle, Verify, check_keys, read, sign_of
@@ -63,6 +63,9 @@ class MaskingHub:
         if told.said.site != site:
             raise MaskingRefused("masking-differs")
         check_keys(told, self._about, self._verify)
+        for key in (told.said.sealing, told.said.masking):
+            # One that nobody can agree with would have every other site refuse the roster.
+            mask_seed(new_key(), key, b"")
         self._keys[site] = told
 
     def roster(self) -> bytes:
