@@ -8,7 +8,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 from _rounds import Setting, changed, model_of, told
 
 from wardround.federation.engine import (
@@ -23,7 +22,8 @@ from wardround.federation.engine import (
 from wardround.federation.provisioning import Identity
 from wardround.foundation.certificates import Root, make_key, make_request, pem
 from wardround.foundation.files import ObjectStore, write_whole
-from wardround.learning.arrays import to_bytes
+from wardround.learning.arrays import difference, to_bytes
+from wardround.learning.wire import packed
 
 
 def identities(folder: Path, sites: tuple[str, ...]) -> None:
@@ -62,7 +62,8 @@ class Hub:
             quorum=len(self.setting.sites),
             deadline_seconds=600,
             plan={},
-            arrays=self.objects.get(self.current),
+            arrays=self.objects.held(self.current),
+            update_kind="delta",
         )
 
     def admit(self, header: UpdateHeader) -> None:
@@ -101,11 +102,11 @@ def serve_hub(setting: Setting, folder: Path, port: int) -> None:
 
 
 class Site:
-    """Answers each round with the same weights: the model, and noise of its own as training would leave."""
+    """Answers each round with the same changes, packed as a node packs them."""
 
     def __init__(self, name: str, setting: Setting) -> None:
-        arrays = changed(model_of(setting.megabytes), seed=setting.sites.index(name))
-        self.update = to_bytes(arrays)
+        model = model_of(setting.megabytes)
+        self.update = packed(difference(changed(model, seed=setting.sites.index(name)), model), "lossless")
         self.over = threading.Event()
 
     def take_part(self, task: RoundTask) -> RoundUpdate:
@@ -139,5 +140,3 @@ def serve_site(setting: Setting, folder: Path, port: int) -> None:
     finally:
         site.stop()
         participant.close()
-
-

@@ -9,6 +9,7 @@ into an environment of its own, made by this script, and is left out where its p
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import queue
@@ -28,6 +29,7 @@ from typing import Any
 import psutil
 from _bench import machine
 from _rounds import Setting
+from _rounds_ours import identities
 
 PATIENCE = 300.0
 TARGETS = {0: 0.1, 30: 1.2, 300: 10.0}
@@ -63,8 +65,7 @@ class Child:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        for line in self.process.stdout or ():
             if line.startswith(b"{"):
                 told = json.loads(line)
                 self.lines.append(told)
@@ -81,9 +82,9 @@ class Child:
                 return told
 
     def go(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(b"go\n")
-        self.process.stdin.flush()
+        if self.process.stdin is not None:
+            self.process.stdin.write(b"go\n")
+            self.process.stdin.flush()
 
     def stop(self) -> None:
         family = [self.process, *psutil.Process(self.process.pid).children(recursive=True)] if self.alive() else []
@@ -116,10 +117,14 @@ class Memory:
 
     def _now(self) -> tuple[int, int]:
         held = files = 0
-        for one in [self._root, *self._root.children(recursive=True)]:
+        try:
+            family = [self._root, *self._root.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return 0, 0
+        for one in family:
             try:
                 status = Path(f"/proc/{one.pid}/status").read_text()
-            except OSError:
+            except OSError:  # it ended meanwhile
                 continue
             values = {line.split(":")[0]: line.split()[1] for line in status.splitlines() if line.startswith("Rss")}
             anonymous = int(values.get("RssAnon", 0)) + int(values.get("RssShmem", 0))
@@ -154,7 +159,9 @@ def family(side: str, setting: Setting, folder: Path) -> Iterator[tuple[Child, l
         if side == "grpc":
             children[0].expect("listening")
         for site in setting.sites:
-            children.append(Child([*command, "--serve", "site", "--folder", str(folder / site)], folder / f"{site}.log"))
+            children.append(
+                Child([*command, "--serve", "site", "--folder", str(folder / site)], folder / f"{site}.log")
+            )
         yield children[0], children[1:]
     finally:
         for child in children:
@@ -162,10 +169,7 @@ def family(side: str, setting: Setting, folder: Path) -> Iterator[tuple[Child, l
 
 
 def measure(side: str, setting: Setting, folder: Path) -> Outcome:
-    if side in ("ours", "grpc"):
-        from _rounds_ours import identities
-
-        identities(folder / "pki", setting.sites)
+    identities(folder / "pki", setting.sites)
     with family(side, setting, folder) as (hub, sites):
         hub.expect("ready")
         memory = Memory(hub.process.pid)
@@ -177,9 +181,9 @@ def measure(side: str, setting: Setting, folder: Path) -> Outcome:
             raise SystemExit(f"{side}: {len(rounds)} of {setting.rounds} rounds; {ended}")
         ends = [line["at"] for line in rounds]
         held, files = memory.end()
-        steps = [line["at"] for site in sites for line in site.lines if line["what"] == "step"]
+        steps = [line["at"] for child in (hub, *sites) for line in child.lines if line["what"] == "step"]
     return Outcome(
-        seconds=[later - before for before, later in zip(ends, ends[1:], strict=False)],
+        seconds=[later - before for before, later in itertools.pairwise(ends)],
         first_step=min(steps) - started if steps else 0.0,
         up=rounds[-1]["up"],
         down=rounds[-1]["down"],
