@@ -1,7 +1,7 @@
 """FLARE's own side of `rounds.py`: its FedAvg controller with NumPy arrays, between the same processes as ours.
 
-The server and the clients are started as Wardround starts them, and accept any class; the job is FLARE's own but for
-the executor, which answers at once.
+The server and the clients are started as Wardround starts them, and accept its classes too; the job is FLARE's own but
+for the executor, which answers at once.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 KEY = "numpy_key"
+CONTROLLER = "nvflare.app_common.workflows.fedavg.FedAvg"
+PERSISTOR = "nvflare.app_common.np.np_model_persistor.NPModelPersistor"
+ANSWER = "_rounds_flare.Answer"
 
 
 def flat(setting: Setting, seed: int | None = None) -> Any:
@@ -35,10 +38,10 @@ def flat(setting: Setting, seed: int | None = None) -> Any:
 class Answer(Executor):  # type: ignore[misc]  # nvflare has no types
     """Gives the same weights in every round, and notes when it was asked."""
 
-    def __init__(self, setting: str, notes: str) -> None:
+    def __init__(self, notes: str) -> None:
         super().__init__()
-        self._setting = Setting.read(setting)
         self._notes = Path(notes)
+        self._setting = Setting.read((self._notes / "setting").read_text())
         self._update: Any = None
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
@@ -54,7 +57,7 @@ class Answer(Executor):  # type: ignore[misc]  # nvflare has no types
 def serve_hub(setting: Setting, folder: Path, port: int) -> None:
     from wardround.federation.flare import hub
 
-    any_class(hub, "write_hub_kit")
+    allow_more(hub, "write_hub_kit")
     over = threading.Event()
 
     class Engine(hub.FlareEngine):
@@ -63,6 +66,7 @@ def serve_hub(setting: Setting, folder: Path, port: int) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "model.npy", flat(setting))
+    (folder / "setting").write_text(setting.text())
     engine = Engine(folder / "engine", identity(folder.parent / "pki", "hub"), None, port=port)  # type: ignore[arg-type]
     engine.start()
     try:
@@ -91,15 +95,15 @@ def serve_hub(setting: Setting, folder: Path, port: int) -> None:
 def job(setting: Setting, folder: Path) -> dict[str, dict[str, Any]]:
     controller = {
         "id": "controller",
-        "path": "nvflare.app_common.workflows.fedavg.FedAvg",
+        "path": CONTROLLER,
         "args": {"num_clients": len(setting.sites), "num_rounds": setting.rounds},
     }
     persistor = {
         "id": "persistor",
-        "path": "nvflare.app_common.np.np_model_persistor.NPModelPersistor",
+        "path": PERSISTOR,
         "args": {"source_ckpt_file_full_name": str(folder / "model.npy")},
     }
-    answer = {"path": "_rounds_flare.Answer", "args": {"setting": setting.text(), "notes": str(folder)}}
+    answer = {"path": ANSWER, "args": {"notes": str(folder)}}
     return {
         "config_fed_server.json": {"format_version": 2, "workflows": [controller], "components": [persistor]},
         "config_fed_client.json": {"format_version": 2, "executors": [{"tasks": ["train"], "executor": answer}]},
@@ -109,7 +113,7 @@ def job(setting: Setting, folder: Path) -> dict[str, dict[str, Any]]:
 def serve_site(setting: Setting, folder: Path, port: int) -> None:
     from wardround.federation.flare import site
 
-    any_class(site, "write_site_kit")
+    allow_more(site, "write_site_kit")
     folder.mkdir(parents=True)
     client = site.FlareSite(
         folder / "engine",
@@ -126,15 +130,15 @@ def serve_site(setting: Setting, folder: Path, port: int) -> None:
         client.stop()
 
 
-def any_class(module: Any, name: str) -> None:
-    """Have kits allow every class."""
+def allow_more(module: Any, name: str) -> None:
+    """Have kits allow this job's classes beside ours."""
     made = getattr(module, name)
 
     def write(folder: Path, *rest: Any) -> None:
         made(folder, *rest)
         file = folder / "local/resources.json"
         resources = json.loads(file.read_text())
-        del resources["class_list_enforcement_mode"], resources["class_allow_list"]
+        resources["class_allow_list"] += [CONTROLLER, PERSISTOR, ANSWER]
         file.write_text(json.dumps(resources))
 
     setattr(module, name, write)

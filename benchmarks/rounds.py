@@ -1,8 +1,7 @@
 """A round of federated averaging beside others: seconds, bytes and the hub's memory, with four sites on loopback.
 
 Every side has a hub and four sites in processes of their own, mutual TLS or TLS between them, and no training: a site
-answers at once with weights that are a little moved. Sides take turns within one run; medians are printed. Flower goes
-into an environment of its own, made by this script, and is left out where its packages can't be had. Run as
+answers at once with weights that are a little moved. Sides take turns within one run; medians are printed. Run as
 `python benchmarks/rounds.py [--quick] [--json FILE]`.
 """
 
@@ -220,6 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         serve(options)
         return 0
     turns = 1 if options.quick else 3
+    rows: list[dict[str, Any]] = []
     for megabytes in options.sizes:
         setting = Setting(megabytes, rounds={0: 20, 30: 6}.get(megabytes, 3))
         outcomes: dict[str, list[Outcome]] = {}
@@ -237,7 +237,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     f"down {one.down / 1e6:.1f}; {machine()}",
                     flush=True,
                 )
+        rows += compared(megabytes, outcomes)
+    for row in rows:
+        print(row)
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2))
     return 0
+
+
+def compared(megabytes: int, outcomes: dict[str, list[Outcome]]) -> list[dict[str, Any]]:
+    """Medians over the turns, with the target of ours."""
+    seconds = {
+        side: statistics.median(second for one in turns for second in one.seconds) for side, turns in outcomes.items()
+    }
+    memory = {side: statistics.median(one.memory for one in turns) / 1e6 for side, turns in outcomes.items()}
+    first = {side: statistics.median(one.first_step for one in turns) for side, turns in outcomes.items()}
+    up = {side: statistics.median(one.up for one in turns) / 1e6 for side, turns in outcomes.items()}
+    return [
+        row(f"{megabytes} MB: a round", seconds, "s", TARGETS.get(megabytes)),
+        row(f"{megabytes} MB: from submission to the first local step", first, "s", 3.0),
+        row(f"{megabytes} MB: the hub's memory beyond an idle hub's", memory, "MB", 3.0 * megabytes or None),
+        row(f"{megabytes} MB: up, four sites together", up, "MB", None),
+    ]
+
+
+def row(name: str, values: dict[str, float], unit: str, target: float | None) -> dict[str, Any]:
+    rounded = {side: round(value, 3) for side, value in values.items()}
+    ours = rounded.pop("ours", None)
+    met = None if target is None or ours is None else ours < target
+    return {"name": name, "ours": ours, "peers": rounded, "target": target, "met": met, "unit": unit}
 
 
 if __name__ == "__main__":
