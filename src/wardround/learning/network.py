@@ -109,7 +109,7 @@ def load_weights(module: torch.nn.Module, arrays: Mapping[str, np.ndarray[Any, n
     check(arrays, like={name: np.broadcast_to(np.float32(0), tensor.shape) for name, tensor in state.items()})
     with torch.no_grad():
         for name, tensor in state.items():
-            tensor.copy_(torch.from_numpy(np.asarray(arrays[name], order="C")))
+            tensor.copy_(torch.from_numpy(np.array(arrays[name], order="C")))  # of a file, it may not be written to
 
 
 def has_fast_bfloat16() -> bool:

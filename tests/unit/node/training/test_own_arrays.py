@@ -180,7 +180,7 @@ def test_a_model_is_judged_with_what_its_own_round_left(agreed: NodeLab) -> None
     lab.worker.lesson = cast(Any, Judged("dice", {"somebody": (0.5,)}, training=1))
     with pytest.raises(WardroundError):  # this hub never began the run
         work.evaluate(EvaluateModel(**ABOUT, model=model, label="federated", round=1))
-    assert lab.worker.calls[-1][3:5] == (b"of round 1", False)
+    assert lab.worker.calls[-1][3:] == (b"of round 1", False, False)
     assert lab.own.beside("glioma-1", model).read_bytes() == b"of round 1"
 
 
