@@ -49,7 +49,9 @@ def test_the_approved_plan_decides(monkeypatch: pytest.MonkeyPatch, algorithm: o
     parts = Split(training=("a",), held_out=("b",))
     monkeypatch.setattr(learner, "_classroom", lambda assignment: (spy, parts, {"a": None, "b": None}))
     plan = RunPlan.model_validate({**PLAN, "algorithm": algorithm})
-    assignment: Any = SimpleNamespace(plan=plan, site="north", terms=SimpleNamespace(steps=in_order(()), patient_privacy=None))
+    assignment: Any = SimpleNamespace(
+        plan=plan, site="north", terms=SimpleNamespace(steps=in_order(()), patient_privacy=None)
+    )
     learner.learn(assignment, to_bytes(WEIGHTS), 1, 2, bytes(32))
     assert [asked["steering"].proximal for asked in spy.asked] == [mu]
     learner.learn_alone(assignment, 2)
