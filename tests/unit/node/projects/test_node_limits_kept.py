@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, cast
 
@@ -41,7 +42,7 @@ def declined(lab: NodeLab, *, run: str = "glioma-1", number: int = 1, asked: Pro
 
 def take_part(lab: NodeLab, *, run: str = "glioma-1", number: int = 1, asked: Project = ASKED) -> None:
     told = task(asked, round_number=number)
-    lab.participant.take_part(type(told)(run, f"{run}.1", number, told.total_rounds, told.plan, told.arrays))
+    lab.participant.take_part(replace(told, run_id=run, leg_id=f"{run}.1", round=number))
 
 
 def about(asked: Project = ASKED, run: str = "glioma-1") -> dict[str, Any]:
@@ -173,7 +174,7 @@ def test_a_model_trained_alone_leaves_as_often_as_was_approved(lab: NodeLab) -> 
 
 def test_no_more_models_are_judged_than_were_approved(lab: NodeLab) -> None:
     agree(lab, messages=[{"kind": "evaluation-result", "times": 2}])
-    lab.worker.lesson = cast(Any, Judged({"somebody": 0.5}, 9))
+    lab.worker.lesson = cast(Any, Judged("dice", {"somebody": (0.5,)}, 9))
     codes = []
     for number in range(3):
         model = lab.hub.objects.put(b"model %d" % number)
@@ -190,7 +191,7 @@ def test_what_is_learned_with_is_clipped_and_noised_as_this_hospital_has_it(lab:
     agree(lab, private, clip_norm=1.0)
     take_part(lab, asked=private)
     take_part(lab, asked=private, number=2)
-    (_, first, *_, key), (_, second, *_, other) = lab.worker.calls
+    (_, first, _, _, _, key, *_), (_, second, _, _, _, other, *_) = lab.worker.calls
     assert first.terms.privacy == second.terms.privacy == Privacy(clip_norm=1.0, noise_multiplier=0.5)
     assert len(key) == len(other) == 32 and key != other
     told = "".join(message.model_dump_json() for message in [*lab.wire.sent, *lab.wire.recorded])
