@@ -18,7 +18,7 @@ NODE_PORT = "WARDROUND_NODE_PORT"
 PARTICIPANT_PORT = "WARDROUND_PARTICIPANT_PORT"
 
 # Pieces of some megabytes come and go all the time. Left to itself, the C library has the kernel hand out and clear the
-# pages of each anew, which takes a fifth of these processes' time; so it keeps what is free, and few arenas of it.
+# pages of each anew, piece after piece; so it keeps what is free, and few arenas of it.
 ALLOCATION = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),

@@ -12,13 +12,14 @@ import time
 import uuid
 import zipfile
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from wardround.federation.children import HUB_PORT, EngineProcess
 from wardround.federation.engine import Coordinator, EngineError, LegRequest, LegState, LegStatus
+from wardround.federation.flare.carried import CarriedLeg
 from wardround.federation.messages import MessageInvalid, unpack
 from wardround.federation.port import Answer, Peer, PortClosed, PortServer
 from wardround.federation.provisioning import PROJECT, Identity, leg_job, write_hub_kit
@@ -32,24 +33,6 @@ START_SECONDS = 60.0
 RESTART_SECONDS = 1.0
 COMING_SECONDS = 30.0
 """A site that was asked into a leg has so long for its process to come up before it is asked again."""
-
-
-@dataclass
-class _Carried:
-    """A leg as the engine knows it. ``watch`` is the line to the leg's own process while it runs. ``gone`` are the
-    sites whose process in it was lost; ``asked`` is when a site was last asked in, on the monotonic clock.
-    """
-
-    request: LegRequest
-    status: LegStatus
-    job_id: str
-    present: tuple[str, ...] = ()
-    absent: dict[str, str] = field(default_factory=dict)
-    server: Peer | None = None
-    watch: Peer | None = None
-    begun: bool = False
-    gone: set[str] = field(default_factory=set)
-    asked: dict[str, float] = field(default_factory=dict)
 
 
 class FlareEngine:
@@ -82,7 +65,7 @@ class FlareEngine:
         self._connect_seconds = connect_seconds
         self._env = dict(env or {})
         self._changed = threading.Condition()
-        self._legs: dict[str, _Carried] = {}
+        self._legs: dict[str, CarriedLeg] = {}
         self._sites: frozenset[str] = frozenset()
         self._server: Peer | None = None
         self._process: EngineProcess | None = None
@@ -193,12 +176,12 @@ class FlareEngine:
             return self._sites
 
     def start_leg(self, request: LegRequest) -> None:
-        leg = _Carried(request, LegStatus(request.leg_id, LegState.STARTING), str(uuid.uuid4()))
+        leg = CarriedLeg(request, LegStatus(request.leg_id, LegState.STARTING), str(uuid.uuid4()))
         with self._changed:
             self._legs[request.leg_id] = leg
         threading.Thread(target=self._bring_up, args=(leg,), name="leg-start", daemon=True).start()
 
-    def _bring_up(self, leg: _Carried) -> None:
+    def _bring_up(self, leg: CarriedLeg) -> None:
         while (server := self._gather(leg)) is not None:
             try:
                 self.submit(server, leg.job_id, leg.present, leg_job(leg.request.leg_id))
@@ -213,7 +196,7 @@ class FlareEngine:
                 self._over(leg, LegState.FAILED, "the leg's process didn't start")
                 self._stop_job(leg.job_id)
 
-    def _gather(self, leg: _Carried) -> Peer | None:
+    def _gather(self, leg: CarriedLeg) -> Peer | None:
         """Wait for the sites of a leg. Returns the server to hand it to, or None if it is over before it began."""
         wanted, quorum = leg.request.sites, leg.request.quorum
         with self._changed:
@@ -264,7 +247,7 @@ class FlareEngine:
                 self._over(leg, LegState.ABORTED, reason)
                 self._stop_job(leg.job_id)
 
-    def _over(self, leg: _Carried, state: LegState, reason: str) -> None:
+    def _over(self, leg: CarriedLeg, state: LegState, reason: str) -> None:
         if self._port is not None and state is not LegState.FINISHED:
             # A process that was killed leaves its files.
             Spool(self._port.folder, leg.job_id).close()
@@ -272,7 +255,7 @@ class FlareEngine:
             leg.status = replace(leg.status, state=state, reason=reason)
             self._changed.notify_all()
 
-    def _tell_leg(self, leg: _Carried, command: dict[str, Any]) -> bool:
+    def _tell_leg(self, leg: CarriedLeg, command: dict[str, Any]) -> bool:
         if leg.watch is None:
             return False
         try:
@@ -324,7 +307,7 @@ class FlareEngine:
                 raise MessageInvalid("unknown operation")
         return {}, b""
 
-    def _absent_from(self, leg: _Carried, present: list[str]) -> dict[str, str]:
+    def _absent_from(self, leg: CarriedLeg, present: list[str]) -> dict[str, str]:
         """Sites that were wanted and aren't in the job: not connected, or they refused to have it deployed."""
         for site in leg.present:
             if site not in present:
@@ -334,7 +317,7 @@ class FlareEngine:
 
     def _ask_hub(self, peer: Peer, operation: str, meta: dict[str, Any], payload: Held) -> Answer:
         leg = peer.notes.get("leg")
-        if not isinstance(leg, _Carried) or leg.status.state.over:
+        if not isinstance(leg, CarriedLeg) or leg.status.state.over:
             raise EngineError("this leg is over")
         answer = answer_coordinator(self._coordinator, operation, meta, payload)
         if operation == "commit":
@@ -346,7 +329,7 @@ class FlareEngine:
 
     def _ended(self, peer: Peer, status: LegStatus) -> None:
         leg = peer.notes.get("leg")
-        if isinstance(leg, _Carried) and not leg.status.state.over:
+        if isinstance(leg, CarriedLeg) and not leg.status.state.over:
             leg.status = replace(status, leg_id=leg.request.leg_id, last_round=leg.status.last_round)
 
     def _note_sites(self, sites: frozenset[str]) -> None:
@@ -358,7 +341,7 @@ class FlareEngine:
             self._ask_in(leg, sites - self._sites)
         self._sites = sites
 
-    def _ask_in(self, leg: _Carried, connected: Set[str]) -> None:
+    def _ask_in(self, leg: CarriedLeg, connected: Set[str]) -> None:
         """Have those of the connected sites take part that are wanted and have no process in the leg: when they
         connect, and after each round, so that a process that dies at its start is no loop.
         """
@@ -396,7 +379,7 @@ class FlareEngine:
     def _hung_up(self, peer: Peer) -> None:
         with self._changed:
             leg = peer.notes.get("leg")
-            if isinstance(leg, _Carried) and not leg.status.state.over:
+            if isinstance(leg, CarriedLeg) and not leg.status.state.over:
                 self._over(leg, LegState.FAILED, "the leg's process ended")
                 self._stop_job(leg.job_id)
             if peer.notes.get("role") == "server":

@@ -13,7 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from wardround.foundation.errors import NotFound
 from wardround.foundation.files import ObjectStore, flush_directory
 from wardround.node import audit
 from wardround.node.clinic.tables import WorklistLine
+from wardround.node.deidentify.erasable import Found, Person
 from wardround.node.deidentify.relink import forget_looks
 from wardround.node.deidentify.subject import patient_ids
 from wardround.node.deidentify.tables import Erasure as ErasureRow
@@ -75,34 +76,6 @@ class Places:
     results: Path
     objects: ObjectStore
     volumes: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Whom an erasure is about; what of it identifies is sealed wherever it is kept.
-
-    studies: the keys of their studies at the front door, on whatever path. asks, commitments: the rows of pulls that
-    asked for them, and of storage commitments that wait for their answer and name instances of theirs.
-    """
-
-    pseudonyms: tuple[str, ...]
-    studies: tuple[str, ...] = field(repr=False)
-    instances: tuple[int, ...] = field(repr=False)
-    asks: tuple[int, ...] = ()
-    commitments: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What an erasure would take: counts by kind."""
-
-    person: Person
-    counts: dict[str, int]
-    research_only: bool = False
-
-    @property
-    def nothing(self) -> bool:
-        return not any(self.counts.values())
 
 
 class HealthRecords(Protocol):
