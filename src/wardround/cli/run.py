@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from wardround.hub.runs.tables import RunRow
+    from wardround.people.acting import Actor
 
 app = typer.Typer(help="Federated runs: start, show, stop, resume, end.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -142,7 +144,7 @@ def stop(
     """Have a run rest: whole rounds are kept, the round under way is given up. `resume` goes on with it."""
     from wardround.hub.runs import actions
 
-    row = _changed(run, home, "stop-run", partial(actions.stop, reason=reason))
+    row = _changed(run, home, lambda project: acting(home, "stop-run", project), partial(actions.stop, reason=reason))
     typer.echo(
         f"Run {run} is stopped after round {row.round}; the serving hub gives up its leg, and the sites keep what they "
         f"need. Go on with it: wardround run resume {run} --home {home}; end it for good: wardround run end {run} "
@@ -155,7 +157,7 @@ def resume(run: str = typer.Argument(..., help="The run."), home: Path = HOME) -
     """Go on with a run that was stopped, from its last whole round and with the sites that are there."""
     from wardround.hub.runs import actions
 
-    row = _changed(run, home, "resume-run", actions.resume)
+    row = _changed(run, home, lambda project: acting(home, "resume-run", project), actions.resume)
     typer.echo(
         f"Run {run} goes on after round {row.round} as soon as a quorum connects. Watch it: wardround run show "
         f"{run} --home {home}"
@@ -172,7 +174,12 @@ def end(
     from wardround.hub.runs import actions
     from wardround.hub.runs.states import RunState
 
-    row = _changed(run, home, "end-run", partial(actions.end, new=RunState.ENDED, reason=reason))
+    row = _changed(
+        run,
+        home,
+        lambda project: acting(home, "end-run", project),
+        partial(actions.end, new=RunState.ENDED, reason=reason),
+    )
     typer.echo(f"Run {run} is ended after round {row.round}; the serving hub gives up its leg and tells the sites.")
 
 
@@ -210,8 +217,8 @@ def audit(run: str = typer.Argument(..., help="A finished run."), home: Path = H
         )
 
 
-def _changed(run: str, home: Path, right: str, change: Change) -> RunRow:
-    """The run's row after a change by the person who is signed in."""
+def _changed(run: str, home: Path, who: Callable[[str], Actor], change: Change) -> RunRow:
+    """The run's row after a change. `who` says who may make it in a project, or refuses."""
     from wardround.foundation.clock import now
     from wardround.hub.home import HubHome
     from wardround.hub.runs import queries
@@ -219,7 +226,7 @@ def _changed(run: str, home: Path, right: str, change: Change) -> RunRow:
     opened = HubHome(home)
     with opened.database.reading() as session:
         project = queries.row_of(session, run).project
-    actor = acting(home, right, project)
+    actor = who(project)
     with opened.database.writing() as session:
         row = queries.row_of(session, run)
         change(session, row, actor=actor, at=now())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import sha256
@@ -51,6 +52,13 @@ class Trained:
     rates: float
 
 
+@contextmanager
+def _chance_of_its_own() -> Iterator[None]:
+    """Layers such as dropout draw from the process's generator: it is seeded for a round, and afterwards as before."""
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
 class Learner(ABC, Generic[CaseT, PreparedT]):
     """The network of one model package, in this process: a subclass for each kind of task.
 
@@ -88,6 +96,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         """How a plan parts this network's arrays. Raises `ArraysRefused`, see `layers.sharing`."""
         return sharing(self._module.state_dict().keys(), normalisation(self._module), plan)
 
+    @_chance_of_its_own()
     def train(
         self,
         arrays: Arrays,
@@ -137,7 +146,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         self._kept = None
         draws = np.random.default_rng([seed, round_number] if guard is None else guard.entropy)
         generator = torch.Generator().manual_seed(int(draws.integers(2**62)))
-        torch.manual_seed(generator.initial_seed())  # layers such as dropout draw from the process's own generator
+        torch.manual_seed(generator.initial_seed())
         self._module.train()
         steered = Steered(self._module, arrays, steering)
         state = Halfway(self._module, optimiser, draws, generator)

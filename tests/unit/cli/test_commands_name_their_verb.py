@@ -33,7 +33,9 @@ READS = {
     "node policy check",
     "node policy explain",
     "node records status",
+    "node model status",
     "model list",
+    "package list",
     "model export",
     "ledger verify",
     "ledger show",
@@ -50,7 +52,7 @@ READS = {
 }
 """They change nothing that is kept: whoever may read the home may run them."""
 
-NO_HOME = {"demo", "cohort check", "deid run", "model score", "project template"}
+NO_HOME = {"demo", "cohort check", "deid run", "model score", "package check", "project template"}
 """They work on no hub's or node's home."""
 
 PROGRAM = {"hub init", "hub serve", "node serve"}
@@ -104,7 +106,7 @@ def verbs_of(function: Callable[..., Any]) -> set[str]:
         for call in (node for node in ast.walk(bodies[name]) if isinstance(node, ast.Call)):
             if isinstance(call.func, ast.Name):
                 waiting.append(call.func.id)
-                if call.func.id == "acting":
+                if call.func.id in ("acting", "acting_in_roles"):
                     verb = call.args[1]
                     assert isinstance(verb, ast.Constant), f"{function.__name__}: write the verb as it is"
                     found.add(verb.value)

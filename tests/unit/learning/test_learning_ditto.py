@@ -95,6 +95,6 @@ def test_a_network_is_held_to_other_weights_than_it_begins_with_and_corrected_af
     for one in module.parameters():
         one.grad = torch.zeros_like(one)
     steered.hold()
-    assert all(one.grad is not None and (one.grad == 1.0).all() for one in module.parameters())
+    assert all(one.grad is not None and torch.allclose(one.grad, torch.tensor(1.0)) for one in module.parameters())
     steered.correct()
-    assert all(one.grad is not None and (one.grad == 8.0).all() for one in module.parameters())
+    assert all(one.grad is not None and torch.allclose(one.grad, torch.tensor(8.0)) for one in module.parameters())

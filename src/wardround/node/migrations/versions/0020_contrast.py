@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("worklist", sa.Column("contrast", sa.Float(), nullable=True))
+    op.add_column("worklist", sa.Column("contrast", sa.Double(), nullable=True))
 
 
 def downgrade() -> None:
