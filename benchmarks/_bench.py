@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,19 @@ def family_cpu(process: psutil.Process) -> float:
     """Processor seconds, user's and system's, of a process and of its children, those that have ended too."""
     total = 0.0
     for one in [process, *process.children(recursive=True)]:
-        times = one.cpu_times()
-        total += times.user + times.system + times.children_user + times.children_system
+        with suppress(psutil.Error):  # it has ended, and counts among its parent's children
+            times = one.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
     return total
 
 
 def family_memory(process: psutil.Process) -> float:
     """Peak memory of a process and of its children that run, added up, in MB; pages that they share count in each."""
     family = [process, *process.children(recursive=True)]
-    lines = [line for one in family for line in Path(f"/proc/{one.pid}/status").read_text().splitlines()]
+    lines: list[str] = []
+    for one in family:
+        with suppress(OSError):  # storescp's children end with their association
+            lines += Path(f"/proc/{one.pid}/status").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
