@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -61,10 +61,8 @@ def evidence_for(session: Session, model: Model, stage: StageName) -> dict[Evide
     }
 
 
-def lacking_evidence(
-    found: dict[EvidenceKind, Kept | None], at: datetime, *, to_be_told: bool = True
-) -> tuple[Missing, ...]:
-    """What is missing of the evidence. `to_be_told`: it has to be on the ledger too."""
+def lacking_evidence(found: Mapping[EvidenceKind, Kept | None], at: datetime) -> tuple[Missing, ...]:
+    """What is missing of the evidence, which has to be on the ledger too."""
     missing = []
     for kind, kept in found.items():
         about = EVIDENCE[kind]
@@ -82,7 +80,7 @@ def lacking_evidence(
                     "too-few", f"the {kind} looked at {seen_by(kept.record)}, and shows nothing below {about.fewest}"
                 )
             )
-        elif to_be_told and kept.entry is None:
+        elif kept.entry is None:
             missing.append(
                 Missing("evidence-not-told", f"the {kind} isn't on the ledger yet: the running node sends it")
             )
@@ -125,7 +123,7 @@ def approvals(session: Session, deployment: int, stage: StageName, evidence: str
     return [Approver(row.actor, frozenset(row.roles.split(","))) for row in session.scalars(query)]
 
 
-def named(found: dict[EvidenceKind, Kept | None]) -> str:
+def named(found: Mapping[EvidenceKind, Kept | None]) -> str:
     """The evidence of a stage as an approval names it."""
     return ",".join(sorted(kept.digest for kept in found.values() if kept is not None))
 
@@ -141,9 +139,7 @@ def lacking_step(stage: StageName, now_at: str) -> tuple[Missing, ...]:
     return (Missing("not-next", f"the model is at {now_at}, and {told}"),)
 
 
-def check_evidence(session: Session, model: Model, stage: StageName, at: datetime) -> dict[EvidenceKind, Kept | None]:
-    """The evidence that opens a stage. Raises `NotYet` with whatever of it is missing."""
-    found = evidence_for(session, model, stage)
-    if missing := lacking_evidence(found, at):
+def check_evidence(session: Session, model: Model, stage: StageName, at: datetime) -> None:
+    """Whether the evidence opens a stage. Raises `NotYet` with whatever of it is missing."""
+    if missing := lacking_evidence(evidence_for(session, model, stage), at):
         raise NotYet(stage, missing)
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.ledger_entry import Promotion
-from wardround.contracts.stage import STAGES, StageName
+from wardround.contracts.stage import STAGES, EvidenceKind, StageName
 from wardround.foundation.errors import NotAllowed
 from wardround.node import audit
 from wardround.node.clinic.tables import Deployment
@@ -25,6 +26,7 @@ from wardround.node.evidence.ladder import (
     lacking_step,
     named,
 )
+from wardround.node.evidence.shelf import Kept
 from wardround.node.evidence.tables import StageApproval
 from wardround.node.record.entries import SiteEntries
 
@@ -42,8 +44,7 @@ def standing(session: Session, deployment: Deployment, model: Model, stage: Stag
     """What is missing before this deployment may go to `stage`; nothing is, where it could go now."""
     found = evidence_for(session, model, stage)
     agreed = tuple(approvals(session, deployment.id, stage, named(found)))
-    missing = _lacking_use(deployment) + lacking_step(stage, deployment.stage) + lacking_evidence(found, at)
-    return Standing(stage, missing + lacking_approvers(stage, agreed), agreed)
+    return Standing(stage, _lacking(deployment, stage, found, at) + lacking_approvers(stage, agreed), agreed)
 
 
 def agree(
@@ -66,7 +67,7 @@ def agree(
     """
     row = STAGES[stage]
     found = evidence_for(session, model, stage)
-    if missing := _lacking_use(deployment) + lacking_step(stage, deployment.stage) + lacking_evidence(found, at):
+    if missing := _lacking(deployment, stage, found, at):
         raise NotYet(stage, missing)
     roles = sorted(person.roles & set(row.approvers))
     if not roles:
@@ -80,7 +81,8 @@ def agree(
     given.roles, given.evidence, given.agreed_at = ",".join(roles), word, at
     audit.record(session, person.actor, "agree-to-stage", deployment.model, f"{stage} on {word}", clock=lambda: at)
     session.flush()
-    reached = standing(session, deployment, model, stage, at)
+    agreed = tuple(approvals(session, deployment.id, stage, word))
+    reached = Standing(stage, lacking_approvers(stage, agreed), agreed)
     if not reached.missing:
         deployment.stage = stage
         indices = tuple(sorted(kept.entry for kept in found.values() if kept is not None and kept.entry is not None))
@@ -102,7 +104,10 @@ def agree(
     return reached
 
 
-def _lacking_use(deployment: Deployment) -> tuple[Missing, ...]:
-    if deployment.active:
-        return ()
-    return (Missing("not-in-use", "the model isn't in use; take it into shadow use first: wardround node deploy"),)
+def _lacking(
+    deployment: Deployment, stage: StageName, found: Mapping[EvidenceKind, Kept | None], at: datetime
+) -> tuple[Missing, ...]:
+    """What is missing before anybody can agree."""
+    unused = Missing("not-in-use", "the model isn't in use; take it into shadow use first: wardround node deploy")
+    use = () if deployment.active else (unused,)
+    return use + lacking_step(stage, deployment.stage) + lacking_evidence(found, at)
