@@ -24,11 +24,12 @@ import psutil
 from wardround.compute.jail import Bounds, JailEnded, run_jailed
 from wardround.contracts.run_plan import RunPlan
 from wardround.learning.arrays import Arrays, check, from_bytes
-from wardround.learning.bundle import BundleRefused, own_weights, read_bundle
+from wardround.learning.bundle import BundleRefused, load_bundle
 from wardround.learning.case import Example
 from wardround.learning.layers import Sharing, sharing
 from wardround.learning.metrics import WIDTH, Outcome
 from wardround.learning.steering import Steering
+from wardround.learning.strategies.site import Trained
 
 ANSWER, ARRAYS = "answer.json", "arrays.safetensors"
 """What `compute.inmate` leaves."""
@@ -44,10 +45,13 @@ class JailedLearner:
     Args:
         package: the package's folder; cases are laid beside it, for as long as this object lives.
         bounds: of one call.
+
+    Raises:
+        BundleRefused, ArraysRefused: the package, or the weights that it brings, can't be used.
     """
 
     def __init__(self, package: Path, bounds: Bounds, setting: str = "default") -> None:
-        self.bundle = read_bundle(package)
+        self.bundle, self._weights = load_bundle(package)
         self.setting = self.bundle.setting(setting)
         self._setting = setting
         self._package = package
@@ -59,12 +63,12 @@ class JailedLearner:
         self._laid: dict[tuple[int, ...], Path] = {}
 
     def initial(self, seed: int) -> Arrays:
-        """The weights that the package brings, whatever the seed. Raises `ArraysRefused`."""
-        return own_weights(self.bundle)
+        """The weights that the package brings, whatever the seed."""
+        return self._weights
 
     def sharing(self, plan: RunPlan) -> Sharing:
         """As `Learner.sharing`; of such a network it isn't known which layers normalise."""
-        return sharing(own_weights(self.bundle).keys(), frozenset(), plan)
+        return sharing(self._weights.keys(), frozenset(), plan)
 
     def train(
         self,
@@ -78,7 +82,7 @@ class JailedLearner:
         steering: Steering = Steering(),
         guard: object | None = None,
         checkpoint: object | None = None,
-    ) -> JailedRound:
+    ) -> Trained:
         """As `Learner.train`.
 
         Raises:
@@ -102,7 +106,7 @@ class JailedLearner:
             trained = from_bytes(_plain(output / ARRAYS, self._bounds.output_bytes))
         check(trained, like=arrays)
         loss, rates = (_number(answer, name) for name in ("loss", "rates"))
-        return JailedRound({**trained, **{name: arrays[name] for name in steering.frozen}}, loss, steps, rates)
+        return Trained({**trained, **{name: arrays[name] for name in steering.frozen}}, loss, steps, rates)
 
     def evaluate(self, arrays: Arrays, cases: Sequence[Example]) -> dict[str, Outcome]:
         """As `Learner.evaluate`. Raises as `train`."""
@@ -136,13 +140,6 @@ class JailedLearner:
             (folder / "cases").write_bytes(pickle.dumps(list(cases)))
             self._laid[which] = folder
         return self._laid[which]
-
-
-class JailedRound:
-    """What a round in the jail gave; as `learning.learner.Trained`, which needs torch."""
-
-    def __init__(self, arrays: Arrays, loss: float, steps: int, rates: float) -> None:
-        self.arrays, self.loss, self.steps, self.rates = arrays, loss, steps, rates
 
 
 def _plain(file: Path, largest: int) -> bytes:

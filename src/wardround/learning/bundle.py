@@ -215,14 +215,6 @@ def load_bundle(directory: Path) -> tuple[Bundle, Arrays]:
     return bundle, arrays
 
 
-def own_weights(bundle: Bundle) -> Arrays:
-    """The weights that a package with Python of its own brings. Raises `ArraysRefused` where they aren't sound."""
-    assert bundle.weights is not None  # noqa: S101 - `read_bundle` refuses such a package without them
-    arrays = from_bytes(bundle.weights.read_bytes())
-    check(arrays)
-    return arrays
-
-
 def export_bundle(arrays: Arrays, target: Path, metadata: Mapping[str, Any], *, package: Path | None = None) -> str:
     """Write a complete MONAI Bundle of the package with these weights to `target`, and return its digest.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from wardround.contracts.run_plan import RunPlan
 from wardround.learning.arrays import to_bytes
-from wardround.learning.bundle import own_weights, read_bundle
+from wardround.learning.bundle import load_bundle, read_bundle
 from wardround.learning.kinds import learner_of
 from wardround.learning.layers import sharing
 from wardround.learning.packages import Packages
@@ -27,11 +27,12 @@ def beginning(plan: RunPlan, packages: Packages) -> Beginning:
         BundleRefused: the package isn't here, has no such setting, or isn't what the plan says of it.
         ArraysRefused: the plan's layers, or the weights that the package holds, aren't those of its network.
     """
-    bundle = read_bundle(packages.find(plan.package, plan.package_digest))
+    folder = packages.find(plan.package, plan.package_digest)
+    bundle = read_bundle(folder)
     bundle.check_fits(plan)
     if bundle.own_code:
         # Nothing of it is run here: it brings its weights, and whether they are its network's the sites find.
-        arrays = own_weights(bundle)
+        arrays = load_bundle(folder)[1]
         return Beginning(to_bytes(arrays), to_bytes(sharing(arrays.keys(), frozenset(), plan).travelling_of(arrays)))
     teacher = learner_of(bundle, setting=plan.setting)
     arrays = teacher.initial(plan.seed)

@@ -6,7 +6,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +26,7 @@ from wardround.learning.metrics import Outcome
 from wardround.learning.resumption import Checkpoint, Halfway, take_up_moments
 from wardround.learning.steered import Steered, normalisation
 from wardround.learning.steering import Steering
+from wardround.learning.strategies.site import Trained
 
 if TYPE_CHECKING:
     from wardround.learning.guard import Guard
@@ -40,16 +40,6 @@ PreparedT = TypeVar("PreparedT")
 
 class Stopped(RuntimeError):
     """Training was asked to stop; there are no weights."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What training gave: weights, the mean loss over its steps, how many steps, and the sum of their rates."""
-
-    arrays: Arrays
-    loss: float
-    steps: int
-    rates: float
 
 
 @contextmanager

@@ -74,11 +74,6 @@ def released(trained: Trained) -> Released:
     return Released(values, owed)
 
 
-def update_of(trained: Trained) -> Arrays:
-    """The update alone. Raises as `released` does."""
-    return released(trained).update
-
-
 def _agreed(values: Arrays, trained: Trained) -> Arrays:
     check(trained.before)
     check(values, like=trained.before)

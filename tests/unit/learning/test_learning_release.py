@@ -16,7 +16,7 @@ from wardround.contracts.steps import CHOSEN, STEPS, in_order
 from wardround.learning import release
 from wardround.learning.aggregation import WeightedMean
 from wardround.learning.arrays import Arrays, ArraysRefused, norm, total
-from wardround.learning.release import IN_LEARNING, Released, Trained, released, update_of
+from wardround.learning.release import IN_LEARNING, Released, Trained, released
 from wardround.learning.wire import packed
 
 KEY = bytes(range(32))
@@ -30,7 +30,7 @@ def model(values: object) -> Arrays:
 
 def left(after: Arrays, before: Arrays, privacy: Privacy | None = None, key: bytes = KEY) -> Arrays:
     terms = Terms(until=date(2027, 1, 1), rounds=1, runs=1, leaves=(), privacy=privacy)
-    return update_of(Trained(before, after, terms, key))
+    return released(Trained(before, after, terms, key)).update
 
 
 def flat(update: Arrays) -> np.ndarray:  # type: ignore[type-arg]

@@ -24,20 +24,14 @@ PERSONAL = "personal:"
 """The names of a personal model's arrays among what a site keeps: this, and the model's own."""
 
 
-class Trained(Protocol):
+@dataclass(frozen=True)
+class Trained:
     """What training gave: whole weights, the mean loss over its steps, how many steps, the sum of their rates."""
 
-    @property
-    def arrays(self) -> Arrays: ...
-
-    @property
-    def loss(self) -> float: ...
-
-    @property
-    def steps(self) -> int: ...
-
-    @property
-    def rates(self) -> float: ...
+    arrays: Arrays = field(repr=False)
+    loss: float
+    steps: int
+    rates: float
 
 
 class Train(Protocol):
