@@ -11,9 +11,9 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from tests.command_line import CommandLine
 from tests.federation_lab import PATIENCE, HubLab
 
-from wardround.cli.main import run
 from wardround.contracts.cohort_query import CohortQuestion
 from wardround.contracts.cohort_tree import Imaging
 from wardround.contracts.task import Axis, CountCohort
@@ -35,17 +35,11 @@ Run = Callable[..., str]
 @pytest.fixture
 def wardround(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     monkeypatch.setenv("COLUMNS", "200")
+    ran = CommandLine(monkeypatch, capsys)
 
     def command(*arguments: object, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["wardround", *map(str, arguments)])
-        ended: object = 0
-        try:
-            run()
-        except SystemExit as end:
-            ended = end.code or 0
-        told = capsys.readouterr()
-        assert ended == code, told.out + told.err
-        return told.out if code == 0 else told.err
+        out, err = ran(*arguments, code=code)
+        return out if code == 0 else err
 
     return command
 

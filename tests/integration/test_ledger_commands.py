@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.command_line import CommandLine
 from tests.federation_lab import HubLab
 from tests.unit.hub.runs.run_lab import project
 
-from wardround.cli.main import run
 from wardround.contracts.ledger_entry import HUB, Aggregate, Evidence, Model, Update, Withdrawal
 from wardround.foundation.clock import now
 from wardround.ledger.log import Log
@@ -30,18 +29,8 @@ Command = Callable[..., str]
 
 @pytest.fixture
 def wardround(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    def command(*arguments: object, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["wardround", *map(str, arguments)])
-        ended: object = 0
-        try:
-            run()
-        except SystemExit as end:
-            ended = end.code or 0
-        told = capsys.readouterr()
-        assert ended == code, told.out + told.err
-        return told.out + told.err
-
-    return command
+    ran = CommandLine(monkeypatch, capsys)
+    return lambda *arguments, code=0: "".join(ran(*arguments, code=code))
 
 
 class Federation:

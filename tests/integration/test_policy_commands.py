@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from tests.command_line import CommandLine
 from tests.front_door import SECRET, FrontDoor, studies
 from tests.unit.hub.runs.run_lab import project
 
-from wardround.cli.main import run
 from wardround.foundation.audit import operator
 from wardround.foundation.clock import now
 from wardround.node.audit import Audit
@@ -32,19 +31,8 @@ Run = Callable[..., tuple[str, str]]
 @pytest.fixture
 def wardround(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command in this process; gives what it wrote to standard output and to standard error."""
-
-    def command(*arguments: object, code: int = 0) -> tuple[str, str]:
-        monkeypatch.setattr(sys, "argv", ["wardround", "node", "policy", *map(str, arguments)])
-        ended: object = 0
-        try:
-            run()
-        except SystemExit as end:
-            ended = end.code or 0
-        told = capsys.readouterr()
-        assert ended == code, told.out + told.err
-        return told.out, told.err
-
-    return command
+    ran = CommandLine(monkeypatch, capsys)
+    return lambda *arguments, code=0: ran("node", "policy", *arguments, code=code)
 
 
 @pytest.fixture

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.command_line import CommandLine
 from tests.federation_lab import HubLab
 from typer.main import get_command
 
 from wardround.cli.ledger import _plain as entry_in_words
-from wardround.cli.main import build, run
+from wardround.cli.main import build
 from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import Approval
 from wardround.contracts.outbound import ProjectDecision
@@ -43,19 +44,13 @@ class Ended:
 def wardround(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
     """Run a command in this process."""
     monkeypatch.setenv("COLUMNS", "200")
+    ran = CommandLine(monkeypatch, capsys)
 
     def command(*arguments: object, code: int = 0) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["wardround", *map(str, arguments)])
-        ended: object = 0
-        try:
-            run()
-        except SystemExit as end:
-            ended = end.code or 0
-        told = capsys.readouterr()
-        assert ended == code, told.out + told.err
-        if code == 1 and told.err:
-            assert told.err.startswith("wardround: ") and told.err.count("\n") == 1, told.err
-        return Ended(int(str(ended)), told.out, told.err)
+        out, err = ran(*arguments, code=code)
+        if code == 1 and err:
+            assert err.startswith("wardround: ") and err.count("\n") == 1, err
+        return Ended(code, out, err)
 
     return command
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.command_line import CommandLine
 from tests.federation_lab import HubLab
 from tests.unit.learning.zoo import write_zoo_bundle
 
-from wardround.cli.main import run
 from wardround.contracts.project import Project
 from wardround.learning.bundle import bundle_digest, packaged
 from wardround.learning.packages import Packages
@@ -22,18 +21,8 @@ Command = Callable[..., str]
 
 @pytest.fixture
 def wardround(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    def command(*arguments: object, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["wardround", *map(str, arguments)])
-        ended: object = 0
-        try:
-            run()
-        except SystemExit as end:
-            ended = end.code or 0
-        told = capsys.readouterr()
-        assert ended == code, told.out + told.err
-        return told.out + told.err
-
-    return command
+    ran = CommandLine(monkeypatch, capsys)
+    return lambda *arguments, code=0: "".join(ran(*arguments, code=code))
 
 
 def test_a_package_of_our_own_form_says_what_it_reads(wardround: Command) -> None:
