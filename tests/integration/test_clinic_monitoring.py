@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sqlalchemy import select
-from tests.clinic_lab import Clinic, ToyReader, made, untrained
+from tests.clinic_lab import Clinic, ToyReader, made
 
 from wardround.contracts.evidence import ShadowUse
 from wardround.contracts.ledger_entry import Suspension
@@ -21,11 +21,6 @@ from wardround.node.monitoring.monitor import Monitor, charts_of
 from wardround.node.settings import ClinicSettings
 
 SETTINGS = ClinicSettings()
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
-    return untrained(tmp_path_factory.mktemp("model") / "bundle")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 
 import pydicom
 import pytest
-from tests.clinic_lab import Clinic, ToyReader, made, result, untrained
+from tests.clinic_lab import Clinic, ToyReader, made, result
 from tests.front_door import studies
 
 from wardround.compute.worker import Worker, WorkerDied
@@ -25,11 +25,6 @@ from wardround.node.clinic import reader
 from wardround.node.clinic.deployment import active
 from wardround.node.clinic.pathway import ATTEMPTS, PACS_PAUSE
 from wardround.node.clinic.states import IN_WORDS, ReadingState
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
-    return untrained(tmp_path_factory.mktemp("model") / "bundle")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from tests.clinic_lab import Clinic, ToyReader, made, result, untrained
+from tests.clinic_lab import Clinic, ToyReader, made, result
 
 from wardround.contracts.stage import EVIDENCE
 from wardround.node.clinic import reader
@@ -19,11 +19,6 @@ from wardround.node.evidence.ladder import Approver, NotYet
 from wardround.node.evidence.promotion import agree
 from wardround.node.evidence.shadow import shadow_use
 from wardround.node.evidence.shelf import keep_and_tell
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
-    return untrained(tmp_path_factory.mktemp("model") / "bundle")
 
 
 @pytest.fixture

@@ -8,18 +8,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from tests.clinic_lab import Clinic, ToyReader, made, result, untrained
+from tests.clinic_lab import Clinic, ToyReader, made, result
 
 from wardround.contracts.ledger_entry import Suspension
 from wardround.foundation.errors import NotFound
 from wardround.node.audit import Audit
 from wardround.node.clinic import reader
 from wardround.node.clinic.states import IN_WORDS, ReadingState
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
-    return untrained(tmp_path_factory.mktemp("model") / "bundle")
 
 
 @pytest.fixture
