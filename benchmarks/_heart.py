@@ -7,6 +7,7 @@ Machine Learning Repository, 1988.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+DATA = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "uci-heart"
 HOSPITALS = ("cleveland", "hungarian", "switzerland", "va")
 TRAIN, TEST = 0.66, 1 - 0.66
 FEATURES = 13
@@ -65,6 +67,27 @@ def pooled(hospitals: Sequence[Parts]) -> Parts:
         return Rows(torch.cat([one.features for one in rows]), torch.cat([one.labels for one in rows]))
 
     return Parts(together([one.train for one in hospitals]), together([one.test for one in hospitals]))
+
+
+def asked(
+    about: str | None, quick: str, arguments: Sequence[str] | None
+) -> tuple[argparse.Namespace, list[Parts] | None]:
+    """What a benchmark over these hospitals was called with, and the hospitals: None where their data aren't
+    there, which a line says.
+
+    Args:
+        about: the benchmark's docstring. quick: what `--quick` does.
+    """
+    parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table here")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", default=DATA, help="the four processed.*.data files")
+    options = parser.parse_args(arguments)
+    try:
+        return options, read(options.data)
+    except OSError as error:
+        print(f"skipped: {options.data} can't be read ({error.strerror}); give the folder with --data")
+        return options, None
 
 
 def read(folder: Path) -> list[Parts]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from _rounds import Setting, changed, model_of, told
-from _rounds_ours import identity
+from _rounds_ours import be_site, identity
 from nvflare.apis.dxo import DXO, DataKind, MetaKey
 from nvflare.apis.executor import Executor
 from nvflare.apis.fl_context import FLContext
@@ -115,19 +115,7 @@ def serve_site(setting: Setting, folder: Path, port: int) -> None:
 
     allow_more(site, "write_site_kit")
     folder.mkdir(parents=True)
-    client = site.FlareSite(
-        folder / "engine",
-        identity(folder.parent / "pki", folder.name),
-        host="127.0.0.1",
-        port=port,
-        hub_name="hub",
-        participant_port=folder / "participant.port",
-    )
-    client.start()
-    try:
-        sys.stdin.readline()
-    finally:
-        client.stop()
+    be_site(folder, port)
 
 
 def allow_more(module: Any, name: str) -> None:

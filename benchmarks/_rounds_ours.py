@@ -121,11 +121,20 @@ class Site:
 
 
 def serve_site(setting: Setting, folder: Path, port: int) -> None:
-    from wardround.federation.flare.site import FlareSite
     from wardround.federation.remote import ParticipantPort
 
     folder.mkdir(parents=True)
     participant = ParticipantPort(Site(folder.name, setting), folder / "participant.port")
+    try:
+        be_site(folder, port)
+    finally:
+        participant.close()
+
+
+def be_site(folder: Path, port: int) -> None:
+    """A site of the engine, until the benchmark says a line."""
+    from wardround.federation.flare.site import FlareSite
+
     site = FlareSite(
         folder / "engine",
         identity(folder.parent / "pki", folder.name),
@@ -139,4 +148,3 @@ def serve_site(setting: Setting, folder: Path, port: int) -> None:
         sys.stdin.readline()
     finally:
         site.stop()
-        participant.close()

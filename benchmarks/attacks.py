@@ -23,11 +23,10 @@ from pathlib import Path
 
 import torch
 from _bench import machine
-from _heart import pooled, read
+from _heart import DATA, pooled, read
 from _inversion import Attack
 from _members import attacked, guarded, noisily, plainly
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "uci-heart"
 TRAINED = {
     "as it is": plainly,
     "updates cut, no noise": noisily(1.0, 0.0),

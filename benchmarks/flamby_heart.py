@@ -22,16 +22,14 @@ Run as `python benchmarks/flamby_heart.py [--quick] [--json FILE] [--data FOLDER
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from _bench import machine
-from _heart import Parts, pooled, read
+from _heart import Parts, asked, pooled
 from _linear import Local, accuracy, common_units, descended, federated, initial, schedule, trained_alone
 
 from wardround.contracts.algorithm import Algorithm, FedAdagrad, FedAdam, FedAvg, FedProx, FedYogi
@@ -43,7 +41,6 @@ from wardround.learning.strategies.choice import proximal_weight, strategy_of
 from wardround.learning.strategies.control import Scaffold
 from wardround.learning.strategies.strategy import Strategy
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "uci-heart"
 SEEDS = range(42, 47)
 ROUNDS, STEPS = 15, 100
 FOLDS = range(1000, 1006)
@@ -75,15 +72,8 @@ RULES = (NormBound(largest=0.5), TrimmedMean(), Median())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="take our own setting as it was chosen before")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table here")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", default=DATA, help="the four processed.*.data files")
-    options = parser.parse_args(arguments)
-    try:
-        hospitals = read(options.data)
-    except OSError as error:
-        print(f"skipped: {options.data} can't be read ({error.strerror}); give the folder with --data")
+    options, hospitals = asked(__doc__, "take our own setting as it was chosen before", arguments)
+    if hospitals is None:
         return 0
     torch.set_num_threads(1)
     began = machine()

@@ -14,19 +14,17 @@ Run as `python benchmarks/hostile.py [--quick] [--json FILE] [--data FOLDER]`.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from _bench import machine
-from _heart import HOSPITALS, Parts, Rows, read
+from _heart import HOSPITALS, Parts, Rows, asked
 from _linear import Hospital, Hub, Local, accuracy, carried, initial, schedule
-from flamby_heart import CHOSEN, COMMON, DATA, EVERYONE, ROUNDS, SEEDS, STEPS, in_units
+from flamby_heart import CHOSEN, COMMON, EVERYONE, ROUNDS, SEEDS, STEPS, in_units
 
 from wardround.contracts.robust import Median, NormBound, Robust, TrimmedMean
 from wardround.contracts.run_plan import RunPlan
@@ -139,15 +137,8 @@ def row(raw: Sequence[Parts], attack: str, seeds: Sequence[int]) -> dict[str, ob
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two seeds rather than five")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table here")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", default=DATA, help="the four processed.*.data files")
-    options = parser.parse_args(arguments)
-    try:
-        hospitals = read(options.data)
-    except OSError as error:
-        print(f"skipped: {options.data} can't be read ({error.strerror}); give the folder with --data")
+    options, hospitals = asked(__doc__, "two seeds rather than five", arguments)
+    if hospitals is None:
         return 0
     torch.set_num_threads(1)
     began = machine()
