@@ -24,6 +24,11 @@ from wardround.node.receive.route import by_called_title
 SECRET = bytes(range(32))
 
 
+def tell(line: str) -> None:
+    """One write, so that a receiver killed in the middle of its line leaves none of it."""
+    os.write(sys.stdout.fileno(), f"{line}\n".encode())
+
+
 def reception(home: Path) -> Reception:
     return Reception(
         Database(f"sqlite:///{home / 'node.db'}", migrations="wardround.node.migrations"),
@@ -39,7 +44,7 @@ def serve(home: Path) -> None:
     door = reception(home)
     recovered = door.recover()
     with StorageReceiver(["RESEARCH"], landing=door) as receiver:
-        print(receiver.port, recovered.registered, recovered.removed, flush=True)
+        tell(f"{receiver.port} {recovered.registered} {recovered.removed}")
         signal.pause()
 
 
@@ -58,9 +63,9 @@ def main(home: Path) -> None:
                 serve(home)
             finally:
                 os._exit(1)
-        print(child, flush=True)
+        tell(str(child))
         os.waitpid(child, 0)
-        print("dead", flush=True)
+        tell("dead")
 
 
 if __name__ == "__main__":
