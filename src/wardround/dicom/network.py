@@ -4,7 +4,9 @@ This is the whole public interface; ``network_*`` hold its parts. Nothing outsid
 """
 
 from wardround.dicom.errors import AssociationRefused, PeerUnreachable
+from wardround.dicom.network_commitment_listener import CommitmentListener
 from wardround.dicom.network_commitment_report import report_commitment
+from wardround.dicom.network_commitment_request import ask_commitment
 from wardround.dicom.network_limits import Limits
 from wardround.dicom.network_messages import (
     CANNOT_UNDERSTAND,
@@ -37,6 +39,7 @@ __all__ = [
     "OUT_OF_RESOURCES",
     "Accepted",
     "AssociationRefused",
+    "CommitmentListener",
     "CommitmentReport",
     "CommitmentRequest",
     "Commitments",
@@ -56,6 +59,7 @@ __all__ = [
     "TlsRefused",
     "TlsSettings",
     "WholeObjects",
+    "ask_commitment",
     "echo",
     "report_commitment",
     "send",

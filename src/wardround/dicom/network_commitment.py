@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 from wardround.dicom.deidentify_elements import Element, ElementReader, ElementWriter, Encoding
 from wardround.dicom.errors import Refused
@@ -23,6 +24,10 @@ class ActionRefused(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(f"0x{status:04X}")
         self.status = status
+
+
+class ReportUnreadable(Exception):
+    """A report that says nothing certain of what it is about."""
 
 
 def read_action(data: bytes, transfer_syntax: str) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -47,6 +52,49 @@ def read_action(data: bytes, transfer_syntax: str) -> tuple[str, tuple[tuple[str
             raise ActionRefused(Status.MISSING_ATTRIBUTE)
         instances.append(pair)
     return transaction, tuple(instances)
+
+
+def write_action(transaction_uid: str, instances: Sequence[tuple[str, str]], transfer_syntax: str) -> bytes:
+    """The data set of a request for these pairs of SOP Class and SOP Instance UID (Table J.3-1)."""
+    elements = [
+        Element(_TRANSACTION, b"UI", _bytes(transaction_uid)),
+        Element(_REFERENCED, b"SQ", [_reference(*pair) for pair in instances]),
+    ]
+    return ElementWriter(_encoding(transfer_syntax)).data_set(elements)
+
+
+def read_report(data: bytes, transfer_syntax: str) -> CommitmentReport:
+    """What a report says (Table J.3-2), whatever its event type: an instance is done only if it is named as done.
+
+    Raises:
+        ReportUnreadable: the data set can't be read, or has no transaction UID.
+    """
+    encoding = _encoding(transfer_syntax)
+    try:
+        elements = ElementReader(data, encoding).data_set(0, len(data))
+    except Refused:
+        raise ReportUnreadable from None
+    values = {element.tag: element.value for element in elements}
+    transaction = _uid(values.get(_TRANSACTION))
+    if not transaction:
+        raise ReportUnreadable
+    number = struct.Struct(">H" if encoding.big_endian else "<H")
+    done, failed = [], []
+    for tag in (_REFERENCED, _FAILED):
+        items = values.get(tag)
+        for item in items if isinstance(items, list) else ():
+            named = {element.tag: element.value for element in item}
+            sop_class, instance, why = _uid(named.get(_CLASS)), _uid(named.get(_INSTANCE)), named.get(_REASON)
+            if not instance:
+                raise ReportUnreadable
+            if tag == _REFERENCED:
+                done.append((sop_class, instance))
+            else:
+                reason = (
+                    number.unpack(why)[0] if isinstance(why, bytes) and len(why) == 2 else Status.PROCESSING_FAILURE
+                )
+                failed.append((sop_class, instance, int(reason)))
+    return CommitmentReport(transaction, tuple(done), tuple(failed))
 
 
 def write_report(report: CommitmentReport, transfer_syntax: str) -> tuple[int, bytes]:

@@ -103,12 +103,12 @@ def listen(made: Any) -> None:
     made._serve_request = lambda message, _context_id: answers.put(message)
 
 
-def answer(made: Any) -> Any:
-    """The peer's next answer, None if there is none within its time or the association ends."""
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while time.monotonic() < deadline:
+def answer(made: Any, *, seconds: float = ANSWER_SECONDS) -> Any:
+    """The peer's next message, None if there is none within its time or the association ends."""
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
         try:
-            return made.wardround_answers.get(timeout=0.5)
+            return made.wardround_answers.get(timeout=min(0.5, left))
         except queue.Empty:
             if not made.is_established:
                 return None

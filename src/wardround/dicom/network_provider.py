@@ -173,7 +173,7 @@ class QueryProvider:
             contexts=_contexts(),
             ssl_context=self._tls,
             evt_handlers=handlers,
-            server_class=_Server,
+            server_class=ThreadedServer,
         )
         self._entity._servers.append(self._server)
         threading.Thread(target=self._server.serve_forever, name="query-provider", daemon=True).start()
@@ -253,7 +253,7 @@ class QueryProvider:
             return Dataset()
 
 
-class _Server(ThreadedAssociationServer):  # type: ignore[misc]  # pynetdicom has no types
+class ThreadedServer(ThreadedAssociationServer):  # type: ignore[misc]  # pynetdicom has no types
     """A TLS handshake is made in the association's own thread, so that a caller that stalls holds up nobody."""
 
     def get_request(self) -> tuple[Any, Any]:
