@@ -1,0 +1,1 @@
+"""What evidence is reckoned with: pure functions of numbers, on numpy alone, each with its source."""
