@@ -152,7 +152,13 @@ def open_leg(session: Session, run: RunRow, *, at: datetime) -> LegRow:
     """A new leg from the last whole round."""
     number = 1 + (session.scalar(select(func.max(LegRow.number)).where(LegRow.run == run.id)) or 0)
     leg = LegRow(
-        run=run.id, number=number, first_round=run.round + 1, last_round=run.round, state="open", started_at=at
+        run=run.id,
+        number=number,
+        first_round=run.round + 1,
+        last_round=run.round,
+        state="open",
+        absent={},
+        started_at=at,
     )
     session.add(leg)
     session.flush()

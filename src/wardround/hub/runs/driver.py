@@ -163,6 +163,9 @@ class RunDriver:
             self._interrupt(run_id, legs[-1], "the hub was restarted")
             return
         if not status.state.over:
+            if status.absent != legs[-1].absent:
+                with self._database.writing() as session:
+                    session.get_one(LegRow, legs[-1].id).absent = dict(status.absent)
             self._part_from_excluded(run_id, status.leg_id)
             return
         if status.state is not LegState.FINISHED:

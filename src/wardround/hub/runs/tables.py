@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wardround.foundation.columns import UtcTime
@@ -38,7 +38,7 @@ class RunRow(HubTable):
 
 
 class LegRow(HubTable):
-    """One job of the engine."""
+    """One job of the engine. `absent` are the sites that were wanted and aren't in it, each with the reason."""
 
     __tablename__ = "run_legs"
     __table_args__ = (UniqueConstraint("run", "number"),)
@@ -50,6 +50,7 @@ class LegRow(HubTable):
     last_round: Mapped[int] = mapped_column(default=0)
     state: Mapped[str] = mapped_column(String(20))
     reason: Mapped[str] = mapped_column(String(200), default="")
+    absent: Mapped[dict[str, str] | None] = mapped_column(JSON)
     started_at: Mapped[datetime] = mapped_column(UtcTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
