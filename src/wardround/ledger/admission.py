@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 
-from wardround.contracts.ledger_entry import Entry, Seen
+from wardround.contracts.ledger_entry import Entry, EntryUnreadable, Seen
 from wardround.ledger import store
 from wardround.ledger.envelope import Claim, check_together
 from wardround.ledger.members import EntryRefused, Members
@@ -25,19 +27,51 @@ class OtherHistory(EntryRefused):
         self.seen = seen
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Entries as they were read, and for leaves whose signature was found to hold the key by which it does."""
+
+    rows: Sequence[Row]
+    proven: Mapping[bytes, bytes]
+
+    @classmethod
+    def read(cls, batch: Sequence[bytes], members: Members, ledger: str) -> Offer:
+        """Read signed entries and check their signatures, which takes longer than all else that is done with them and
+        needs no transaction. ``members`` needn't be those of now: what was proven by another key than an entry's
+        origin has in its turn is checked again.
+
+        Raises:
+            EntryRefused: one isn't an entry in its one form.
+        """
+        try:
+            rows = [Row.read(data) for data in batch]
+        except EntryUnreadable as error:
+            raise EntryRefused(str(error), code=error.code) from error
+        return cls(rows, proven_keys(rows, members, ledger))
+
+
 class Admission:
     """Checks entries in their order, from index ``start`` on, as the next ones of the ledger in this transaction.
 
     Args:
         rows: all that may come, so that what they name is read at once.
+        proven: keys by which their signatures were found to hold before, by leaf.
     """
 
-    def __init__(self, tx: Transaction, hub: Verifier, start: int, rows: Sequence[Row]) -> None:
+    def __init__(
+        self,
+        tx: Transaction,
+        hub: Verifier,
+        start: int,
+        rows: Sequence[Row],
+        proven: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> None:
         self._tx = tx
         self._start = start
         self._taken: list[Row] = []
-        self._members = store.members(tx, hub, start)
-        self._proven = proven_keys(rows, self._members, hub.name)
+        self.members = store.members(tx, hub, start)
+        """Those by the entries before the next one."""
+        self._proven = proven_keys(rows, self.members, hub.name, proven)
         wanted = {index for row in rows for index in named(row.signed.entry) if index < start}
         self._named = store.entries_at(tx, wanted)
         self._roots: dict[int, bytes] = {}
@@ -50,11 +84,11 @@ class Admission:
             EntryRefused: with the code of what is wrong.
         """
         entry = row.signed.entry
-        self._members.check(row.signed, row.data, proven=self._proven.get(row.leaf))
+        self.members.check(row.signed, row.data, proven=self._proven.get(row.leaf))
         check_references(entry, self._start + len(self._taken), self._lookup)
         if entry.seen is not None and self._root(entry.seen.size).hex() != entry.seen.root:
             raise OtherHistory(entry.origin, entry.seen)
-        self._members.learn(entry)
+        self.members.learn(entry)
         self._taken.append(row)
 
     def _lookup(self, index: int) -> Entry | None:
@@ -77,15 +111,18 @@ class Admission:
         return self._roots[size]
 
 
-def proven_keys(rows: Sequence[Row], members: Members, ledger: str) -> dict[bytes, bytes]:
+def proven_keys(
+    rows: Sequence[Row], members: Members, ledger: str, before: Mapping[bytes, bytes] = MappingProxyType({})
+) -> dict[bytes, bytes]:
     """For the leaves whose signature holds, the key by which it does: that which their origin has by the entries before
-    them, if those are taken. Whether it is that is asked of each again, in its turn."""
+    them, if those are taken. Whether it is that is asked of each again, in its turn. What was proven ``before`` by that
+    key isn't proven again."""
     known = members.copy()
     claims: list[Claim] = []
     leaves: list[bytes] = []
     for row in rows:
         key = known.key_of(row.signed.entry.origin)
-        if key is not None:
+        if key is not None and before.get(row.leaf) != key:
             claims.append((row.signed, key, row.data))
             leaves.append(row.leaf)
         try:
@@ -93,4 +130,4 @@ def proven_keys(rows: Sequence[Row], members: Members, ledger: str) -> dict[byte
         except EntryRefused:
             break
     held = check_together(claims, ledger)
-    return {leaf: key for leaf, (_, key, _), holds in zip(leaves, claims, held, strict=True) if holds}
+    return dict(before) | {leaf: key for leaf, (_, key, _), holds in zip(leaves, claims, held, strict=True) if holds}

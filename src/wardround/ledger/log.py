@@ -13,17 +13,17 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import insert, select, update
 
-from wardround.contracts.ledger_entry import Entry, EntryUnreadable
+from wardround.contracts.ledger_entry import Entry
 from wardround.foundation.errors import NotFound
 from wardround.ledger import store, tables
-from wardround.ledger.admission import Admission
+from wardround.ledger.admission import Admission, Offer
 from wardround.ledger.checkpoint import Checkpoint, sign_checkpoint
 from wardround.ledger.cosignature import check_cosignature
 from wardround.ledger.envelope import sign_entry
-from wardround.ledger.members import EntryRefused
+from wardround.ledger.members import Members
 from wardround.ledger.note import NoteRefused, Signature, SignatureType, Signer
 from wardround.ledger.proof import consistency_proof, inclusion_proof
-from wardround.ledger.store import Row, Transaction
+from wardround.ledger.store import Transaction
 
 
 class Log:
@@ -38,6 +38,9 @@ class Log:
         self._signer = Signer(origin, SignatureType.NOTE, key)
         self.verifier = self._signer.verifier
         self.origin = origin
+        # As far as was seen here, perhaps in a transaction that failed since: what was proven by them is held against
+        # the true ones in its turn.
+        self._members = Members(self.verifier)
 
     @property
     def vkey(self) -> str:
@@ -49,7 +52,24 @@ class Log:
         return self.append_many(tx, [data])[0]
 
     def append_many(self, tx: Transaction, batch: Sequence[bytes]) -> list[int]:
-        """Take signed entries in order, all or none; return the index of each.
+        """Take signed entries in order, all or none; return the index of each. See :meth:`offer` and :meth:`take`.
+
+        Raises:
+            EntryRefused: with the code of what is wrong; nothing of the batch was stored.
+        """
+        return self.take(tx, self.offer(batch))
+
+    def offer(self, batch: Sequence[bytes]) -> Offer:
+        """Read signed entries and check their signatures as far as that goes outside of any transaction: done before
+        one is opened for :meth:`take`, nobody else waits for it.
+
+        Raises:
+            EntryRefused: one isn't an entry in its one form.
+        """
+        return Offer.read(batch, self._members, self.origin)
+
+    def take(self, tx: Transaction, offer: Offer) -> list[int]:
+        """Take the entries in order, all or none; return the index of each.
 
         An entry that is there already keeps its index. Each must be in its one form, signed by the origin's key as
         the newest earlier `member` entry has it (the hub's own by the hub's), and fit the entries that it names.
@@ -58,18 +78,15 @@ class Log:
             EntryRefused: with the code of what is wrong; nothing of the batch was stored.
         """
         start = store.lock(tx)
-        try:
-            offered = [Row.read(data) for data in batch]
-        except EntryUnreadable as error:
-            raise EntryRefused(str(error), code=error.code) from error
-        places = store.find(tx, offered)
-        fresh = list({row.leaf: row for row in offered if row.leaf not in places}.values())
-        admission = Admission(tx, self.verifier, start, fresh)
+        places = store.find(tx, offer.rows)
+        fresh = list({row.leaf: row for row in offer.rows if row.leaf not in places}.values())
+        admission = Admission(tx, self.verifier, start, fresh, offer.proven)
         for index, row in enumerate(fresh, start):
             admission.check(row)
             places[row.leaf] = index
         store.extend(tx, store.frontier(tx, start), fresh)
-        return [places[row.leaf] for row in offered]
+        self._members = admission.members
+        return [places[row.leaf] for row in offer.rows]
 
     def record(self, tx: Transaction, entry: Entry) -> int:
         """Sign and append an entry of the hub's own."""

@@ -107,6 +107,36 @@ def test_a_new_key_of_a_site_replaces_the_old_one(found: Found) -> None:
     federation.append(site.sign(entry))
 
 
+def test_an_offer_that_was_proven_by_a_key_since_replaced_is_refused(found: Found) -> None:
+    federation = found("north")
+    site = federation.sites[0]
+    offer = federation.log.offer([site.approval()])
+    assert offer.proven, "by the key of then"
+    site.entry_key = Ed25519PrivateKey.generate()
+    federation.record(site.member())
+    with pytest.raises(EntryRefused) as refused, federation.database.writing() as tx:
+        federation.log.take(tx, offer)
+    assert refused.value.code == "bad-signature"
+    assert federation.size() == 2
+
+
+def test_an_offer_by_the_key_of_an_announcement_that_was_rolled_back_is_refused(found: Found) -> None:
+    federation = found("north")
+    site = federation.sites[0]
+    good, site.entry_key = site.approval(), Ed25519PrivateKey.generate()
+    with pytest.raises(RuntimeError), federation.database.writing() as tx:
+        federation.log.record(tx, site.member())
+        raise RuntimeError
+    for taken, data in ((False, site.approval()), (True, good)):
+        offer = federation.log.offer([data])
+        with federation.database.writing() as tx:
+            if taken:
+                assert federation.log.take(tx, offer) == [1]
+            else:
+                with pytest.raises(EntryRefused, match="isn't signed by the key"):
+                    federation.log.take(tx, offer)
+
+
 def test_entries_must_fit_those_that_they_name(found: Found) -> None:
     federation = found("north", "south")
     north, south = federation.sites

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wardround.contracts.ledger_entry import LARGEST_ENTRY, EntryUnreadable, read_signed_entry
+from wardround.contracts.ledger_entry import LARGEST_ENTRY
 from wardround.contracts.outbound import (
     Acknowledged,
     EntryAccepted,
@@ -37,14 +37,11 @@ class LedgerDesk:
         data = message.entry.encode()
         if len(data) > LARGEST_ENTRY:
             raise EntryRefused(f"an entry has at most {LARGEST_ENTRY} bytes", code="too-large")
-        try:
-            signed = read_signed_entry(data)
-        except EntryUnreadable as error:
-            raise EntryRefused(str(error), code=error.code) from error
-        if signed.entry.origin != caller.site:
+        offer = self._log.offer([data])
+        if offer.rows[0].signed.entry.origin != caller.site:
             raise NotAllowed("a site submits entries of its own only", code="wrong-origin")
         with caller.database.writing() as session:
-            return EntryAccepted(index=self._log.append(session, data))
+            return EntryAccepted(index=self._log.take(session, offer)[0])
 
     def _serve(self, caller: Caller, message: MirrorRequest, _attachment: bytes) -> MirrorBatch:
         with caller.database.reading() as session:
