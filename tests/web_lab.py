@@ -15,8 +15,8 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import EnhancedMRImageStorage, generate_uid
 from tests.front_door import FrontDoor, studies
 
+from wardround.foundation.web_server import WebServer
 from wardround.node.dicomweb.catalogue import Catalogue
-from wardround.node.dicomweb.server import WebServer
 from wardround.node.dicomweb.service import Parts, application
 from wardround.node.dicomweb.tokens import Scope, make
 
@@ -33,7 +33,7 @@ class Web:
         parts = Parts(
             self.door.database, self.catalogue, self.door.reception, titles, self.door.clock, largest, (ORIGIN,)
         )
-        self.server = WebServer(application(parts), host="127.0.0.1", port=0)
+        self.server = WebServer(application(parts), "dicomweb", host="127.0.0.1", port=0)
         self.server.start()
         self.url = f"http://127.0.0.1:{self.server.port}/dicom-web"
         self.read = make(self.door.database, "viewer", Scope.READ, actor="operator:test")

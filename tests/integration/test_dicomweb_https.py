@@ -12,7 +12,7 @@ from pydicom.uid import RLELossless
 from tests.tls_lab import Authority
 from tests.web_lab import Web, enlarged, segmentation, slices
 
-from wardround.node.dicomweb.server import WebServer
+from wardround.foundation.web_server import WebServer
 from wardround.node.dicomweb.service import Parts, application
 
 
@@ -28,7 +28,9 @@ def test_it_speaks_tls_alone_where_it_has_a_certificate(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "authority", "hospital")
     own = authority.issue("node")
     parts = Parts(web.door.database, web.catalogue, web.door.reception, {}, web.door.clock)
-    server = WebServer(application(parts), host="127.0.0.1", port=0, certificate=own.certificate, key=own.key)
+    server = WebServer(
+        application(parts), "dicomweb", host="127.0.0.1", port=0, certificate=own.certificate, key=own.key
+    )
     server.start()
     try:
         headers = {"Authorization": f"Bearer {web.read}"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NewType
 
 from wardround.foundation.errors import NotAllowed
-from wardround.people.rights import MayNot, Person, check_may, right_of
+from wardround.people.rights import MayNot, Person, check_may, check_may_somewhere, right_of
 from wardround.people.roster import Roster
 from wardround.people.sessions import person_of
 
@@ -17,9 +17,18 @@ Actor = NewType("Actor", str)
 
 
 def acting_as(
-    roster: Roster, token: str, verb: str, project: str | None = None, *, site: str | None = None
+    roster: Roster,
+    token: str,
+    verb: str,
+    project: str | None = None,
+    *,
+    site: str | None = None,
+    somewhere: bool = False,
 ) -> tuple[Actor, Person]:
     """Who acts by a session; a refusal is on the audit.
+
+    Args:
+        somewhere: it is enough that they may for some project: for what shows each project to those who may see it.
 
     Raises:
         NotSignedIn: the session isn't one, or has ended.
@@ -29,7 +38,10 @@ def acting_as(
     right_of(verb)
     person = person_of(roster, token)
     try:
-        check_may(person, verb, project, site=site)
+        if somewhere:
+            check_may_somewhere(person, verb)
+        else:
+            check_may(person, verb, project, site=site)
     except MayNot as refusal:
         with roster.database.writing() as session:
             about = " ".join(part for part in (project, site) if part)

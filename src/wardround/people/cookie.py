@@ -18,12 +18,18 @@ class Attributes(TypedDict):
     samesite: Literal["strict"]
 
 
-ATTRIBUTES: Attributes = {"path": "/", "secure": True, "httponly": True, "samesite": "strict"}
+def attributes(*, secure: bool) -> Attributes:
+    """How a session's cookie is set. `secure`: over HTTPS alone, as everywhere but on this machine's own loopback."""
+    return {"path": "/", "secure": secure, "httponly": True, "samesite": "strict"}
 
 
-def cookie_name(program: Program) -> str:
-    """The prefix makes browsers insist on HTTPS, this very host and the path `/` (RFC 6265bis section 4.1.3.2)."""
-    return f"__Host-wardround-{program.value}"
+def cookie_name(program: Program, place: str, *, secure: bool) -> str:
+    """A name of this program's own: cookies reach every port of a host, and several programs may share one.
+
+    The prefix makes browsers insist on HTTPS, this very host and the path `/` (RFC 6265bis section 4.1.3.2).
+    """
+    name = f"wardround-{program.value}-{place}"
+    return f"__Host-{name}" if secure else name
 
 
 def form_token(token: str) -> str:

@@ -1,6 +1,7 @@
 """Who may do what: one table, and one pure function that reads it.
 
-To add a command that writes, give it a verb here and have it call `wardround.cli.signin.acting` with that verb.
+To add a command that writes, give it a verb here and have it call `wardround.cli.signin.acting` with that verb. A page
+names the verb that it needs in its program's table of pages; those that only show something begin with `see-`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from wardround.people.roles import ROLES_AT, Program, Role
 HUB = frozenset({Program.HUB})
 NODE = frozenset({Program.NODE})
 BOTH = HUB | NODE
+_HOSPITAL = (Role.DATA_CONTROLLER, Role.ENGINEER, Role.RADIOLOGIST, Role.SAFETY_OFFICER, Role.PATHWAY_LEAD)
 
 
 class UnknownVerb(LookupError):
@@ -93,6 +95,23 @@ RIGHTS: Mapping[str, Right] = {
     "make-evidence": _right(NODE, "make evidence of a model", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD, Role.ENGINEER),
     "promote-model": _right(NODE, "agree to a model's next stage", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
     "suspend-model": _right(NODE, "take a model out of use", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
+    # At a hospital: what its pages show.
+    "see-today": _right(NODE, "see how this node is", *_HOSPITAL, Role.OPERATOR),
+    "see-asked": _right(NODE, "see what is asked of this hospital", *_HOSPITAL),
+    "see-leaving": _right(NODE, "see what left this hospital", *_HOSPITAL, Role.OPERATOR),
+    "see-worklist": _right(NODE, "see the worklist", Role.RADIOLOGIST, Role.PATHWAY_LEAD, Role.SAFETY_OFFICER),
+    "see-deployments": _right(NODE, "see the models in use here", *_HOSPITAL),
+    # At the hub: what its pages show.
+    "see-federation": _right(HUB, "see the hospitals of the federation", Role.RESEARCHER, Role.OPERATOR),
+    "see-drafts": _right(HUB, "see the federation's projects", Role.RESEARCHER, Role.OPERATOR),
+    "see-runs": _right(HUB, "see runs", Role.RESEARCHER, Role.OPERATOR),
+    "see-registry": _right(HUB, "see the registered models", Role.RESEARCHER, Role.OPERATOR),
+    # What both programs' pages show.
+    "see-ledger": _right(BOTH, "see the ledger", *_HOSPITAL, Role.RESEARCHER, Role.OPERATOR),
+    "see-people": _right(BOTH, "see who has an account", Role.OPERATOR, Role.DATA_CONTROLLER),
+    "see-audit": _right(
+        BOTH, "see who did what", Role.DATA_CONTROLLER, Role.ENGINEER, Role.SAFETY_OFFICER, Role.OPERATOR
+    ),
     # At the hub.
     "draft-project": _right(HUB, "draft a project", Role.RESEARCHER),
     "ask-counts": _right(HUB, "ask the hospitals for counts", Role.RESEARCHER),
@@ -157,6 +176,17 @@ def check_may(person: Person, verb: str, project: str | None = None, *, site: st
         raise MayNot(f"{person.name} may {right.words} at another site only", code="other-site")
     if not any(grant.project is None or grant.project == project for grant in here):
         raise MayNot(f"{person.name} may {right.words} for another project only", code="other-project")
+
+
+def check_may_somewhere(person: Person, verb: str) -> None:
+    """As `check_may`, whatever the project: for what lists projects, each of which is then asked about by itself.
+
+    Raises:
+        MayNot, UnknownVerb: see `check_may`.
+    """
+    projects = {grant.project for grant in person.grants} | {None}
+    if not any(can_may(person, verb, project) for project in projects):
+        check_may(person, verb)
 
 
 def can_may(person: Person, verb: str, project: str | None = None, *, site: str | None = None) -> bool:

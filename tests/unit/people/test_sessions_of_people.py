@@ -144,5 +144,6 @@ def test_a_form_of_another_session_or_site_isnt_taken() -> None:
     assert cookie.is_form_token("token-a", cookie.form_token("token-a"))
     assert not cookie.is_form_token("token-a", cookie.form_token("token-b"))
     assert not cookie.is_form_token("token-a", "") and "token-a" not in cookie.form_token("token-a")
-    assert cookie.ATTRIBUTES["httponly"] and cookie.ATTRIBUTES["secure"] and cookie.ATTRIBUTES["samesite"] == "strict"
-    assert cookie.cookie_name(Program.NODE) == "__Host-wardround-node"
+    given = cookie.attributes(secure=True)
+    assert given["httponly"] and given["secure"] and given["samesite"] == "strict"
+    assert cookie.cookie_name(Program.NODE, "north", secure=True) == "__Host-wardround-node-north"

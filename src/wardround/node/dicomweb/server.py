@@ -2,98 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
-import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-import uvicorn
-from fastapi import FastAPI
 
 from wardround.dicom.network import Landing
 from wardround.foundation.clock import Clock
-from wardround.foundation.errors import Conflict
-from wardround.foundation.listening import server_config
-from wardround.foundation.settings import SettingsRefused
+from wardround.foundation.web_server import WebServer
 from wardround.node.dicomweb.catalogue import Catalogue
 from wardround.node.dicomweb.service import Parts, application
 from wardround.node.home import NodeHome
 from wardround.node.receive.route import StudyPath
 
 log = logging.getLogger(__name__)
-
-STARTS_WITHIN = 30.0
-LAST_CALLS_GET = 5
-
-
-class _Listener(uvicorn.Server):
-    """Signals belong to the program."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-class WebServer:
-    """One application on one address, in a thread.
-
-    Args:
-        certificate, key: PEM files for HTTPS; without them it is HTTP.
-        port: 0 for a free one.
-    """
-
-    def __init__(
-        self, app: FastAPI, *, host: str, port: int, certificate: Path | None = None, key: Path | None = None
-    ) -> None:
-        self._app = app
-        self._host = host
-        self._wanted_port = port
-        self._tls = None if certificate is None or key is None else _context(certificate, key)
-        self._listener: _Listener | None = None
-        self._thread: threading.Thread | None = None
-        self._socket: socket.socket | None = None
-
-    @property
-    def port(self) -> int:
-        return int(self._socket.getsockname()[1]) if self._socket is not None else self._wanted_port
-
-    def start(self) -> None:
-        """Listen. Returns once calls are taken.
-
-        Raises:
-            Conflict: the address can't be had.
-        """
-        bound = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind((self._host, self._wanted_port))
-        except OSError as error:
-            bound.close()
-            raise Conflict(
-                f"[dicomweb]: port {self._wanted_port} can't be had ({error.strerror}); set another"
-            ) from None
-        self._socket = bound
-        self._listener = _Listener(server_config(self._app, self._tls, timeout_graceful_shutdown=LAST_CALLS_GET))
-        listener = self._listener
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(listener.serve([bound])), name="dicomweb", daemon=True
-        )
-        self._thread.start()
-        waited = threading.Event()
-        for _ in range(int(STARTS_WITHIN / 0.01)):
-            if listener.started or not self._thread.is_alive():
-                break
-            waited.wait(0.01)
-
-    def stop(self) -> None:
-        if self._listener is not None and self._thread is not None:
-            self._listener.should_exit = True
-            self._thread.join()
-        self._listener = self._thread = self._socket = None
 
 
 class DicomWeb:
@@ -116,6 +35,7 @@ class DicomWeb:
         )
         self._server = WebServer(
             application(parts),
+            "dicomweb",
             host=settings.host,
             port=settings.port,
             certificate=settings.certificate,
@@ -132,13 +52,3 @@ class DicomWeb:
 
     def stop(self) -> None:
         self._server.stop()
-
-
-def _context(certificate: Path, key: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ValueError) as error:
-        raise SettingsRefused(f"[dicomweb]: certificate or key can't be used ({type(error).__name__})") from None
-    return context
