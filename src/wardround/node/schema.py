@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wardround.node.annotate.tables
 import wardround.node.audit
 import wardround.node.budget.tables
 import wardround.node.clinic.tables

@@ -1,0 +1,31 @@
+"""What becomes of a label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from wardround.foundation.errors import Conflict
+
+
+class LabelState(StrEnum):
+    """A label waits for a decision when it was saved. An accepted one is the enclave's until another one is accepted."""
+
+    SAVED = "saved"
+    ACCEPTED = "accepted"
+    REPLACED = "replaced"
+    REJECTED = "rejected"
+
+
+STEPS: Mapping[LabelState, frozenset[LabelState]] = {
+    LabelState.SAVED: frozenset({LabelState.ACCEPTED, LabelState.REJECTED}),
+    LabelState.ACCEPTED: frozenset({LabelState.REPLACED}),
+    LabelState.REPLACED: frozenset({LabelState.ACCEPTED}),
+    LabelState.REJECTED: frozenset({LabelState.ACCEPTED}),
+}
+
+
+def check_step(before: LabelState, after: LabelState) -> None:
+    """Raises `Conflict` where a label can't go from the one state to the other."""
+    if after not in STEPS[before]:
+        raise Conflict(f"a label that is {before} can't become {after}")
