@@ -12,6 +12,7 @@ from wardround.contracts.base import SiteName
 from wardround.contracts.disclosure import SMALLEST_TOLD
 from wardround.contracts.limits import LARGEST_ANSWER
 from wardround.foundation.settings import Settings
+from wardround.node.report.settings import ReportSettings
 from wardround.node.retrieve.hours import Hours
 from wardround.people.settings import PeopleSettings
 
@@ -173,6 +174,17 @@ class RetrieveSettings(DicomTls):
         return self
 
 
+def check_web(host: str, certificate: Path | None, key: Path | None, origins: tuple[str, ...]) -> None:
+    """Whether a web server may listen so: plainly on loopback alone. Raises `ValueError` with the reason."""
+    if (certificate is None) != (key is None):
+        raise ValueError("HTTPS needs both certificate and key")
+    if certificate is None and host not in ("127.0.0.1", "::1", "localhost"):
+        raise ValueError("without certificate and key it can listen on 127.0.0.1 alone")
+    for origin in origins:
+        if not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+", origin):
+            raise ValueError(f"{origin!r} is no origin; write scheme, host and port as in https://viewer.example:3000")
+
+
 class DicomwebSettings(Settings):
     """The DICOMweb server, for viewers at this hospital. Every call needs a token (`wardround node dicomweb token`).
 
@@ -190,15 +202,7 @@ class DicomwebSettings(Settings):
 
     @model_validator(mode="after")
     def _is_safe(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("HTTPS needs both certificate and key")
-        if self.certificate is None and self.host not in ("127.0.0.1", "::1", "localhost"):
-            raise ValueError("without certificate and key it can listen on 127.0.0.1 alone")
-        for origin in self.origins:
-            if not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+", origin):
-                raise ValueError(
-                    f"{origin!r} is no origin; write scheme, host and port as in https://viewer.example:3000"
-                )
+        check_web(self.host, self.certificate, self.key, self.origins)
         return self
 
 
@@ -239,6 +243,38 @@ class QuerySettings(DicomTls):
             raise ValueError("nobody could ask; name one under [[query.callers]], or leave enabled out")
         if len({caller.ae_title.strip() for caller in self.callers}) < len(self.callers):
             raise ValueError("two callers have the same ae_title; keep one")
+        return self
+
+
+class AnnotationSettings(Settings):
+    """The server that annotation clients (3D Slicer, OHIF, Python) call, at `/monailabel`. Every call needs a person's
+    sign-in. `certificate` and `key` (PEM) make it HTTPS, without which it listens on loopback alone; `origins` as under
+    `[dicomweb]`.
+
+    label: what is drawn, as clients show it. readers: how many people are to draw each case. hold_minutes: how long a
+    case that somebody was given is offered to nobody else. modalities: of which images are offered; empty for all.
+    project: offer the frozen cohort of this project alone. threads: processor cores that helping and training take
+    each. largest_mb: of a file that a client sends. guest_hours: how long a file that was sent to be looked at is kept.
+    """
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: int = Field(default=8044, ge=0, le=65535)
+    origins: tuple[str, ...] = ()
+    certificate: Path | None = None
+    key: Path | None = None
+    label: str = Field(default="glioma", pattern=r"^[a-z][a-z0-9 _-]{0,39}$")
+    readers: int = Field(default=1, ge=1, le=20)
+    hold_minutes: float = Field(default=120, gt=0, le=10_080)
+    modalities: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = ("CT", "MR", "PT")
+    project: str = Field(default="", max_length=64)
+    threads: int = Field(default=2, ge=1, le=256)
+    largest_mb: int = Field(default=512, ge=1, le=4096)
+    guest_hours: float = Field(default=12, gt=0, le=168)
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        check_web(self.host, self.certificate, self.key, self.origins)
         return self
 
 
@@ -328,9 +364,11 @@ class NodeSettings(Settings):
     wire: WireSettings = WireSettings()
     pacs: PacsSettings | None = None
     clinic: ClinicSettings = ClinicSettings()
+    report: ReportSettings = ReportSettings()
     deidentification: DeidentificationSettings = DeidentificationSettings()
     retrieve: RetrieveSettings = RetrieveSettings()
     dicomweb: DicomwebSettings = DicomwebSettings()
+    annotation: AnnotationSettings = AnnotationSettings()
     query: QuerySettings = QuerySettings()
     learning: LearningSettings = LearningSettings()
     enclave: EnclaveSettings = EnclaveSettings()

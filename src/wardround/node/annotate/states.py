@@ -9,7 +9,7 @@ from wardround.foundation.errors import Conflict
 
 
 class LabelState(StrEnum):
-    """A label waits for a decision when it was saved. An accepted one is the enclave's until another one is accepted."""
+    """A saved label waits for a decision; an accepted one is the enclave's until another one is accepted."""
 
     SAVED = "saved"
     ACCEPTED = "accepted"

@@ -6,7 +6,6 @@ import gzip
 import re
 import zlib
 from collections.abc import Mapping
-from io import BytesIO
 from typing import Any
 
 import nibabel
