@@ -24,6 +24,7 @@ NOUNS: dict[str, str] = {
     "ledger": "wardround.cli.ledger",
     "deid": "wardround.cli.deid",
     "route": "wardround.cli.route",
+    "pathway": "wardround.cli.pathway",
     "enclave": "wardround.cli.enclave",
 }
 """Noun to module, in the order in which `--help` shows them."""

@@ -48,8 +48,8 @@ def test(
     trials: list[dict[str, object]] = []
     unreadable = refused = taken = 0
     if not as_json:
-        typer.echo(f"Rules: {_shown(rules.source)}, sent to {_shown(called_title) or 'no title'}.")
-    for file in _each(files):
+        typer.echo(f"Rules: {shown(rules.source)}, sent to {shown(called_title) or 'no title'}.")
+    for file in files_in(files):
         try:
             trial = try_file(file, rules, called_title=called_title, calling_title=calling_title)
         except (Unreadable, OSError) as error:
@@ -57,7 +57,7 @@ def test(
             why = error.reason_code if isinstance(error, Unreadable) else error.strerror or type(error).__name__
             trials.append({"file": str(file), "unreadable": why})
             if not as_json:
-                typer.echo(f"{_shown(str(file))}: can't be read: {why}")
+                typer.echo(f"{shown(str(file))}: can't be read: {why}")
             continue
         if trial.taken.route is Route.REFUSED:
             refused += 1
@@ -92,7 +92,8 @@ def _rules(home: Path | None, routes: Path | None, called_title: str) -> tuple[R
     return rules, called_title or node.settings.dicom.ae_title
 
 
-def _each(files: list[Path]) -> Iterator[Path]:
+def files_in(files: list[Path]) -> Iterator[Path]:
+    """The files named, those of named folders by name."""
     for file in files:
         if file.is_dir():
             yield from sorted(inner for inner in file.rglob("*") if inner.is_file())
@@ -104,13 +105,13 @@ def _tell(file: Path, trial: Trial, rules: int) -> None:
     from wardround.node.receive.route_trial import written
 
     rule = trial.taken
-    reason = f" ({_shown(rule.reason)})" if rule.reason else ""
-    typer.echo(f"{_shown(str(file))}: {rule.target}, by {rule.name}{reason}")
+    reason = f" ({shown(rule.reason)})" if rule.reason else ""
+    typer.echo(f"{shown(str(file))}: {rule.target}, by {rule.name}{reason}")
     for number, outcome in enumerate(trial.outcomes, start=1):
         typer.echo(f"  {number}. {outcome.rule.name}: {_said(outcome)}")
         for look in outcome.looks:
             said = "holds" if look.holds else "fails"
-            typer.echo(f"     {said}  {_shown(written(look.comparison))}   it is {_values(look.values)}")
+            typer.echo(f"     {said}  {shown(written(look.comparison))}   it is {_values(look.values)}")
     if left := rules - len(trial.outcomes):
         typer.echo(f"  {left} further {'rule' if left == 1 else 'rules'} not asked")
 
@@ -141,12 +142,12 @@ def _said(outcome: Outcome) -> str:
 
 
 def _values(values: tuple[Value, ...]) -> str:
-    shown = [f"{value:g}" if isinstance(value, float) else f'"{_shown(value[:_LONGEST])}"' for value in values[:_MOST]]
+    shown = [f"{value:g}" if isinstance(value, float) else f'"{shown(value[:_LONGEST])}"' for value in values[:_MOST]]
     if len(values) > _MOST:
         shown.append(f"and {len(values) - _MOST} more")
     return ", ".join(shown) or "absent or empty"
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """The text for a terminal: a file may hold characters that would steer it."""
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

@@ -24,11 +24,13 @@ from wardround.dicom.volume_stacks import LEARNING, MAX_VOXELS, STRICT, Stack, V
 __all__ = [
     "LEARNING",
     "STRICT",
+    "Grid",
     "Volume",
     "VolumePolicy",
     "VolumeReason",
     "VolumeRefused",
     "check_volume",
+    "grid_of",
     "read_volume",
     "read_volumes",
     "slices_in_order",
@@ -94,6 +96,24 @@ def check_volume(instances: Sequence[Source], policy: VolumePolicy = STRICT) -> 
     Raises VolumeRefused as `read_volume` does, but for what the pixels alone tell.
     """
     _only(instances, policy)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the voxels of a series lie: shape (slices, rows, columns), and spacing and affine as of a `Volume`."""
+
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    affine: NDArray[np.float64]
+
+
+def grid_of(instances: Sequence[Source], policy: VolumePolicy = STRICT) -> Grid:
+    """The grid of a series by its headers, as `read_volume` would give it; pixels as in `check_volume`.
+
+    Raises VolumeRefused as `check_volume` does.
+    """
+    _, stack = _only(instances, policy)
+    return Grid((len(stack.planes), *stack.first.shape), (stack.distance, *stack.first.spacing), stack.affine)
 
 
 def slices_in_order(instances: Sequence[Source]) -> tuple[list[Dataset], tuple[int, int, int]]:

@@ -37,6 +37,11 @@ class NodePaths:
         return self.path / "policy.toml"
 
     @property
+    def pathways(self) -> Path:
+        """A file for each pathway of the clinic."""
+        return self.path / "pathways"
+
+    @property
     def identity(self) -> Path:
         return self.path / "identity"
 

@@ -91,8 +91,10 @@ RIGHTS: Mapping[str, Right] = {
     "keep-enclave": _right(NODE, "remove orphans and make volumes in the enclave", Role.ENGINEER),
     "give-tokens": _right(NODE, "give and revoke tokens of viewers and senders", Role.ENGINEER),
     # At a hospital: models in use.
+    "change-pathway": _right(NODE, "begin a pathway", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD, Role.ENGINEER),
     "deploy-model": _right(NODE, "take a model into use", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
     "make-evidence": _right(NODE, "make evidence of a model", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD, Role.ENGINEER),
+    "allow-validation": _right(NODE, "let a model be judged on this hospital's own patients", Role.DATA_CONTROLLER),
     "promote-model": _right(NODE, "agree to a model's next stage", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
     "suspend-model": _right(NODE, "take a model out of use", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
     # At a hospital: what its pages show.

@@ -24,6 +24,7 @@ READS = {
     "node dicomweb token list",
     "project show",
     "run show",
+    "run watch",
     "run list",
     "hub sites",
     "cohort list",
@@ -48,11 +49,17 @@ READS = {
     "deid statement",
     "deid profiles",
     "route test",
+    "pathway list",
+    "pathway check",
+    "pathway show",
     "enclave status",
 }
 """They change nothing that is kept: whoever may read the home may run them."""
 
-NO_HOME = {"demo", "cohort check", "deid run", "model score", "package check", "project template"}
+NO_HOME = {
+    *("demo", "cohort check", "deid run", "model score", "package check", "project template"),
+    *("pathway test", "pathway templates"),
+}
 """They work on no hub's or node's home."""
 
 PROGRAM = {"hub init", "hub serve", "node serve"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -64,8 +64,7 @@ class Routes:
     @property
     def tags(self) -> frozenset[int]:
         """The attributes that the rules look at, with the character set that their texts are in."""
-        seen = {name for rule in self.rules if rule.when is not None for name in names(rule.when)}
-        return frozenset({attribute(name)[0] for name in seen - set(TITLES)} | {CHARACTER_SET})
+        return tags_of(rule.when for rule in self.rules if rule.when is not None)
 
     def reached_by(self, called_title: str) -> tuple[Rule, ...]:
         """The rules that may take what is sent to a title: all but those that ask for another title alone."""
@@ -74,6 +73,12 @@ class Routes:
     def decide(self, facts: Facts) -> Rule:
         """The rule that takes an object; `NO_RULE` where none does."""
         return next((rule for rule in self.rules if rule.holds(facts)), NO_RULE)
+
+
+def tags_of(expressions: Iterable[Expression], extra: Iterable[str] = ()) -> frozenset[int]:
+    """The attributes that expressions look at, and those of `extra`, with the character set that their texts are in."""
+    seen = {name for expression in expressions for name in names(expression)} | set(extra)
+    return frozenset({attribute(name)[0] for name in seen - set(TITLES)} | {CHARACTER_SET})
 
 
 def _asks_for_another(when: Expression | None, called_title: str) -> bool:

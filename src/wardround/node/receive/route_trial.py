@@ -11,7 +11,7 @@ from pathlib import Path
 from wardround.dicom.errors import Refused
 from wardround.dicom.header_meta import read_file_meta
 from wardround.dicom.header_prefix import WINDOW
-from wardround.node.receive.arrival import Unreadable, read_head
+from wardround.node.receive.arrival import Head, Unreadable, read_head
 from wardround.node.receive.route import NO_RULE, Routes, Rule
 from wardround.node.receive.route_expression import AllOf, AnyOf, Comparison, Expression, Not, unquoted
 from wardround.node.receive.route_facts import Facts, Value
@@ -64,6 +64,18 @@ def try_file(file: Path, routes: Routes, *, called_title: str = "", calling_titl
         Unreadable: the front door wouldn't take it, whatever the rules say.
         OSError: the file can't be read.
     """
+    head, syntax = read_file_head(file, routes.tags)
+    facts = Facts(head.values, transfer_syntax=syntax, called_title=called_title, calling_title=calling_title)
+    return try_rules(routes, facts)
+
+
+def read_file_head(file: Path, tags: frozenset[int]) -> tuple[Head, str]:
+    """The head of a DICOM Part 10 file with the values of these attributes, and its transfer syntax.
+
+    Raises:
+        Unreadable: the front door wouldn't take it.
+        OSError: the file can't be read.
+    """
     descriptor = os.open(file, os.O_RDONLY)
     try:
         try:
@@ -71,11 +83,9 @@ def try_file(file: Path, routes: Routes, *, called_title: str = "", calling_titl
         except Refused as refused:
             raise Unreadable(refused.reason_code) from None
         syntax = meta.get(_TRANSFER_SYNTAX, "")
-        head = read_head(lambda pos, length: os.pread(descriptor, length, start + pos), syntax, routes.tags)
+        return read_head(lambda pos, length: os.pread(descriptor, length, start + pos), syntax, tags), syntax
     finally:
         os.close(descriptor)
-    facts = Facts(head.values, transfer_syntax=syntax, called_title=called_title, calling_title=calling_title)
-    return try_rules(routes, facts)
 
 
 def comparisons(expression: Expression | None) -> Iterator[Comparison]:
