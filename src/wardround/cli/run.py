@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import typer
 
 from wardround.cli.signin import acting
+from wardround.cli.watch import watch
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from wardround.hub.runs.tables import RunRow
     from wardround.people.acting import Actor
 
-app = typer.Typer(help="Federated runs: start, show, stop, resume, end.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Federated runs: start, watch, show, stop, resume, end.", no_args_is_help=True, rich_markup_mode=None
+)
+
+app.command()(watch)
 
 HOME = typer.Option(..., "--home", help="The hub's home.", envvar="WARDROUND_HUB_HOME")
 
@@ -66,7 +71,9 @@ def start(project: str = typer.Argument(..., help="An approved project."), home:
             at=now(),
         )
     opened.close()
-    typer.echo(f"Run {run.id} begins as soon as a quorum connects. Watch it: wardround run show {run.id} --home {home}")
+    typer.echo(
+        f"Run {run.id} begins as soon as a quorum connects. Watch it: wardround run watch {run.id} --home {home}"
+    )
 
 
 @app.command()
@@ -76,41 +83,30 @@ def show(run: str = typer.Argument(..., help="The run."), home: Path = HOME) -> 
     from rich.table import Table
 
     from wardround.contracts.metric import METRICS
+    from wardround.foundation.clock import now
     from wardround.hub.home import HubHome
-    from wardround.hub.runs import actions, queries
     from wardround.hub.runs.reasons import code_of, in_words
-    from wardround.hub.runs.states import WAITS_FOR, RunState
+    from wardround.hub.runs.view import see
 
     opened = HubHome(home)
-    reasons: dict[str, str] = {}
     with opened.database.reading() as session:
-        row = queries.row_of(session, run)
-        judged_by = METRICS[actions.plan_of(row).metric].words
-        table = Table("round", "leg", "seconds", judged_by, "took part", "missing or refused")
-        for found in queries.rounds(session, run):
-            sites = queries.round_sites(session, run, found.number)
-            taken = ", ".join(site.site for site in sites if site.state == "taken")
-            absent = {site.site: site.reason for site in sites if site.state == "missing"}
-            told = [f"{site} ({reason})" for site, reason in absent.items()]
-            # An update that was refused beside one that counts; where none does, the site is missing for that reason.
-            told += [
-                f"{site.site} (refused: {site.reason})"
-                for site in sites
-                if site.state == "refused" and code_of(absent.get(site.site, "")) != site.reason
-            ]
-            missing = ", ".join(told)
-            reasons |= {code_of(site.reason): in_words(site.reason) for site in sites if site.state != "taken"}
-            score = "" if found.score is None else f"{found.score:.3f}"
-            table.add_row(str(found.number), str(found.leg), f"{found.seconds:.1f}", score, taken, missing)
-        legs = queries.legs(session, run)
+        view = see(session, run, now().date())
     opened.close()
+    row, reasons = view.row, dict[str, str]()
+    table = Table("round", "leg", "seconds", METRICS[view.plan.metric].words, "took part", "missing or refused")
+    for found in view.rounds:
+        taken = ", ".join(part.site for part in found.taken)
+        missing = ", ".join(f"{site} ({reason})" for site, reason in found.absent)
+        reasons |= {code_of(reason): in_words(reason) for _, reason in found.absent}
+        score = "" if found.row.score is None else f"{found.row.score:.3f}"
+        table.add_row(str(found.row.number), str(found.row.leg), f"{found.row.seconds:.1f}", score, taken, missing)
     console = Console()
-    state = RunState(row.state)
-    waits = "" if state.over else f"; waits for {WAITS_FOR[state]}"
-    console.print(f"{row.id}: {state} ({row.reason}){waits}", highlight=False)
-    for leg in legs:
+    console.print(view.standing, highlight=False, markup=False)
+    for leg in view.legs:
         if leg.state == "failed":
             console.print(f"  leg {leg.number} ended early: {leg.reason}", highlight=False)
+    if view.rounds_ended:
+        console.print(f"  rounds ended: {view.rounds_ended}", highlight=False)
     console.print(table if table.rows else "No round is whole yet.")
     for code, words in sorted(reasons.items()):
         if words:
@@ -159,7 +155,7 @@ def resume(run: str = typer.Argument(..., help="The run."), home: Path = HOME) -
 
     row = _changed(run, home, lambda project: acting(home, "resume-run", project), actions.resume)
     typer.echo(
-        f"Run {run} goes on after round {row.round} as soon as a quorum connects. Watch it: wardround run show "
+        f"Run {run} goes on after round {row.round} as soon as a quorum connects. Watch it: wardround run watch "
         f"{run} --home {home}"
     )
 

@@ -138,7 +138,7 @@ def test_a_run_from_start_to_its_end(wardround, lab: HubLab, hub: Path, tmp_path
     assert "needs 1 approving sites and has 0 (none)" in wardround("run", "start", "to-run", "--home", hub, code=1).err
     approved(lab, project)
     assert "north: approved, ledger entry" in wardround("project", "show", "to-run", "--home", hub).out
-    assert "wardround run show to-run-1" in wardround("run", "start", "to-run", "--home", hub).out
+    assert "wardround run watch to-run-1" in wardround("run", "start", "to-run", "--home", hub).out
     assert (
         "run to-run-1 of project to-run is not over" in wardround("run", "start", "to-run", "--home", hub, code=1).err
     )

@@ -219,7 +219,7 @@ def keep_round(
             )
         )
     _keep_absent(session, run, result)
-    score = _weighted([(s.metrics[metric], s.weight) for s in result.sites if metric in s.metrics])
+    score = weighted([(s.metrics[metric], s.weight) for s in result.sites if metric in s.metrics])
     if score is not None:
         judge_round(session, run, result.round - 1, score)
     audit.record(session, "hub", "keep-round", run.id, f"{result.round} {aggregate}")
@@ -245,6 +245,7 @@ def judge_round(session: Session, run: RunRow, number: int, score: float) -> Non
         run.best_score, run.best_round = score, number
 
 
-def _weighted(pairs: Sequence[tuple[float, float]]) -> float | None:
+def weighted(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """The mean of values, each by its weight; none where there is nothing to weigh."""
     total = sum(weight for _, weight in pairs)
     return sum(value * weight for value, weight in pairs) / total if total > 0 else None

@@ -38,13 +38,33 @@ def runs(session: Session) -> Sequence[RunRow]:
     return session.scalars(select(RunRow).order_by(RunRow.started_at)).all()
 
 
-def rounds(session: Session, run: str) -> Sequence[RoundRow]:
-    return session.scalars(select(RoundRow).where(RoundRow.run == run).order_by(RoundRow.number)).all()
+def rounds(session: Session, run: str, after: int = 0) -> Sequence[RoundRow]:
+    """The whole rounds after that number, in their order."""
+    statement = select(RoundRow).where(RoundRow.run == run, RoundRow.number > after)
+    return session.scalars(statement.order_by(RoundRow.number)).all()
 
 
 def round_sites(session: Session, run: str, number: int) -> Sequence[RoundSiteRow]:
     statement = select(RoundSiteRow).where(RoundSiteRow.run == run, RoundSiteRow.round == number)
     return session.scalars(statement.order_by(RoundSiteRow.site)).all()
+
+
+def parts(session: Session, run: str, after: int = 0) -> dict[int, list[RoundSiteRow]]:
+    """Of each round after that number, the sites' parts in the order of their names."""
+    statement = select(RoundSiteRow).where(RoundSiteRow.run == run, RoundSiteRow.round > after)
+    found: dict[int, list[RoundSiteRow]] = {}
+    for row in session.scalars(statement.order_by(RoundSiteRow.site, RoundSiteRow.id)):
+        found.setdefault(row.round, []).append(row)
+    return found
+
+
+def bytes_by_site(session: Session, run: str) -> dict[str, tuple[int, int]]:
+    """What each site sent and was sent in all rounds together, in bytes: up, and down."""
+    up, down = func.sum(RoundSiteRow.bytes_up), func.sum(RoundSiteRow.bytes_down)
+    statement = select(RoundSiteRow.site, up, down).where(RoundSiteRow.run == run).group_by(RoundSiteRow.site)
+    return {
+        site: (int(sent), int(given)) for site, sent, given in session.execute(statement.order_by(RoundSiteRow.site))
+    }
 
 
 def open_legs(session: Session, run: str) -> Sequence[LegRow]:
