@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from wardround.contracts.evidence import ShadowUse
 from wardround.learning.cusum import Share, Shift, scores, sums, threshold
 from wardround.learning.intervals import proportion
-from wardround.node.clinic.states import ReadingState
+from wardround.node.clinic.states import WITH_RESULT, ReadingState
 from wardround.node.clinic.tables import WorklistLine
 
-_WITH_RESULT = frozenset({ReadingState.READ, ReadingState.DELIVERED, ReadingState.WITHHELD})
 _FAILURES, _FINDINGS = 3.0, 1.75
 """By how much the odds change that are to be noticed: of a study without a result, and of a finding."""
 _SURE = 0.5
@@ -48,7 +47,7 @@ def charts(
         alarm_every: the average run length, in studies, until any of them alarms for nothing. Of the charts of findings
             it holds for the share that shadow use gave as its bound on the side of the change.
     """
-    read = [line for line in lines if line.state in _WITH_RESULT]
+    read = [line for line in lines if line.state in WITH_RESULT]
     failed = [float(line.state == ReadingState.FAILED) for line in lines]
     contrast = scores(line.contrast for line in read if line.contrast is not None)
     images = "images of another contrast"

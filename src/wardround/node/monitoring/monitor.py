@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.node.clinic.deployment import active
-from wardround.node.clinic.states import ReadingState
+from wardround.node.clinic.states import COUNTED
 from wardround.node.clinic.suspension import suspend
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.evidence.shelf import latest_shadow
@@ -21,12 +21,10 @@ from wardround.node.settings import ClinicSettings
 
 _log = logging.getLogger(__name__)
 
-_ENDED = (ReadingState.READ, ReadingState.DELIVERED, ReadingState.FAILED, ReadingState.WITHHELD)
-
 
 def charts_of(session: Session, deployment: Deployment, settings: ClinicSettings) -> tuple[Chart, ...]:
     """The charts of a deployment as they stand; of each study its last version counts."""
-    query = select(WorklistLine).where(WorklistLine.deployment == deployment.id, WorklistLine.state.in_(_ENDED))
+    query = select(WorklistLine).where(WorklistLine.deployment == deployment.id, WorklistLine.state.in_(COUNTED))
     last = {line.study: line for line in session.scalars(query.order_by(WorklistLine.version))}
     lines: Sequence[WorklistLine] = sorted(last.values(), key=lambda line: (line.arrived_at, line.id))
     shadow = latest_shadow(session, deployment.model, deployment.pathway)
@@ -49,7 +47,7 @@ class Monitor:
         with self._database.reading() as session:
             for deployment in active(session):
                 ended = select(func.count()).where(
-                    WorklistLine.deployment == deployment.id, WorklistLine.state.in_(_ENDED)
+                    WorklistLine.deployment == deployment.id, WorklistLine.state.in_(COUNTED)
                 )
                 count = session.scalar(ended) or 0
                 if self._seen.get(deployment.id) == count:
