@@ -24,6 +24,7 @@ from nvflare.fuel.f3.cellnet.fqcn import FQCN
 from nvflare.private.admin_defs import Message, MsgHeader, ReturnCode
 
 from wardround.federation.children import HUB_PORT
+from wardround.federation.flare.pauses import SCHEDULER
 from wardround.federation.port import PortClient, PortClosed
 from wardround.federation.provisioning import DEPLOY_SECONDS, JOBS_KEPT, SUBMITTER_ROLE
 from wardround.foundation.stored import content as content_of
@@ -96,6 +97,7 @@ class Dispatcher(FLComponent):  # type: ignore[misc]  # nvflare has no types
         }
         with self._engine.new_context() as fl_ctx:
             self._engine.job_def_manager.create(meta, content, fl_ctx)
+        SCHEDULER.ring()
 
     def _ask_in(self, job_id: str, site: str) -> None:
         """Have one more site run a job that is under way, by the requests with which FLARE begins a job there.

@@ -33,9 +33,10 @@ def main() -> None:
     follow_parent()
     keep_out("torch", "tensorflow", "monai")
     require_tls13()
-    speak_locally()
+    know_two_drivers()
     sys.argv = [role, *sys.argv[2:]]
     module = importlib.import_module(ROLES[role])
+    importlib.import_module("wardround.federation.flare.pauses").shorten(role)
     monitor = importlib.import_module("nvflare.fuel.f3.mpm").MainProcessMonitor
     arguments = module.parse_arguments()
     folder = arguments.workspace
@@ -103,10 +104,17 @@ def require_tls13() -> None:
     driver.TcpStreamServer.finish_request = finish_request
 
 
-def speak_locally() -> None:
-    """Have FLARE know the driver by which its processes on this machine speak to each other."""
-    driver: Any = importlib.import_module("wardround.federation.flare.local").LocalDriver
-    importlib.import_module("nvflare.fuel.f3.communicator").driver_mgr.register(driver)
+def know_two_drivers() -> None:
+    """Have FLARE know the driver by which its processes on this machine speak to each other, and that of TLS, and look
+    for no others: it would import web servers and gRPC for a second in every process.
+    """
+    communicator: Any = importlib.import_module("nvflare.fuel.f3.communicator")
+    for module, name in (
+        ("wardround.federation.flare.local", "LocalDriver"),
+        ("nvflare.fuel.f3.drivers.tcp_driver", "TcpDriver"),
+    ):
+        communicator.driver_mgr.register(getattr(importlib.import_module(module), name))
+    communicator.driver_loaded = True
 
 
 if __name__ == "__main__":
