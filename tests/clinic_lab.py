@@ -21,7 +21,6 @@ from tests.unit.node.projects.node_lab import NodeLab
 from wardround.contracts.evidence import OfflineValidation
 from wardround.contracts.ledger_entry import Model
 from wardround.dicom.network import (
-    OUT_OF_RESOURCES,
     Accepted,
     Peer,
     Received,
@@ -39,6 +38,8 @@ from wardround.node.clinic.suspension import Suspended, suspend
 from wardround.node.clinic.tables import WorklistLine
 from wardround.node.evidence.shelf import keep
 from wardround.node.receive.clinical import clinical_studies
+from wardround.node.report.pacs import PacsDelivery
+from wardround.node.report.shelf import Shelf
 
 
 def untrained(folder: Path) -> tuple[str, bytes]:
@@ -51,11 +52,12 @@ def untrained(folder: Path) -> tuple[str, bytes]:
 
 @cache
 def result() -> bytes:
-    """A result as the reader makes it."""
+    """A result as the reader makes it; its SOP Instance UID is 1.2.3."""
     from wardround.dicom.segmentation import write_segmentation
 
     slices = [pydicom.dcmread(BytesIO(part10)) for part10 in studies(3)[0].slices]
-    return write_segmentation(slices, np.ones((4, 16, 16), dtype=bool), model_name="m", model_version="1")
+    mask = np.ones((4, 16, 16), dtype=bool)
+    return write_segmentation(slices, mask, model_name="m", model_version="1", sop_instance_uid="1.2.3")
 
 
 class ToyReader:
@@ -80,7 +82,7 @@ class Pacs:
     def __init__(self) -> None:
         [self.port] = free_ports(1)
         self.taken: list[pydicom.Dataset] = []
-        self.refusing = False
+        self.refusing: int | None = None
         self._lock = threading.Lock()
         self._receiver: StorageReceiver | None = None
 
@@ -89,8 +91,8 @@ class Pacs:
         return Peer("127.0.0.1", self.port, "PACS")
 
     def keep(self, received: Received) -> Accepted | RefusedStorage:
-        if self.refusing:
-            return RefusedStorage(OUT_OF_RESOURCES)
+        if self.refusing is not None:
+            return RefusedStorage(self.refusing)
         with self._lock:
             self.taken.append(pydicom.dcmread(BytesIO(write_part10(received))))
         return Accepted()
@@ -103,6 +105,17 @@ class Pacs:
         if self._receiver is not None:
             self._receiver.stop()
         self._receiver = None
+
+
+class ReadAndSent(Pathway):
+    """The pathway, and the loop that sends what it gave, in one thread: each tick is one of both."""
+
+    def __init__(self, *arguments: Any, delivery: PacsDelivery) -> None:
+        super().__init__(*arguments)
+        self.delivery = delivery
+
+    def tick(self) -> int:
+        return super().tick() + self.delivery.tick()
 
 
 class Clinic:
@@ -123,15 +136,15 @@ class Clinic:
 
     def make_pathway(self) -> Pathway:
         node = self.node
-        return Pathway(
+        delivery = PacsDelivery(node.database, self.results, self.pacs.peer, "WARDROUND", node.clock)
+        return ReadAndSent(
             node.database,
             self.deployments,
             self.worker,
             lambda: clinical_studies(node.database, node.door.clinical),
-            self.results,
-            self.pacs.peer,
-            "WARDROUND",
+            Shelf(self.results),
             node.clock,
+            delivery=delivery,
         )
 
     def register(self, archive: str = "") -> None:

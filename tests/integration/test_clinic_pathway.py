@@ -18,13 +18,16 @@ from tests.front_door import studies
 
 from wardround.compute.worker import Worker, WorkerDied
 from wardround.contracts.ledger_entry import Deployment as DeploymentEntry
+from wardround.dicom.network import CANNOT_UNDERSTAND, OUT_OF_RESOURCES
 from wardround.foundation.errors import NotAllowed, NotFound
 from wardround.learning.archive import pack
 from wardround.learning.bundle import BundleRefused, export_bundle, packaged
 from wardround.node.clinic import reader
 from wardround.node.clinic.deployment import active
-from wardround.node.clinic.pathway import ATTEMPTS, PACS_PAUSE
+from wardround.node.clinic.pathway import ATTEMPTS
 from wardround.node.clinic.states import IN_WORDS, ReadingState
+from wardround.node.report.pacs import PACS_PAUSE
+from wardround.node.report.sending import LONGEST_PAUSE
 
 
 @pytest.fixture(scope="module")
@@ -122,12 +125,28 @@ def test_a_pacs_that_refuses_is_asked_again_and_then_said_to(clinic: Clinic) -> 
     clinic.deploy()
     clinic.arrive()
     clinic.pacs.up()
-    clinic.pacs.refusing = True
+    clinic.pacs.refusing = CANNOT_UNDERSTAND
     for _ in range(ATTEMPTS - 1):
         clinic.pathway.tick()
         assert clinic.states() == [("read", "")]
+        clinic.node.clock.time += LONGEST_PAUSE
     clinic.pathway.tick()
     assert clinic.states() == [("failed", "pacs-refused")]
+
+
+def test_a_result_waits_for_a_pacs_that_has_no_room_for_as_long_as_that_takes(clinic: Clinic) -> None:
+    clinic.register()
+    clinic.deploy()
+    clinic.arrive()
+    clinic.pacs.up()
+    clinic.pacs.refusing = OUT_OF_RESOURCES
+    for _ in range(3 * ATTEMPTS):
+        clinic.pathway.tick()
+        assert clinic.states() == [("read", "")]
+        clinic.node.clock.time += LONGEST_PAUSE
+    clinic.pacs.refusing = None
+    clinic.pathway.tick()
+    assert clinic.states() == [("delivered", "")]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Where a peer reports what became of a request for storage commitment, on an association that it opens (PS3.4 J.3.3)."""
+"""Where a peer reports what became of a request for storage commitment, on an association of its own (PS3.4 J.3.3)."""
 
 from __future__ import annotations
 

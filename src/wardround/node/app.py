@@ -18,7 +18,6 @@ from wardround.contracts.task import (
     WithdrawProject,
     WitnessCheckpoint,
 )
-from wardround.dicom.network import Peer
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.files import ObjectStore
 from wardround.foundation.loop import Loop
@@ -44,6 +43,7 @@ from wardround.node.query.server import QueryServer
 from wardround.node.receive.clinical import clinical_studies
 from wardround.node.record.witness import Witness
 from wardround.node.records.service import HealthRecords
+from wardround.node.report.wiring import Reports, shelf_at
 from wardround.node.retrieve.wiring import puller_at
 from wardround.node.training.assignment import Assignments
 from wardround.node.training.checkpoint import notes_in
@@ -132,6 +132,7 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             reader,
             intake,
             Loop("clinic", [_pathway(desk, reader).tick, _monitor(desk).tick, _retention(desk).tick], pause=0.4),
+            Reports(home, clock),
             Loop("telling", [telling.tick, lambda: desk.entries.submit_waiting(home.database), legs.part], pause=0.4),
             Loop("ledger", [witness.tick], pause=60),
             Loop("policy", [PolicyWatch(home.policy, home.database, home.site, clock).tick], pause=1),
@@ -205,15 +206,13 @@ def _monitor(desk: Desk) -> Monitor:
 
 
 def _pathway(desk: Desk, reader: Worker) -> Pathway:
-    home, pacs = desk.home, desk.home.settings.pacs
+    home = desk.home
     return Pathway(
         home.database,
         desk.deployments,
         reader,
         lambda: clinical_studies(home.database, home.clinical),
-        home.path / "results",
-        None if pacs is None else Peer(pacs.host, pacs.port, pacs.ae_title),
-        home.settings.dicom.ae_title,
+        shelf_at(home),
         desk.clock,
         threads=home.settings.learning.threads,
     )

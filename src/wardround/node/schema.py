@@ -18,6 +18,7 @@ import wardround.node.optout.tables
 import wardround.node.projects.tables
 import wardround.node.receive.tables
 import wardround.node.record.tables
+import wardround.node.report.tables
 import wardround.node.retrieve.tables
 import wardround.node.review.tables
 import wardround.node.training.tables  # noqa: F401 - a module of tables registers them

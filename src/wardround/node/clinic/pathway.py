@@ -1,21 +1,16 @@
-"""The clinical loop: each complete study is read by each model in use, and the result goes to the PACS."""
+"""The clinical loop: each complete study is read by each model in use, and what that gives is kept to be sent."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
-from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wardround.compute.worker import Worker, WorkerDied
-from wardround.dicom.errors import AssociationRefused, PeerUnreachable, Refused
-from wardround.dicom.network import Peer, send
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
-from wardround.foundation.files import write_whole
 from wardround.node import audit
 from wardround.node.clinic import reader
 from wardround.node.clinic.deployment import Deployments, active
@@ -23,12 +18,11 @@ from wardround.node.clinic.states import ReadingState, check_transition
 from wardround.node.clinic.suspension import end_suspended, waiting_for_suspended
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.receive.clinical import ClinicalStudy
+from wardround.node.report.shelf import Shelf
 
 _log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-PACS_PAUSE = timedelta(seconds=5)
-"""How long a PACS that didn't answer is left alone."""
 Studies = Callable[[], Sequence[ClinicalStudy]]
 
 
@@ -37,8 +31,7 @@ class Pathway:
 
     Args:
         studies: the complete studies on the clinical path.
-        results: where results are kept, below the clinical folder.
-        pacs: where results go; without one they stay here.
+        shelf: where results are kept until they are sent (`wardround.node.report`).
     """
 
     def __init__(
@@ -47,9 +40,7 @@ class Pathway:
         deployments: Deployments,
         worker: Worker,
         studies: Studies,
-        results: Path,
-        pacs: Peer | None,
-        calling_ae: str,
+        shelf: Shelf,
         clock: Clock,
         *,
         threads: int = 1,
@@ -58,16 +49,13 @@ class Pathway:
         self._deployments = deployments
         self._worker = worker
         self._studies = studies
-        self._results = results
-        self._pacs = pacs
-        self._calling_ae = calling_ae
+        self._shelf = shelf
         self._clock = clock
         self._threads = threads
         self._warmed: set[str] = set()
-        self._pacs_away_until: datetime | None = None
 
     def tick(self) -> int:
-        """Enlist new studies, read those that wait, deliver what was read; returns how many steps were taken."""
+        """Enlist new studies and read those that wait; returns how many steps were taken."""
         steps = self._end_suspended()
         with self._database.reading() as session:
             in_use = active(session)
@@ -86,11 +74,6 @@ class Pathway:
             else:
                 self._read(line, study)
             steps += 1
-        if self._pacs is not None and (self._pacs_away_until is None or self._clock() >= self._pacs_away_until):
-            for line in self._lines(ReadingState.READ):
-                if not self._deliver(line, self._pacs):
-                    break
-                steps += 1
         return steps
 
     def _end_suspended(self) -> int:
@@ -162,45 +145,18 @@ class Pathway:
             _log.error("a study could not be read: %s", type(error).__name__)
             self._retry(line, "reading-failed")
             return
-        result = Path(f"{line.study}-{line.version}-{line.deployment}.dcm")
-        write_whole(self._results / result, reading.segmentation)
+        stem = f"{line.study}-{line.version}-{line.deployment}"
+        kept = self._shelf.put(stem, deployment.stage, reading.documents)
         with self._database.writing() as session:
             row = _step(session, line, ReadingState.READ)
             if row is None:
-                (self._results / result).unlink()
+                self._shelf.drop(kept)
                 return
             row.finding, row.volume_ml, row.contrast = reading.finding, reading.volume_ml, reading.contrast
-            row.result, row.result_uid, row.read_at = str(result), reading.sop_instance_uid, self._clock()
+            row.result, row.result_uid, row.read_at = kept[0].file, reading.sop_instance_uid, self._clock()
             row.attempts = 0
+            self._shelf.enlist(session, row.id, kept, row.read_at)
             audit.record(session, "program", "read-study", line.study, f"deployment {line.deployment}")
-
-    def _deliver(self, line: WorklistLine, pacs: Peer) -> bool:
-        """Send a result; False where the PACS doesn't answer now, so that nothing else needs trying."""
-        assert line.result is not None  # noqa: S101 - a line that was read has its result
-        with self._database.reading() as session:
-            if session.get_one(WorklistLine, line.id).state != ReadingState.READ:
-                return True
-        try:
-            report = send([self._results / line.result], pacs, self._calling_ae)
-        except (PeerUnreachable, AssociationRefused):
-            if self._pacs_away_until is None:
-                _log.warning("results wait: the PACS doesn't take them now")
-            self._pacs_away_until = self._clock() + PACS_PAUSE
-            return False
-        except (Refused, OSError) as error:
-            _log.error("a result could not be sent: %s", type(error).__name__)
-            self._settle(line, ReadingState.FAILED, reason="result-lost")
-            return True
-        self._pacs_away_until = None
-        if not report.complete:
-            self._retry(line, "pacs-refused")
-            return True
-        with self._database.writing() as session:
-            row = session.get_one(WorklistLine, line.id)
-            check_transition(ReadingState(row.state), ReadingState.DELIVERED)
-            row.state, row.delivered_at = ReadingState.DELIVERED, self._clock()
-            audit.record(session, "program", "deliver-result", line.study, f"deployment {line.deployment}")
-        return True
 
     def _retry(self, line: WorklistLine, reason: str) -> None:
         if line.attempts + 1 >= ATTEMPTS:

@@ -24,11 +24,14 @@ from wardround.learning.arrays import Arrays
 from wardround.learning.bundle import load_bundle
 from wardround.learning.case import Case, CaseRefused
 from wardround.node.clinic.own_layers import with_own
+from wardround.node.report.document import Document, OutputKind
 
 if TYPE_CHECKING:
     from wardround.learning.learner import Learner
 
 MODALITY = "MR"
+SEG_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
+"""Segmentation Storage (PS3.4 Table B.5-1)."""
 
 
 class StudyUnreadable(RuntimeError):
@@ -48,6 +51,12 @@ class Reading:
     sop_instance_uid: str
     volume_ml: float
     contrast: float | None = None
+    reports: tuple[Document, ...] = ()
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """All that the study gave, the segmentation first."""
+        return (Document(OutputKind.SEGMENTATION, self.segmentation, SEG_CLASS, self.sop_instance_uid), *self.reports)
 
     @property
     def finding(self) -> str:

@@ -12,6 +12,8 @@ from wardround.foundation.database import Database
 from wardround.node import audit
 from wardround.node.clinic.tables import WorklistLine
 from wardround.node.receive.clinical import purge_clinical
+from wardround.node.report.states import OutputState
+from wardround.node.report.tables import Output
 
 LOOKED_AT_EVERY = timedelta(hours=1)
 
@@ -39,11 +41,18 @@ class Retention:
             lines = session.scalars(
                 select(WorklistLine).where(WorklistLine.arrived_at < before, WorklistLine.result.is_not(None))
             ).all()
-            files = [self._results / line.result for line in lines if line.result is not None]
+            files = {self._results / line.result for line in lines if line.result is not None}
             for line in lines:
                 line.result = None
-            if lines:
-                audit.record(session, "program", "purge-results", "results", f"{len(lines)} results")
+            old = select(Output).join(WorklistLine, WorklistLine.id == Output.line)
+            outputs = session.scalars(old.where(WorklistLine.arrived_at < before, Output.file.is_not(None))).all()
+            unsent = sum(output.state == OutputState.WAITING for output in outputs)
+            files |= {self._results / output.file for output in outputs if output.file is not None}
+            for output in outputs:
+                output.file = None
+            if files:
+                told = f"{len(files)} results" + (f", {unsent} of them never sent" if unsent else "")
+                audit.record(session, "program", "purge-results", "results", told)
         for file in files:
             file.unlink(missing_ok=True)
         return purged.studies + len(files)

@@ -50,6 +50,7 @@ from wardround.node.receive.commitment_store import CommitmentStore
 from wardround.node.receive.route import StudyPath
 from wardround.node.receive.tables import ReceivedInstance, ReceivedStudy
 from wardround.node.record.purges import Purges
+from wardround.node.report.tables import Output
 from wardround.node.retrieve.forgetting import About, asks_about
 from wardround.node.retrieve.forgetting import forget as forget_asks
 from wardround.node.retrieve.sealing import Sealing
@@ -291,6 +292,8 @@ class Erasures:
             touched.add(self._places.results)
         with self._database.writing() as session:
             if not research_only:
+                lines = select(WorklistLine.id).where(WorklistLine.study.in_(studies))
+                session.execute(delete(Output).where(Output.line.in_(lines)))
                 session.execute(delete(WorklistLine).where(WorklistLine.study.in_(studies)))
             left = select(ReceivedInstance.study_id).where(ReceivedInstance.study_id.is_not(None))
             session.execute(
@@ -371,8 +374,10 @@ def _instance_keys(session: Session, rows: Sequence[int]) -> Iterator[str]:
 
 def _results(session: Session, studies: set[str]) -> Iterator[str]:
     for part in _parts(sorted(studies)):
-        lines = select(WorklistLine.result).where(WorklistLine.study.in_(part), WorklistLine.result.is_not(None))
-        yield from (name for name in session.scalars(lines) if name is not None)
+        lines = select(WorklistLine.result).where(WorklistLine.study.in_(part))
+        outputs = select(Output.file).join(WorklistLine, WorklistLine.id == Output.line)
+        files = {*session.scalars(lines), *session.scalars(outputs.where(WorklistLine.study.in_(part)))}
+        yield from sorted(name for name in files if name is not None)
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
