@@ -22,6 +22,7 @@ from wardround.contracts.evidence import OfflineValidation
 from wardround.contracts.ledger_entry import Model
 from wardround.dicom.network import (
     Accepted,
+    Commitments,
     Peer,
     Received,
     RefusedStorage,
@@ -32,12 +33,13 @@ from wardround.hub.registry.tables import ModelRow
 from wardround.learning.archive import pack
 from wardround.learning.bundle import export_bundle, packaged
 from wardround.node.clinic import reader
+from wardround.node.clinic.definition_file import Definitions
 from wardround.node.clinic.deployment import Deployments
 from wardround.node.clinic.pathway import Pathway
+from wardround.node.clinic.queue import Queue
 from wardround.node.clinic.suspension import Suspended, suspend
 from wardround.node.clinic.tables import WorklistLine
 from wardround.node.evidence.shelf import keep
-from wardround.node.receive.clinical import clinical_studies
 from wardround.node.report.pacs import PacsDelivery
 from wardround.node.report.shelf import Shelf
 
@@ -60,6 +62,22 @@ def result() -> bytes:
     return write_segmentation(slices, mask, model_name="m", model_version="1", sop_instance_uid="1.2.3")
 
 
+_PATHWAY = """
+title = "Lesions"
+purpose = "Outlines lesions."
+model = "{model}"
+
+[studies]
+when = 'Modality == "MR"'
+emergency_when = 'StudyDescription like "*stat*"'
+
+[output]
+kind = "outline"
+of = "lesion"
+{more}
+"""
+
+
 class ToyReader:
     """The reading process's place: what `read` does with each study is the test's."""
 
@@ -70,7 +88,7 @@ class ToyReader:
     def submit(self, *_: Any) -> Future[None]:
         return Future()
 
-    def call(self, function: Callable[..., Any], *arguments: Any) -> reader.Reading:
+    def call_within(self, _seconds: float, function: Callable[..., Any], *arguments: Any) -> reader.Reading:
         assert function is reader.read
         self.reads.append(arguments)
         return self.answer(*arguments)
@@ -82,6 +100,7 @@ class Pacs:
     def __init__(self) -> None:
         [self.port] = free_ports(1)
         self.taken: list[pydicom.Dataset] = []
+        self.titles: dict[str, str] = {}
         self.refusing: int | None = None
         self._lock = threading.Lock()
         self._receiver: StorageReceiver | None = None
@@ -90,15 +109,21 @@ class Pacs:
     def peer(self) -> Peer:
         return Peer("127.0.0.1", self.port, "PACS")
 
+    @property
+    def examiners(self) -> Peer:
+        return Peer("127.0.0.1", self.port, "EXAMINERS")
+
     def keep(self, received: Received) -> Accepted | RefusedStorage:
         if self.refusing is not None:
             return RefusedStorage(self.refusing)
         with self._lock:
-            self.taken.append(pydicom.dcmread(BytesIO(write_part10(received))))
+            taken = pydicom.dcmread(BytesIO(write_part10(received)))
+            self.taken.append(taken)
+            self.titles[str(taken.SOPInstanceUID)] = received.called_ae
         return Accepted()
 
-    def up(self) -> None:
-        self._receiver = StorageReceiver(["PACS"], self.keep, port=self.port)
+    def up(self, commitments: Commitments | None = None) -> None:
+        self._receiver = StorageReceiver(["PACS", "EXAMINERS"], self.keep, port=self.port, commitments=commitments)
         self._receiver.start()
 
     def down(self) -> None:
@@ -110,12 +135,12 @@ class Pacs:
 class ReadAndSent(Pathway):
     """The pathway, and the loop that sends what it gave, in one thread: each tick is one of both."""
 
-    def __init__(self, *arguments: Any, delivery: PacsDelivery) -> None:
+    def __init__(self, *arguments: Any, ways: Sequence[PacsDelivery]) -> None:
         super().__init__(*arguments)
-        self.delivery = delivery
+        self.ways = ways
 
     def tick(self) -> int:
-        return super().tick() + self.delivery.tick()
+        return super().tick() + sum(way.tick() for way in self.ways)
 
 
 class Clinic:
@@ -127,24 +152,42 @@ class Clinic:
         gateway = cast(Any, self.node.wire)
         node = self.node
         self.deployments = Deployments(
-            node.database, self.models, node.entries, gateway, node.mirror, node.own, node.clock
+            node.database,
+            self.models,
+            node.entries,
+            gateway,
+            node.mirror,
+            node.own,
+            Definitions(folder / "pathways"),
+            node.clock,
         )
+        self.define()
         self.pacs = Pacs()
         self.worker = worker
         self.results = folder / "results"
         self.pathway = self.make_pathway()
 
+    def define(self, name: str = "brain", *, model: str | None = None, more: str = "") -> None:
+        """Write a pathway's file, as a person at the hospital does: any MR study, and no check that isn't in `more`."""
+        file = self.deployments.definitions.file(name)
+        file.parent.mkdir(exist_ok=True)
+        digest = self.digest if model is None else model
+        file.write_text(_PATHWAY.format(model=digest[:12], more=more))
+
     def make_pathway(self) -> Pathway:
         node = self.node
-        delivery = PacsDelivery(node.database, self.results, self.pacs.peer, "WARDROUND", node.clock)
+        ways = [
+            PacsDelivery(node.database, self.results, peer, "WARDROUND", node.clock, audience)
+            for peer, audience in ((self.pacs.peer, "ward"), (self.pacs.examiners, "examiners"))
+        ]
         return ReadAndSent(
             node.database,
             self.deployments,
             self.worker,
-            lambda: clinical_studies(node.database, node.door.clinical),
-            Shelf(self.results),
+            Queue(node.database, node.door.clinical, node.clock),
+            Shelf(self.results, examiners=True),
             node.clock,
-            delivery=delivery,
+            ways=ways,
         )
 
     def register(self, archive: str = "") -> None:
