@@ -4,21 +4,22 @@ PYTHON ?= python3
 VENV ?= $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV),.venv)
 BIN := $(abspath $(VENV))/bin
 TORCH := torch==2.13.0
+SCRIPTS := src/wardround/ui/node_modules
 ARGS ?=
 PYTEST_ARGS ?=
 PYTEST_WORKERS ?= 2
-DEBIAN := bubblewrap dcmtk dicom3tools orthanc orthanc-dicomweb postgresql tesseract-ocr
+DEBIAN := bubblewrap chromium dcmtk dicom3tools orthanc orthanc-dicomweb postgresql tesseract-ocr
 
-.PHONY: help demo test check fix bench docs system clean
+.PHONY: help demo test check fix bench docs scripts system clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
-demo: $(VENV)/.wardround-base ## A hub and four hospitals on this machine, the whole journey (ARGS="--rounds 8 --serve" and so on)
+demo: $(VENV)/.wardround-base scripts ## A hub and four hospitals on this machine, the whole journey (ARGS="--rounds 8 --serve" and so on)
 	@$(BIN)/wardround demo $(ARGS)
 
-test: check system ## Static checks, then all tests (PYTEST_ARGS="-k ledger" picks; two test files at a time, PYTEST_WORKERS=0 for one)
+test: check system scripts ## Static checks, then all tests (PYTEST_ARGS="-k ledger" picks; two test files at a time, PYTEST_WORKERS=0 for one)
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check: $(VENV)/.wardround-dev ## Format, lint, types, import directions
@@ -37,6 +38,10 @@ bench: $(VENV)/.wardround-bench ## Every benchmark, the quick way (ARGS="--json 
 
 docs: $(VENV)/.wardround-dev ## Write the reference pages (commands, settings, states) from the code
 	@$(BIN)/python -m docs.reference
+
+scripts: ## What pages load beside plain HTML (htmx, NiiVue), by npm, once; without npm pages work without scripts
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory -s $(SCRIPTS)/.installed; \
+	else echo "npm isn't here: pages work as plain HTML, without the viewer. On Debian: apt-get install npm, then make scripts"; fi
 
 system: ## Debian packages that the tests want: installed where that is allowed, named where it isn't
 	@missing=""; for package in $(DEBIAN); do \
@@ -69,3 +74,8 @@ $(VENV)/.wardround-dev: $(VENV)/.wardround-base
 $(VENV)/.wardround-bench: $(VENV)/.wardround-dev
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
 	@touch $@
+
+$(SCRIPTS)/.installed: src/wardround/ui/package.json src/wardround/ui/package-lock.json
+	@echo "Installing what pages load (once)"
+	@cd src/wardround/ui && (npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null \
+	  && touch node_modules/.installed || echo "npm couldn't install it: pages work as plain HTML until make scripts can")

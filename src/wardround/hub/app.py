@@ -13,6 +13,7 @@ from wardround.foundation.loop import Loop
 from wardround.hub.api.exchange import Exchange
 from wardround.hub.cohorts import handlers as cohorts
 from wardround.hub.home import SERVER_NAME, HubHome
+from wardround.hub.pages.server import pages_at
 from wardround.hub.projects import handlers as projects
 from wardround.hub.record.handlers import LedgerDesk
 from wardround.hub.record.membership import found_once, part_revoked
@@ -82,6 +83,7 @@ def build(home: HubHome, *, clock: Clock = now) -> Hub:
         background=[
             Loop("publisher", [publisher.tick]),
             Loop("runs", [driver.tick], close=engine.close),
+            *pages_at(home),
         ],
     )
 

@@ -153,7 +153,7 @@ def make_hub_home(path: Path, settings: HubSettings, *, now: datetime | None = N
     make_key(identity / "server.key")
     make_key(identity / "admin.key")
     make_signing_key(identity / "ledger.key")
-    document: dict[str, object] = settings.model_dump(mode="json")
+    document: dict[str, object] = settings.model_dump(mode="json", exclude_none=True)
     write_whole(path / "hub.toml", write_toml(document).encode())
     home = HubHome(path)
     home.issue_own_certificates(moment)

@@ -8,6 +8,7 @@ from wardround.contracts.base import SiteName
 from wardround.contracts.limits import LARGEST_ANSWER
 from wardround.foundation.settings import Settings
 from wardround.people.settings import PeopleSettings
+from wardround.ui.settings import PagesSettings
 
 
 class HubSettings(Settings):
@@ -31,3 +32,4 @@ class HubSettings(Settings):
     faults: int = Field(default=0, ge=0, le=1000)
     largest_attachment: int = Field(default=LARGEST_ANSWER, ge=0)
     people: PeopleSettings = PeopleSettings()
+    pages: PagesSettings = PagesSettings()
