@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
+from wardround.cli.export import export, plot
 from wardround.cli.signin import acting
 from wardround.cli.watch import watch
 
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
     from wardround.people.acting import Actor
 
 app = typer.Typer(
-    help="Federated runs: start, watch, show, stop, resume, end.", no_args_is_help=True, rich_markup_mode=None
+    help="Federated runs: start, watch, show, stop, resume, end, export, plot.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 app.command()(watch)
+app.command()(export)
+app.command()(plot)
 
 HOME = typer.Option(..., "--home", help="The hub's home.", envvar="WARDROUND_HUB_HOME")
 

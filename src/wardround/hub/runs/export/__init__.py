@@ -1,0 +1,1 @@
+"""What a run told, written for other programs and as a picture."""
