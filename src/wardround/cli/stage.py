@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from wardround.cli import validation
+
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
@@ -18,6 +20,8 @@ app = typer.Typer(
     help="Models in use here: their stage, their evidence, the next stage.", no_args_is_help=True, rich_markup_mode=None
 )
 HOME = typer.Option(..., "--home", help="The node's home.", envvar="WARDROUND_NODE_HOME")
+for command in (validation.plan, validation.allow, validation.validate, validation.plans, validation.gallery):
+    app.command()(command)
 MODEL = typer.Argument(..., metavar="MODEL|PATHWAY", help="A model's digest (8 digits will do), or a pathway's name.")
 
 
@@ -144,8 +148,12 @@ def _in_use(session: Session, target: str) -> Deployment:
 def _told(record: EvidenceRecord) -> Iterator[str]:
     from wardround.contracts.evidence import OfflineValidation
     from wardround.contracts.metric import METRICS
+    from wardround.contracts.validation import LocalValidation
     from wardround.learning.intervals import over_patients, proportion
 
+    if isinstance(record, LocalValidation):
+        yield from validation.told(record)
+        return
     if isinstance(record, OfflineValidation):
         found = over_patients(record.metric, record.outcomes)
         if found is None:

@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter
 
 from wardround.contracts.base import Digest, Frozen, Utc
 from wardround.contracts.metric import MetricName
+from wardround.contracts.validation import LocalValidation
 
 Protocol = Annotated[str, Field(pattern=r"^[a-z][a-z-]{0,40}/[1-9][0-9]{0,3}$")]
 """A protocol's name and edition. What a record means is fixed by it: a protocol that changes gets another edition."""
@@ -54,5 +55,5 @@ class ShadowUse(Frozen):
     seconds_p95: float | None = Field(ge=0, allow_inf_nan=False)
 
 
-EvidenceRecord = Annotated[OfflineValidation | ShadowUse, Field(discriminator="kind")]
+EvidenceRecord = Annotated[OfflineValidation | LocalValidation | ShadowUse, Field(discriminator="kind")]
 RECORD: TypeAdapter[EvidenceRecord] = TypeAdapter(EvidenceRecord)

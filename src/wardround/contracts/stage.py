@@ -17,26 +17,44 @@ StageName = Literal[
     "offline", "shadow", "prioritisation", "triage", "second-reader", "primary-reader", "suspended", "withdrawn"
 ]
 EvidenceKind = Literal[
-    "offline-validation", "shadow-use", "order-effect", "delay-of-unflagged", "second-reads", "reader-study"
+    "offline-validation",
+    "local-validation",
+    "shadow-use",
+    "order-effect",
+    "delay-of-unflagged",
+    "second-reads",
+    "reader-study",
 ]
 ApproverRole = Literal["safety-officer", "pathway-lead"]
+Audience = Literal["nobody", "examiners", "ward"]
+"""`examiners` are those who examine the model, at a title of the PACS where nobody looks who treats the patient."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """A kind of evidence. days: for how long a record of it is current. fewest: of what it looked at, below which it
-    shows nothing. made: whether this version can make it; a stage that needs another stays shut."""
+    shows nothing. made: whether this version can make it; a stage that needs another stays shut. also: a kind of record
+    that shows as much."""
 
     words: str
     days: int
     fewest: int = 1
     made: bool = False
+    also: str = ""
 
 
 EVIDENCE: Mapping[EvidenceKind, Evidence] = MappingProxyType(
     {
         "offline-validation": Evidence(
-            "how good it is on this hospital's own patients whom it never saw", days=365, made=True
+            "how good it is on this hospital's own patients whom it never saw",
+            days=365,
+            made=True,
+            also="local-validation",
+        ),
+        "local-validation": Evidence(
+            "how good it is on a cohort of this hospital's own, by a plan that stood before",
+            days=365,
+            made=True,
         ),
         "shadow-use": Evidence(
             "how much it read here in shadow use, how often it failed and how fast it was",
@@ -58,7 +76,9 @@ class Stage:
 
     shows: what comes of a study, and where. to: who sees it. never: what it must not do. needs: evidence of this
     hospital for this very version. approvers: a person of each of these roles has to agree, each another one; `either`
-    that one of them is enough. banner: on each result. orders_worklist: flagged studies move up.
+    that one of them is enough. banner: on each result. orders_worklist: flagged studies move up. results: who a result
+    is sent to. findings_shown: the worklist tells what the model found; after_first_reading: not before a person has
+    said what they found themselves, nor does a result go out before.
     """
 
     shows: str
@@ -69,6 +89,9 @@ class Stage:
     either: bool = False
     banner: str = ""
     orders_worklist: bool = False
+    results: Audience = "nobody"
+    findings_shown: bool = False
+    after_first_reading: bool = False
 
 
 _BOTH: tuple[ApproverRole, ...] = ("safety-officer", "pathway-lead")
@@ -94,13 +117,14 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
             approvers=(),
         ),
         "shadow": Stage(
-            shows="a marked result beside the study",
+            shows="a marked result, apart from the study",
             to="those who examine the model",
-            never="changes the order of the worklist, or counts for a diagnosis",
+            never="shows anything to those who treat the patient, or changes the order of the worklist",
             needs=("offline-validation",),
             approvers=_BOTH,
             either=True,
             banner=f"SHADOW: {_BANNER}",
+            results="examiners",
         ),
         "prioritisation": Stage(
             shows="a marked result beside the study, and flagged studies further up",
@@ -110,31 +134,47 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
             approvers=_BOTH,
             banner=f"PRIORITISATION: {_BANNER}",
             orders_worklist=True,
+            results="ward",
+            findings_shown=True,
         ),
         "triage": Stage(
             shows="flagged and unflagged studies on lists of their own",
             to="radiologists",
             never="leaves an unflagged study unread, or counts for a diagnosis",
-            needs=("offline-validation", "shadow-use", "order-effect", "delay-of-unflagged"),
+            needs=("offline-validation", "local-validation", "shadow-use", "order-effect", "delay-of-unflagged"),
             approvers=_BOTH,
             banner=f"TRIAGE: {_BANNER}",
             orders_worklist=True,
+            results="ward",
+            findings_shown=True,
         ),
         "second-reader": Stage(
             shows="its result, once the first reading is written",
             to="radiologists",
             never="shows its result before the first reading, or overrules it",
-            needs=("offline-validation", "shadow-use", "second-reads", "reader-study"),
+            needs=("offline-validation", "local-validation", "shadow-use", "second-reads", "reader-study"),
             approvers=_BOTH,
             orders_worklist=True,
+            results="ward",
+            findings_shown=True,
+            after_first_reading=True,
         ),
         "primary-reader": Stage(
             shows="its result as the first reading, for a radiologist to confirm",
             to="radiologists",
             never="writes a report that nobody confirmed",
-            needs=("offline-validation", "shadow-use", "second-reads", "reader-study", "delay-of-unflagged"),
+            needs=(
+                "offline-validation",
+                "local-validation",
+                "shadow-use",
+                "second-reads",
+                "reader-study",
+                "delay-of-unflagged",
+            ),
             approvers=_BOTH,
             orders_worklist=True,
+            results="ward",
+            findings_shown=True,
         ),
         "suspended": Stage(
             shows="nothing",

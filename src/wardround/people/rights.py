@@ -97,6 +97,7 @@ RIGHTS: Mapping[str, Right] = {
     "allow-validation": _right(NODE, "let a model be judged on this hospital's own patients", Role.DATA_CONTROLLER),
     "promote-model": _right(NODE, "agree to a model's next stage", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
     "suspend-model": _right(NODE, "take a model out of use", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
+    "read-study": _right(NODE, "read a study on the worklist", Role.RADIOLOGIST),
     # At a hospital: what its pages show.
     "see-today": _right(NODE, "see how this node is", *_HOSPITAL, Role.OPERATOR),
     "see-asked": _right(NODE, "see what is asked of this hospital", *_HOSPITAL),

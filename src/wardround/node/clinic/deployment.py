@@ -21,6 +21,8 @@ from wardround.learning.lineage import lineage_of
 from wardround.ledger import store
 from wardround.ledger.mirror import Mirror
 from wardround.node import audit
+from wardround.node.clinic.definition import OUTLINES, Definition
+from wardround.node.clinic.definition_file import Definitions
 from wardround.node.clinic.own_layers import lay_beside
 from wardround.node.clinic.tables import Deployment
 from wardround.node.evidence.ladder import Model as EvidencedModel
@@ -31,6 +33,25 @@ from wardround.node.training.own import OwnArrays
 
 STAGE: StageName = "shadow"
 """Where a model's use here begins."""
+
+
+def check_names(definition: Definition, pathway: str, digest: str) -> None:
+    """Whether a pathway's file names the model.
+
+    Raises:
+        NotAllowed: `no-model`, it names none; `other-model`.
+    """
+    if not definition.model:
+        raise NotAllowed(
+            f"pathway {pathway} names no model and refuses to start without one: write its digest into the file, "
+            f'model = "{digest[:12]}"',
+            code="no-model",
+        )
+    if not definition.names_model(digest):
+        raise NotAllowed(
+            f"pathway {pathway} names model {definition.model[:12]}, not {digest[:12]}; change its file first",
+            code="other-model",
+        )
 
 
 class Deployments:
@@ -44,9 +65,11 @@ class Deployments:
         gateway: Gateway,
         mirror: Mirror,
         own: OwnArrays,
+        definitions: Definitions,
         clock: Clock,
     ) -> None:
         self._own = own
+        self.definitions = definitions
         self._database = database
         self._models = models
         self._entries = entries
@@ -66,23 +89,43 @@ class Deployments:
         lineage = lineage_of(self.package(digest))
         return EvidencedModel(digest, digest if lineage is None else lineage.weights_sha256, pathway)
 
-    def deploy(self, digest: str, pathway: str, *, actor: str) -> int:
-        """Take a model into shadow use on a pathway; another model on it goes out of use. Returns its number.
+    def fetch(self, digest: str) -> Path:
+        """A registered model's package, from the hub where it isn't here yet.
 
         Raises:
-            NotAllowed: this hospital's own copy of the ledger doesn't know the model, or can't be trusted now; layers
-                of the model are each hospital's own, and there are none here; it outlines nothing.
-            NotYet: this hospital has no evidence, or none that is current, of how good it is here.
+            NotAllowed: this hospital's own copy of the ledger doesn't know the model, or can't be trusted now.
             NotFound: the hub doesn't have its package, or it is another than its digest says.
-            BundleRefused: it is no model package that may be run here.
         """
         self._check_registered(digest)
         target = self.package(digest)
         if not target.exists():
             self._fetch(digest, target)
+        return target
+
+    def deploy(self, digest: str, pathway: str, *, actor: str) -> int:
+        """Take a model into shadow use on a pathway; another model on it goes out of use. Returns its number.
+
+        Raises:
+            NotAllowed: the pathway's file names no model, or another one; this hospital's own copy of the ledger
+                doesn't know the model, or can't be trusted now; layers of the model are each hospital's own, and there
+                are none here; it doesn't give what the pathway is of.
+            SettingsRefused: the pathway's file can't be used.
+            NotYet: this hospital has no evidence, or none that is current, of how good it is here.
+            NotFound: there is no such pathway here; the hub doesn't have its package, or it is another than its digest
+                says.
+            BundleRefused: it is no model package that may be run here.
+        """
+        definition = self.definitions.of(pathway)
+        check_names(definition, pathway, digest)
+        target = self.fetch(digest)
         bundle = read_bundle(target)
-        if bundle.target is not None:
-            raise NotAllowed(f"{bundle.name} outlines nothing, and a pathway is of outlines", code="no-outline")
+        gives = "outline" if bundle.target is None else bundle.target.kind
+        wanted = "outline" if definition.output.kind in OUTLINES else definition.output.kind
+        if gives != wanted or bundle.reads == "records":
+            raise NotAllowed(
+                f"{bundle.name} gives {gives} from {bundle.reads}, and pathway {pathway} is of {wanted} from images",
+                code="other-output",
+            )
         if bundle.own_code:
             raise NotAllowed(
                 f"{bundle.name} brings Python of its own, which reads no patient's study yet", code="own-code"

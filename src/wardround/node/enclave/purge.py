@@ -37,6 +37,7 @@ from wardround.node.enclave.tables import (
     EnclaveTrial,
     EnclaveUnusable,
 )
+from wardround.node.evidence.tables import ValidationCase
 from wardround.node.projects.person import frozen_as
 from wardround.node.projects.tables import ManifestRow
 from wardround.node.record.purges import Purges
@@ -332,13 +333,15 @@ def _list_files(session: Session, purge: int, studies: Sequence[str]) -> None:
 
 def _forget_in_manifests(session: Session, studies: Sequence[str], at: datetime) -> set[int]:
     """Destroy the salts: of a frozen study its commitment is left, which says nothing without the salt, and with
-    which the other studies' proofs still hold. Returns the decisions that had frozen them."""
+    which the other studies' proofs still hold. Cohorts frozen for this hospital's own validations lose them whole.
+    Returns the decisions that had frozen them."""
     found = select(ManifestRow).where(ManifestRow.study.in_(studies), ManifestRow.removed_at.is_(None))
     rows = session.scalars(found).all()
     for row in rows:
         row.commitment = commitment(row.salt, row.study)
         row.salt, row.patient, row.study, row.case = b"", "", "", ""
         row.removed_at = at
+    session.execute(delete(ValidationCase).where(ValidationCase.study.in_(studies)))
     session.flush()
     return {row.decision for row in rows}
 

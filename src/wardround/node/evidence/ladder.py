@@ -10,9 +10,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.stage import EVIDENCE, LADDER, STAGES, ApproverRole, EvidenceKind, StageName, next_stage
+from wardround.contracts.validation import LocalValidation, Measure
 from wardround.foundation.errors import NotAllowed
-from wardround.node.evidence.shelf import Kept, latest, seen_by
+from wardround.learning.statistics.findings import missed
+from wardround.node.evidence.shelf import Kept, fewest_of, latest, seen_by
 from wardround.node.evidence.tables import StageApproval
+
+_OFFLINE: frozenset[EvidenceKind] = frozenset({"offline-validation", "local-validation"})
+"""Kinds that are of the model, wherever it is used."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class NotYet(NotAllowed):
 def evidence_for(session: Session, model: Model, stage: StageName) -> dict[EvidenceKind, Kept | None]:
     """The newest record of each kind that the stage needs. Of what is judged on a pathway, that one's counts only."""
     return {
-        kind: latest(session, kind, model.digests, None if kind == "offline-validation" else model.pathway)
+        kind: latest(session, kind, model.digests, None if kind in _OFFLINE else model.pathway)
         for kind in STAGES[stage].needs
     }
 
@@ -77,14 +82,24 @@ def lacking_evidence(found: Mapping[EvidenceKind, Kept | None], at: datetime) ->
         elif not kept.enough():
             missing.append(
                 Missing(
-                    "too-few", f"the {kind} looked at {seen_by(kept.record)}, and shows nothing below {about.fewest}"
+                    "too-few",
+                    f"the {kind} looked at {seen_by(kept.record)}, and shows nothing below {fewest_of(kept.record)}",
                 )
             )
+        elif isinstance(kept.record, LocalValidation) and (below := missed(kept.record)):
+            missing.append(Missing("below-plan", f"the {kind} shows less than its plan asked: {_below(below)}"))
         elif kept.entry is None:
             missing.append(
                 Missing("evidence-not-told", f"the {kind} isn't on the ledger yet: the running node sends it")
             )
     return tuple(missing)
+
+
+def _below(missed_: Mapping[Measure, tuple[float | None, float]]) -> str:
+    return ", ".join(
+        f"{name} of at least {least:g}, and it " + ("can't be told" if low is None else f"may be as low as {low:.3f}")
+        for name, (low, least) in missed_.items()
+    )
 
 
 def lacking_approvers(stage: StageName, agreed: Iterable[Approver]) -> tuple[Missing, ...]:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from wardround.contracts.evidence import RECORD, EvidenceRecord, OfflineValidation, ShadowUse
 from wardround.contracts.ledger_entry import Evidence as EvidenceEntry
 from wardround.contracts.stage import EVIDENCE, EvidenceKind, StageName
+from wardround.contracts.validation import LocalValidation
 from wardround.node import audit
 from wardround.node.evidence.tables import EvidenceRow
 from wardround.node.record.entries import SiteEntries
@@ -37,7 +38,13 @@ class Kept:
 
     def enough(self) -> bool:
         """Whether it looked at enough to show anything."""
-        return seen_by(self.record) >= EVIDENCE[self.record.kind].fewest
+        return seen_by(self.record) >= fewest_of(self.record)
+
+
+def fewest_of(record: EvidenceRecord) -> int:
+    """Below how many a record shows nothing: what its kind asks, and what its own plan asked."""
+    planned = record.fewest if isinstance(record, LocalValidation) else 0
+    return max(EVIDENCE[record.kind].fewest, planned)
 
 
 def seen_by(record: EvidenceRecord) -> int:
@@ -45,6 +52,8 @@ def seen_by(record: EvidenceRecord) -> int:
     match record:
         case OfflineValidation():
             return len(record.outcomes)
+        case LocalValidation():
+            return len(record.cases)
         case ShadowUse():
             return record.studies
 
@@ -95,7 +104,8 @@ def latest(session: Session, kind: EvidenceKind, models: Collection[str], pathwa
         models: the digests of its package and of its weights.
         pathway: on which; None for whichever.
     """
-    query = select(EvidenceRow).where(EvidenceRow.kind == kind, EvidenceRow.model.in_(models))
+    kinds = (kind, EVIDENCE[kind].also)
+    query = select(EvidenceRow).where(EvidenceRow.kind.in_(kinds), EvidenceRow.model.in_(models))
     if pathway is not None:
         query = query.where(EvidenceRow.pathway == pathway)
     newest_first = session.scalars(query.order_by(EvidenceRow.made_at.desc(), EvidenceRow.id.desc()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy import ForeignKey, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wardround.foundation.columns import UtcTime
@@ -44,3 +44,39 @@ class StageApproval(NodeTable):
     roles: Mapped[str] = mapped_column(String(120))
     evidence: Mapped[str] = mapped_column(String(1000))
     agreed_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class ValidationRow(NodeTable):
+    """A planned validation on this hospital's own patients: `document` is the plan's canonical JSON
+    (`contracts.validation.ValidationPlan`), `digest` that one's, `model` the package's. `until` is when the data
+    controller's allowance ends; without one nothing is read. `done_at`: when it was done last."""
+
+    __tablename__ = "validations"
+    __table_args__ = (UniqueConstraint("digest"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    document: Mapped[bytes] = mapped_column(LargeBinary)
+    planned_by: Mapped[str] = mapped_column(String(120))
+    planned_at: Mapped[datetime] = mapped_column(UtcTime)
+    allowed_by: Mapped[str | None] = mapped_column(String(120))
+    allowed_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    until: Mapped[datetime | None] = mapped_column(UtcTime)
+    done_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class ValidationCase(NodeTable):
+    """A case of the cohort that an allowance froze, by the site's own pseudonym and the enclave's reference; `name` is
+    the pseudonym that this validation alone uses, `outcome` what was found (`contracts.validation.JudgedCase`). A purge
+    of the study takes the row with it."""
+
+    __tablename__ = "validation_cases"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    validation: Mapped[int] = mapped_column(ForeignKey("validations.id"), index=True)
+    patient: Mapped[str] = mapped_column(String(64))
+    study: Mapped[str] = mapped_column(String(80), index=True)
+    name: Mapped[str] = mapped_column(String(32))
+    case: Mapped[str] = mapped_column(Text)
+    outcome: Mapped[bytes | None] = mapped_column(LargeBinary)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from wardround.contracts.approval_limits import ApprovalLimits
+from wardround.contracts.cohort_query import CohortQuestion
+from wardround.contracts.run_plan import Reads
 from wardround.node.desk import Desk
 from wardround.node.policy.verdict import check_policy
 from wardround.node.projects import actions, queries
@@ -20,8 +22,12 @@ def frozen_cases(desk: Desk, project: str) -> list[FrozenCase]:
     """
     with desk.home.database.reading() as session:
         asked = queries.project_of(queries.row_of(session, project))
-    question = asked.cohort
-    if asked.plan.reads == "records":
+    return cohort_now(desk, asked.cohort, asked.plan.reads)
+
+
+def cohort_now(desk: Desk, question: CohortQuestion, reads: Reads) -> list[FrozenCase]:
+    """As `frozen_cases`, of a question and of what is read of the people whom it finds."""
+    if reads == "records":
         return [
             FrozenCase(pseudonym, frozen_as(pseudonym), PersonRef(pseudonym=pseudonym).model_dump_json())
             for pseudonym in sorted(desk.census.people(question))

@@ -74,6 +74,22 @@ def facts_of(records: Records, people: Sequence[str], facts: Sequence[Fact], tar
     return Told(known, made, tuple(targets.get(name, ()) for name in known))
 
 
+def ethnicities(records: Records, people: Sequence[str]) -> dict[str, str]:
+    """The ethnic background of each of these people, by the site's own pseudonyms, as the records' concept calls it, or
+    else as their source does; those of whom nothing is said aren't there.
+
+    Raises:
+        RecordsBusy: a load is being applied.
+    """
+    with records.reading() as backend:
+        connection = Connection(backend)
+        names = dict(connection.rows("SELECT concept_id, concept_name FROM concept WHERE domain_id = 'Race'"))
+        said = connection.rows("SELECT person_source_value, race_concept_id, race_source_value FROM person")
+    asked = set(people)
+    found = {who: str(names.get(concept) or source or "") for who, concept, source in said if who in asked}
+    return {who: name[:140] for who, name in found.items() if name}
+
+
 class _Reading:
     def __init__(self, connection: Connection, people: Sequence[str]) -> None:
         self._connection = connection

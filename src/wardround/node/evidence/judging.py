@@ -1,0 +1,106 @@
+"""Judges a model on cases of this hospital, each as it is: what the process for that does. It has no way to the
+network, and imports torch; the node's own process imports this module for its functions' names alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wardround.contracts.validation import JudgedCase
+from wardround.foundation.errors import WardroundError
+from wardround.learning.arrays import Arrays, ArraysRefused
+from wardround.learning.bundle import Bundle, BundleRefused, load_bundle
+from wardround.learning.case import Case, CaseRefused, Example, Labelled
+from wardround.learning.metrics import dice
+from wardround.learning.statistics.surface import distances
+from wardround.learning.table import Row
+from wardround.node.clinic.own_layers import with_own
+from wardround.node.projects.served import ServedCase
+from wardround.node.training.cohort import Cohort
+
+_AT_ONCE = 8
+"""So many patients' images lie in memory together."""
+
+
+class JudgingRefused(WardroundError):
+    """The model can't be judged. It crosses processes, so it holds one text."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was found of each patient, by name, and how many gave nothing, by reason."""
+
+    cases: dict[str, JudgedCase]
+    unusable: dict[str, int]
+
+
+def check_judgeable(bundle: Bundle) -> None:
+    """Whether a package tells what this protocol judges. Raises `JudgingRefused`."""
+    if bundle.own_code:
+        raise JudgingRefused(
+            f"{bundle.name} brings Python of its own, which reads nobody here outside a run yet", code="own-code"
+        )
+    if bundle.target is not None and bundle.target.kind != "class":
+        raise JudgingRefused(
+            f"{bundle.name} tells a {bundle.target.kind}; own-cohort/1 judges outlines and classes", code="no-classes"
+        )
+
+
+def judge(package: Path, cohort: Cohort, threads: int) -> Judged:
+    """Judge the package's own weights on every case with a label.
+
+    Raises:
+        JudgingRefused: package or weights can't be used, or it tells no class and no outline.
+    """
+    from wardround.learning.kinds import learner_of
+
+    try:
+        bundle, arrays = load_bundle(package)
+        check_judgeable(bundle)
+        learner, whole = learner_of(bundle, threads=threads), with_own(package, arrays)
+        found: dict[str, JudgedCase] = {}
+        unusable: dict[str, int] = {}
+        for part in _parts(cohort.cases):
+            examples = Cohort(cohort.place, part, cohort.records).read(bundle)[0]
+            for example in examples:
+                try:
+                    found[example.name] = _judged(learner, whole, example)
+                except CaseRefused as error:
+                    unusable[error.reason] = unusable.get(error.reason, 0) + 1
+            without = len({one.name for one in part} - {example.name for example in examples})
+            if without:
+                unusable["no-label-or-volume"] = unusable.get("no-label-or-volume", 0) + without
+    except BundleRefused as error:
+        raise JudgingRefused(str(error), code=error.reason) from None
+    except ArraysRefused as error:
+        raise JudgingRefused(str(error), code=error.reason) from None
+    return Judged(found, dict(sorted(unusable.items())))
+
+
+def _parts(cases: Sequence[ServedCase]) -> Iterator[tuple[ServedCase, ...]]:
+    """The cases in parts of a few whole patients each."""
+    by_name = [tuple(one) for _, one in groupby(sorted(cases, key=lambda one: one.name), key=lambda one: one.name)]
+    for start in range(0, len(by_name), _AT_ONCE):
+        yield tuple(case for patient in by_name[start : start + _AT_ONCE] for case in patient)
+
+
+def _judged(learner: Any, arrays: Arrays, example: Example) -> JudgedCase:
+    told = learner.predict(arrays, example)
+    if isinstance(example, Labelled | Row):
+        return JudgedCase(score=float(told[0]), positive=example.target[0] > 0)
+    assert isinstance(example, Case) and example.label is not None  # noqa: S101 - `Cohort.read` gives labelled ones
+    millilitres = float(np.count_nonzero(told)) * math.prod(example.spacing) / 1000
+    apart = distances(told, example.label, example.spacing)
+    return JudgedCase(
+        score=millilitres,
+        positive=bool(example.label.any()),
+        dice=dice(told, example.label),
+        average_mm=None if apart is None else apart.average,
+        hd95_mm=None if apart is None else apart.hd95,
+    )

@@ -1,0 +1,185 @@
+"""A hospital that took no part in a run judges the model on patients of its own, and may use it then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import select
+from tests.clinic_lab import Clinic, ToyReader, made
+from tests.front_door import SECRET, studies
+
+from wardround.contracts.cohort_builder import imaging, patients
+from wardround.contracts.ledger_entry import Evidence
+from wardround.contracts.validation import LocalValidation, ValidationPlan
+from wardround.dicom.pseudonym import PseudonymKeys
+from wardround.foundation.errors import NotAllowed, NotFound
+from wardround.node.audit import Audit
+from wardround.node.desk import Desk
+from wardround.node.enclave.purge import purge_patient
+from wardround.node.evidence.ladder import NotYet
+from wardround.node.evidence.shelf import latest
+from wardround.node.evidence.tables import ValidationCase, ValidationRow
+from wardround.node.evidence.validation import allow, gallery, plan, planned, validate
+from wardround.node.settings import RecordsSettings
+from wardround.node.training.cohort import EnclavePlace
+
+PATIENTS = 4
+
+
+class Here:
+    """The process for judging, in this one."""
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+
+class Hospital:
+    def __init__(self, clinic: Clinic, folder: Path) -> None:
+        self.clinic, node = clinic, clinic.node
+        settings = SimpleNamespace(records=RecordsSettings(), learning=SimpleNamespace(threads=1))
+        home = SimpleNamespace(database=node.database, path=folder, runs=folder / "runs", settings=settings)
+        self.desk = cast(
+            Desk,
+            SimpleNamespace(
+                home=home,
+                deployments=clinic.deployments,
+                cases=node.door.enclave.find,
+                clock=node.clock,
+                entries=node.entries,
+                pseudonyms=PseudonymKeys(SECRET),
+                place=EnclavePlace(str(node.database.engine.url), node.door.objects.root, folder / "volumes"),
+            ),
+        )
+        for study in studies(PATIENTS)[:PATIENTS]:
+            node.door.give_study(study)
+        node.door.complete()
+        node.door.tick()
+
+    def asked(self, **values: Any) -> ValidationPlan:
+        found: dict[str, Any] = {"threshold": 0.5, "fewest": 3, **values}
+        question = patients.with_(imaging(modality="MR")).question()
+        return ValidationPlan(model=self.clinic.digest, package="brain-mri-glioma", cohort=question, **found)
+
+    def plan(self, **values: Any) -> str:
+        return plan(self.desk, self.asked(**values), actor="person:officer").digest
+
+    def allow(self, digest: str, days: int = 30) -> int:
+        until = self.clinic.node.clock() + timedelta(days=days)
+        return allow(self.desk, digest, until, actor="person:controller")
+
+    def validate(self, digest: str) -> LocalValidation:
+        return validate(self.desk, digest, actor="person:officer", worker=cast(Any, Here()))
+
+    def deploy(self) -> int:
+        return self.clinic.deployments.deploy(self.clinic.digest, "brain", actor="person:officer")
+
+
+@pytest.fixture
+def hospital(tmp_path: Path, package: tuple[str, bytes]) -> Iterator[Hospital]:
+    for clinic in made(tmp_path, package, ToyReader()):
+        clinic.register()
+        yield Hospital(clinic, tmp_path / "node")
+
+
+def test_it_is_planned_allowed_and_done_and_then_the_model_may_be_used(hospital: Hospital) -> None:
+    node = hospital.clinic.node
+    with pytest.raises(NotYet):
+        hospital.deploy()
+    digest = hospital.plan()
+    with pytest.raises(NotAllowed) as raised:
+        hospital.validate(digest)
+    assert raised.value.code == "not-allowed"
+    assert hospital.allow(digest[:12]) == PATIENTS
+    record = hospital.validate(digest[:12])
+    assert len(record.cases) == PATIENTS and all(case.dice is not None for case in record.cases.values())
+    groups = [case.groups for case in record.cases.values()]
+    assert all({"sex", "age", "scanner", "protocol"} <= one.keys() for one in groups)
+    assert all(name.startswith("WP-") for name in record.cases)
+    # The ledger hears of it, and of nothing but its digest.
+    node.entries.submit_waiting(node.database)
+    [entry] = [one for one in node.ledger() if isinstance(one, Evidence)]
+    assert (entry.record, entry.model, entry.stage) == (record.content_digest(), hospital.clinic.digest, "offline")
+    hospital.deploy()
+    with node.database.reading() as session:
+        told = [(row.actor, row.verb) for row in session.scalars(select(Audit).order_by(Audit.id))]
+    assert ("person:controller", "allow-validation") in told and ("person:officer", "plan-validation") in told
+    kinds = {str(message.model_dump()["kind"]) for message in node.wire.sent}
+    assert kinds <= {"object-request", "ledger-submission", "mirror-request", "witness-cosignature"}
+
+
+def test_an_untrained_model_that_misses_what_was_planned_opens_no_stage(hospital: Hospital) -> None:
+    digest = hospital.plan(least={"dice": 0.7})
+    hospital.allow(digest)
+    hospital.validate(digest)
+    hospital.clinic.node.entries.submit_waiting(hospital.clinic.node.database)
+    with pytest.raises(NotYet) as raised:
+        hospital.deploy()
+    assert [one.code for one in raised.value.missing] == ["below-plan"]
+    assert "dice of at least 0.7" in str(raised.value)
+    with hospital.clinic.node.database.reading() as session:
+        failures = gallery(session, planned(session, digest))
+    assert len(failures) == PATIENTS
+    assert failures[0].series
+
+
+def test_whoever_is_purged_is_in_no_frozen_cohort_and_in_no_gallery(hospital: Hospital) -> None:
+    node = hospital.clinic.node
+    digest = hospital.plan()
+    hospital.allow(digest)
+    hospital.validate(digest)
+    with node.database.writing() as session:
+        who = session.scalars(select(ValidationCase.patient)).first()
+        assert who is not None
+        purge_patient(session, who, node.door.purges, actor="person:controller", reason="asked", at=node.clock())
+    with node.database.reading() as session:
+        assert who not in session.scalars(select(ValidationCase.patient)).all()
+        assert len(gallery(session, planned(session, digest))) == PATIENTS - 1
+    assert len(hospital.validate(digest).cases) == PATIENTS - 1
+
+
+def test_who_came_after_the_data_controllers_word_is_not_read(hospital: Hospital) -> None:
+    digest = hospital.plan()
+    hospital.allow(digest)
+    hospital.clinic.node.door.give_study(studies(PATIENTS + 1)[PATIENTS])
+    hospital.clinic.node.door.complete()
+    hospital.clinic.node.door.tick()
+    assert len(hospital.validate(digest).cases) == PATIENTS
+
+
+def test_an_allowance_ends_is_given_once_and_for_one_plan(hospital: Hospital) -> None:
+    digest = hospital.plan()
+    hospital.allow(digest, days=3)
+    refused: list[tuple[str, Callable[[], object]]] = [
+        ("allowed", lambda: hospital.allow(digest)),
+        ("not-allowed", lambda: hospital.validate(hospital.plan(threshold=0.6))),
+        ("over", lambda: hospital.allow(hospital.plan(threshold=0.7), days=-1)),
+        ("too-few", lambda: hospital.allow(hospital.plan(fewest=PATIENTS + 1))),
+    ]
+    for code, act in refused:
+        with pytest.raises(NotAllowed) as raised:
+            act()
+        assert raised.value.code == code
+    hospital.clinic.node.clock.time += timedelta(days=4)
+    with pytest.raises(NotAllowed, match="was allowed until"):
+        hospital.validate(digest)
+    with pytest.raises(NotFound):
+        hospital.validate("0" * 12)
+    with hospital.clinic.node.database.reading() as session:
+        assert latest(session, "offline-validation", (hospital.clinic.digest,)) is None
+
+
+def test_the_same_plan_is_one_plan(hospital: Hospital) -> None:
+    assert hospital.plan() == hospital.plan()
+    with hospital.clinic.node.database.reading() as session:
+        [row] = session.scalars(select(ValidationRow)).all()
+    assert isinstance(row.planned_at, datetime)
+
+
+def test_a_model_that_the_ledger_does_not_know_cannot_be_planned(hospital: Hospital) -> None:
+    with pytest.raises(NotAllowed, match="knows no model"):
+        plan(hospital.desk, hospital.asked().model_copy(update={"model": "f" * 64}), actor="person:officer")
