@@ -1,13 +1,11 @@
 """Segmentations as DICOM SEG objects of type BINARY: written with highdicom, read with pydicom alone.
 
-Implements the Segmentation IOD, DICOM PS3.3 sections A.51 and C.8.20, with one segment labelled "Glioma" and
-coded "Neoplasm" in SNOMED CT (PS3.16 CID 7150 and 7151). Masks are bool (Z, Y, X) on the grid of
+Implements the Segmentation IOD, DICOM PS3.3 sections A.51 and C.8.20, with one segment, coded by category and type
+(PS3.16 CID 7150 and 7151). Masks are bool (Z, Y, X) on the grid of
 `wardround.dicom.volume.read_volume` for the segmented series, whatever the order the instances are given in.
 """
 
-import copy
 import io
-import uuid
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +15,16 @@ import highdicom as hd
 import numpy as np
 from highdicom.sr.coding import CodedConcept
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from wardround.dicom.finding import MORPHOLOGY, NEOPLASM, Concept
 from wardround.dicom.segmentation_reading import (
     SegmentationReason,
     SegmentationRefused,
     read_segmentation,
     referenced_series_uid,
 )
+from wardround.dicom.source_header import UTF8, header_of, led, made_uid
 from wardround.dicom.volume import slices_in_order
 from wardround.dicom.volume_refusal import Source
 
@@ -38,22 +37,9 @@ __all__ = [
     "write_segmentation",
 ]
 
-CATEGORY = CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure")
-NEOPLASM = CodedConcept("108369006", "SCT", "Neoplasm")
 ARTIFICIAL_INTELLIGENCE = CodedConcept("123110", "DCM", "Artificial Intelligence")
 MANUFACTURER = "Wardround"
-
-_TYPE_2 = (
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-)
+GLIOMA = "Glioma"
 
 
 def write_segmentation(
@@ -64,7 +50,9 @@ def write_segmentation(
     model_version: str,
     model_digest: str | None = None,
     banner: str = "",
-    series_description: str = "Glioma, automatic segmentation",
+    label: str = GLIOMA,
+    coded: tuple[Concept, Concept] = (MORPHOLOGY, NEOPLASM),
+    series_description: str = "",
     series_instance_uid: str | None = None,
     sop_instance_uid: str | None = None,
     series_number: int = 9001,
@@ -74,6 +62,8 @@ def write_segmentation(
 
     banner: text on the stage of the model, such as "Shadow: not for diagnostic use"; it leads the descriptions of
         the series, the content and the segment, where viewers show it.
+    label, coded: what the segment is, in words, and its category and type.
+    series_description: of the label, where none is given.
     at: when the result was made, by this hospital's clock; now by default.
     UIDs are made from random UUIDs where none is given.
     Patient and study come from the source. An empty mask gives a valid object whose frames are all empty.
@@ -93,8 +83,10 @@ def write_segmentation(
             algorithm=algorithm,
             model=model_name,
             version=model_version,
-            series_description=_led(banner, series_description),
-            description=_led(banner, f"{model_name} {model_version}"),
+            label=label,
+            coded=coded,
+            series_description=led(banner, series_description or f"{label}, automatic segmentation"),
+            description=led(banner, f"{model_name} {model_version}"),
             series_number=series_number,
             at=at,
         ),
@@ -108,6 +100,8 @@ def write_annotation(
     mask: NDArray[np.bool_],
     *,
     annotator: str | None = None,
+    assisted_by: str | None = None,
+    label: str = "Glioma",
     series_description: str = "Glioma, reference segmentation",
     series_instance_uid: str | None = None,
     sop_instance_uid: str | None = None,
@@ -118,10 +112,13 @@ def write_annotation(
     """What a person drew (segment algorithm type MANUAL), otherwise as `write_segmentation`.
 
     annotator: the name of the person, as a DICOM person name; left out where None.
+    assisted_by: what helped them, which makes the segment SEMIAUTOMATIC. label: what the segment is called.
     tracking_uid: identifies this lesion across objects; made where not given.
     """
     authorship = _Authorship(
         algorithm=None,
+        label=GLIOMA,
+        coded=(MORPHOLOGY, NEOPLASM),
         model="Reference annotation",
         version="1",
         series_description=series_description[:64],
@@ -139,12 +136,23 @@ class _Authorship:
     algorithm: hd.AlgorithmIdentificationSequence | None
     model: str
     version: str
+    label: str
+    coded: tuple[Concept, Concept]
     series_description: str
     description: str
     series_number: int
     at: datetime | None
     annotator: str | None = None
     tracking_uid: str | None = None
+    by_person: bool = False
+    label: str = "Glioma"
+
+    @property
+    def algorithm_type(self) -> str:
+        """Segment Algorithm Type (0062,0008), PS3.3 C.8.20.4."""
+        if not self.by_person:
+            return "AUTOMATIC"
+        return "MANUAL" if self.algorithm is None else "SEMIAUTOMATIC"
 
 
 def _write(
@@ -161,26 +169,26 @@ def _write(
         )
     segment = hd.seg.SegmentDescription(
         segment_number=1,
-        segment_label="Glioma",
-        segmented_property_category=CATEGORY,
-        segmented_property_type=NEOPLASM,
-        algorithm_type="MANUAL" if by.algorithm is None else "AUTOMATIC",
+        segment_label=by.label[:64],
+        segmented_property_category=_code(by.coded[0]),
+        segmented_property_type=_code(by.coded[1]),
+        algorithm_type=by.algorithm_type,
         algorithm_identification=by.algorithm,
-        tracking_uid=by.tracking_uid or _made_uid(),
-        tracking_id="glioma",
+        tracking_uid=by.tracking_uid or made_uid(),
+        tracking_id=by.label.lower()[:64],
     )
     segment.SegmentDescription = by.description
     with warnings.catch_warnings():
         # highdicom's warnings quote person names, which must not reach a log.
         warnings.simplefilter("ignore")
         written = hd.seg.Segmentation(
-            source_images=[_header(ds) for ds in datasets],
+            source_images=[header_of(ds) for ds in datasets],
             pixel_array=mask.astype(np.uint8),
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[segment],
-            series_instance_uid=series_instance_uid or _made_uid(),
+            series_instance_uid=series_instance_uid or made_uid(),
             series_number=by.series_number,
-            sop_instance_uid=sop_instance_uid or _made_uid(),
+            sop_instance_uid=sop_instance_uid or made_uid(),
             instance_number=1,
             manufacturer=MANUFACTURER,
             manufacturer_model_name=by.model[:64],
@@ -188,7 +196,7 @@ def _write(
             device_serial_number="1",
             content_description=by.description,
             content_creator_name=by.annotator,
-            content_label="GLIOMA",
+            content_label=_content_label(by.label),
             transfer_syntax_uid=ExplicitVRLittleEndian,
             omit_empty_frames=bool(mask.any()),
             series_description=by.series_description,
@@ -197,26 +205,16 @@ def _write(
         for name in ("InstanceCreation", "Series", "Content"):
             setattr(written, f"{name}Date", by.at.strftime("%Y%m%d"))
             setattr(written, f"{name}Time", by.at.strftime("%H%M%S"))
+    written.SpecificCharacterSet = UTF8
     part10 = io.BytesIO()
     written.save_as(part10, enforce_file_format=True)
     return part10.getvalue()
 
 
-def _header(ds: Dataset) -> Dataset:
-    """A copy without pixels, with the type 2 attributes that a de-identified source may lack."""
-    header = copy.copy(ds)
-    header._dict = {tag: element for tag, element in ds._dict.items() if not tag.is_private and tag != 0x7FE00010}
-    for keyword in _TYPE_2:
-        if keyword not in header:
-            setattr(header, keyword, "")
-    return header
+def _code(concept: Concept) -> CodedConcept:
+    return CodedConcept(concept.value, concept.scheme, concept.meaning)
 
 
-def _led(banner: str, text: str) -> str:
-    """The banner whole and as much of the text as a DICOM long string (64 characters) leaves room for."""
-    return f"{banner}: {text}"[:64].rstrip(" :") if banner else text[:64]
-
-
-def _made_uid() -> str:
-    """A UID derived from a random UUID (PS3.5 section B.2)."""
-    return f"2.25.{uuid.uuid4().int}"
+def _content_label(label: str) -> str:
+    """A code string (VR CS, at most 16 characters)."""
+    return "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in label.upper())[:16]
