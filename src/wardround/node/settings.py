@@ -15,6 +15,7 @@ from wardround.foundation.settings import Settings
 from wardround.node.report.settings import ReportSettings
 from wardround.node.retrieve.hours import Hours
 from wardround.people.settings import PeopleSettings
+from wardround.ui.settings import PagesSettings
 
 
 class HubAddress(Settings):
@@ -111,12 +112,21 @@ class PacsSettings(Settings):
     """Where results on the clinical path are sent by C-STORE.
 
     ask_count: ask it by C-FIND how many instances a study has, so that a study is complete once they are here.
+    examiners_title: a title of it where nobody looks who treats the patient; there go results of models in shadow use,
+    which stay at the node without it.
     """
 
     host: str = Field(min_length=1, max_length=253)
     port: int = Field(ge=1, le=65535)
     ae_title: str = Field(pattern=AE_TITLE)
     ask_count: bool = False
+    examiners_title: str = Field(default="", pattern=rf"{AE_TITLE}|^$")
+
+    @model_validator(mode="after")
+    def _keeps_them_apart(self) -> Self:
+        if self.examiners_title and self.examiners_title == self.ae_title:
+            raise ValueError("examiners_title is ae_title, where the ward looks; name another title, or none")
+        return self
 
 
 class ClinicSettings(Settings):
@@ -374,4 +384,5 @@ class NodeSettings(Settings):
     enclave: EnclaveSettings = EnclaveSettings()
     cohort: CohortSettings = CohortSettings()
     people: PeopleSettings = PeopleSettings()
+    pages: PagesSettings = PagesSettings()
     records: RecordsSettings = RecordsSettings()
