@@ -101,7 +101,7 @@ def write_annotation(
     *,
     annotator: str | None = None,
     assisted_by: str | None = None,
-    label: str = "Glioma",
+    label: str = GLIOMA,
     series_description: str = "Glioma, reference segmentation",
     series_instance_uid: str | None = None,
     sop_instance_uid: str | None = None,
@@ -116,9 +116,14 @@ def write_annotation(
     tracking_uid: identifies this lesion across objects; made where not given.
     """
     authorship = _Authorship(
-        algorithm=None,
-        label=GLIOMA,
+        algorithm=None
+        if assisted_by is None
+        else hd.AlgorithmIdentificationSequence(
+            name=assisted_by[:64], family=ARTIFICIAL_INTELLIGENCE, version="1", source=MANUFACTURER
+        ),
+        label=label,
         coded=(MORPHOLOGY, NEOPLASM),
+        by_person=True,
         model="Reference annotation",
         version="1",
         series_description=series_description[:64],
@@ -145,7 +150,6 @@ class _Authorship:
     annotator: str | None = None
     tracking_uid: str | None = None
     by_person: bool = False
-    label: str = "Glioma"
 
     @property
     def algorithm_type(self) -> str:
