@@ -1,0 +1,201 @@
+"""The data controller's pages: what projects ask, what this hospital's policy makes of it, and the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter, ValidationError
+
+from wardround.contracts.approval_limits import ApprovalLimits, terms_of
+from wardround.contracts.base import ReasonCode
+from wardround.contracts.project_words import in_words
+from wardround.foundation.errors import NotAllowed, WardroundError
+from wardround.learning.bundle import BundleRefused, read_bundle
+from wardround.learning.packages import Packages
+from wardround.node.budget import queries as budget
+from wardround.node.desk import Desk
+from wardround.node.policy.explanation import explained
+from wardround.node.policy.file import PolicyUnusable
+from wardround.node.policy.verdict import Verdict
+from wardround.node.projects import approval, queries
+from wardround.node.projects.standing import Standing, standing_of
+from wardround.node.projects.states import OWNERS, USABLE, DecisionState
+from wardround.ui.page import Moved, Shown, Visit
+
+_NAME = 14
+"""How wide the first column of `in_words` is."""
+_CODE: TypeAdapter[str] = TypeAdapter(ReasonCode)
+_NUMBERS = {"rounds": int, "runs": int, "clip_norm": float, "noise_multiplier": float, "epsilon": float, "delta": float}
+_CALLED = {
+    "until": "last day of use",
+    "clip_norm": "norm that updates are cut to",
+    "noise_multiplier": "noise",
+    "messages": "what leaves",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A project in the list. `standing` is None for an edition that this version can't read, of which `fault` says."""
+
+    id: str
+    standing: Standing | None
+    owner: str = ""
+    fault: str = ""
+
+
+def projects(desk: Desk, visit: Visit) -> Shown:
+    """Those that wait for a decision first, then the newest."""
+    found = []
+    with desk.home.database.reading() as session:
+        for row in reversed(queries.projects(session)):
+            if not visit.may("see-asked", row.id):
+                continue
+            try:
+                one = standing_of(session, row, visit.at.date())
+            except WardroundError as error:
+                found.append(Line(row.id, None, fault=str(error)))
+            else:
+                found.append(Line(row.id, one, owner=OWNERS[one.state]))
+    found.sort(key=lambda line: line.standing is None or line.standing.state is not DecisionState.WAITING)
+    return Shown("projects.html", {"lines": found, "done": visit.asked("done"), "about": visit.asked("about")})
+
+
+def project(desk: Desk, visit: Visit) -> Shown:
+    """Exactly what is asked, in the words of `wardround node show`, beside what holds here."""
+    name = visit.path["project"]
+    found = approval.standing_now(desk, name)
+    counted = visit.may("approve-project", name)
+    here, uncounted = _people(desk, name) if counted else (None, "")
+    judged, fault = _verdict(desk, name, here)
+    with desk.home.database.reading() as session:
+        past = queries.decisions(session, name)
+        privacy = found.terms.patient_privacy
+        spent = None if privacy is None else budget.in_words(session, name, privacy)
+    values = {
+        "id": name,
+        "standing": found,
+        "owner": OWNERS[found.state],
+        "words": list(_grouped(in_words(found.project, found.terms))),
+        "asked": terms_of(found.project),
+        "package": list(_of_package(desk, found)),
+        "here": here,
+        "counted": counted,
+        "uncounted": uncounted,
+        "verdict": judged,
+        "policy_fault": fault,
+        "spent": spent,
+        "waiting": found.state is DecisionState.WAITING,
+        "usable": found.state in USABLE,
+        "past": past,
+        "may_approve": visit.may("approve-project", name),
+        "may_refuse": visit.may("refuse-project", name),
+        "may_withdraw": visit.may("withdraw-project", name),
+    }
+    return Shown("project.html", values)
+
+
+def approve(desk: Desk, visit: Visit) -> Moved:
+    """By the same verb as `wardround node approve`, with the limits that the form has."""
+    name = visit.path["project"]
+    people = approval.approve(desk, name, visit.field("digest"), limits=limits_of(visit), actor=visit.by)
+    return Moved(f"/projects?done=approved&about={people}")
+
+
+def refuse(desk: Desk, visit: Visit) -> Moved:
+    approval.refuse(desk, visit.path["project"], visit.field("digest"), code_of(visit), actor=visit.by)
+    return Moved("/projects?done=refused")
+
+
+def withdraw(desk: Desk, visit: Visit) -> Moved:
+    approval.withdraw(desk, visit.path["project"], code_of(visit), actor=visit.by)
+    return Moved("/projects?done=withdrawn")
+
+
+def code_of(visit: Visit) -> str:
+    """The form's reason. Raises `NotAllowed` for what may not leave."""
+    try:
+        return _CODE.validate_python(visit.field("reason"))
+    except ValidationError:
+        raise NotAllowed(
+            "a reason is lower-case letters, digits and hyphens, as in not-lawful-here; no text leaves"
+        ) from None
+
+
+def limits_of(visit: Visit) -> ApprovalLimits:
+    """The form's limits; an empty field limits nothing.
+
+    Raises:
+        NotAllowed: one of them can't be read, or is none.
+    """
+    document: dict[str, object] = {"no_local_model": visit.field("no_local_model") == "yes"}
+    if visit.field("until"):
+        document["until"] = visit.field("until")
+    for name, kind in _NUMBERS.items():
+        if visit.field(name):
+            document[name] = _number(visit.field(name), kind, _CALLED.get(name, name))
+    document["messages"] = list(_messages(visit))
+    try:
+        return ApprovalLimits.model_validate(document)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        name = str(fault["loc"][0]) if fault["loc"] else "a limit"
+        raise NotAllowed(f"{_CALLED.get(name, name)}: {fault['msg']}") from None
+
+
+def _messages(visit: Visit) -> Iterator[dict[str, object]]:
+    for kind in visit.form.get("kind", ()):
+        largest, times = visit.field(f"largest-{kind}"), visit.field(f"times-{kind}")
+        if largest or times:
+            yield {
+                "kind": kind,
+                "largest_bytes": _number(largest, int, f"size of {kind}") if largest else None,
+                "times": _number(times, int, f"how often {kind} leaves") if times else None,
+            }
+
+
+def _number(text: str, kind: type[int] | type[float], called: str) -> int | float:
+    try:
+        return kind(text.replace(",", ""))
+    except ValueError:
+        raise NotAllowed(f"{called}: {text!r} is no number") from None
+
+
+def _grouped(lines: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Name and lines, of the lines that `in_words` gives."""
+    name, told = "", list[str]()
+    for line in lines:
+        if line[:_NAME].strip():
+            if told:
+                yield name, told
+            name, told = line[:_NAME].strip().rstrip(":"), []
+        told.append(line[_NAME:].strip())
+    if told:
+        yield name, told
+
+
+def _people(desk: Desk, name: str) -> tuple[int | None, str]:
+    """How many people its cohort has here now, or why that can't be told."""
+    try:
+        return approval.people_now(desk, name), ""
+    except NotAllowed as refusal:
+        return None, str(refusal)
+
+
+def _verdict(desk: Desk, name: str, here: int | None) -> tuple[Verdict | None, str]:
+    try:
+        return explained(desk, name, desk.home.policy.current(), here=here).verdict, ""
+    except PolicyUnusable as error:
+        return None, str(error)
+
+
+def _of_package(desk: Desk, found: Standing) -> Iterator[str]:
+    """What the package reads of somebody's records, or why that can't be told."""
+    plan = found.project.plan
+    try:
+        bundle = read_bundle(Packages(desk.home.packages).find(plan.package, plan.package_digest))
+    except BundleRefused:
+        yield "it isn't here, so nothing can be done for this project yet: add it with `wardround package add`"
+    else:
+        yield from bundle.facts_in_words()

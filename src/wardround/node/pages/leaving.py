@@ -1,0 +1,62 @@
+"""The page of what left: every message, its kind, its size and how it ended; totals, and a chart by week."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from wardround.foundation.errors import NotAllowed
+from wardround.node.desk import Desk
+from wardround.node.gateway.egress import bytes_out, left_here, totals
+from wardround.node.gateway.tables import Egress
+from wardround.ui.chart import Bar, bars
+from wardround.ui.page import Shown, Visit
+
+SHOWN = 100
+WEEKS = 12
+
+MEANS = {
+    "sending": "on its way, or cut off by a crash: counted as gone",
+    "sent": "left, and the hub answered",
+    "carried": "left on the engine's own connection, which is only counted",
+    "refused": "refused by the hub; or, without a digest, held back here by this hospital's policy",
+    "unanswered": "left, and no answer came",
+    "unreachable": "nothing left: the hub wasn't reached",
+    "untrusted": "nothing left: who answered isn't the hub",
+}
+
+
+def left(desk: Desk, visit: Visit) -> Shown:
+    """The newest messages, of one kind or project where that is asked, from before a number where that is."""
+    kind, project, before = visit.asked("kind"), visit.asked("project"), visit.asked("before")
+    if before and not (before.isascii() and before.isdecimal() and len(before) < 19):
+        raise NotAllowed(f"{before!r} is no number of a message")
+    query = select(Egress)
+    if kind:
+        query = query.where(Egress.kind == kind)
+    if project:
+        query = query.where(Egress.project == project)
+    if before:
+        query = query.where(Egress.id < int(before))
+    monday = (visit.at - timedelta(days=visit.at.weekday())).replace(hour=0, minute=0, second=0, microsecond=0)
+    weeks = [monday - timedelta(weeks=each) for each in range(WEEKS - 1, -1, -1)]
+    size = func.coalesce(func.sum(Egress.size), 0)
+    counted = [size.filter((Egress.at >= week) & (Egress.at < week + timedelta(weeks=1))) for week in weeks]
+    with desk.home.database.reading() as session:
+        rows = session.scalars(query.order_by(Egress.id.desc()).limit(SHOWN + 1)).all()
+        # The engine's bytes are counted where they are carried; its updates would be counted twice.
+        weekly = session.execute(select(*counted).where(left_here(), Egress.kind != "run-update")).one()
+        by_kind, everything = totals(session), bytes_out(session)
+    columns = [Bar(f"{week:%d %b}", (float(count) / 1e6,)) for week, count in zip(weeks, weekly, strict=True)]
+    values = {
+        "rows": rows[:SHOWN],
+        "more": rows[SHOWN - 1].id if len(rows) > SHOWN else None,
+        "kind": kind,
+        "project": project,
+        "totals": by_kind,
+        "everything": everything,
+        "means": MEANS,
+        "chart": bars("Megabytes that left in each of the last 12 weeks, by its Monday", ("MB",), columns, every=2),
+    }
+    return Shown("left.html", values)
