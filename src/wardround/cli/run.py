@@ -90,6 +90,7 @@ def show(run: str = typer.Argument(..., help="The run."), home: Path = HOME) -> 
     from wardround.contracts.metric import METRICS
     from wardround.foundation.clock import now
     from wardround.hub.home import HubHome
+    from wardround.hub.runs import ending
     from wardround.hub.runs.reasons import code_of, in_words
     from wardround.hub.runs.view import see
 
@@ -111,7 +112,8 @@ def show(run: str = typer.Argument(..., help="The run."), home: Path = HOME) -> 
         if leg.state == "failed":
             console.print(f"  leg {leg.number} ended early: {leg.reason}", highlight=False)
     if view.rounds_ended:
-        console.print(f"  rounds ended: {view.rounds_ended}", highlight=False)
+        why = ending.WORDS.get(view.rounds_ended, "")
+        console.print(f"  rounds ended: {view.rounds_ended}{f': {why}' if why else ''}", highlight=False)
     console.print(table if table.rows else "No round is whole yet.")
     for code, words in sorted(reasons.items()):
         if words:

@@ -34,6 +34,8 @@ def _lines(project: Project, terms: Terms) -> Iterator[str]:
     yield f"              judged by {METRICS[plan.metric].words} on patients held out here"
     if plan.target is not None:
         yield f"              a run ends early at a mean {METRICS[plan.metric].words} of {plan.target:g}"
+    if plan.plateau is not None:
+        yield f"              a run ends early {plan.plateau.in_words(plan.metric)}"
     yield f"              a round needs {plan.quorum} hospitals and waits {plan.deadline_seconds:g} s for the others"
     alone = terms.leaving("local-model") is not None
     yield f"              {'also a model' if alone else 'no model'} trained on this hospital's patients alone"

@@ -12,6 +12,7 @@ from wardround.contracts.layers import Layers
 from wardround.contracts.masking import Masking
 from wardround.contracts.metric import MetricName, Value, check_value
 from wardround.contracts.patient_privacy import PatientPrivacy
+from wardround.contracts.plateau import Plateau
 from wardround.contracts.privacy import Privacy, chosen
 from wardround.contracts.robust import Robust
 from wardround.contracts.steps import StepName, in_order
@@ -28,7 +29,7 @@ class RunPlan(Frozen):
     `reads` is what a site reads of its cohort's people, and `own_code` whether Python runs there that the package
     brings, in a jail; both have to be as the package is.
     `metric` is how models are judged on each site's held-out patients, and `target` ends the run early once the mean of
-    the aggregate over the sites is as good as that.
+    the aggregate over the sites is as good as that, `plateau` once that mean gets no better.
     `quorum` is how many sites a round needs; `deadline_seconds` is how long a round waits for the others.
     `local_steps` is the number of optimiser steps per round, the same at every site; `None` takes the setting's own.
     With `compare_alone`, each site also trains the same model on its own patients alone, for as many steps as the run
@@ -52,6 +53,7 @@ class RunPlan(Frozen):
     own_code: bool = False
     metric: MetricName = "dice"
     target: Value | None = None
+    plateau: Plateau | None = Field(default=None, exclude_if=lambda value: value is None)
     local_steps: int | None = Field(default=None, ge=1, le=100_000)
     quorum: int = Field(ge=1, le=1000)
     deadline_seconds: float = Field(default=600, gt=0, le=86_400)
@@ -92,9 +94,11 @@ class RunPlan(Frozen):
                 "with `patient_privacy` a model that a site trained alone would leave without it; set `compare_alone` "
                 "to false"
             )
-        if self.patient_privacy is not None and self.target is not None:
+        ends_early = self.target is not None or self.plateau is not None
+        if self.patient_privacy is not None and ends_early:
             raise ValueError(
-                "with `patient_privacy` no site tells how good a round is, so `target` can't end a run; take it out"
+                "with `patient_privacy` no site tells how good a round is, so neither `target` nor `plateau` can end a "
+                "run; take them out"
             )
         if self.compare_alone and (self.layers.at_home or isinstance(self.algorithm, FedBN)):
             raise ValueError(
@@ -102,11 +106,11 @@ class RunPlan(Frozen):
                 "`compare_alone` to false"
             )
         self._check_masking()
-        once = self.robust is None and self.masking is None and self.target is None
+        once = self.robust is None and self.masking is None and not ends_early
         if isinstance(self.algorithm, Merge) and not (self.compare_alone and once):
             raise ValueError(
                 "a merge is of models that hospitals train alone, once: set `compare_alone` to true, and take "
-                "`robust`, `masking` and `target` out"
+                "`robust`, `masking`, `target` and `plateau` out"
             )
         if isinstance(self.algorithm, Cyclic) and (self.robust is not None or self.masking is not None):
             raise ValueError(

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from wardround.contracts.algorithm import Cyclic
 from wardround.contracts.ledger_entry import Aggregate, Approval, Manifest, Update
 from wardround.contracts.masking import MaskedLeg
-from wardround.contracts.metric import reaches
 from wardround.contracts.run_plan import RunPlan
 from wardround.contracts.turns import Turns
 from wardround.federation.engine import EngineError, LegStart, Next, RoundResult, UpdateHeader, UpdateRefused
@@ -19,6 +18,7 @@ from wardround.foundation.database import Database
 from wardround.foundation.errors import Conflict
 from wardround.foundation.files import ObjectStore
 from wardround.hub.runs import actions, aggregates, queries
+from wardround.hub.runs.ending import why_over
 from wardround.hub.runs.states import RunState
 from wardround.hub.runs.tables import LegRow, RunRow
 from wardround.learning.arrays import ArraysRefused
@@ -135,11 +135,8 @@ class RunCoordinator:
                 ),
             )
             score = actions.keep_round(session, run, leg, result, aggregate=kept.digest, entry=entry, at=at)
-            if reaches(plan.metric, score, plan.target):
-                return Next(go_on=False, reason="target-reached")
-            if run.round >= plan.rounds:
-                return Next(go_on=False, reason="last-round")
-            return Next(go_on=True, arrays=kept.arrays)
+            over = why_over(session, run, plan, score)
+            return Next(go_on=False, reason=over) if over else Next(go_on=True, arrays=kept.arrays)
 
     def _current(self, session: Session, leg_id: str) -> tuple[RunRow, LegRow]:
         """The run and leg of that name, while the leg is open and the run under way."""

@@ -12,7 +12,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.algorithm import Ditto, Merge
-from wardround.contracts.metric import reaches
 from wardround.contracts.task import EvaluateModel, JoinLeg, TrainAlone
 from wardround.federation.engine import FederationEngine, LegRequest, LegState
 from wardround.foundation.clock import Clock
@@ -20,6 +19,7 @@ from wardround.foundation.database import Database
 from wardround.hub.registry.registration import Registration
 from wardround.hub.runs import actions, queries
 from wardround.hub.runs.coordinator import leg_name
+from wardround.hub.runs.ending import why_over
 from wardround.hub.runs.merging import Merging, parents, with_models
 from wardround.hub.runs.states import RunState
 from wardround.hub.runs.tables import LegRow, LocalModelRow, RunRow, RunTaskRow
@@ -196,9 +196,10 @@ class RunDriver:
             if leg is not None:
                 actions.close_leg(session, session.get_one(LegRow, leg.id), state="failed", reason=reason, at=at)
             plan = actions.plan_of(run)
-            if run.round >= plan.rounds or reaches(plan.metric, run.best_score, plan.target):
+            over = why_over(session, run, plan, run.best_score)
+            if over:
                 # The last round was whole before the leg died: nothing is left for another leg to do.
-                self._begin_comparison(session, run, "last-round" if run.round >= plan.rounds else "target-reached")
+                self._begin_comparison(session, run, over)
                 return
             actions.move(session, run, RunState.GATHERING, reason=reason, actor=HUB, at=at)
         _log.warning("run %s: leg ended early (%s); another begins after round %s", run_id, reason, run.round)
