@@ -1,0 +1,154 @@
+"""What a model measured, as a DICOM SR: Comprehensive SR with TID 1500, Measurement Report (PS3.16; PS3.3 A.35.3)."""
+
+from __future__ import annotations
+
+import io
+import uuid
+import warnings
+from collections.abc import Sequence
+
+import highdicom as hd
+from highdicom.sr.coding import CodedConcept
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from wardround.dicom.finding import OWN, Concept, Finding, Measurement, coded
+from wardround.dicom.source_header import UTF8, header_of, led, made_uid
+from wardround.dicom.volume import slices_in_order
+from wardround.dicom.volume_refusal import Source
+
+SR_CLASS = "1.2.840.10008.5.1.4.1.1.88.33"
+"""Comprehensive SR Storage."""
+SERIES_NUMBER = 9002
+_IMAGING_PROCEDURE = CodedConcept("363679005", "SCT", "Imaging procedure")
+_INTELLIGENCE = CodedConcept("123110", "DCM", "Artificial Intelligence")
+_STAGE = CodedConcept("STAGE", OWN, "Stage of use")
+_DIGITS = 6
+
+
+def write_measurements(
+    source_instances: Sequence[Source],
+    finding: Finding,
+    *,
+    segmentation: Dataset | None,
+    sop_instance_uid: str | None = None,
+) -> bytes:
+    """One Part 10 object (Explicit VR Little Endian): what was found, measured, by which model and in what.
+
+    The model is the observer, a device whose UID is made of its package's digest; the digest, its version and what ran
+    it are parameters of the algorithm too (TID 4019). The report is complete, preliminary and unverified: a person has
+    the last word. The stage's banner leads the series' description and is an evaluation of the finding.
+
+    Args:
+        source_instances: the series that was read, whole.
+        segmentation: the SEG in which the finding is segment 1; None where the model outlines nothing.
+
+    Raises:
+        VolumeRefused: the source is no regular series.
+    """
+    datasets, _ = slices_in_order(source_instances)
+    headers = [header_of(ds) for ds in datasets]
+    by = finding.made_by
+    with warnings.catch_warnings():
+        # highdicom's warnings quote person names, which must not reach a log.
+        warnings.simplefilter("ignore")
+        report = hd.sr.MeasurementReport(
+            observation_context=hd.sr.ObservationContext(
+                observer_device_context=hd.sr.ObserverContext(
+                    observer_type=CodedConcept("121007", "DCM", "Device"),
+                    observer_identifying_attributes=hd.sr.DeviceObserverIdentifyingAttributes(
+                        uid=uid_of_digest(by.digest),
+                        name=by.name[:64],
+                        manufacturer_name=by.manufacturer[:64],
+                        model_name=f"{by.name} {by.version}"[:64],
+                        serial_number=by.digest[:64],
+                    ),
+                )
+            ),
+            procedure_reported=_IMAGING_PROCEDURE,
+            imaging_measurements=[_group(finding, headers, segmentation)],
+        )
+        written = hd.sr.ComprehensiveSR(
+            evidence=[*headers, *([] if segmentation is None else [segmentation])],
+            content=report[0],
+            series_instance_uid=made_uid(),
+            series_number=SERIES_NUMBER,
+            sop_instance_uid=sop_instance_uid or made_uid(),
+            instance_number=1,
+            manufacturer=by.manufacturer[:64],
+            is_complete=True,
+            is_final=False,
+            series_description=led(finding.banner, f"{finding.of.capitalize()}, measurements"),
+        )
+    written.ManufacturerModelName = by.name[:64]
+    written.SoftwareVersions = [by.version[:64], by.software[:64]]
+    written.DeviceSerialNumber = by.digest[:64] or "1"
+    written.SpecificCharacterSet = UTF8
+    written.CodingSchemeIdentificationSequence = [_own_scheme()]
+    for name in ("InstanceCreation", "Series", "Content"):
+        setattr(written, f"{name}Date", finding.at.strftime("%Y%m%d"))
+        setattr(written, f"{name}Time", finding.at.strftime("%H%M%S"))
+    part10 = io.BytesIO()
+    written.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    written.save_as(part10, enforce_file_format=True)
+    return part10.getvalue()
+
+
+def uid_of_digest(digest: str) -> str:
+    """A UID that stands for a model version for ever: of the first 128 bits of its digest, as a UUID (PS3.5 B.2)."""
+    return f"2.25.{uuid.UUID(hex=digest[:32].ljust(32, '0')).int}"
+
+
+def _own_scheme() -> Dataset:
+    """Which scheme it is whose codes no standard has (PS3.3 C.12.1.1.7)."""
+    scheme = Dataset()
+    scheme.CodingSchemeDesignator = OWN
+    scheme.CodingSchemeName = "Concepts of Wardround, which mean what their meanings say"
+    scheme.CodingSchemeResponsibleOrganization = "Wardround"
+    return scheme
+
+
+def _group(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset | None) -> Dataset:
+    category, kind = coded(finding.of)
+    by = finding.made_by
+    tracking = hd.sr.TrackingIdentifier(uid=made_uid(), identifier=finding.of[:64])
+    algorithm = hd.sr.AlgorithmIdentification(
+        name=by.name[:64],
+        version=by.version[:64],
+        parameters=[f"digest={by.digest}", f"software={by.software}"],
+        family=_INTELLIGENCE,
+        manufacturer=by.manufacturer[:64],
+    )
+    evaluations = []
+    if finding.banner:
+        stage = CodedConcept("NOT-DIAGNOSTIC", OWN, finding.banner[:64])
+        evaluations.append(hd.sr.QualitativeEvaluation(name=_STAGE, value=stage))
+    common = {
+        "tracking_identifier": tracking,
+        "finding_type": _code(kind),
+        "finding_category": _code(category),
+        "measurements": [_measured(one) for one in finding.measurements],
+        "qualitative_evaluations": evaluations or None,
+        "algorithm_id": algorithm,
+    }
+    if segmentation is None:
+        middle = headers[len(headers) // 2]
+        image = hd.sr.SourceImageForMeasurementGroup.from_source_image(middle)
+        return hd.sr.MeasurementsAndQualitativeEvaluations(source_images=[image], **common)
+    segment = hd.sr.ReferencedSegment(
+        sop_class_uid=str(segmentation.SOPClassUID),
+        sop_instance_uid=str(segmentation.SOPInstanceUID),
+        segment_number=1,
+        source_series=hd.sr.SourceSeriesForSegmentation(referenced_series_instance_uid=headers[0].SeriesInstanceUID),
+    )
+    return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common)
+
+
+def _measured(one: Measurement) -> Dataset:
+    # A decimal string has 16 characters at most (VR DS).
+    value = float(f"{one.value:.{_DIGITS}g}")
+    return hd.sr.Measurement(name=_code(one.concept), value=value, unit=_code(one.unit))
+
+
+def _code(concept: Concept) -> CodedConcept:
+    return CodedConcept(concept.value, concept.scheme, concept.meaning)
