@@ -23,11 +23,13 @@ from wardround.foundation.errors import NotAllowed, NotFound
 from wardround.learning.archive import pack
 from wardround.learning.bundle import BundleRefused, export_bundle, packaged
 from wardround.node.clinic import reader
+from wardround.node.clinic.definition import Runtime
 from wardround.node.clinic.deployment import active
-from wardround.node.clinic.pathway import ATTEMPTS
 from wardround.node.clinic.states import IN_WORDS, ReadingState
 from wardround.node.report.pacs import PACS_PAUSE
 from wardround.node.report.sending import LONGEST_PAUSE
+
+ATTEMPTS = Runtime().attempts
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def test_a_study_that_the_model_cant_read_keeps_its_order_and_says_why(whole_cli
     clinic.arrive(2)
     clinic.pathway.tick()
     found = clinic.states()
-    assert found[0] == ("failed", "no-mr-series")
+    assert found[0] == ("elsewhere", ""), "it is none of the pathway's studies"
     assert found[1] == ("failed", "missing-slices")
     assert found[2] == ("read", "")
     assert "normal order" in IN_WORDS[ReadingState.FAILED]
@@ -165,7 +167,7 @@ def test_a_study_that_breaks_the_reader_is_tried_again_and_holds_up_no_other(
     clinic.deploy()
     broken: list[str] = []
 
-    def read(_package: Path, _model: str, _stage: str, files: list[Path], _threads: int) -> reader.Reading:
+    def read(_package: Path, _model: str, _stage: str, files: list[Path], *_: Any) -> reader.Reading:
         broken[:] = broken or [files[0].parent.name]
         if files[0].parent.name == broken[0]:
             raise error
@@ -179,7 +181,7 @@ def test_a_study_that_breaks_the_reader_is_tried_again_and_holds_up_no_other(
         first, second = clinic.states()
         assert second == ("read", "")
         assert first == (("failed", reason) if attempt == ATTEMPTS else ("waiting", ""))
-    assert clinic.lines()[1].finding == "nothing marked"
+    assert clinic.lines()[1].finding == "no lesion marked"
 
 
 def test_a_result_that_was_lost_here_holds_up_no_other(clinic: Clinic) -> None:

@@ -74,7 +74,7 @@ def test_a_reading_that_was_under_way_when_the_model_was_suspended_leaves_no_res
 
 
 def test_what_is_enlisted_while_a_person_suspends_ends_at_the_next_tick(clinic: Clinic) -> None:
-    enlist = clinic.pathway._enlist
+    enlist = clinic.pathway._queue.enlist
 
     def late(*arguments: Any) -> int:
         clinic.suspend()

@@ -20,6 +20,7 @@ from wardround.cli import (
     stage,
     suspension,
     vault,
+    worklist,
 )
 from wardround.cli.pull import pull
 from wardround.cli.signin import acting
@@ -176,7 +177,6 @@ for command in (
     intake.intake,
     decide.deploy,
     suspension.suspend,
-    decide.worklist,
     pull,
 ):
     app.command()(command)
@@ -189,5 +189,6 @@ app.add_typer(node_cohort.app, name="cohort")
 app.add_typer(records.app, name="records")
 app.add_typer(people.app_of("node"), name="people")
 app.add_typer(stage.app, name="model")
+app.add_typer(worklist.app, name="worklist")
 app.add_typer(policy.app, name="policy")
 signin.add_to(app, "node")

@@ -27,6 +27,12 @@ class WorkerDied(WardroundError):
     code = "worker-died"
 
 
+class WorkerTooSlow(WorkerDied):
+    """The work took longer than it may, and its process was ended."""
+
+    code = "worker-too-slow"
+
+
 class Worker:
     """One warm process that does one thing at a time.
 
@@ -70,6 +76,23 @@ class Worker:
         """
         try:
             return self.submit(function, *args, **kwargs).result()
+        except (BrokenProcessPool, CancelledError) as error:
+            raise WorkerDied(f"the process for {self.name} died in the middle of its work") from error
+
+    def call_within(self, seconds: float, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """As `call`, and no longer than that, what was begun before it included.
+
+        Raises:
+            WorkerTooSlow: it took longer; the process is ended.
+        """
+        future = self.submit(function, *args, **kwargs)
+        try:
+            return future.result(seconds)
+        except TimeoutError as error:
+            if future.done():
+                raise  # the work's own
+            self.stop()
+            raise WorkerTooSlow(f"the process for {self.name} took longer than {seconds:g} s and was ended") from error
         except (BrokenProcessPool, CancelledError) as error:
             raise WorkerDied(f"the process for {self.name} died in the middle of its work") from error
 

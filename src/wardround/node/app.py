@@ -23,6 +23,7 @@ from wardround.foundation.files import ObjectStore
 from wardround.foundation.loop import Loop
 from wardround.learning.packages import Packages
 from wardround.node.clinic.pathway import Pathway
+from wardround.node.clinic.queue import Queue
 from wardround.node.clinic.retention import Retention
 from wardround.node.cohort.answering import Answering
 from wardround.node.deidentify.secret import site_secret
@@ -35,12 +36,12 @@ from wardround.node.intake import Intake
 from wardround.node.link.handlers import TaskHandlers
 from wardround.node.link.link import Link
 from wardround.node.monitoring.monitor import Monitor
+from wardround.node.pages.server import pages_at
 from wardround.node.policy.adoption import PolicyWatch, adopt
 from wardround.node.policy.leaving import why_not_leaving
 from wardround.node.projects.questions import Questions
 from wardround.node.projects.telling import Telling
 from wardround.node.query.server import QueryServer
-from wardround.node.receive.clinical import clinical_studies
 from wardround.node.record.witness import Witness
 from wardround.node.records.service import HealthRecords
 from wardround.node.report.wiring import Reports, shelf_at
@@ -142,6 +143,7 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             Loop("pulls", [puller.tick], pause=0.4),
             *_viewing(home, intake, clock),
             HealthRecords(home, clock),
+            *pages_at(desk),
         ],
     )
 
@@ -211,7 +213,7 @@ def _pathway(desk: Desk, reader: Worker) -> Pathway:
         home.database,
         desk.deployments,
         reader,
-        lambda: clinical_studies(home.database, home.clinical),
+        Queue(home.database, home.clinical, desk.clock),
         shelf_at(home),
         desk.clock,
         threads=home.settings.learning.threads,

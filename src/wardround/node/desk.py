@@ -10,6 +10,7 @@ from wardround.foundation.clock import Clock, now
 from wardround.foundation.files import ObjectStore
 from wardround.ledger.mirror import Mirror
 from wardround.ledger.note import Verifier
+from wardround.node.clinic.definition_file import Definitions
 from wardround.node.clinic.deployment import Deployments
 from wardround.node.cohort.census import Census
 from wardround.node.cohort.counting import EnclaveCounting
@@ -135,6 +136,7 @@ class Desk:
             self.gateway,
             self.mirror,
             OwnArrays(self.home.runs),
+            Definitions(self.home.pathways),
             self.clock,
         )
 

@@ -50,6 +50,8 @@ def checks_of(wanted: Input, files: Sequence[Path]) -> tuple[Check, ...]:
     datasets = [_header(file) for file in files]
     try:
         return tuple(_checks(wanted, grid_of(datasets), datasets[0]))
+    except VolumeRefused:
+        raise
     except DAMAGE as damage:
         raise VolumeRefused(VolumeReason.UNREADABLE, "a header holds a value that can't be read") from damage
 

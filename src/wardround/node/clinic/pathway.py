@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wardround.compute.worker import Worker, WorkerDied
+from wardround.compute.worker import Worker, WorkerDied, WorkerTooSlow
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
+from wardround.foundation.errors import WardroundError
 from wardround.node import audit
 from wardround.node.clinic import reader
-from wardround.node.clinic.deployment import Deployments, active
+from wardround.node.clinic.definition import Definition
+from wardround.node.clinic.deployment import Deployments, active, check_names
+from wardround.node.clinic.queue import Queue
 from wardround.node.clinic.states import ReadingState, check_transition
 from wardround.node.clinic.suspension import end_suspended, waiting_for_suspended
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.receive.clinical import ClinicalStudy
-from wardround.node.report.shelf import Shelf
+from wardround.node.report.shelf import Kept, Shelf
 
 _log = logging.getLogger(__name__)
 
-ATTEMPTS = 3
-Studies = Callable[[], Sequence[ClinicalStudy]]
+Serving = dict[int, tuple[Deployment, Definition]]
 
 
 class Pathway:
     """`tick` takes every step that is due; a study that fails holds up no other.
 
     Args:
-        studies: the complete studies on the clinical path.
+        queue: the studies that wait.
         shelf: where results are kept until they are sent (`wardround.node.report`).
     """
 
@@ -39,7 +40,7 @@ class Pathway:
         database: Database,
         deployments: Deployments,
         worker: Worker,
-        studies: Studies,
+        queue: Queue,
         shelf: Shelf,
         clock: Clock,
         *,
@@ -48,33 +49,47 @@ class Pathway:
         self._database = database
         self._deployments = deployments
         self._worker = worker
-        self._studies = studies
+        self._queue = queue
         self._shelf = shelf
         self._clock = clock
         self._threads = threads
         self._warmed: set[str] = set()
+        self._troubles: dict[str, str] = {}
 
     def tick(self) -> int:
-        """Enlist new studies and read those that wait; returns how many steps were taken."""
-        steps = self._end_suspended()
+        """Enlist new studies and read those that wait, the most urgent first; returns how many steps were taken.
+
+        Before each reading it is looked what came meanwhile, so that an emergency waits for one reading at most.
+        """
+        steps = self._end_suspended() + self._queue.overdue()
+        passed: set[int] = set()
+        while True:
+            serving = self._serving()
+            self._warm(deployment for deployment, _ in serving.values())
+            steps += self._queue.enlist(serving)
+            line = self._queue.next(serving, passed)
+            if line is None:
+                return steps
+            passed.add(line.id)
+            steps += self._take(line, *serving[line.deployment])
+
+    def _serving(self) -> Serving:
+        """The models in use whose pathway's file can be used and names them; of the others nothing is read."""
         with self._database.reading() as session:
             in_use = active(session)
-        if not in_use:
-            return steps
-        self._warm(in_use)
-        studies = list(self._studies())
-        steps += self._enlist(studies, in_use)
-        by_key = {study.key: study for study in studies}
-        for line in self._lines(ReadingState.WAITING):
-            study = by_key.get(line.study)
-            if study is None:
+        found: Serving = {}
+        for deployment in in_use:
+            try:
+                definition = self._deployments.definitions.of(deployment.pathway)
+                check_names(definition, deployment.pathway, deployment.model)
+            except WardroundError as error:
+                if self._troubles.get(deployment.pathway) != error.code:
+                    self._troubles[deployment.pathway] = error.code
+                    _log.error("nothing is read on pathway %s: %s", deployment.pathway, error.code)
                 continue
-            if study.version > line.version:
-                self._settle(line, ReadingState.FAILED, reason="newer-version")
-            else:
-                self._read(line, study)
-            steps += 1
-        return steps
+            self._troubles.pop(deployment.pathway, None)
+            found[deployment.id] = (deployment, definition)
+        return found
 
     def _end_suspended(self) -> int:
         """End what waits for a model that a person suspended: what was enlisted while they did."""
@@ -84,93 +99,80 @@ class Pathway:
         with self._database.writing() as session:
             return end_suspended(session)
 
-    def _warm(self, in_use: Sequence[Deployment]) -> None:
+    def _warm(self, in_use: Iterable[Deployment]) -> None:
         for deployment in in_use:
             if deployment.model not in self._warmed:
                 self._warmed.add(deployment.model)
                 self._worker.submit(reader.warm, self._deployments.package(deployment.model), self._threads)
 
-    def _enlist(self, studies: Sequence[ClinicalStudy], in_use: Sequence[Deployment]) -> int:
-        new = 0
-        with self._database.reading() as session:
-            asked = select(WorklistLine.study, WorklistLine.version, WorklistLine.deployment)
-            known = {(study, version, deployment) for study, version, deployment in session.execute(asked)}
-        wanted = [
-            (study, deployment)
-            for study in studies
-            for deployment in in_use
-            if (study.key, study.version, deployment.id) not in known and study.last_at >= deployment.deployed_at
-        ]
-        if wanted:
-            with self._database.writing() as session:
-                for study, deployment in wanted:
-                    session.add(
-                        WorklistLine(
-                            study=study.key,
-                            version=study.version,
-                            deployment=deployment.id,
-                            state=ReadingState.WAITING,
-                            arrived_at=study.last_at,
-                        )
-                    )
-                    new += 1
-        return new
+    def _take(self, line: WorklistLine, deployment: Deployment, definition: Definition) -> int:
+        """Take one study from the queue; how many steps that was."""
+        study = self._queue.study(line)
+        if study is None:
+            return 0
+        if study.version > line.version:
+            self._settle(line, ReadingState.FAILED, "newer-version")
+        else:
+            self._read(line, study, deployment, definition)
+        return 1
 
-    def _lines(self, state: ReadingState) -> list[WorklistLine]:
-        with self._database.reading() as session:
-            return list(
-                session.scalars(
-                    select(WorklistLine).where(WorklistLine.state == state).order_by(WorklistLine.arrived_at)
-                )
-            )
-
-    def _read(self, line: WorklistLine, study: ClinicalStudy) -> None:
-        with self._database.reading() as session:
-            deployment = session.get_one(Deployment, line.deployment)
-        if deployment.suspended_at is not None:
-            return  # since this tick began; the next one ends what waits
-        package = self._deployments.package(deployment.model)
+    def _read(self, line: WorklistLine, study: ClinicalStudy, deployment: Deployment, definition: Definition) -> None:
+        package, stage, runtime = self._deployments.package(deployment.model), deployment.stage, definition.runtime
+        files = list(study.files)
         try:
-            reading = self._worker.call(
-                reader.read, package, deployment.model, deployment.stage, list(study.files), self._threads
+            reading = self._worker.call_within(
+                runtime.seconds, reader.read, package, deployment.model, stage, files, self._threads, definition
             )
-        except reader.StudyUnreadable as error:
-            self._settle(line, ReadingState.FAILED, reason=error.code)
+        except reader.OutOfScope as error:
+            self._settle(line, ReadingState.OUT_OF_SCOPE, error.code, finding=error.words[:200])
             return
-        except WorkerDied:
-            self._retry(line, "reading-process-died")
+        except reader.StudyUnreadable as error:
+            self._settle(line, ReadingState.FAILED, error.code)
+            return
+        except WorkerDied as error:
+            slow = isinstance(error, WorkerTooSlow)
+            self._retry(line, "reading-too-slow" if slow else "reading-process-died", runtime.attempts)
             return
         except Exception as error:
             # Whatever a study's files made the reading process raise, it holds up no other study.
             _log.error("a study could not be read: %s", type(error).__name__)
-            self._retry(line, "reading-failed")
+            self._retry(line, "reading-failed", runtime.attempts)
             return
-        stem = f"{line.study}-{line.version}-{line.deployment}"
-        kept = self._shelf.put(stem, deployment.stage, reading.documents)
+        self._keep(line, stage, definition, reading)
+
+    def _keep(self, line: WorklistLine, stage: str, definition: Definition, reading: reader.Reading) -> None:
+        leaves = definition.output.to == "pacs" and self._shelf.leaves(stage)
+        documents = reading.documents if leaves else reading.documents[:1]
+        kept: list[Kept] = self._shelf.put(f"{line.study}-{line.version}-{line.deployment}", stage, documents)
+        state = ReadingState.READ if kept and leaves else ReadingState.KEPT
         with self._database.writing() as session:
-            row = _step(session, line, ReadingState.READ)
+            row = _step(session, line, state)
             if row is None:
                 self._shelf.drop(kept)
                 return
-            row.finding, row.volume_ml, row.contrast = reading.finding, reading.volume_ml, reading.contrast
-            row.result, row.result_uid, row.read_at = kept[0].file, reading.sop_instance_uid, self._clock()
-            row.attempts = 0
-            self._shelf.enlist(session, row.id, kept, row.read_at)
+            row.finding = definition.output.in_words(reading.value)
+            row.volume_ml, row.contrast, row.value = reading.volume_ml, reading.contrast, reading.value
+            row.flagged, row.read_as = definition.output.flags(reading.value), stage
+            row.result, row.result_uid = kept[0].file if kept else None, reading.sop_instance_uid
+            row.read_at, row.attempts = self._clock(), 0
+            if state is ReadingState.READ:
+                self._shelf.enlist(session, row.id, kept, row.read_at)
             audit.record(session, "program", "read-study", line.study, f"deployment {line.deployment}")
 
-    def _retry(self, line: WorklistLine, reason: str) -> None:
-        if line.attempts + 1 >= ATTEMPTS:
-            self._settle(line, ReadingState.FAILED, reason=reason)
+    def _retry(self, line: WorklistLine, reason: str, attempts: int) -> None:
+        if line.attempts + 1 >= attempts:
+            self._settle(line, ReadingState.FAILED, reason)
             return
         with self._database.writing() as session:
             session.get_one(WorklistLine, line.id).attempts += 1
 
-    def _settle(self, line: WorklistLine, state: ReadingState, *, reason: str) -> None:
+    def _settle(self, line: WorklistLine, state: ReadingState, reason: str, *, finding: str = "") -> None:
         with self._database.writing() as session:
             row = _step(session, line, state)
             if row is not None:
-                row.reason = reason
-                audit.record(session, "program", "fail-study", line.study, reason)
+                row.reason, row.finding = reason, finding
+                verb = "fail-study" if state is ReadingState.FAILED else "leave-unread"
+                audit.record(session, "program", verb, line.study, reason)
 
 
 def _step(session: Session, line: WorklistLine, state: ReadingState) -> WorklistLine | None:

@@ -1,4 +1,4 @@
-"""What the reading process does: one study in, one DICOM SEG out. It has no way to the network.
+"""What the reading process does: one study in, one result out. It has no way to the network.
 
 Runs in a `compute.worker.Worker`. The model stays loaded between studies.
 """
@@ -6,7 +6,6 @@ Runs in a `compute.worker.Worker`. The model stays loaded between studies.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,19 +18,29 @@ import pydicom
 from numpy.typing import NDArray
 
 from wardround.contracts.stage import STAGES
-from wardround.dicom.volume import VolumeRefused, read_volume
+from wardround.dicom.volume import Volume, VolumeRefused, read_volume
 from wardround.learning.arrays import Arrays
 from wardround.learning.bundle import load_bundle
-from wardround.learning.case import Case, CaseRefused
+from wardround.learning.case import Case, CaseRefused, Labelled
+from wardround.node.clinic.definition import OUTLINES, Definition
+from wardround.node.clinic.examination import NO_SERIES, examine
 from wardround.node.clinic.own_layers import with_own
+from wardround.node.receive.arrival import Unreadable
 from wardround.node.report.document import Document, OutputKind
 
 if TYPE_CHECKING:
     from wardround.learning.learner import Learner
 
-MODALITY = "MR"
 SEG_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
 """Segmentation Storage (PS3.4 Table B.5-1)."""
+
+
+class OutOfScope(RuntimeError):
+    """A check of the pathway fails, so that the model isn't given the study: `code` of the check, and `words`."""
+
+    def __init__(self, code: str, words: str) -> None:
+        super().__init__(code, words)
+        self.code, self.words = code, words
 
 
 class StudyUnreadable(RuntimeError):
@@ -44,23 +53,27 @@ class StudyUnreadable(RuntimeError):
 
 @dataclass(frozen=True)
 class Reading:
-    """A result: the Part 10 bytes of a SEG, its UID, the volume of what was marked, and the image's contrast
-    (`tables.WorklistLine`)."""
+    """A result: the Part 10 bytes of a SEG and its UID, the volume of what was marked in ml, and the image's contrast
+    (`tables.WorklistLine`). A model that outlines nothing gives none of the first three, and `told`: one number."""
 
-    segmentation: bytes
-    sop_instance_uid: str
-    volume_ml: float
+    segmentation: bytes | None
+    sop_instance_uid: str | None
+    volume_ml: float | None
     contrast: float | None = None
     reports: tuple[Document, ...] = ()
+    told: float | None = None
 
     @property
     def documents(self) -> tuple[Document, ...]:
         """All that the study gave, the segmentation first."""
+        if self.segmentation is None or self.sop_instance_uid is None:
+            return self.reports
         return (Document(OutputKind.SEGMENTATION, self.segmentation, SEG_CLASS, self.sop_instance_uid), *self.reports)
 
     @property
-    def finding(self) -> str:
-        return f"lesion marked, {self.volume_ml:.1f} ml" if self.volume_ml > 0 else "nothing marked"
+    def value(self) -> float:
+        """What it comes to in one number: what was told, or ml."""
+        return self.told if self.told is not None else self.volume_ml or 0.0
 
 
 @lru_cache(maxsize=2)
@@ -77,35 +90,51 @@ def warm(package: Path, threads: int) -> None:
     _model(package, threads)
 
 
-def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: int) -> Reading:
-    """Read a study: its MR series with the most images that makes a volume.
+def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: int, definition: Definition) -> Reading:
+    """Read a study: the series that the pathway reads, once it has passed the pathway's checks.
 
     Raises:
-        StudyUnreadable: no such series, or the model can't take it.
+        OutOfScope: no series is one that the pathway reads, or a check fails; the model wasn't given the study.
+        StudyUnreadable: the series is no volume, or the model can't take it.
     """
-    from wardround.dicom.segmentation import write_segmentation
-
-    segmenter, arrays = _model(package, threads)
-    series: dict[str, list[pydicom.Dataset]] = defaultdict(list)
-    for file in files:
-        dataset = pydicom.dcmread(file)
-        if str(dataset.get("Modality", "")) == MODALITY:
-            series[str(dataset.SeriesInstanceUID)].append(dataset)
-    if not series:
-        raise StudyUnreadable("no-mr-series")
-    slices = max(series.values(), key=len)
     try:
+        examination = examine(definition, files)
+        failed = examination.failed
+        if examination.chosen is None or failed is not None:
+            failed = failed or NO_SERIES
+            raise OutOfScope(failed.code, failed.words)
+        slices = [pydicom.dcmread(file) for file in examination.chosen.files]
         volume = read_volume(slices)
-        mask = segmenter.predict(arrays, Case("", volume.array, None, volume.spacing))
+        learner, arrays = _model(package, threads)
+        case = Case("", volume.array, None, volume.spacing)
+        if definition.output.kind not in OUTLINES:
+            told = float(learner.predict(arrays, Labelled(case, ()))[0])
+            return Reading(None, None, None, _contrast(volume.array), told=told)
+        mask = learner.predict(arrays, case)
     except VolumeRefused as error:
         raise StudyUnreadable(str(error.reason_code.value).replace("_", "-")) from None
+    except Unreadable as error:
+        raise StudyUnreadable(error.reason_code) from None
     except CaseRefused as error:
         raise StudyUnreadable(error.reason) from None
+    return _outlined(learner, model, stage, slices, mask, volume)
+
+
+def _outlined(
+    learner: Learner[Any, Any],
+    model: str,
+    stage: str,
+    slices: Sequence[pydicom.Dataset],
+    mask: NDArray[Any],
+    volume: Volume,
+) -> Reading:
+    from wardround.dicom.segmentation import write_segmentation
+
     segmentation = write_segmentation(
         slices,
         mask,
-        model_name=segmenter.bundle.name,
-        model_version=segmenter.bundle.version,
+        model_name=learner.bundle.name,
+        model_version=learner.bundle.version,
         model_digest=model,
         banner=STAGES[stage].banner,
     )

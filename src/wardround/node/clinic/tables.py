@@ -37,7 +37,9 @@ class WorklistLine(NodeTable):
     `volume_ml` is the volume of what the model marked, in millilitres; `contrast` the standard deviation of the image's
     voxels above its background over their mean, by which a change of scanner shows. `result` is the result's file
     below the clinical folder. Times: `arrived_at` is that of the last image, `delivered_at` when the PACS had taken
-    the result.
+    the result, `due_at` until when one is wanted. `priority` is `emergency` or `routine`. `definition` is the digest
+    of the pathway's file as it was when the study came. `value` is what the model told: ml of an outline, a probability
+    or a number; `flagged` whether that is beyond the pathway's bounds. `read_as` is the stage that it was read at.
     """
 
     __tablename__ = "worklist"
@@ -58,3 +60,29 @@ class WorklistLine(NodeTable):
     arrived_at: Mapped[datetime] = mapped_column(UtcTime)
     read_at: Mapped[datetime | None] = mapped_column(UtcTime)
     delivered_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    due_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    priority: Mapped[str] = mapped_column(String(10), default="routine")
+    definition: Mapped[str] = mapped_column(String(64), default="")
+    value: Mapped[float | None]
+    flagged: Mapped[bool] = mapped_column(default=False)
+    read_as: Mapped[str] = mapped_column(String(20), default="")
+
+
+class WorklistAnswer(NodeTable):
+    """What a person did with a line of the worklist: one of `states.AnswerVerb`. All stay; the last judgement counts.
+
+    `shown` is whether the model's result was before them. `found` is what they say is there themselves, `reason` the
+    code with which they correct or reject, `label` whether the result may serve as a reference label.
+    """
+
+    __tablename__ = "worklist_answers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    line: Mapped[int] = mapped_column(ForeignKey("worklist.id"), index=True)
+    verb: Mapped[str] = mapped_column(String(20))
+    actor: Mapped[str] = mapped_column(String(120))
+    shown: Mapped[bool]
+    found: Mapped[bool | None]
+    reason: Mapped[str] = mapped_column(String(60), default="")
+    label: Mapped[bool] = mapped_column(default=False)
+    at: Mapped[datetime] = mapped_column(UtcTime)

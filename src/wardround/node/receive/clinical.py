@@ -32,6 +32,7 @@ class ClinicalStudy:
     complete: bool
     first_at: datetime
     last_at: datetime
+    completed_at: datetime | None
     calling_title: str
     series: dict[str, list[Path]] = field(repr=False)
 
@@ -40,12 +41,21 @@ class ClinicalStudy:
         return tuple(file for files in self.series.values() for file in files)
 
 
-def clinical_studies(database: Database, clinical: Path, *, complete: bool | None = True) -> list[ClinicalStudy]:
+def clinical_studies(
+    database: Database,
+    clinical: Path,
+    *,
+    complete: bool | None = True,
+    key: str | None = None,
+    completed_since: datetime | None = None,
+) -> list[ClinicalStudy]:
     """The studies that are on the clinical path now, oldest first.
 
     Args:
         clinical: the root directory given to the `Reception`.
         complete: only complete ones, only open ones, or (`None`) both.
+        key: only this study.
+        completed_since: only those that were complete at that moment or after it.
     """
     query = (
         select(ReceivedStudy, ReceivedInstance)
@@ -56,6 +66,10 @@ def clinical_studies(database: Database, clinical: Path, *, complete: bool | Non
     if complete is not None:
         done = ReceivedStudy.completed_at.is_not(None)
         query = query.where(done if complete else ~done)
+    if key is not None:
+        query = query.where(ReceivedStudy.study_key == key)
+    if completed_since is not None:
+        query = query.where(ReceivedStudy.completed_at >= completed_since)
     found: dict[int, ClinicalStudy] = {}
     with database.reading() as session:
         for study, instance in session.execute(query):
@@ -68,6 +82,7 @@ def clinical_studies(database: Database, clinical: Path, *, complete: bool | Non
                     complete=study.completed_at is not None,
                     first_at=study.first_at,
                     last_at=study.last_at,
+                    completed_at=study.completed_at,
                     calling_title=instance.calling_title,
                     series={},
                 ),

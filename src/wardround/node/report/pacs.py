@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from wardround.contracts.stage import Audience
 from wardround.dicom.errors import AssociationRefused, PeerUnreachable, Refused
 from wardround.dicom.network import Peer, send
 from wardround.foundation.clock import Clock
@@ -35,9 +36,17 @@ class PacsDelivery:
     offered it a few times; where it takes others of the same study, that study is delivered all the same.
     """
 
-    def __init__(self, database: Database, results: Path, pacs: Peer, calling_ae: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        results: Path,
+        pacs: Peer,
+        calling_ae: str,
+        clock: Clock,
+        audience: Audience = "ward",
+    ) -> None:
         self._database = database
-        self._outbox = Outbox(database, results, DICOM, clock)
+        self._outbox = Outbox(database, results, DICOM, clock, audience)
         self._pacs = pacs
         self._calling_ae = calling_ae
         self._clock = clock

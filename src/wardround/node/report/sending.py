@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
+from wardround.contracts.stage import STAGES, Audience
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.node import audit
+from wardround.node.clinic.answers import first_readings
 from wardround.node.clinic.states import ReadingState
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.report.document import OutputKind
@@ -39,16 +41,34 @@ def pause_after(attempts: int) -> timedelta:
     return min(FIRST_PAUSE * doubled, LONGEST_PAUSE)
 
 
+def _stages(audience: Audience, *, after_first_reading: bool) -> list[str]:
+    return [
+        name
+        for name, stage in STAGES.items()
+        if stage.results == audience and stage.after_first_reading is after_first_reading
+    ]
+
+
 class Outbox:
     """Outputs of some kinds on their way out.
 
-    Nothing of a model that was suspended goes out, and nothing of a study whose line a person has ended.
+    Nothing of a model that was suspended goes out, and nothing of a study whose line a person has ended. What was read
+    at a stage goes to that stage's audience alone and, where the stage holds it back until then, after a first reading.
 
     Args:
         results: where the files lie.
+        audience: those who see what goes this way.
     """
 
-    def __init__(self, database: Database, results: Path, kinds: Collection[OutputKind], clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        results: Path,
+        kinds: Collection[OutputKind],
+        clock: Clock,
+        audience: Audience = "ward",
+    ) -> None:
+        self._at_once, self._held = (_stages(audience, after_first_reading=held) for held in (False, True))
         self._database = database
         self._results = results
         self._kinds = [kind.value for kind in kinds]
@@ -76,6 +96,10 @@ class Outbox:
                 Output.file.is_not(None),
                 WorklistLine.state.in_(_GOING_OUT),
                 Deployment.suspended_at.is_(None),
+                or_(
+                    WorklistLine.read_as.in_(self._at_once),
+                    and_(WorklistLine.read_as.in_(self._held), WorklistLine.id.in_(first_readings())),
+                ),
             )
             .order_by(WorklistLine.arrived_at, Output.line, Output.id)
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wardround.contracts.stage import LADDER, StageName
+from wardround.contracts.stage import LADDER, STAGES, StageName
 from wardround.foundation.files import write_whole
 from wardround.node.report.document import DICOM, SUFFIX, Document, OutputKind
 from wardround.node.report.states import OutputState
@@ -32,11 +32,20 @@ class Shelf:
         results: the folder of the files.
         from_stage: the lowest stage from which a kind goes out beside the DICOM objects, which always do; a kind that
             isn't named has nowhere to go.
+        examiners: whether results of a model in shadow use have somewhere to go.
     """
 
-    def __init__(self, results: Path, from_stage: Mapping[OutputKind, StageName] | None = None) -> None:
+    def __init__(
+        self, results: Path, from_stage: Mapping[OutputKind, StageName] | None = None, *, examiners: bool = False
+    ) -> None:
         self._results = results
+        self._examiners = examiners
         self._from_stage = dict(from_stage or {})
+
+    def leaves(self, stage: str) -> bool:
+        """Whether what is read at a stage is sent anywhere, by the table of stages."""
+        audience = STAGES[stage].results
+        return audience == "ward" or (audience == "examiners" and self._examiners)
 
     def put(self, stem: str, stage: str, documents: Sequence[Document]) -> list[Kept]:
         """Write the files, durably; `stem` is what their names begin with."""

@@ -22,7 +22,8 @@ _PAUSE = 0.4
 
 def shelf_at(home: NodeHome) -> Shelf:
     """Where a node's results lie until they are sent."""
-    return Shelf(home.path / "results")
+    pacs = home.settings.pacs
+    return Shelf(home.path / "results", examiners=pacs is not None and bool(pacs.examiners_title))
 
 
 class Reports:
@@ -39,6 +40,10 @@ class Reports:
         if settings.pacs is not None:
             pacs = Peer(settings.pacs.host, settings.pacs.port, settings.pacs.ae_title)
             ticks.append(PacsDelivery(home.database, results, pacs, settings.dicom.ae_title, clock).tick)
+            if settings.pacs.examiners_title:
+                apart = Peer(settings.pacs.host, settings.pacs.port, settings.pacs.examiners_title)
+                sends = PacsDelivery(home.database, results, apart, settings.dicom.ae_title, clock, "examiners")
+                ticks.append(sends.tick)
             if settings.report.commitment is not None:
                 ticks.append(self._commitments(home, pacs, settings.report.commitment, clock).tick)
         elif settings.report.commitment is not None:

@@ -151,7 +151,7 @@ def test_the_series_with_most_images_is_read_and_one_that_is_no_volume_is_refuse
 
     found = of(study(tmp_path, split))
     assert found.chosen is not None and len(found.chosen.files) == 3 and len(found.series) == 2
-    with pytest.raises(VolumeRefused):
+    with pytest.raises(VolumeRefused, match="missing"):
         of([file for file in study(tmp_path) if file.name != "1.dcm"], slices=(1, 10))
 
 
