@@ -168,7 +168,7 @@ class Faces:
         around: dict[str, Any] = {
             "person": person,
             "menu": menu,
-            "here": request.url.path,
+            "current": request.url.path,
             "form_token": form_token(token) if token else "",
             "look": look if look in signing.LOOKS else signing.LOOKS[0],
             "made_at": self._roster.clock(),

@@ -41,14 +41,14 @@ def left(desk: Desk, visit: Visit) -> Shown:
         query = query.where(Egress.id < int(before))
     monday = (visit.at - timedelta(days=visit.at.weekday())).replace(hour=0, minute=0, second=0, microsecond=0)
     weeks = [monday - timedelta(weeks=each) for each in range(WEEKS - 1, -1, -1)]
-    size = func.coalesce(func.sum(Egress.size), 0)
+    size = func.sum(Egress.size)
     counted = [size.filter((Egress.at >= week) & (Egress.at < week + timedelta(weeks=1))) for week in weeks]
     with desk.home.database.reading() as session:
         rows = session.scalars(query.order_by(Egress.id.desc()).limit(SHOWN + 1)).all()
         # The engine's bytes are counted where they are carried; its updates would be counted twice.
         weekly = session.execute(select(*counted).where(left_here(), Egress.kind != "run-update")).one()
         by_kind, everything = totals(session), bytes_out(session)
-    columns = [Bar(f"{week:%d %b}", (float(count) / 1e6,)) for week, count in zip(weeks, weekly, strict=True)]
+    columns = [Bar(f"{week:%d %b}", (float(count or 0) / 1e6,)) for week, count in zip(weeks, weekly, strict=True)]
     values = {
         "rows": rows[:SHOWN],
         "more": rows[SHOWN - 1].id if len(rows) > SHOWN else None,
