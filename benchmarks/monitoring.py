@@ -55,8 +55,9 @@ def studies(draws: np.random.Generator, parts: list[tuple[int, dict[str, float]]
         contrasts = draws.normal(shares["contrast"], DEVIATION, count)
         for fails, flags, contrast in zip(failing, flagged, contrasts, strict=True):
             state = ReadingState.FAILED if fails else ReadingState.DELIVERED
-            volume, seen = (None, None) if fails else (float(flags), float(contrast))
-            found.append(WorklistLine(study="", version=1, state=state, volume_ml=volume, contrast=seen))
+            seen = None if fails else float(contrast)
+            flag = bool(flags) and not fails
+            found.append(WorklistLine(study="", version=1, state=state, flagged=flag, contrast=seen))
     return found
 
 

@@ -87,9 +87,10 @@ def test_ledger_is_verified_by_the_hub_and_by_each_hospital(played: Played) -> N
     assert ledger["entries"] >= 2 * (3 + ROUNDS + 1 + 3) + ROUNDS + 2
 
 
-def test_the_result_in_the_pacs_is_valid_and_marked_as_shadow(played: Played) -> None:
+def test_the_result_in_the_pacs_is_valid_marked_as_shadow_and_apart_from_what_the_ward_sees(played: Played) -> None:
     clinic = played.report["clinic"]
-    file = played.federation.pacs_incoming(clinic["site"]) / f"{clinic['seg_sop_instance_uid']}.dcm"
+    file = played.federation.pacs_apart(clinic["site"]) / f"{clinic['seg_sop_instance_uid']}.dcm"
+    assert list(played.federation.pacs_incoming(clinic["site"]).iterdir()) == []
     found = pydicom.dcmread(file)
     assert found.SOPClassUID.name == "Segmentation Storage"
     assert "SHADOW" in str(found.SeriesDescription).upper()

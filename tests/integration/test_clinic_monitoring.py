@@ -46,7 +46,7 @@ def studies(clinic: Clinic, count: int, *, failing: float = 0.02, flagged: float
                     deployment=deployment.id,
                     state=ReadingState.FAILED if fails else ReadingState.DELIVERED,
                     reason="empty-image" if fails else "",
-                    volume_ml=None if fails else float(draws.random() < flagged),
+                    flagged=not fails and bool(draws.random() < flagged),
                     contrast=None if fails else float(draws.normal(contrast, 0.05)),
                     arrived_at=clinic.node.clock() + timedelta(minutes=number),
                 )

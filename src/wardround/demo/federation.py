@@ -23,6 +23,7 @@ from wardround.node.settings import DicomSettings, PacsSettings
 
 LOOPBACK = "127.0.0.1"
 PACS_TITLE = "PACS"
+EXAMINERS_TITLE = "EXAMINERS"
 QUIET_SECONDS = 1.0
 READY_WITHIN = 60.0
 OPERATOR = "operator:demo"
@@ -82,7 +83,8 @@ class DemoFederation:
         root = self.home / f"pacs-{site}"
         port_file = root / "port"
         command = ["-m", "wardround.demo.pacs", "--root", str(root), "--host", LOOPBACK]
-        self._start(f"pacs-{site}", [*command, "--ae", PACS_TITLE, "--port-file", str(port_file)], root)
+        titles = ["--ae", PACS_TITLE, "--apart", EXAMINERS_TITLE]
+        self._start(f"pacs-{site}", [*command, *titles, "--port-file", str(port_file)], root)
         self._wait(f"pacs-{site}", port_file)
         self._pacs_ports[site] = int(port_file.read_text())
 
@@ -94,7 +96,9 @@ class DemoFederation:
             token = invite(session, self.hub, site, actor=OPERATOR, now=now())
         path = self.home / f"node-{site}"
         dicom = DicomSettings(host=LOOPBACK, port=free_ports(1)[0], quiet_seconds=QUIET_SECONDS, receivers=1)
-        pacs = PacsSettings(host=LOOPBACK, port=self._pacs_ports[site], ae_title=PACS_TITLE)
+        pacs = PacsSettings(
+            host=LOOPBACK, port=self._pacs_ports[site], ae_title=PACS_TITLE, examiners_title=EXAMINERS_TITLE
+        )
         join(token, path, actor=OPERATOR, dicom=dicom, pacs=pacs).close()
         self.desks[site] = Desk(NodeHome(path))
         return self.desks[site]
@@ -116,6 +120,10 @@ class DemoFederation:
 
     def pacs_incoming(self, site: str) -> Path:
         return self.home / f"pacs-{site}" / "incoming"
+
+    def pacs_apart(self, site: str) -> Path:
+        """What the PACS was sent for those who examine models."""
+        return self.home / f"pacs-{site}" / "apart"
 
     def addresses(self) -> dict[str, str]:
         """Where each program listens, for people."""

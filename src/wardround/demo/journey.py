@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib.metadata import version
+from pathlib import Path
 
 from sqlalchemy import select
 
@@ -43,8 +44,10 @@ from wardround.learning.metrics import dice
 from wardround.learning.packages import Packages
 from wardround.ledger.log import Log
 from wardround.ledger.verification import verify
+from wardround.node.clinic.definition_file import Definitions
 from wardround.node.clinic.states import ReadingState
 from wardround.node.clinic.tables import WorklistLine
+from wardround.node.clinic.template import begin
 from wardround.node.projects.approval import approve, refuse
 from wardround.node.projects.queries import projects as projects_at_node
 from wardround.node.receive.summary import intake_summary
@@ -52,6 +55,7 @@ from wardround.node.receive.summary import intake_summary
 RESEARCHER = "person:researcher"
 CONTROLLER = "person:data-controller"
 SAFETY_OFFICER = "person:safety-officer"
+PATHWAYS = Path(__file__).parent / "pathways"
 
 
 class Journey:
@@ -196,11 +200,15 @@ class Journey:
         with self._hub.database.reading() as session:
             entry = next(row.entry for row in models(session) if row.digest == self.story.model)
         self.federation.wait_for("mirroring the ledger", lambda: desk.mirror.state().verified > entry, within=60)
+        begin(desk.deployments.definitions, PACKAGE, "glioma-demo", self.story.model, templates=Definitions(PATHWAYS))
         desk.deployments.deploy(self.story.model, PACKAGE, actor=SAFETY_OFFICER)
         self.screen.progress(1, 1, f"model {self.story.model[:12]} in shadow use at {self.clinic.name}")
 
     def read_a_new_study(self) -> None:
-        """A study that took no part in training arrives; the result goes back to the PACS."""
+        """A study that took no part in training arrives; the result goes back to the PACS.
+
+        There it is apart from what the ward sees, under the title of those who examine models in shadow use.
+        """
         self.screen.step(6, "A new study arrives; the model reads it; the result goes back to the PACS")
         site, patient = self.story.clinic_site, clinic_patient(self.clinic)
         report = send(mr_slices(patient), self.federation.clinic_peer(site), PACS_TITLE)
@@ -213,7 +221,9 @@ class Journey:
         self.story.clinic_seconds = (line.delivered_at - line.arrived_at).total_seconds()
         self.story.clinic_uid = line.result_uid
         self.story.clinic_dice = self._dice_in_pacs(site, line.result_uid, patient)
-        self.screen.progress(1, 1, f"{line.finding}; in the PACS after {self.story.clinic_seconds:.1f} s")
+        self.screen.progress(
+            1, 1, f"{line.finding}; in the PACS, for those who examine it, after {self.story.clinic_seconds:.1f} s"
+        )
 
     def verify_ledger(self) -> None:
         """Hub and every hospital check the whole ledger, each from its own disk."""
@@ -318,5 +328,5 @@ class Journey:
     def _dice_in_pacs(self, site: str, uid: str, patient: DemoPatient) -> float:
         """How well the result, as the PACS has it, agrees with what was drawn."""
         volume = read_volume(mr_slices(patient))
-        found = read_segmentation(self.federation.pacs_incoming(site) / f"{uid}.dcm", volume)
+        found = read_segmentation(self.federation.pacs_apart(site) / f"{uid}.dcm", volume)
         return dice(found, patient.mask)

@@ -2,7 +2,8 @@
 
 Run as `python -m wardround.demo.pacs --root DIR --host 127.0.0.1 --port 0 --ae PACS --port-file FILE`. It answers
 C-STORE and C-ECHO, writes each object to DIR/incoming/<SOP Instance UID>.dcm before it answers, and ends on
-SIGTERM. It prints nothing; once it listens, FILE holds its port.
+SIGTERM. With `--apart TITLE` it answers to a second title, and what that is sent lies in DIR/apart. It prints nothing;
+once it listens, FILE holds its port.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from wardround.dicom.network import (
 from wardround.foundation.files import write_whole
 
 INCOMING = "incoming"
+APART = "apart"
 _UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 
 
@@ -63,18 +65,24 @@ def push(
     return Pushed(done, taken, tuple(refused))
 
 
-def serve(root: Path, *, host: str, port: int, ae_title: str, port_file: Path, stop: threading.Event) -> None:
-    """Receives into root/incoming until `stop` is set. Raises OSError where the address is taken."""
-    incoming = root / INCOMING
-    incoming.mkdir(parents=True, exist_ok=True)
+def serve(
+    root: Path, *, host: str, port: int, ae_title: str, port_file: Path, stop: threading.Event, apart: str = ""
+) -> None:
+    """Receives into root/incoming until `stop` is set, and into root/apart what is sent to the title `apart`.
+
+    Raises OSError where the address is taken.
+    """
+    folders = {ae_title: root / INCOMING} | ({apart: root / APART} if apart else {})
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
 
     def keep(received: Received) -> Accepted | RefusedStorage:
         if not _UID.fullmatch(received.sop_instance_uid) or len(received.sop_instance_uid) > 64:
             return RefusedStorage()
-        write_whole(incoming / f"{received.sop_instance_uid}.dcm", write_part10(received))
+        write_whole(folders[received.called_ae] / f"{received.sop_instance_uid}.dcm", write_part10(received))
         return Accepted()
 
-    with StorageReceiver([ae_title], keep, host=host, port=port) as receiver:
+    with StorageReceiver(list(folders), keep, host=host, port=port) as receiver:
         write_whole(port_file, f"{receiver.port}\n".encode())
         stop.wait()
 
@@ -86,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 for a free one")
     parser.add_argument("--ae", default="PACS", help="AE title that it answers to")
+    parser.add_argument("--apart", default="", help="a second title, of those who examine models")
     parser.add_argument("--port-file", type=Path, required=True, help="where to write the port once it listens")
     options = parser.parse_args(arguments)
     stop = threading.Event()
@@ -102,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ae_title=options.ae,
         port_file=options.port_file,
         stop=stop,
+        apart=options.apart,
     )
     return 0
 

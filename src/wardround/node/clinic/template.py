@@ -17,18 +17,21 @@ def shipped() -> Definitions:
     return Definitions(_FOLDER)
 
 
-def begin(definitions: Definitions, name: str, template: str, model: str = "") -> Path:
+def begin(
+    definitions: Definitions, name: str, template: str, model: str = "", *, templates: Definitions | None = None
+) -> Path:
     """Write a new pathway's file from a template; returns where it is.
 
     Args:
         model: the digest of the version that is to read, or its first 8 digits; it can be filled in later.
+        templates: those to choose from; the shipped ones, if not given.
 
     Raises:
         NotFound: no such template, or `name` can't be a pathway's name.
         Conflict: a pathway of this name is there.
         SettingsRefused: `model` is no digest.
     """
-    templates = shipped()
+    templates = templates or shipped()
     if template not in templates.names():
         raise NotFound(f"there is no template {template!r}; there are: {', '.join(templates.names())}")
     target = definitions.file(name)

@@ -30,7 +30,7 @@ from wardround.foundation.database import Database
 from wardround.foundation.errors import NotFound
 from wardround.foundation.files import ObjectStore, flush_directory
 from wardround.node import audit
-from wardround.node.clinic.tables import WorklistLine
+from wardround.node.clinic.tables import WorklistAnswer, WorklistLine
 from wardround.node.deidentify.erasable import Found, Person
 from wardround.node.deidentify.relink import forget_looks
 from wardround.node.deidentify.subject import patient_ids
@@ -294,6 +294,7 @@ class Erasures:
             if not research_only:
                 lines = select(WorklistLine.id).where(WorklistLine.study.in_(studies))
                 session.execute(delete(Output).where(Output.line.in_(lines)))
+                session.execute(delete(WorklistAnswer).where(WorklistAnswer.line.in_(lines)))
                 session.execute(delete(WorklistLine).where(WorklistLine.study.in_(studies)))
             left = select(ReceivedInstance.study_id).where(ReceivedInstance.study_id.is_not(None))
             session.execute(

@@ -57,7 +57,7 @@ def charts(
         ("contrast-lower", images, Shift(-1.0), contrast),
     ]
     if shadow is not None and shadow.read:
-        flagged = [float((line.volume_ml or 0) > 0) for line in read]
+        flagged = [float(line.flagged) for line in read]
         share = proportion(shadow.flagged, shadow.read, _SURE)
         high, low = (min(max(one, _LOWEST), _HIGHEST) for one in (share.high, share.low))
         watched.append(("more-findings", "findings more often", Share(high, _odds(high, _FINDINGS)), flagged))
