@@ -82,6 +82,8 @@ RIGHTS: Mapping[str, Right] = {
     "look-at-pixels": _right(
         NODE, "look at an image that may name its patient", Role.DATA_CONTROLLER, Role.RADIOLOGIST
     ),
+    "annotate-images": _right(NODE, "draw on images of the enclave", Role.RADIOLOGIST),
+    "decide-label": _right(NODE, "accept or reject a label that somebody drew", Role.RADIOLOGIST),
     "decide-review": _right(NODE, "decide about such an image", Role.DATA_CONTROLLER, Role.RADIOLOGIST),
     # At a hospital: what comes in, and its upkeep.
     "join-federation": _right(NODE, "join the federation anew", Role.ENGINEER),
@@ -121,6 +123,7 @@ RIGHTS: Mapping[str, Right] = {
     "submit-project": _right(HUB, "put a project before the hospitals", Role.RESEARCHER),
     "end-project": _right(HUB, "end a project for every hospital", Role.RESEARCHER, Role.OPERATOR),
     "start-run": _right(HUB, "start a run", Role.RESEARCHER),
+    "evaluate-model": _right(HUB, "have a model judged by a project's hospitals", Role.RESEARCHER),
     "audit-run": _right(HUB, "have a finished model tested", Role.RESEARCHER, Role.OPERATOR),
     "stop-run": _right(HUB, "stop a run", Role.RESEARCHER, Role.OPERATOR),
     "resume-run": _right(HUB, "resume a run that was stopped", Role.RESEARCHER, Role.OPERATOR),

@@ -41,9 +41,8 @@ class AnnotationLabel(NodeTable):
     """A label as somebody saved it; it is never changed, and a later one of the same series has the next `version`.
 
     seg, nifti: the digests of its two files. model: what helped to draw it, empty where nothing did. seconds: from the
-    moment when the case was given to its author; None where it was given to nobody. started_from: the version that its
-    author had been given to begin with. state: one of `states.LabelState`. object_uid: of an accepted one its SOP
-    Instance UID in the enclave.
+    moment when the case was given to its author; None where it was given to nobody. state: one of `states.LabelState`.
+    object_uid: of an accepted one its SOP Instance UID in the enclave.
     """
 
     __tablename__ = "annotation_labels"

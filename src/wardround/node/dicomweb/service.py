@@ -41,7 +41,8 @@ _NOT_FUZZY = '299 wardround "fuzzymatching is not supported; only literal matchi
 class Parts:
     """What the service stands on. `titles`: path to the AE title that what is stored counts as sent to.
 
-    largest: bytes of one object that is stored. origins: web origins that may call (CORS).
+    largest: bytes of one object that is stored. origins: web origins that may call (CORS). callers: whose call it is by
+    its Authorization header; those of `tokens` if not given.
     """
 
     database: Database
@@ -51,6 +52,7 @@ class Parts:
     clock: Clock
     largest: int = 1 << 30
     origins: Sequence[str] = ()
+    callers: Callable[[str], Caller | None] | None = None
 
 
 def application(parts: Parts) -> FastAPI:
@@ -181,7 +183,8 @@ class _Service:
         return _sent(answer)
 
     def _caller(self, request: Request, scope: Scope) -> Caller:
-        who = caller(self._parts.database, request.headers.get("authorization", ""))
+        header = request.headers.get("authorization", "")
+        who = self._parts.callers(header) if self._parts.callers else caller(self._parts.database, header)
         if who is None:
             raise WebFailure(401, "a token is needed; ask the node's engineer")
         if who.scope is not scope:

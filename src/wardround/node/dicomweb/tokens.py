@@ -31,15 +31,16 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose token a call carried. `path` is where what it stores leads."""
+    """Whose token a call carried. `path` is where what it stores leads; `kind` is `person` for a person's session."""
 
     name: str
     scope: Scope
     path: StudyPath
+    kind: str = "token"
 
     @property
     def actor(self) -> str:
-        return f"token:{self.name}"
+        return f"{self.kind}:{self.name}"
 
 
 def make(

@@ -1,0 +1,1 @@
+"""Outlining with a person's help: clicks, scribbles and slices that somebody drew."""
