@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from wardround.contracts.robust import MultiKrum, NormBound, Robust
 from wardround.federation.spool import Spool, discard
 from wardround.foundation.stored import Held
+from wardround.learning.aggregation import TILE
 from wardround.learning.arrays import Arrays, ArraysRefused, blocks, header_of
 from wardround.learning.robust import average_of
 from wardround.learning.wire import BLOCK, arrays_of, unpacked
@@ -57,8 +58,7 @@ class Gathering:
         """An update of which all was looked at: it is of this model, and finite. Raises `ArraysRefused`."""
         squares = 0.0
         for block, before in zip(unpacked(update, self._model), blocks(self._model, BLOCK), strict=True):
-            change = block.astype(np.float64) if self._delta else block.astype(np.float64) - before
-            squares += float(np.dot(change, change))
+            squares += _squares(block, None if self._delta else before)
         return Sound(update, math.sqrt(squares))
 
     def add(self, site: str, sound: Sound, weight: float) -> None:
@@ -124,6 +124,17 @@ class Gathering:
             gathered = self._updates[site]
             average.add(arrays_of(gathered.update, self._model), gathered.weight)
         yield from blocks(average.result(), BLOCK)
+
+
+def _squares(values: Values, before: Values | None) -> float:
+    """The sum of the squares of `values` - `before` in float64; `before`: None for zeros."""
+    found = 0.0
+    for start in range(0, values.size, TILE):
+        change = values[start : start + TILE].astype(np.float64)
+        if before is not None:
+            change -= before[start : start + TILE]
+        found += float(np.dot(change, change))
+    return found
 
 
 def _bytes(values: Values) -> memoryview:

@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from wardround.learning.arrays import Arrays, ArraysRefused, check
 
 
+TILE = 32 * 1024
+"""So many values are worked on at a time: what is made of them on the way stays in the processor's cache."""
+
+
 class WeightedMean:
     """The weighted mean of updates (weights or deltas alike) of the model `like`.
 
@@ -50,7 +54,7 @@ class WeightedMean:
             raise ArraysRefused("wrong-weight", f"the weight {weight} is not a finite number above 0")
         check(update, like=self._shapes, largest_norm=self._largest_norm)
         for name, summed in self._sums.items():
-            np.add(summed, np.multiply(update[name], weight, dtype=np.float64), out=summed)
+            _add(summed.reshape(-1), update[name].reshape(-1), weight)
         self._weight += weight
         self._count += 1
 
@@ -62,6 +66,24 @@ class WeightedMean:
         """
         if self._count == 0:
             raise ArraysRefused("empty", "no update was taken in, so there is no mean")
-        mean = {name: np.asarray(summed / self._weight, np.float32) for name, summed in self._sums.items()}
+        mean = {name: _quotient(summed, self._weight) for name, summed in self._sums.items()}
         check(mean)
         return mean
+
+
+def _add(summed: NDArray[np.float64], values: NDArray[np.float32], weight: float) -> None:
+    """`summed` + `values` * `weight` in its place; both have one dimension."""
+    product = np.empty(min(TILE, summed.size))
+    for start in range(0, summed.size, TILE):
+        part = summed[start : start + TILE]
+        np.multiply(values[start : start + TILE], weight, out=product[: part.size], dtype=np.float64)
+        np.add(part, product[: part.size], out=part)
+
+
+def _quotient(summed: NDArray[np.float64], weight: float) -> NDArray[np.float32]:
+    found = np.empty(summed.shape, np.float32)
+    flat, into = summed.reshape(-1), found.reshape(-1)
+    with np.errstate(over="ignore"):  # what doesn't fit is refused by whoever looks at it
+        for start in range(0, flat.size, TILE):
+            into[start : start + TILE] = flat[start : start + TILE] / weight
+    return found
