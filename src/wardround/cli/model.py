@@ -6,7 +6,9 @@ from pathlib import Path
 
 import typer
 
-app = typer.Typer(help="Models: list, export, score.", no_args_is_help=True, rich_markup_mode=None)
+from wardround.cli.signin import acting
+
+app = typer.Typer(help="Models: list, evaluate, export, score.", no_args_is_help=True, rich_markup_mode=None)
 
 HOME = typer.Option(..., "--home", help="The hub's home.", envvar="WARDROUND_HUB_HOME")
 
@@ -18,18 +20,57 @@ def list_models(home: Path = HOME) -> None:
 
     from wardround.hub.home import HubHome
     from wardround.hub.registry.queries import models
+    from wardround.hub.runs.evaluation import judged, metric_of
 
     opened = HubHome(home)
     with opened.database.reading() as session:
         rows = models(session)
+        elsewhere = {row.digest: judged(session, row.digest) for row in rows}
     opened.close()
     for row in rows:
         typer.echo(f"{row.digest}\n  {row.package}, run {row.run}, round {row.round}, ledger entry {row.entry}")
         for site, metrics in json.loads(row.metrics).items():
             told = ", ".join(f"{name} {value:.3f}" for name, value in sorted(metrics.items()))
             typer.echo(f"  {site}: {told}")
+        for run, found in elsewhere[row.digest]:
+            score = "not told" if found.score is None else f"{metric_of(run)} {found.score:.3f}"
+            typer.echo(f"  {found.site}, project {run.project}, run {run.id}: {score}")
     if not rows:
         typer.echo("No model yet. A finished run registers one: wardround run start PROJECT")
+
+
+@app.command()
+def evaluate(
+    model: str = typer.Argument(..., help="The model's digest, or 8 digits of it or more."),
+    project: str = typer.Option(..., "--project", help="The approved project whose hospitals judge it."),
+    home: Path = HOME,
+) -> None:
+    """Have a registered model judged by the hospitals of a project, on their held-out patients; nothing is trained.
+
+    It is one of the runs that the project's hospitals approved.
+    """
+    from wardround.foundation.clock import now
+    from wardround.hub.home import HubHome
+    from wardround.hub.registry.queries import model_of
+    from wardround.hub.registry.registration import whole_weights
+    from wardround.hub.runs import actions, evaluation, queries
+    from wardround.learning.arrays import to_bytes
+
+    actor = acting(home, "evaluate-model", project)
+    opened = HubHome(home)
+    with opened.database.reading() as session:
+        row = model_of(session, model)
+        evaluation.check_fits(session, row, project)
+        sites = actions.check_may_start(session, project, now().date())
+        made_in = queries.row_of(session, row.run)
+    weights = opened.objects.put(to_bytes(whole_weights(opened.objects, made_in, row.weights)))
+    with opened.database.writing() as session:
+        run = evaluation.begin(session, project, row, weights, actor=actor, at=now())
+    opened.close()
+    typer.echo(
+        f"Run {run.id} asks {', '.join(sites)} to judge {row.package} {row.digest[:12]}. Watch it: wardround run watch "
+        f"{run.id} --home {home}; what they told: wardround model list --home {home}"
+    )
 
 
 @app.command()

@@ -114,7 +114,13 @@ def show(run: str = typer.Argument(..., help="The run."), home: Path = HOME) -> 
     if view.rounds_ended:
         why = ending.WORDS.get(view.rounds_ended, "")
         console.print(f"  rounds ended: {view.rounds_ended}{f': {why}' if why else ''}", highlight=False)
-    console.print(table if table.rows else "No round is whole yet.")
+    if row.judges is None:
+        console.print(table if table.rows else "No round is whole yet.")
+    else:
+        console.print(f"Nothing is trained: model {row.judges} is judged", highlight=False, soft_wrap=True)
+        for judged in view.judgements:
+            score = "not told" if judged.score is None else f"{judged.score:.3f}"
+            console.print(f"  {judged.site}: {METRICS[view.plan.metric].words} {score}", highlight=False)
     for code, words in sorted(reasons.items()):
         if words:
             console.print(f"  {code}: {words}", highlight=False)
@@ -195,7 +201,7 @@ def audit(run: str = typer.Argument(..., help="A finished run."), home: Path = H
     """
     from wardround.foundation.clock import now
     from wardround.hub.home import HubHome
-    from wardround.hub.runs import membership, queries
+    from wardround.hub.runs import judging, membership, queries
 
     opened = HubHome(home)
     with opened.database.reading() as session:
@@ -204,7 +210,7 @@ def audit(run: str = typer.Argument(..., help="A finished run."), home: Path = H
     with opened.database.writing() as session:
         row = queries.row_of(session, run)
         asked = membership.ask(session, row, actor=actor, at=now())
-        waiting = queries.tasks_waiting(session, run, membership.PURPOSE)
+        waiting = queries.tasks_waiting(session, run, judging.PURPOSE)
         told = [(found.site, found.membership) for found in membership.found(session, row)]
     opened.close()
     for site, share in told:

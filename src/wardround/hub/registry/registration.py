@@ -18,7 +18,7 @@ from wardround.hub.registry.tables import ModelRow
 from wardround.hub.runs import queries
 from wardround.hub.runs.tables import RunRow
 from wardround.learning.archive import pack
-from wardround.learning.arrays import from_bytes
+from wardround.learning.arrays import Arrays, from_bytes
 from wardround.learning.bundle import export_bundle
 from wardround.learning.layers import named
 from wardround.learning.lineage import KEY, Lineage
@@ -50,15 +50,15 @@ class Registration:
             parents: the digests of the models that these weights were merged of.
         """
         plan = RunPlan.model_validate_json(run.plan)
-        name, arrays = plan.package, from_bytes(self._objects.get(weights))
-        began = arrays if run.began is None else from_bytes(self._objects.get(run.began))
-        at_home = sorted(began.keys() - arrays.keys() - named(began.keys(), plan.layers.frozen))
+        name, whole = plan.package, whole_weights(self._objects, run, weights)
+        travelled = from_bytes(self._objects.get(weights)).keys()
+        at_home = sorted(whole.keys() - travelled - named(whole.keys(), plan.layers.frozen))
         told = Lineage(run=run.id, project=run.project, weights_sha256=weights, at_home=tuple(at_home), parents=parents)
         lineage = told.model_dump(mode="json", exclude_defaults=True)
         with tempfile.TemporaryDirectory() as scratch:
             target = Path(scratch) / "bundle"
             source = self._packages.find(name, plan.package_digest)
-            digest = export_bundle({**began, **arrays}, target, {KEY: lineage}, package=source)
+            digest = export_bundle(whole, target, {KEY: lineage}, package=source)
             archive = self._objects.put(pack(target))
         return Package(name, digest, archive)
 
@@ -95,6 +95,12 @@ class Registration:
         )
         audit.record(session, "hub", "register-model", package.digest, run.id)
         return package.digest
+
+
+def whole_weights(objects: ObjectStore, run: RunRow, weights: str) -> Arrays:
+    """All arrays of a model of that run: those of the digest `weights`, and what didn't travel as the run began."""
+    arrays = from_bytes(objects.get(weights))
+    return arrays if run.began is None else {**from_bytes(objects.get(run.began)), **arrays}
 
 
 def site_metrics(session: Session, run: str, weights: str) -> dict[str, dict[str, float]]:

@@ -64,10 +64,12 @@ def start(
     began: str | None = None,
     engine: str,
     engine_version: str,
+    judges: str | None = None,
     actor: str,
     at: datetime,
 ) -> RunRow:
-    """Begin a run of an approved project from the weights with digest `initial`, those of `began` that travel."""
+    """Begin a run of an approved project from the weights with digest `initial`, those of `began` that travel; or one
+    that has `initial`, the weights of the registered model `judges`, judged and no more."""
     check_may_start(session, project, at.date())
     row = projects.row_of(session, project)
     run = RunRow(
@@ -75,10 +77,11 @@ def start(
         project=project,
         project_digest=row.digest,
         plan=projects.project_of(session, project).plan.canonical(),
-        state=RunState.GATHERING,
+        state=RunState.GATHERING if judges is None else RunState.EVALUATING,
         round=0,
         current=initial,
         began=began,
+        judges=judges,
         engine=engine,
         engine_version=engine_version,
         started_by=actor,
@@ -87,7 +90,7 @@ def start(
     )
     session.add(run)
     session.flush()
-    audit.record(session, actor, "start-run", run.id, row.digest)
+    audit.record(session, actor, "start-run" if judges is None else "evaluate-model", run.id, judges or row.digest)
     return run
 
 

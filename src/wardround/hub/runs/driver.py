@@ -12,12 +12,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.algorithm import Ditto, Merge
-from wardround.contracts.task import EvaluateModel, JoinLeg, TrainAlone
+from wardround.contracts.task import JoinLeg, TrainAlone
 from wardround.federation.engine import FederationEngine, LegRequest, LegState
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.hub.registry.registration import Registration
-from wardround.hub.runs import actions, queries
+from wardround.hub.runs import actions, evaluation, judging, queries
 from wardround.hub.runs.coordinator import leg_name
 from wardround.hub.runs.ending import why_over
 from wardround.hub.runs.merging import Merging, parents, with_models
@@ -253,16 +253,7 @@ class RunDriver:
         """Ask all sites to judge models, each a label and a digest."""
         for site in queries.sites_to_compare(session, run, self._clock().date()):
             for label, model in sorted(models):
-                task = EvaluateModel(
-                    project=run.project,
-                    project_digest=run.project_digest,
-                    run=run.id,
-                    model=model,
-                    label=label,
-                    round=queries.round_of(session, run.id, model) or 0,
-                )
-                number = enqueue(session, site, task)
-                session.add(RunTaskRow(run=run.id, site=site, number=number, purpose="evaluate"))
+                judging.ask(session, run, site, model, label)
         told = "1 model" if len(models) == 1 else f"{len(models)} models"
         actions.move(session, run, RunState.EVALUATING, reason=told, actor=HUB, at=self._clock())
 
@@ -283,8 +274,14 @@ class RunDriver:
         with self._database.reading() as session:
             run = session.get_one(RunRow, run_id)
             late = self._clock() - run.state_since > COMPARISON_PATIENCE
-            if queries.tasks_waiting(session, run_id, "evaluate") and not late:
+            if queries.tasks_waiting(session, run_id, judging.PURPOSE) and not late:
                 return
+            judges = run.judges
+        if judges is not None:
+            with self._database.writing() as session:
+                run = session.get_one(RunRow, run_id)
+                self._end(session, run, *evaluation.outcome(session, run))
+            return
         merge = self._next_merge(run_id)
         if merge is not None:
             with self._database.writing() as session:

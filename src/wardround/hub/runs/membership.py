@@ -6,15 +6,11 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from wardround.contracts.task import EvaluateModel
 from wardround.foundation.errors import NotAllowed
 from wardround.hub import audit
-from wardround.hub.runs import queries
+from wardround.hub.runs import judging, queries
 from wardround.hub.runs.states import RunState
-from wardround.hub.runs.tables import EvaluationRow, RunRow, RunTaskRow
-from wardround.hub.tasks.actions import enqueue
-
-PURPOSE = "evaluate"
+from wardround.hub.runs.tables import EvaluationRow, RunRow
 
 
 def ask(session: Session, run: RunRow, *, actor: str, at: datetime) -> list[str]:
@@ -27,20 +23,10 @@ def ask(session: Session, run: RunRow, *, actor: str, at: datetime) -> list[str]
         raise NotAllowed(f"run {run.id} is {run.state}; what is tested is the model of a finished run")
     model = queries.best_candidate(session, run)[0]
     told = {row.site for row in found(session, run) if row.membership is not None}
-    waiting = set(queries.tasks_waiting(session, run.id, PURPOSE))
+    waiting = set(queries.tasks_waiting(session, run.id, judging.PURPOSE))
     asked = [site for site in queries.sites_to_compare(session, run, at.date()) if site not in told | waiting]
     for site in asked:
-        task = EvaluateModel(
-            project=run.project,
-            project_digest=run.project_digest,
-            run=run.id,
-            model=model,
-            label="federated",
-            round=queries.round_of(session, run.id, model) or 0,
-            membership=True,
-        )
-        number = enqueue(session, site, task)
-        session.add(RunTaskRow(run=run.id, site=site, number=number, purpose=PURPOSE))
+        judging.ask(session, run, site, model, "federated", membership=True)
     if asked:
         audit.record(session, actor, "audit-run", run.id, ", ".join(asked)[:200])
     return asked

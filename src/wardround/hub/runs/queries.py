@@ -104,10 +104,11 @@ def sites_for_round(session: Session, run: RunRow, number: int, today: date) -> 
 
 
 def sites_to_compare(session: Session, run: RunRow, today: date) -> list[str]:
-    """The sites that took part and may still be asked; before a merge, all that may be asked."""
+    """The sites that took part and may still be asked; before a merge, or where nothing is trained, all that may be
+    asked."""
     asked = sites_to_ask(session, run, today)
     merging = isinstance(RunPlan.model_validate_json(run.plan).algorithm, Merge)
-    return asked if merging else sorted(set(sites_taken(session, run.id)) & set(asked))
+    return asked if merging or run.judges is not None else sorted(set(sites_taken(session, run.id)) & set(asked))
 
 
 def sites_to_train_alone(session: Session, run: RunRow, today: date) -> list[str]:

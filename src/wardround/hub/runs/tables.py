@@ -13,7 +13,8 @@ from wardround.hub.base import HubTable
 
 class RunRow(HubTable):
     """A run. `current` is the digest of the aggregate of round `round` (of the initial weights at round 0). `began` is
-    that of all the weights it began with, where only some of them travel."""
+    that of all the weights it began with, where only some of them travel. `judges` is the registered model that a run
+    has judged which trains none; its `current` are that model's weights."""
 
     __tablename__ = "runs"
 
@@ -29,6 +30,7 @@ class RunRow(HubTable):
     best_round: Mapped[int | None]
     best_score: Mapped[float | None]
     model: Mapped[str | None] = mapped_column(String(64))
+    judges: Mapped[str | None] = mapped_column(String(64))
     engine: Mapped[str] = mapped_column(String(40))
     engine_version: Mapped[str] = mapped_column(String(40))
     started_by: Mapped[str] = mapped_column(String(80))

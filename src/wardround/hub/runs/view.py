@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from wardround.contracts.ledger_entry import Update, Use
 from wardround.contracts.run_plan import RunPlan
 from wardround.hub.runs import actions, queries
-from wardround.hub.runs.membership import PURPOSE as JUDGING
+from wardround.hub.runs.judging import PURPOSE as JUDGING
 from wardround.hub.runs.reasons import code_of
 from wardround.hub.runs.states import WAITS_FOR, RunState
-from wardround.hub.runs.tables import LegRow, RoundRow, RoundSiteRow, RunRow
+from wardround.hub.runs.tables import EvaluationRow, LegRow, RoundRow, RoundSiteRow, RunRow
 from wardround.ledger import store
 
 LATELY = 1000
@@ -53,7 +53,8 @@ class UnderWay:
 @dataclass(frozen=True)
 class RunView:
     """`rounds` are those after the number that was asked for. `traffic` is what each site sent and was sent in all
-    rounds, in bytes. `waiting` are the sites whose task the run waits for, by what it is for."""
+    rounds, in bytes. `waiting` are the sites whose task the run waits for, by what it is for. `judgements` were told
+    after the rounds."""
 
     row: RunRow
     plan: RunPlan
@@ -62,6 +63,7 @@ class RunView:
     legs: tuple[LegRow, ...]
     under_way: UnderWay | None
     waiting: Mapping[str, Sequence[str]]
+    judgements: Sequence[EvaluationRow]
 
     @property
     def state(self) -> RunState:
@@ -110,6 +112,7 @@ def see(session: Session, run: str, today: date, *, after: int = 0) -> RunView:
         legs=tuple(queries.legs(session, run)),
         under_way=_under_way(session, row, today) if RunState(row.state) is RunState.RUNNING else None,
         waiting={purpose: queries.tasks_waiting(session, run, purpose) for purpose in ("alone", JUDGING)},
+        judgements=queries.evaluations(session, run),
     )
 
 
