@@ -66,8 +66,10 @@ $(VENV)/.wardround-base: constraints.txt pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.wardround-dev: $(VENV)/.wardround-base
+$(VENV)/.wardround-dev: $(VENV)/.wardround-base tests/artefacts.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/artefacts.txt \
+	  -d $(VENV)/artefacts || echo "tests/artefacts.txt couldn't be fetched; what needs it is skipped, saying so"
 	@touch $@
 
 # The peers that benchmarks measure beside us; nothing else needs them.

@@ -22,6 +22,7 @@ from wardround.foundation.clock import Clock, now
 from wardround.foundation.files import ObjectStore
 from wardround.foundation.loop import Loop
 from wardround.learning.packages import Packages
+from wardround.node.annotate.server import AnnotationServer
 from wardround.node.clinic.pathway import Pathway
 from wardround.node.clinic.queue import Queue
 from wardround.node.clinic.retention import Retention
@@ -151,7 +152,8 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
 def _viewing(home: NodeHome, intake: Intake, clock: Clock) -> list[Background]:
     """What shows the enclave to viewers at this hospital, and what keeps its catalogue in step; nothing by default."""
     web, query = home.settings.dicomweb.enabled, home.settings.query.enabled
-    if not (web or query):
+    drawn = home.settings.annotation.enabled
+    if not (web or query or drawn):
         return []
     catalogue = Catalogue(home.database, ObjectStore(home.enclave / "objects"))
     parts: list[Background] = [Loop("catalogue", [catalogue.catch_up], pause=CATALOGUE_CAUGHT_UP_EVERY)]
@@ -159,6 +161,8 @@ def _viewing(home: NodeHome, intake: Intake, clock: Clock) -> list[Background]:
         parts.append(DicomWeb(home, catalogue, intake.reception, clock))
     if query:
         parts.append(QueryServer(home, catalogue, clock))
+    if drawn:
+        parts.append(AnnotationServer(home, catalogue, intake.reception, clock))
     return parts
 
 

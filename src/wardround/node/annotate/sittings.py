@@ -136,14 +136,14 @@ def _take(
     if not ordered:
         return None
     chosen = ordered[0]
-    number = next(one for one in range(rules.readers) if one not in taken[chosen.series])
+    free_seat = next(one for one in range(rules.readers) if one not in taken[chosen.series])
     session.add(
         AnnotationSitting(
             series=chosen.series,
             pseudonym=chosen.pseudonym,
             person=actor,
             strategy=name,
-            seat=f"{chosen.series}#{number}",
+            seat=f"{chosen.series}#{free_seat}",
             model="",
             began_at=at,
             until=at + rules.hold,

@@ -8,9 +8,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from wardround.node.annotate.grid import Grid, GridRefused
@@ -33,7 +31,7 @@ _SPACES: Mapping[str, tuple[int, int, int]] = {
     "right-anterior-superior": (-1, -1, 1), "ras": (-1, -1, 1),
     "left-anterior-superior": (1, -1, 1), "las": (1, -1, 1),
 }  # fmt: skip
-_DAMAGE = (ImageFileError, OSError, EOFError, ValueError, KeyError, IndexError, zlib.error, OverflowError)
+_DAMAGE = (OSError, EOFError, ValueError, KeyError, IndexError, zlib.error, OverflowError)
 
 
 def ending_of(name: str) -> str:
@@ -66,6 +64,8 @@ def write_file(grid: Grid, ending: str, *, compressed: bool = False) -> bytes:
 
 
 def _write_nifti(grid: Grid, ending: str) -> bytes:
+    import nibabel  # a third of a second, which the node itself doesn't need
+
     image = nibabel.Nifti1Image(np.asarray(grid.array).transpose(2, 1, 0), _TO_RAS @ grid.affine[:, [2, 1, 0, 3]])
     image.header.set_xyzt_units("mm")
     plain = bytes(image.to_bytes())
@@ -74,8 +74,14 @@ def _write_nifti(grid: Grid, ending: str) -> bytes:
 
 
 def _read_nifti(data: bytes, ending: str) -> Grid:
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+
     plain = _inflated(data, zlib.MAX_WBITS | 16) if ending == NIFTI_GZ else data
-    image = nibabel.Nifti1Image.from_bytes(plain)
+    try:
+        image = nibabel.Nifti1Image.from_bytes(plain)
+    except ImageFileError as damage:
+        raise ValueError("no NIfTI-1") from damage
     shape = [int(extent) for extent in image.shape]
     if len(shape) > 3 and set(shape[3:]) == {1}:
         shape = shape[:3]
