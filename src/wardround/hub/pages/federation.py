@@ -11,6 +11,7 @@ from wardround.hub.home import HubHome
 from wardround.hub.runs import queries as runs
 from wardround.hub.runs.states import RunState
 from wardround.hub.sites.queries import sites
+from wardround.ledger.quorum import quorum
 from wardround.ui.page import Shown, Visit
 
 SILENT = timedelta(minutes=2)
@@ -20,12 +21,14 @@ SILENT = timedelta(minutes=2)
 def federation(home: HubHome, visit: Visit) -> Shown:
     with home.database.reading() as session:
         lines, busy = sites(session), _busy(session, visit)
+    members, faults = sum(line.state == "member" for line in lines), home.settings.faults
     values = {
         "sites": [
             (line, line.heard_at is not None and visit.at - line.heard_at < SILENT, busy.get(line.name, []))
             for line in lines
         ],
-        "members": sum(line.state == "member" for line in lines),
+        "members": members,
+        "quorum": quorum(members, faults) if faults < members else None,
         "settings": home.settings,
     }
     return Shown("federation.html", values)

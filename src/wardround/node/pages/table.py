@@ -7,10 +7,10 @@ from pathlib import Path
 
 from wardround.node.audit import Audit
 from wardround.node.desk import Desk
-from wardround.node.pages import asked
+from wardround.node.pages import asked, deployed, reading
 from wardround.node.pages.leaving import left
 from wardround.node.pages.today import today
-from wardround.ui import rosters, trail
+from wardround.ui import record, rosters, trail
 from wardround.ui.page import Page, Scope
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -26,6 +26,15 @@ def pages(desk: Desk) -> tuple[Page, ...]:
         Page("POST", "/projects/{project}/refuse", "refuse-project", partial(asked.refuse, desk), Scope.PROJECT),
         Page("POST", "/projects/{project}/withdraw", "withdraw-project", partial(asked.withdraw, desk), Scope.PROJECT),
         Page("GET", "/left", "see-leaving", partial(left, desk), place="What left"),
+        Page("GET", "/worklist", "see-worklist", partial(reading.studies, desk), place="Worklist"),
+        Page("GET", "/worklist/{study}", "see-worklist", partial(reading.study, desk)),
+        Page("POST", "/worklist/{study}/open", "read-study", partial(reading.opened, desk)),
+        Page("POST", "/worklist/{study}/report", "read-study", partial(reading.reported, desk)),
+        Page("POST", "/worklist/{study}/judge", "read-study", partial(reading.judged, desk)),
+        Page("GET", "/models", "see-deployments", partial(deployed.models, desk), place="Models here"),
+        Page("POST", "/models/{number}/promote", "promote-model", partial(deployed.promote, desk)),
+        Page("POST", "/models/{number}/suspend", "suspend-model", partial(deployed.take_out, desk)),
+        *record.pages(desk.home.database, lambda: desk.hub),
         *rosters.pages(),
         *trail.pages(Audit),
     )
