@@ -8,8 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wardround.learning.aggregation import WeightedMean
-from wardround.learning.arrays import Arrays, ArraysRefused
+from wardround.learning.arrays import Arrays, ArraysRefused, check
+
+MEAN, VARIANCE = "running_mean", "running_var"
+"""The last part of what PyTorch calls the statistics that a normalisation layer keeps."""
 
 Score = Callable[[tuple[str, ...]], float | None]
 """How good the average of these models is, the larger the better; None: nobody has judged it yet."""
@@ -18,16 +24,46 @@ Score = Callable[[tuple[str, ...]], float | None]
 def merged(models: Iterable[tuple[Arrays, float]]) -> Arrays:
     """The mean of models, each by its weight, one after the other in memory.
 
+    Variances that normalisation layers keep are those of all models' patients together, not the mean of the variances,
+    which would leave out how the hospitals differ from one another: by the law of total variance, the mean of each
+    variance and squared mean, less the square of the mean of means.
+
     Raises:
         ArraysRefused: they aren't of one network, a value isn't finite, or there is none (`empty`).
     """
     mean: WeightedMean | None = None
+    squares: dict[str, NDArray[np.float64]] = {}
+    firsts: dict[str, NDArray[np.float64]] = {}
     for arrays, weight in models:
         mean = WeightedMean(arrays) if mean is None else mean
         mean.add(arrays, weight)
+        for name in statistics(arrays):
+            middle = arrays[_beside(name)].astype(np.float64)
+            squares[name] = squares.get(name, 0.0) + weight * (arrays[name].astype(np.float64) + middle**2)
+            firsts[name] = firsts.get(name, 0.0) + weight * middle
     if mean is None:
         raise ArraysRefused("empty", "there is no model to merge")
-    return mean.result()
+    found = mean.result()
+    for name, square in squares.items():
+        variance = square / mean.weight - (firsts[name] / mean.weight) ** 2
+        found[name] = np.maximum(variance, 0).astype(np.float32)
+    check(found)
+    return found
+
+
+def statistics(arrays: Arrays) -> list[str]:
+    """The names of the variances that normalisation layers keep, each beside a mean of the same shape."""
+    return [
+        name
+        for name in sorted(arrays)
+        if name.rpartition(".")[2] == VARIANCE
+        and _beside(name) in arrays
+        and arrays[_beside(name)].shape == arrays[name].shape
+    ]
+
+
+def _beside(variance: str) -> str:
+    return variance.removesuffix(VARIANCE) + MEAN
 
 
 def greedy_soup(ranked: Sequence[str], score: Score) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
