@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from wardround.learning.arrays import Arrays, ArraysRefused, check
 
-
 TILE = 32 * 1024
 """So many values are worked on at a time: what is made of them on the way stays in the processor's cache."""
 
