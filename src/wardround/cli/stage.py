@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from wardround.cli import validation
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from wardround.contracts.evidence import EvidenceRecord
     from wardround.node.clinic.tables import Deployment
 
 app = typer.Typer(
@@ -36,6 +34,7 @@ def status(home: Path = HOME) -> None:
     from wardround.node.desk import Desk
     from wardround.node.evidence.promotion import standing
     from wardround.node.evidence.shelf import records
+    from wardround.node.evidence.words import told
     from wardround.node.home import NodeHome
     from wardround.node.monitoring.monitor import charts_of
 
@@ -49,7 +48,7 @@ def status(home: Path = HOME) -> None:
             for kept in records(session, model.digests):
                 place = "waits for the ledger" if kept.entry is None else f"ledger entry {kept.entry}"
                 typer.echo(f"  {kept.record.kind}, {kept.made_at:%Y-%m-%d}, {place}")
-                for line in _told(kept.record):
+                for line in told(kept.record):
                     typer.echo(f"    {line}")
             for chart in charts_of(session, row, desk.home.settings.clinic):
                 typer.echo(
@@ -71,30 +70,55 @@ def status(home: Path = HOME) -> None:
 
 
 @app.command()
-def evidence(model: str = MODEL, home: Path = HOME) -> None:
-    """Make the evidence of a model's shadow use here as it is now, and put its digest on the ledger."""
+def evidence(
+    model: str = MODEL,
+    truth: Path | None = typer.Option(
+        None, "--truth", help="What was adjudicated: a CSV file of study (a worklist key) and finding (0 or 1)."
+    ),
+    readings: Path | None = typer.Option(
+        None, "--readings", help="A reader study instead: a CSV file of reader, case, aided, rating and finding."
+    ),
+    margin: float = typer.Option(0.05, "--margin", min=0, max=0.2, help="By how much readers may be worse with it."),
+    home: Path = HOME,
+) -> None:
+    """Make the evidence of a model's use here, as its stage gives it, or keep a reader study.
+
+    In shadow use: volume, failures, latency, agreement, and that nobody saw a result. Where it orders the worklist:
+    what that did to flagged and unflagged studies. As second reader: first and final readings.
+    """
     from wardround.cli.signin import acting
-    from wardround.contracts.stage import EVIDENCE
+    from wardround.contracts.evidence import EvidenceRecord
     from wardround.node.desk import Desk
-    from wardround.node.evidence.shadow import shadow_use
-    from wardround.node.evidence.shelf import keep_and_tell
+    from wardround.node.evidence.making import keep_reader_study, make
+    from wardround.node.evidence.second_reads import adjudicated_in, reader_study_of
+    from wardround.node.evidence.shelf import fewest_of, seen_by
+    from wardround.node.evidence.words import told
     from wardround.node.home import NodeHome
 
+    if truth is not None and readings is not None:
+        raise typer.BadParameter("a reader study says itself what is so; leave out one of --truth and --readings")
     actor = acting(home, "make-evidence")
+    adjudicated = {} if truth is None else adjudicated_in(truth)
     desk = Desk(NodeHome(home))
+    records: tuple[EvidenceRecord, ...]
     try:
         with desk.home.database.writing() as session:
-            at = desk.clock()
-            record = shadow_use(session, _in_use(session, model), until=at)
-            keep_and_tell(session, record, "shadow", desk.entries, at=at, actor=actor)
+            at, row = desk.clock(), _in_use(session, model)
+            if readings is None:
+                known = desk.deployments.model(row)
+                records = make(session, row, known, desk.entries, adjudicated=adjudicated, actor=actor, at=at)
+            else:
+                study = reader_study_of(readings, row.model, row.pathway, margin=margin)
+                keep_reader_study(session, row, study, desk.entries, actor=actor, at=at)
+                records = (study,)
     finally:
         desk.close()
-    typer.echo(f"Kept evidence of shadow use of {record.model[:12]} on {record.pathway}:")
-    for line in _told(record):
-        typer.echo(f"  {line}")
-    fewest = EVIDENCE["shadow-use"].fewest
-    if record.studies < fewest:
-        typer.echo(f"  It opens no stage: that takes {fewest} studies.")
+    for record in records:
+        typer.echo(f"Kept evidence of {record.model[:12]} on {record.pathway}: {record.kind}")
+        for line in told(record):
+            typer.echo(f"  {line}")
+        if seen_by(record) < fewest_of(record):
+            typer.echo(f"  It opens no stage: that takes {fewest_of(record)}.")
     typer.echo(f"The running node tells the ledger. Next: wardround node model status --home {home}")
 
 
@@ -143,38 +167,3 @@ def _in_use(session: Session, target: str) -> Deployment:
     if others:
         raise typer.BadParameter(f"{target} is in use on several pathways; name the pathway")
     return row
-
-
-def _told(record: EvidenceRecord) -> Iterator[str]:
-    from wardround.contracts.evidence import OfflineValidation
-    from wardround.contracts.metric import METRICS
-    from wardround.contracts.validation import LocalValidation
-    from wardround.learning.intervals import over_patients, proportion
-
-    if isinstance(record, LocalValidation):
-        yield from validation.told(record)
-        return
-    if isinstance(record, OfflineValidation):
-        found = over_patients(record.metric, record.outcomes)
-        if found is None:
-            yield f"{len(record.outcomes)} held-out patients, who can't tell its {METRICS[record.metric].words}"
-            return
-        yield (
-            f"{METRICS[record.metric].words} {found.value:.3f} over {len(record.outcomes)} held-out patients "
-            f"(95 % interval {found.low:.3f} to {found.high:.3f})"
-        )
-        return
-    yield f"{record.since:%Y-%m-%d} to {record.until:%Y-%m-%d}: {record.studies} studies came, {record.read} were read"
-    if record.studies:
-        without = proportion(record.studies - record.read, record.studies)
-        yield (
-            f"without a result {without.value:.1%} (95 % interval {without.low:.1%} to {without.high:.1%}), "
-            f"of them out of scope {record.out_of_scope}"
-        )
-        for reason, count in record.failed.items():
-            yield f"{reason}: {count}"
-    if record.seconds_p50 is not None and record.seconds_p95 is not None:
-        yield (
-            f"seconds from the last image to the result: {record.seconds_p50:.1f} (median), "
-            f"{record.seconds_p95:.1f} (95th percentile)"
-        )

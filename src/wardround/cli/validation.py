@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, cast
 import typer
 
 if TYPE_CHECKING:
-    from wardround.contracts.validation import LocalValidation, Measure
-    from wardround.learning.intervals import Interval
-    from wardround.learning.statistics.findings import Findings
+    from wardround.contracts.validation import Measure
 
 HOME = typer.Option(..., "--home", help="The node's home.", envvar="WARDROUND_NODE_HOME")
 PLAN = typer.Argument(..., metavar="PLAN", help="The plan's digest, or 8 digits of it or more.")
@@ -103,6 +101,7 @@ def validate(plan: str = PLAN, home: Path = HOME) -> None:
     from wardround.compute.worker import Worker
     from wardround.node.desk import Desk
     from wardround.node.evidence.validation import validate as do
+    from wardround.node.evidence.words import told
     from wardround.node.home import NodeHome
 
     actor = acting(home, "make-evidence")
@@ -169,51 +168,6 @@ def gallery(plan: str = PLAN, home: Path = HOME) -> None:
     if not found:
         done = row.done_at is not None
         typer.echo("It failed on nobody." if done else "It wasn't done yet: wardround node model validate PLAN")
-
-
-def told(record: LocalValidation) -> Iterator[str]:
-    """What a record shows, in lines for people."""
-    from wardround.learning.statistics.findings import by_group, calibrated, findings, missed
-
-    found = findings(record.cases.values(), record.threshold)
-    unit = "ml" if record.scores == "millilitres" else ""
-    yield f"plan {record.plan[:12]}; {found.cases} patients, {found.positive} with the finding"
-    if record.unusable:
-        yield "gave nothing: " + ", ".join(f"{reason} {count}" for reason, count in record.unusable.items())
-    yield f"flagged from {record.threshold:g} {unit}".rstrip() + " on, as planned; intervals of 95 %"
-    yield from _lines(found)
-    calibration = calibrated(record)
-    if calibration is not None:
-        parts = [f"calibration error {calibration.error:.3f}"]
-        parts += [
-            f"{name} {_between(one)}"
-            for name, one in (("slope", calibration.slope), ("intercept", calibration.intercept))
-            if one is not None
-        ]
-        yield ", ".join(parts)
-    for name, (low, least) in missed(record).items():
-        at = "can't be told" if low is None else f"may be as low as {low:.3f}"
-        yield f"MISSED: {name} was to be at least {least:g}, and {at}; this opens no stage"
-    for axis, groups in by_group(record.cases.values(), record.threshold).items():
-        for group, one in groups.items():
-            shown = "; ".join(_lines(one))
-            yield f"{axis} {group}: {one.cases} patients, {one.positive} with the finding; {shown}"
-
-
-def _lines(found: Findings) -> Iterator[str]:
-    for name, interval in found.measures.items():
-        yield f"{name} {_between(interval)}"
-    if found.precision is not None:
-        yield f"positive predictive value here {_between(found.precision)}"
-    if found.average_mm is not None and found.hd95_mm is not None:
-        yield (
-            f"surfaces apart by {_between(found.average_mm)} mm on average, 95 % Hausdorff "
-            f"{_between(found.hd95_mm)} mm, over {found.outlined} patients"
-        )
-
-
-def _between(one: Interval) -> str:
-    return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
 
 
 def _in_words(

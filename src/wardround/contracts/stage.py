@@ -33,13 +33,13 @@ Audience = Literal["nobody", "examiners", "ward"]
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """A kind of evidence. days: for how long a record of it is current. fewest: of what it looked at, below which it
-    shows nothing. made: whether this version can make it; a stage that needs another stays shut. also: a kind of record
-    that shows as much."""
+    shows nothing. at: the stages at which it is made; none, where it isn't of use. also: a kind of record that shows as
+    much."""
 
     words: str
     days: int
     fewest: int = 1
-    made: bool = False
+    at: tuple[StageName, ...] = ()
     also: str = ""
 
 
@@ -48,24 +48,37 @@ EVIDENCE: Mapping[EvidenceKind, Evidence] = MappingProxyType(
         "offline-validation": Evidence(
             "how good it is on this hospital's own patients whom it never saw",
             days=365,
-            made=True,
             also="local-validation",
         ),
         "local-validation": Evidence(
             "how good it is on a cohort of this hospital's own, by a plan that stood before",
             days=365,
-            made=True,
         ),
         "shadow-use": Evidence(
             "how much it read here in shadow use, how often it failed and how fast it was",
             days=90,
             fewest=20,
-            made=True,
+            at=("shadow",),
         ),
-        "order-effect": Evidence("time to reading in its order of the worklist against order of arrival", days=90),
-        "delay-of-unflagged": Evidence("what waiting longer did to those whom it didn't flag", days=90),
-        "second-reads": Evidence("first and final readings side by side, and why a reader disagreed", days=90),
-        "reader-study": Evidence("readers with and without it over the same cases", days=730),
+        "order-effect": Evidence(
+            "time to reading in its order of the worklist against order of arrival",
+            days=90,
+            fewest=20,
+            at=("prioritisation", "triage"),
+        ),
+        "delay-of-unflagged": Evidence(
+            "what waiting longer did to those whom it didn't flag",
+            days=90,
+            fewest=20,
+            at=("prioritisation", "triage"),
+        ),
+        "second-reads": Evidence(
+            "first and final readings side by side, and why a reader disagreed",
+            days=90,
+            fewest=20,
+            at=("second-reader",),
+        ),
+        "reader-study": Evidence("readers with and without it over the same cases", days=730, fewest=20),
     }
 )
 
@@ -152,7 +165,7 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
             shows="its result, once the first reading is written",
             to="radiologists",
             never="shows its result before the first reading, or overrules it",
-            needs=("offline-validation", "local-validation", "shadow-use", "second-reads", "reader-study"),
+            needs=("offline-validation", "local-validation", "shadow-use", "delay-of-unflagged", "reader-study"),
             approvers=_BOTH,
             orders_worklist=True,
             results="ward",

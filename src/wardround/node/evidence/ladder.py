@@ -9,10 +9,13 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from wardround.contracts.evidence import EvidenceRecord, ShadowUse
 from wardround.contracts.stage import EVIDENCE, LADDER, STAGES, ApproverRole, EvidenceKind, StageName, next_stage
-from wardround.contracts.validation import LocalValidation, Measure
+from wardround.contracts.use_evidence import ReaderStudy
+from wardround.contracts.validation import LocalValidation
 from wardround.foundation.errors import NotAllowed
 from wardround.learning.statistics.findings import missed
+from wardround.learning.statistics.readers import reader_study
 from wardround.node.evidence.shelf import Kept, fewest_of, latest, seen_by
 from wardround.node.evidence.tables import StageApproval
 
@@ -71,9 +74,7 @@ def lacking_evidence(found: Mapping[EvidenceKind, Kept | None], at: datetime) ->
     missing = []
     for kind, kept in found.items():
         about = EVIDENCE[kind]
-        if not about.made:
-            missing.append(Missing("evidence-not-made", f"{kind} ({about.words}) can't be made by this version"))
-        elif kept is None:
+        if kept is None:
             missing.append(Missing("no-evidence", f"there is no {kind} here: {about.words}"))
         elif not kept.fresh(at):
             missing.append(
@@ -86,8 +87,8 @@ def lacking_evidence(found: Mapping[EvidenceKind, Kept | None], at: datetime) ->
                     f"the {kind} looked at {seen_by(kept.record)}, and shows nothing below {fewest_of(kept.record)}",
                 )
             )
-        elif isinstance(kept.record, LocalValidation) and (below := missed(kept.record)):
-            missing.append(Missing("below-plan", f"the {kind} shows less than its plan asked: {_below(below)}"))
+        elif fault := _fault(kept.record):
+            missing.append(fault)
         elif kept.entry is None:
             missing.append(
                 Missing("evidence-not-told", f"the {kind} isn't on the ledger yet: the running node sends it")
@@ -95,11 +96,28 @@ def lacking_evidence(found: Mapping[EvidenceKind, Kept | None], at: datetime) ->
     return tuple(missing)
 
 
-def _below(missed_: Mapping[Measure, tuple[float | None, float]]) -> str:
-    return ", ".join(
-        f"{name} of at least {least:g}, and it " + ("can't be told" if low is None else f"may be as low as {low:.3f}")
-        for name, (low, least) in missed_.items()
-    )
+def _fault(record: EvidenceRecord) -> Missing | None:
+    """What a record shows that keeps a stage shut: less than was asked of it before, or that somebody saw a result."""
+    match record:
+        case LocalValidation() if below := missed(record):
+            told = ", ".join(
+                f"{name} of at least {least:g}, and it " + ("can't be told" if low is None else f"may be {low:.3f}")
+                for name, (low, least) in below.items()
+            )
+            return Missing("below-plan", f"the local-validation shows less than its plan asked: {told}")
+        case ShadowUse(seen=None):
+            return Missing("not-shown-unseen", "the shadow-use doesn't show that nobody saw a result; make it anew")
+        case ShadowUse(seen=seen) if seen:
+            return Missing("was-seen", f"in shadow use {seen} studies were read with a result in view")
+        case ReaderStudy():
+            found = reader_study([record.alone, record.aided], record.positive).difference
+            if found.low <= -record.margin:
+                return Missing(
+                    "below-plan",
+                    f"by the reader-study readers may be worse with it by {-found.low:.3f}, and the margin was "
+                    f"{record.margin:g}",
+                )
+    return None
 
 
 def lacking_approvers(stage: StageName, agreed: Iterable[Approver]) -> tuple[Missing, ...]:
@@ -140,7 +158,7 @@ def approvals(session: Session, deployment: int, stage: StageName, evidence: str
 
 def named(found: Mapping[EvidenceKind, Kept | None]) -> str:
     """The evidence of a stage as an approval names it."""
-    return ",".join(sorted(kept.digest for kept in found.values() if kept is not None))
+    return ",".join(sorted({kept.digest for kept in found.values() if kept is not None}))
 
 
 def lacking_step(stage: StageName, now_at: str) -> tuple[Missing, ...]:

@@ -85,7 +85,7 @@ def agree(
     reached = Standing(stage, lacking_approvers(stage, agreed), agreed)
     if not reached.missing:
         deployment.stage = stage
-        indices = tuple(sorted(kept.entry for kept in found.values() if kept is not None and kept.entry is not None))
+        indices = tuple(sorted({kept.entry for kept in found.values() if kept is not None and kept.entry is not None}))
         entries.later(
             session,
             Promotion(

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from wardround.contracts.evidence import RECORD, EvidenceRecord, OfflineValidation, ShadowUse
 from wardround.contracts.ledger_entry import Evidence as EvidenceEntry
 from wardround.contracts.stage import EVIDENCE, EvidenceKind, StageName
+from wardround.contracts.use_evidence import DelayOfUnflagged, OrderEffect, ReaderStudy, SecondReads
 from wardround.contracts.validation import LocalValidation
 from wardround.node import audit
 from wardround.node.evidence.tables import EvidenceRow
@@ -56,6 +57,14 @@ def seen_by(record: EvidenceRecord) -> int:
             return len(record.cases)
         case ShadowUse():
             return record.studies
+        case OrderEffect():
+            return record.studies
+        case DelayOfUnflagged():
+            return len(record.unflagged)
+        case SecondReads():
+            return len(record.reads)
+        case ReaderStudy():
+            return len(record.positive)
 
 
 def entry_of(
