@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from wardround.cli import (
+    annotate,
     decide,
     dicomweb,
     imports,
@@ -185,6 +186,7 @@ app.command()(vault.relink)
 app.command()(vault.erase)
 app.add_typer(optout.app, name="optout")
 app.add_typer(dicomweb.app, name="dicomweb")
+app.add_typer(annotate.app, name="annotate")
 app.add_typer(node_cohort.app, name="cohort")
 app.add_typer(records.app, name="records")
 app.add_typer(people.app_of("node"), name="people")
