@@ -9,7 +9,7 @@ from html import unescape
 import pytest
 from tests.pages_lab import ASKED, Face, HubLab, NodeLab, form_of
 
-from wardround.people.rights import Grant, Person, can_may
+from wardround.people.rights import RIGHTS, Grant, Person, can_may
 from wardround.people.roles import ROLES_AT, Program, Role
 from wardround.ui.page import ANYBODY, SIGNED_IN, Page
 
@@ -92,6 +92,11 @@ def test_pages_hold_no_script_or_style_of_their_own(labs: dict[Program, Face], p
             if page.method == "GET":
                 text = browser.get(address(page)).text
                 assert not re.search(r"<script(?![^>]*\ssrc=)|\sstyle=|\son\w+=|<style|javascript:", text), page.path
+
+
+def test_no_verb_of_showing_is_left_that_no_page_has(labs: dict[Program, Face]) -> None:
+    used = {page.may for face in labs.values() for page in face.faces.pages}
+    assert {verb for verb in RIGHTS if verb.startswith("see-")} <= used
 
 
 def test_a_form_from_elsewhere_is_refused(labs: dict[Program, Face]) -> None:

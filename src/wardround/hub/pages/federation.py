@@ -34,13 +34,13 @@ def federation(home: HubHome, visit: Visit) -> Shown:
     return Shown("federation.html", values)
 
 
-def _busy(session: Session, visit: Visit) -> Mapping[str, list[str]]:
-    """The runs that aren't over, by each hospital that took part in the last whole round of it."""
-    found: dict[str, list[str]] = {}
+def _busy(session: Session, visit: Visit) -> Mapping[str, list[tuple[str, str]]]:
+    """Project and run of those that aren't over, by each hospital that took part in the last whole round of it."""
+    found: dict[str, list[tuple[str, str]]] = {}
     for row in runs.runs(session):
         if RunState(row.state).over or not visit.may("see-runs", row.project):
             continue
         for site in runs.round_sites(session, row.id, row.round):
             if site.state == "taken":
-                found.setdefault(site.site, []).append(row.id)
+                found.setdefault(site.site, []).append((row.project, row.id))
     return found

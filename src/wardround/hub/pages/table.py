@@ -7,9 +7,11 @@ from pathlib import Path
 
 from wardround.hub.audit import Audit
 from wardround.hub.home import HubHome
+from wardround.hub.pages import drafts, runs
 from wardround.hub.pages.federation import federation
+from wardround.hub.pages.registry import models
 from wardround.ui import record, rosters, trail
-from wardround.ui.page import Page
+from wardround.ui.page import Page, Scope
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -17,7 +19,18 @@ TEMPLATES = Path(__file__).parent / "templates"
 def pages(home: HubHome) -> tuple[Page, ...]:
     """The table, in the order of the menu."""
     return (
-        Page("GET", "/federation", "see-federation", partial(federation, home), place="Federation"),
+        Page("GET", "/federation", "see-federation", partial(federation, home), Scope.EACH, place="Federation"),
+        Page("GET", "/projects", "see-drafts", partial(drafts.projects, home), Scope.EACH, place="Projects"),
+        Page("GET", "/projects/{project}", "see-drafts", partial(drafts.project, home), Scope.PROJECT),
+        Page("POST", "/projects/{project}/count", "ask-counts", partial(drafts.count, home), Scope.PROJECT),
+        Page("POST", "/projects/{project}/submit", "submit-project", partial(drafts.submit, home), Scope.PROJECT),
+        Page("POST", "/projects/{project}/end", "end-project", partial(drafts.end, home), Scope.PROJECT),
+        Page("GET", "/runs", "see-runs", partial(runs.runs, home), Scope.EACH, place="Runs"),
+        Page("GET", "/runs/{project}/{run}", "see-runs", partial(runs.run, home), Scope.PROJECT),
+        Page("POST", "/runs/{project}/{run}/stop", "stop-run", partial(runs.stop, home), Scope.PROJECT),
+        Page("POST", "/runs/{project}/{run}/resume", "resume-run", partial(runs.resume, home), Scope.PROJECT),
+        Page("POST", "/runs/{project}/{run}/end", "end-run", partial(runs.end, home), Scope.PROJECT),
+        Page("GET", "/models", "see-registry", partial(models, home), Scope.EACH, place="Models"),
         *record.pages(home.database, lambda: home.ledger_signer.verifier),
         *rosters.pages(),
         *trail.pages(Audit),

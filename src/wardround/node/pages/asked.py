@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from wardround.contracts.approval_limits import ApprovalLimits, terms_of
-from wardround.contracts.base import ReasonCode
 from wardround.contracts.project_words import in_words
 from wardround.foundation.errors import NotAllowed, WardroundError
 from wardround.learning.bundle import BundleRefused, read_bundle
@@ -21,11 +20,9 @@ from wardround.node.policy.verdict import Verdict
 from wardround.node.projects import approval, queries
 from wardround.node.projects.standing import Standing, standing_of
 from wardround.node.projects.states import OWNERS, USABLE, DecisionState
+from wardround.ui.forms import code_of, grouped
 from wardround.ui.page import Moved, Shown, Visit
 
-_NAME = 14
-"""How wide the first column of `in_words` is."""
-_CODE: TypeAdapter[str] = TypeAdapter(ReasonCode)
 _NUMBERS = {"rounds": int, "runs": int, "clip_norm": float, "noise_multiplier": float, "epsilon": float, "delta": float}
 _CALLED = {
     "until": "last day of use",
@@ -77,7 +74,7 @@ def project(desk: Desk, visit: Visit) -> Shown:
         "id": name,
         "standing": found,
         "owner": OWNERS[found.state],
-        "words": list(_grouped(in_words(found.project, found.terms))),
+        "words": grouped(in_words(found.project, found.terms)),
         "asked": terms_of(found.project),
         "package": list(_of_package(desk, found)),
         "here": here,
@@ -111,16 +108,6 @@ def refuse(desk: Desk, visit: Visit) -> Moved:
 def withdraw(desk: Desk, visit: Visit) -> Moved:
     approval.withdraw(desk, visit.path["project"], code_of(visit), actor=visit.by)
     return Moved("/projects?done=withdrawn")
-
-
-def code_of(visit: Visit) -> str:
-    """The form's reason. Raises `NotAllowed` for what may not leave."""
-    try:
-        return _CODE.validate_python(visit.field("reason"))
-    except ValidationError:
-        raise NotAllowed(
-            "a reason is lower-case letters, digits and hyphens, as in not-lawful-here; no text leaves"
-        ) from None
 
 
 def limits_of(visit: Visit) -> ApprovalLimits:
@@ -160,19 +147,6 @@ def _number(text: str, kind: type[int] | type[float], called: str) -> int | floa
         return kind(text.replace(",", ""))
     except ValueError:
         raise NotAllowed(f"{called}: {text!r} is no number") from None
-
-
-def _grouped(lines: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Name and lines, of the lines that `in_words` gives."""
-    name, told = "", list[str]()
-    for line in lines:
-        if line[:_NAME].strip():
-            if told:
-                yield name, told
-            name, told = line[:_NAME].strip().rstrip(":"), []
-        told.append(line[_NAME:].strip())
-    if told:
-        yield name, told
 
 
 def _people(desk: Desk, name: str) -> tuple[int | None, str]:

@@ -18,8 +18,8 @@ from wardround.node.evidence.promotion import Standing, agree, standing
 from wardround.node.evidence.shelf import Kept, records, seen_by
 from wardround.node.monitoring.charts import Chart
 from wardround.node.monitoring.monitor import charts_of
-from wardround.node.pages.asked import code_of
 from wardround.people.rights import right_of
+from wardround.ui.forms import code_of
 from wardround.ui.page import Moved, Shown, Visit
 
 

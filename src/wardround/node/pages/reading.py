@@ -18,7 +18,7 @@ from wardround.node.clinic.order import worklist
 from wardround.node.clinic.states import IN_WORDS, JUDGEMENTS, AnswerVerb, ReadingState
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.desk import Desk
-from wardround.node.pages.asked import code_of
+from wardround.ui.forms import code_of
 from wardround.ui.page import Moved, Shown, Visit
 
 

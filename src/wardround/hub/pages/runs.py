@@ -1,0 +1,126 @@
+"""The pages of runs: a curve for each hospital, the rounds, bytes, who is missing and why; stop, resume, end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from wardround.contracts.metric import METRICS
+from wardround.foundation.errors import NotFound
+from wardround.hub.home import HubHome
+from wardround.hub.runs import actions, queries
+from wardround.hub.runs.reasons import code_of, in_words
+from wardround.hub.runs.states import WAITS_FOR, RunState
+from wardround.hub.runs.tables import EvaluationRow, RoundSiteRow, RunRow
+from wardround.hub.runs.view import RoundView, see
+from wardround.ui.chart import legend, lines
+from wardround.ui.page import Moved, Shown, Visit
+
+COMPARED = 6
+"""So many of the newest runs are drawn together."""
+
+
+def runs(home: HubHome, visit: Visit) -> Shown:
+    """The newest first, and the newest ones' curves together."""
+    with home.database.reading() as session:
+        rows = [row for row in reversed(queries.runs(session)) if visit.may("see-runs", row.project)]
+        sent = dict(
+            session.execute(
+                select(RoundSiteRow.run, func.sum(RoundSiteRow.bytes_up + RoundSiteRow.bytes_down)).group_by(
+                    RoundSiteRow.run
+                )
+            )
+            .tuples()
+            .all()
+        )
+        curves = {
+            row.id: [(float(one.number), one.score) for one in queries.rounds(session, row.id) if one.score is not None]
+            for row in rows[:COMPARED]
+        }
+    curves = {run: points for run, points in curves.items() if points}
+    values = {
+        "rows": [(row, RunState(row.state), sent.get(row.id) or 0) for row in rows],
+        "waits": WAITS_FOR,
+        "chart": lines("How good each run's model was after each round", curves),
+        "legend": legend(list(curves)),
+    }
+    return Shown("runs.html", values)
+
+
+def run(home: HubHome, visit: Visit) -> Shown:
+    with home.database.reading() as session:
+        row = _row(session, visit)
+        view = see(session, row.id, visit.at.date())
+    metric = METRICS[view.plan.metric]
+    curves = _curves(view.rounds)
+    reasons = {code_of(why): in_words(why) for one in view.rounds for _, why in one.absent}
+    if view.under_way is not None:
+        reasons |= {code_of(why): in_words(why) for why in view.under_way.absent.values()}
+    values = {
+        "view": view,
+        "row": row,
+        "metric": metric,
+        "chart": lines(f"{metric.words} at each hospital, by round", curves),
+        "legend": legend(list(curves)),
+        "reasons": {code: words for code, words in sorted(reasons.items()) if words},
+        "judged": _judged(view.judgements),
+        "may_stop": visit.may("stop-run", row.project),
+        "may_resume": visit.may("resume-run", row.project),
+        "may_end": visit.may("end-run", row.project),
+        "restable": view.state in (RunState.GATHERING, RunState.RUNNING),
+        "stopped": view.state is RunState.STOPPED,
+    }
+    return Shown("run.html", values)
+
+
+def stop(home: HubHome, visit: Visit) -> Moved:
+    with home.database.writing() as session:
+        row = _row(session, visit)
+        actions.stop(session, row, reason="stopped by a person", actor=visit.by, at=visit.at)
+    return _back(row)
+
+
+def resume(home: HubHome, visit: Visit) -> Moved:
+    with home.database.writing() as session:
+        row = _row(session, visit)
+        actions.resume(session, row, actor=visit.by, at=visit.at)
+    return _back(row)
+
+
+def end(home: HubHome, visit: Visit) -> Moved:
+    with home.database.writing() as session:
+        row = _row(session, visit)
+        actions.end(session, row, RunState.ENDED, reason="ended by a person", actor=visit.by, at=visit.at)
+    return _back(row)
+
+
+def _row(session: Session, visit: Visit) -> RunRow:
+    """The run of the address; the right was asked for the project of the address, so the run has to be of it."""
+    row = queries.row_of(session, visit.path["run"])
+    if row.project != visit.path["project"]:
+        raise NotFound(f"project {visit.path['project']} has no run {visit.path['run']}")
+    return row
+
+
+def _back(row: RunRow) -> Moved:
+    return Moved(f"/runs/{row.project}/{row.id}")
+
+
+def _curves(rounds: Sequence[RoundView]) -> dict[str, list[tuple[float, float]]]:
+    """What each hospital told of the model that it was given, which is the round before's."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for one in rounds:
+        for part in one.taken:
+            if part.score is not None:
+                found.setdefault(part.site, []).append((float(one.row.number - 1), part.score))
+    return dict(sorted(found.items()))
+
+
+def _judged(rows: Sequence[EvaluationRow]) -> Mapping[str, list[EvaluationRow]]:
+    """What was judged after the rounds, by label."""
+    found: dict[str, list[EvaluationRow]] = {}
+    for row in rows:
+        found.setdefault(row.label, []).append(row)
+    return found
