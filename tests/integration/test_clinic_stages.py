@@ -75,7 +75,7 @@ def test_in_shadow_the_worklist_stays_in_order_of_arrival_and_above_it_flagged_s
 
     def listed() -> list[tuple[str, str]]:
         with clinic.node.database.reading() as session:
-            return [(place.line.study, place.why) for place in worklist(session)]
+            return [(place.line.study, place.why) for place in worklist(session, clinic.node.clock())]
 
     assert listed() == [(first, "arrival"), (second, "arrival"), (third, "arrival")]
     promote(clinic)

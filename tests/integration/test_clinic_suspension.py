@@ -80,7 +80,7 @@ def test_what_is_enlisted_while_a_person_suspends_ends_at_the_next_tick(clinic: 
         clinic.suspend()
         return enlist(*arguments)
 
-    clinic.pathway._enlist = late  # type: ignore[method-assign] # the moment between two of its steps
+    clinic.pathway._queue.enlist = late  # type: ignore[method-assign] # the moment between two of its steps
     clinic.arrive()
     clinic.pathway.tick()
     clinic.pathway.tick()

@@ -107,6 +107,9 @@ class Pathway:
 
     def _take(self, line: WorklistLine, deployment: Deployment, definition: Definition) -> int:
         """Take one study from the queue; how many steps that was."""
+        with self._database.reading() as session:
+            if not session.get_one(Deployment, deployment.id).active:
+                return 0  # since it was looked what is in use; the next tick ends what waits
         study = self._queue.study(line)
         if study is None:
             return 0
