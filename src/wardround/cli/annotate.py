@@ -30,14 +30,14 @@ class _Form(StrEnum):
 @contextmanager
 def _labels(home: Path) -> Iterator[tuple[NodeHome, Labels]]:
     from wardround.foundation.files import ObjectStore
+    from wardround.node.annotate.forgetting import label_files
     from wardround.node.annotate.labels import Labels
     from wardround.node.home import NodeHome
 
     opened = NodeHome(home)
     try:
         opened.database.upgrade()
-        files, objects = ObjectStore(home / "annotation" / "labels"), ObjectStore(opened.enclave / "objects")
-        yield opened, Labels(opened.database, files, objects)
+        yield opened, Labels(opened.database, label_files(opened.path), ObjectStore(opened.enclave / "objects"))
     finally:
         opened.close()
 

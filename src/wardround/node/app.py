@@ -22,6 +22,7 @@ from wardround.foundation.clock import Clock, now
 from wardround.foundation.files import ObjectStore
 from wardround.foundation.loop import Loop
 from wardround.learning.packages import Packages
+from wardround.node.annotate.forgetting import label_files, sweep
 from wardround.node.annotate.server import AnnotationServer
 from wardround.node.clinic.pathway import Pathway
 from wardround.node.clinic.queue import Queue
@@ -138,7 +139,9 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             Loop("telling", [telling.tick, lambda: desk.entries.submit_waiting(home.database), legs.part], pause=0.4),
             Loop("ledger", [witness.tick], pause=60),
             Loop("policy", [PolicyWatch(home.policy, home.database, home.site, clock).tick], pause=1),
-            Loop("enclave", [desk.upkeep.tick], pause=30),
+            Loop(
+                "enclave", [desk.upkeep.tick, lambda: sweep(home.database, label_files(home.path), clock())], pause=30
+            ),
             legs,
             puller,
             Loop("pulls", [puller.tick], pause=0.4),

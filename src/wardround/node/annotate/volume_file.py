@@ -76,17 +76,21 @@ def _write_nifti(grid: Grid, ending: str) -> bytes:
 def _read_nifti(data: bytes, ending: str) -> Grid:
     import nibabel
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError, HeaderTypeError
+    from nibabel.wrapstruct import WrapStructError
 
     plain = _inflated(data, zlib.MAX_WBITS | 16) if ending == NIFTI_GZ else data
     try:
         image = nibabel.Nifti1Image.from_bytes(plain)
-    except ImageFileError as damage:
+    except (ImageFileError, HeaderDataError, HeaderTypeError, WrapStructError, TypeError) as damage:
         raise ValueError("no NIfTI-1") from damage
     shape = [int(extent) for extent in image.shape]
     if len(shape) > 3 and set(shape[3:]) == {1}:
         shape = shape[:3]
     _check_shape(shape)
     array = np.asanyarray(image.dataobj).reshape(shape)
+    if array.dtype.kind not in "iufb":
+        raise ValueError("no volume of numbers")
     affine = (_TO_RAS @ np.asarray(image.affine, np.float64))[:, [2, 1, 0, 3]]
     return Grid(np.ascontiguousarray(array.transpose(2, 1, 0)), affine)
 

@@ -18,6 +18,7 @@ from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.files import ASIDE, ObjectStore
 from wardround.foundation.settings import SettingsRefused
+from wardround.node.annotate.forgetting import label_files
 from wardround.node.deidentify.crew import Processes, Recipe
 from wardround.node.deidentify.erasure import Erasures, Places, cut_off
 from wardround.node.deidentify.intake import Deidentification
@@ -149,7 +150,8 @@ class Department:
         from wardround.node.records.wiring import leaving_at  # what keeps records is loaded where they are touched
 
         home = self._home
-        places = Places(home.quarantine, home.clinical, home.path / "results", self.objects, home.enclave / "volumes")
+        results, volumes, labels = home.path / "results", home.enclave / "volumes", label_files(home.path)
+        places = Places(home.quarantine, home.clinical, results, self.objects, volumes, labels)
         commitments = home.quarantine / FOLDER
         return Erasures(
             home.database,

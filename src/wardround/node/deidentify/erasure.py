@@ -30,6 +30,8 @@ from wardround.foundation.database import Database
 from wardround.foundation.errors import NotFound
 from wardround.foundation.files import ObjectStore, flush_directory
 from wardround.node import audit
+from wardround.node.annotate.forgetting import forget as forget_labels
+from wardround.node.annotate.forgetting import sweep
 from wardround.node.clinic.tables import WorklistAnswer, WorklistLine
 from wardround.node.deidentify.erasable import Found, Person
 from wardround.node.deidentify.relink import forget_looks
@@ -70,13 +72,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a node's data lie."""
+    """Where a node's data lie. `labels`: what was drawn here and isn't the enclave's, where anything was."""
 
     quarantine: Path
     clinical: Path
     results: Path
     objects: ObjectStore
     volumes: Path
+    labels: ObjectStore | None = None
 
 
 class HealthRecords(Protocol):
@@ -250,6 +253,7 @@ class Erasures:
                         code=_CODE,
                     )
                 forget_headers(session, pseudonym)
+                forget_labels(session, pseudonym)
                 forget_looks(session, pseudonym)
                 forget_judgements(session, pseudonym, self._pseudonyms)
                 keys = delete(PatientKey).where(PatientKey.pseudonym == pseudonym)
@@ -259,6 +263,8 @@ class Erasures:
                 session.execute(keys.execution_options(synchronize_session=False))
         places = self._places
         finish_purges(self._database, places.objects, places.volumes, at=self._clock(), settling=_AT_ONE_GO)
+        if places.labels is not None:
+            sweep(self._database, places.labels, self._clock(), _AT_ONE_GO)
         for pseudonym in person.pseudonyms:
             self._vault.forget(pseudonym)
         with self._database.writing() as session:
