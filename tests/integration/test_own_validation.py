@@ -15,6 +15,7 @@ from tests.front_door import SECRET, studies
 
 from wardround.contracts.cohort_builder import imaging, patients
 from wardround.contracts.ledger_entry import Evidence
+from wardround.contracts.outbound import EvidenceSummary
 from wardround.contracts.validation import LocalValidation, ValidationPlan
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.errors import NotAllowed, NotFound
@@ -22,6 +23,7 @@ from wardround.node.audit import Audit
 from wardround.node.desk import Desk
 from wardround.node.enclave.purge import purge_patient
 from wardround.node.evidence.ladder import NotYet
+from wardround.node.evidence.sharing import share
 from wardround.node.evidence.shelf import latest
 from wardround.node.evidence.tables import ValidationCase, ValidationRow
 from wardround.node.evidence.validation import allow, gallery, plan, planned, validate
@@ -52,6 +54,8 @@ class Hospital:
                 clock=node.clock,
                 entries=node.entries,
                 pseudonyms=PseudonymKeys(SECRET),
+                gateway=node.wire,
+                discloser=node.discloser,
                 place=EnclavePlace(str(node.database.engine.url), node.door.objects.root, folder / "volumes"),
             ),
         )
@@ -110,6 +114,24 @@ def test_it_is_planned_allowed_and_done_and_then_the_model_may_be_used(hospital:
     assert ("person:controller", "allow-validation") in told and ("person:officer", "plan-validation") in told
     kinds = {str(message.model_dump()["kind"]) for message in node.wire.sent}
     assert kinds <= {"object-request", "ledger-submission", "mirror-request", "witness-cosignature"}
+
+
+def test_of_so_few_patients_nothing_is_told_to_the_hub(hospital: Hospital) -> None:
+    node = hospital.clinic.node
+    digest = hospital.plan()
+    hospital.allow(digest)
+    with pytest.raises(NotAllowed) as raised:
+        share(hospital.desk, digest, actor="person:controller")
+    assert raised.value.code == "not-done"
+    hospital.validate(digest)
+    with pytest.raises(NotAllowed) as raised:
+        share(hospital.desk, digest, actor="person:controller")
+    assert raised.value.code == "not-on-ledger"
+    node.entries.submit_waiting(node.database)
+    with pytest.raises(NotAllowed) as raised:
+        share(hospital.desk, digest, actor="person:controller")
+    assert raised.value.code == "too-few-people"
+    assert not [one for one in node.wire.sent if isinstance(one, EvidenceSummary)]
 
 
 def test_an_untrained_model_that_misses_what_was_planned_opens_no_stage(hospital: Hospital) -> None:

@@ -74,6 +74,36 @@ def evaluate(
 
 
 @app.command()
+def evidence(
+    model: str = typer.Argument(..., help="The model's digest, or 8 digits of it or more."), home: Path = HOME
+) -> None:
+    """Show what hospitals found of a model on patients of their own, each and pooled; no case left any of them."""
+    from wardround.hub.home import HubHome
+    from wardround.hub.registry.evidence import together
+    from wardround.hub.registry.queries import model_of
+
+    opened = HubHome(home)
+    with opened.database.reading() as session:
+        row = model_of(session, model)
+        found = together(session, row.digest)
+    opened.close()
+    for plan in found:
+        typer.echo(f"{row.digest[:12]} by plan {plan.plan[:12]}, at {len(plan.sites)} hospitals")
+        for site, told in sorted(plan.sites.items()):
+            parts = [
+                f"{name} {one.value:.2f} ({one.people.in_words()})" for name, one in sorted(told.estimates.items())
+            ]
+            typer.echo(f"  {site}: {', '.join(parts)}, ledger entry {told.entry}")
+        for name, one in plan.pooled.items():
+            typer.echo(
+                f"  pooled {name}: {one.random.value:.3f} (95 % interval {one.random.low:.3f} to "
+                f"{one.random.high:.3f}, random effects), fixed {one.fixed.value:.3f}, I2 {one.inconsistency:.0%}"
+            )
+    if not found:
+        typer.echo("No hospital told anything of it. At a node: wardround node model share PLAN")
+
+
+@app.command()
 def export(
     model: str = typer.Argument(..., help="The model's digest, or 8 digits of it or more."),
     target: Path = typer.Argument(..., help="A new folder."),

@@ -18,7 +18,15 @@ app = typer.Typer(
     help="Models in use here: their stage, their evidence, the next stage.", no_args_is_help=True, rich_markup_mode=None
 )
 HOME = typer.Option(..., "--home", help="The node's home.", envvar="WARDROUND_NODE_HOME")
-for command in (validation.plan, validation.allow, validation.validate, validation.plans, validation.gallery):
+_OF_VALIDATION = (
+    validation.plan,
+    validation.allow,
+    validation.validate,
+    validation.share,
+    validation.plans,
+    validation.gallery,
+)
+for command in _OF_VALIDATION:
     app.command()(command)
 MODEL = typer.Argument(..., metavar="MODEL|PATHWAY", help="A model's digest (8 digits will do), or a pathway's name.")
 

@@ -121,6 +121,27 @@ def validate(plan: str = PLAN, home: Path = HOME) -> None:
     )
 
 
+def share(plan: str = PLAN, home: Path = HOME) -> None:
+    """Tell the hub what a validation shows as a whole, to be pooled with other hospitals'. The data controller's word.
+
+    Measures leave, rounded, each with how many people it is over as a count is told; no case and no subgroup does.
+    """
+    from wardround.cli.signin import acting
+    from wardround.node.desk import Desk
+    from wardround.node.evidence.sharing import share as tell
+    from wardround.node.home import NodeHome
+
+    actor = acting(home, "share-evidence")
+    desk = Desk(NodeHome(home))
+    try:
+        message = tell(desk, plan, actor=actor)
+    finally:
+        desk.close()
+    for name, one in message.estimates.items():
+        typer.echo(f"Told: {name} {one.value:.2f}, over {one.people.in_words()} people")
+    typer.echo("Next, at the hub: wardround model evidence MODEL")
+
+
 def plans(home: Path = HOME) -> None:
     """List the planned validations: whom each waits for, and until when it may read."""
     from wardround.contracts.validation import ValidationPlan

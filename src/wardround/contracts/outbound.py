@@ -15,6 +15,7 @@ from wardround.contracts.disclosure import Count
 from wardround.contracts.masking import MaskingStep
 from wardround.contracts.metric import MetricName, Value, check_value
 from wardround.contracts.task import AskId, Axis, ModelLabel, NumberedTask
+from wardround.contracts.validation import Measure
 
 Pem = Annotated[str, Field(min_length=1, max_length=16_384)]
 LedgerLine = Annotated[str, Field(min_length=1, max_length=65_536)]
@@ -242,6 +243,33 @@ class EvaluationResult(Message):
         return self
 
 
+class Estimate(Frozen):
+    """One measure over a site's own patients. `value` is told to two decimals; `people` are those whom it is over, of
+    whom enough have to be there to be told. `error` is the standard error of what isn't a share."""
+
+    value: float = Field(ge=0, le=1)
+    error: float | None = Field(default=None, gt=0, le=1)
+    people: Count
+
+    @model_validator(mode="after")
+    def _of_enough(self) -> Estimate:
+        if self.people.about is None:
+            raise ValueError("of too few people nothing is told, no measure either")
+        return self
+
+
+class EvidenceSummary(Message):
+    """What a model's validation on this site's own patients shows as a whole: no case, no subgroup. `plan` is the
+    digest of the plan that was frozen before, the same at every site that follows it; `entry` is the evidence's place
+    on the ledger."""
+
+    kind: Literal["evidence-summary"] = "evidence-summary"
+    model: Digest
+    plan: Digest
+    estimates: Annotated[dict[Measure, Estimate], Field(min_length=1, max_length=4)]
+    entry: int = Field(ge=0)
+
+
 class ObjectRequest(Message):
     """Asks for a model's bytes by their digest."""
 
@@ -279,6 +307,7 @@ Outbound = Annotated[
     | MaskingMessage
     | LocalModel
     | EvaluationResult
+    | EvidenceSummary
     | ObjectRequest
     | JobRefused
     | EngineTraffic,

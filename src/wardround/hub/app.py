@@ -18,6 +18,7 @@ from wardround.hub.projects import handlers as projects
 from wardround.hub.record.handlers import LedgerDesk
 from wardround.hub.record.membership import found_once, part_revoked
 from wardround.hub.record.publisher import Publisher
+from wardround.hub.registry import evidence
 from wardround.hub.registry.registration import Registration
 from wardround.hub.runs import handlers as runs
 from wardround.hub.runs.coordinator import RunCoordinator
@@ -67,6 +68,7 @@ def build(home: HubHome, *, clock: Clock = now) -> Hub:
     projects.register(exchange)
     cohorts.register(exchange)
     runs.register(exchange)
+    evidence.register(exchange)
     LedgerDesk(log).register(exchange)
     coordinator = RunCoordinator(home.database, home.objects, log, clock)
     engine = flare_engine(home, coordinator)

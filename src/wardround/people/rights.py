@@ -97,6 +97,7 @@ RIGHTS: Mapping[str, Right] = {
     "deploy-model": _right(NODE, "take a model into use", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
     "make-evidence": _right(NODE, "make evidence of a model", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD, Role.ENGINEER),
     "allow-validation": _right(NODE, "let a model be judged on this hospital's own patients", Role.DATA_CONTROLLER),
+    "share-evidence": _right(NODE, "tell the hub what a validation here shows", Role.DATA_CONTROLLER),
     "promote-model": _right(NODE, "agree to a model's next stage", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
     "suspend-model": _right(NODE, "take a model out of use", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
     "read-study": _right(NODE, "read a study on the worklist", Role.RADIOLOGIST),

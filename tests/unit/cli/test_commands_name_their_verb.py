@@ -43,6 +43,7 @@ READS = {
     "node model plans",
     "node model gallery",
     "model list",
+    "model evidence",
     "package list",
     "model export",
     "ledger verify",

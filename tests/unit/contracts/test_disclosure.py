@@ -67,6 +67,10 @@ NUMBERS = {
     "run-update.metrics": "means over held-out patients",
     "evaluation-result.score": "one number over held-out patients",
     "evaluation-result.membership": "one share over ten patients or more, in steps of five per cent",
+    "evidence-summary.estimates.value": "one number over ten patients or more, to two decimals",
+    "evidence-summary.estimates.error": "as coarse, and of the same",
+    "evidence-summary.estimates.people.about": "a Count",
+    "evidence-summary.entry": "a place in the ledger",
     "local-model.steps": "follows from the plan alone (test_node_work_allowed)",
 }
 ENTRY_NUMBERS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import LargeBinary, String
+from sqlalchemy import LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wardround.foundation.columns import UtcTime
@@ -26,3 +26,19 @@ class ModelRow(HubTable):
     metrics: Mapped[bytes] = mapped_column(LargeBinary)
     entry: Mapped[int]
     registered_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class EvidenceRow(HubTable):
+    """What a site told of a model's validation on its own patients under a plan: `summary` is the canonical JSON of its
+    newest message (`contracts.outbound.EvidenceSummary`), `entry` the place of its evidence on the ledger."""
+
+    __tablename__ = "evidence_summaries"
+    __table_args__ = (UniqueConstraint("site", "model", "plan"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    site: Mapped[str] = mapped_column(String(40))
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    plan: Mapped[str] = mapped_column(String(64))
+    summary: Mapped[bytes] = mapped_column(LargeBinary)
+    entry: Mapped[int]
+    taken_at: Mapped[datetime] = mapped_column(UtcTime)
