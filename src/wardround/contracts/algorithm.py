@@ -127,12 +127,15 @@ class Cyclic(_Chosen):
 class Merge(_Chosen):
     """No rounds together: each site trains the same first weights on its own patients alone for the steps of as many
     rounds as the plan has, and the hub merges the models: their mean, each by its number of patients, and a greedy soup
-    (Wortsman et al., ICML 2022), judged at the sites. The best merge is the run's model."""
+    (Wortsman et al., ICML 2022), judged at the sites; with `ensemble` all of them side by side as well, whose
+    probabilities are averaged. The best of these is the run's model."""
 
     name: Literal["merge"] = "merge"
+    ensemble: bool = Field(default=False, exclude_if=lambda value: not value)
 
     def in_words(self) -> str:
-        return f"{self.name}, of models that hospitals train alone"
+        both = ", or all of them side by side" if self.ensemble else ""
+        return f"{self.name}, of models that hospitals train alone{both}"
 
 
 def _by_name(value: Any) -> Any:

@@ -112,6 +112,8 @@ class RunPlan(Frozen):
                 "a merge is of models that hospitals train alone, once: set `compare_alone` to true, and take "
                 "`robust`, `masking`, `target` and `plateau` out"
             )
+        if isinstance(self.algorithm, Merge) and self.algorithm.ensemble and self.own_code:
+            raise ValueError("a package with Python of its own is no ensemble; take `ensemble` out of the algorithm")
         if isinstance(self.algorithm, Cyclic) and (self.robust is not None or self.masking is not None):
             raise ValueError(
                 "in a cyclic run each update goes to the next hospital as it is: there are no others to hold it "

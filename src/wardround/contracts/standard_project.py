@@ -17,7 +17,8 @@ def usual_leaves(plan: RunPlan, sites: int, *, largest: int = LARGEST_UPDATE) ->
     """
     alone = (Leaving(kind="local-model", largest_bytes=largest, times=1),) if plan.compare_alone else ()
     merging = isinstance(plan.algorithm, Merge)
-    candidates = sites if merging else 4 if isinstance(plan.algorithm, Ditto) else 2
+    together = isinstance(plan.algorithm, Merge) and plan.algorithm.ensemble
+    candidates = sites + together if merging else 4 if isinstance(plan.algorithm, Ditto) else 2
     judged = candidates + (sites if plan.compare_alone else 0)
     update = Leaving(kind="run-update", largest_bytes=largest * plan.algorithm.sent, times=2)
     return (

@@ -22,6 +22,7 @@ from wardround.contracts.metric import MetricName
 from wardround.contracts.run_plan import Reads, RunPlan
 from wardround.foundation.files import write_whole
 from wardround.learning.arrays import Arrays, check, from_bytes, to_bytes
+from wardround.learning.ensemble import LARGEST, members_of
 from wardround.learning.fact import Target
 from wardround.learning.parts import (
     AnyPreparation,
@@ -85,6 +86,7 @@ class Bundle:
     fresh: patterns of those arrays that begin fresh though the package holds weights.
     settings: named ways to train it; `default` is always there.
     own_code: the network is a class of the package's own, so that everything that is done with it is done in a jail.
+    members: how many such networks the weights are of, whose predictions are averaged (`learning.ensemble`).
     """
 
     name: str
@@ -99,6 +101,7 @@ class Bundle:
     weights: Path | None = None
     fresh: tuple[str, ...] = ()
     own_code: bool = False
+    members: int = 1
 
     @property
     def reads(self) -> Reads:
@@ -175,6 +178,11 @@ def read_bundle(directory: Path) -> Bundle:
         settings = {name: TrainingSetting.from_mapping(value) for name, value in train.get("settings", {}).items()}
     except (TypeError, ValueError, AttributeError) as error:
         raise BundleRefused("wrong-config", f"inference.json or train.json: {error}") from error
+    members = inference.get("members", 1)
+    if not isinstance(members, int) or isinstance(members, bool) or not 1 <= members <= LARGEST:
+        raise BundleRefused("wrong-config", f"inference.json: members is {members!r}, not a number from 1 to {LARGEST}")
+    if members > 1 and own is not None:
+        raise BundleRefused("wrong-config", "a package with Python of its own is no ensemble")
     if "default" not in settings:
         raise BundleRefused("wrong-config", "train.json: settings holds no default")
     check_kind(preparation, target)
@@ -196,6 +204,7 @@ def read_bundle(directory: Path) -> Bundle:
         weights=weights,
         fresh=fresh,
         own_code=own is not None,
+        members=members,
     )
 
 
@@ -218,7 +227,8 @@ def load_bundle(directory: Path) -> tuple[Bundle, Arrays]:
 def export_bundle(arrays: Arrays, target: Path, metadata: Mapping[str, Any], *, package: Path | None = None) -> str:
     """Write a complete MONAI Bundle of the package with these weights to `target`, and return its digest.
 
-    `metadata` is laid over the package's `metadata.json`, key by key.
+    `metadata` is laid over the package's `metadata.json`, key by key. Of an ensemble's weights `inference.json` says
+    how many `members` they are of.
 
     Raises:
         FileExistsError: `target` is there and isn't an empty directory.
@@ -229,12 +239,15 @@ def export_bundle(arrays: Arrays, target: Path, metadata: Mapping[str, Any], *, 
     check(arrays)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f"{target} is not an empty directory; choose another or empty it")
-    merged = {**_read_json(source, "metadata.json"), **metadata}
-    _check_data(merged, "metadata")
+    changed = {"metadata.json": {**_read_json(source, "metadata.json"), **metadata}}
+    _check_data(changed["metadata.json"], "metadata")
+    if (members := members_of(arrays.keys())) > 1:
+        changed["inference.json"] = {**_read_json(source, "inference.json"), "members": members}
     for path in files_of(source):
-        if path != Path("configs/metadata.json"):
+        if path.parent != Path("configs") or path.name not in changed:
             write_whole(target / path, (source / path).read_bytes(), mode=0o644)
-    write_whole(target / "configs/metadata.json", _json_bytes(merged), mode=0o644)
+    for name, document in changed.items():
+        write_whole(target / "configs" / name, _json_bytes(document), mode=0o644)
     write_whole(target / WEIGHTS, to_bytes(arrays), mode=0o644)
     try:
         read_bundle(target)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from wardround.contracts.run_plan import RunPlan
 from wardround.learning import network
 from wardround.learning.arrays import Arrays, ArraysRefused, check, from_bytes
-from wardround.learning.bundle import Bundle, read_bundle
+from wardround.learning.bundle import Bundle, BundleRefused, read_bundle
 from wardround.learning.case import CaseRefused, Example
 from wardround.learning.layers import Sharing, sharing
 from wardround.learning.metrics import Outcome
@@ -60,7 +60,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         self.bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
         self.setting = self.bundle.setting(setting)
         torch.set_num_threads(threads)
-        self._module = network.build(self.bundle.network)
+        self._module = network.built_for(self.bundle)
         self._kept: tuple[int, int, torch.optim.Optimizer] | None = None
         self._fast_bfloat16 = network.has_fast_bfloat16()
         self._prepared: WeakKeyDictionary[CaseT, PreparedT] = WeakKeyDictionary()
@@ -71,7 +71,9 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
 
         Raises:
             ArraysRefused: the package's weights aren't this network's.
+            BundleRefused: `ensemble`, see `train`.
         """
+        self._check_single()
         module = network.build(self.bundle.network, seed)
         self._begin(module)
         fresh = network.weights(module)
@@ -119,11 +121,12 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
             Stopped: `stop` answered true between two steps.
             CaseRefused: `no-labels`, no case has a label; or a case can't be prepared.
             ArraysRefused: the weights aren't this network's; `not-finite`, training diverged.
-            BundleRefused: `mixes-patients`, this network can't be trained under a guard.
+            BundleRefused: `mixes-patients`, this network can't be trained under a guard; `ensemble`, it is several.
             StateRefused: what `checkpoint` has can't be gone on with.
         """
         if steps < 1 or not 1 <= round_number <= total_rounds:
             raise ValueError(f"{steps} steps in round {round_number} of {total_rounds} make no sense")
+        self._check_single()
         prepared = [self._ready(case) for case in cases if case.labelled]
         if not prepared:
             raise CaseRefused("no-labels", "none of the cases has a label to train on")
@@ -205,6 +208,12 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         network.load_weights(self._module, arrays)
         self._module.eval()
         return self._predict(case)
+
+    def _check_single(self) -> None:
+        if self.bundle.members > 1:
+            raise BundleRefused(
+                "ensemble", f"{self.bundle.name} is an ensemble, which is used as it is; train the package it is of"
+            )
 
     def _check_guarded(self, guard: Guard) -> None:
         """Raises `BundleRefused` (`mixes-patients`) where this can't be trained under a guard."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from wardround.learning.arrays import Arrays, ArraysRefused, check
-from wardround.learning.bundle import OWN_TARGET, SCRIPTS, BundleRefused
+from wardround.learning.bundle import OWN_TARGET, SCRIPTS, Bundle, BundleRefused
 
 _NETWORKS = {
     "monai.networks.nets.AttentionUnet": ("monai.networks.nets.attentionunet", "AttentionUnet"),
@@ -62,6 +63,41 @@ def build(network: Mapping[str, Any], seed: int = 0) -> torch.nn.Module:
             return made
         except (TypeError, ValueError, KeyError, RuntimeError) as error:
             raise BundleRefused("wrong-network", f"{target} can't be built from its arguments: {error}") from error
+
+
+class Ensemble(torch.nn.Module):
+    """Members whose outputs are logits of probabilities, or numbers; it gives the same in one: the logit of the mean
+    probability, or the mean number.
+
+    Args:
+        pairs: two outputs (N, 2, …) stand for one logit, the second's less the first's.
+    """
+
+    def __init__(self, members: Sequence[torch.nn.Module], *, probabilities: bool, pairs: bool) -> None:
+        super().__init__()
+        self.members = torch.nn.ModuleList(members)
+        self._probabilities, self._pairs = probabilities, pairs
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        told = torch.stack([member(inputs).float() for member in self.members])
+        if not self._probabilities:
+            return told.mean(0)
+        logits = told[:, :, 1:] - told[:, :, :1] if self._pairs else told
+        # log(mean p) - log(mean (1 - p)): a probability that rounds to 1 would have no logit.
+        yes, no = functional.logsigmoid(logits), functional.logsigmoid(-logits)
+        mean = torch.logsumexp(yes, 0) - torch.logsumexp(no, 0)
+        return torch.cat([torch.zeros_like(mean), mean], 1) if self._pairs else mean
+
+
+def built_for(bundle: Bundle) -> torch.nn.Module:
+    """The network of a package; of an ensemble's, all members. Raises `BundleRefused`, as `build`."""
+    if bundle.members == 1:
+        return build(bundle.network)
+    return Ensemble(
+        [build(bundle.network) for _ in range(bundle.members)],
+        probabilities=bundle.target is None or bundle.target.kind == "class",
+        pairs=bundle.target is None and bundle.network.get("out_channels") == 2,
+    )
 
 
 def _own(module: str) -> str:

@@ -20,6 +20,7 @@ from wardround.hub.runs.tables import RunRow
 from wardround.learning.archive import pack
 from wardround.learning.arrays import Arrays, from_bytes
 from wardround.learning.bundle import export_bundle
+from wardround.learning.ensemble import members_of
 from wardround.learning.layers import named
 from wardround.learning.lineage import KEY, Lineage
 from wardround.learning.packages import Packages
@@ -100,7 +101,9 @@ class Registration:
 def whole_weights(objects: ObjectStore, run: RunRow, weights: str) -> Arrays:
     """All arrays of a model of that run: those of the digest `weights`, and what didn't travel as the run began."""
     arrays = from_bytes(objects.get(weights))
-    return arrays if run.began is None else {**from_bytes(objects.get(run.began)), **arrays}
+    if run.began is None or members_of(arrays.keys()) > 1:  # an ensemble's members come whole
+        return arrays
+    return {**from_bytes(objects.get(run.began)), **arrays}
 
 
 def site_metrics(session: Session, run: str, weights: str) -> dict[str, dict[str, float]]:

@@ -24,6 +24,7 @@ from wardround.hub.runs.merging import Merging, parents, with_models
 from wardround.hub.runs.states import RunState
 from wardround.hub.runs.tables import LegRow, LocalModelRow, RunRow, RunTaskRow
 from wardround.hub.tasks.actions import enqueue
+from wardround.learning.ensemble import LARGEST
 
 _log = logging.getLogger(__name__)
 
@@ -234,10 +235,14 @@ class RunDriver:
             if queries.tasks_waiting(session, run_id, "alone") and not late:
                 return
         merge = self._next_merge(run_id)
+        together = None if merge is None else self._ensemble(run_id, merge[0])
         with self._database.writing() as session:
             run = session.get_one(RunRow, run_id)
             plan = actions.plan_of(run)
             if merge is not None:
+                if together is not None:
+                    # Before the mean: of two that are as good the later one is taken, which costs less to use.
+                    self._merging.keep(session, run, merge[0], together, ensemble=True, at=self._clock())
                 self._merging.keep(session, run, *merge, at=self._clock())
             elif isinstance(plan.algorithm, Merge):
                 told = f"fewer sites than the quorum of {plan.quorum} sent a model of their own"
@@ -269,6 +274,14 @@ class RunDriver:
             if sites is None or len(first) < plan.quorum:
                 return None
             return sites, self._merging.make(session, run, sites)
+
+    def _ensemble(self, run_id: str, sites: Sequence[str]) -> str | None:
+        """The ensemble of what these sites trained, where the plan wants one and there are several."""
+        with self._database.reading() as session:
+            run = session.get_one(RunRow, run_id)
+            algorithm = actions.plan_of(run).algorithm
+            wanted = isinstance(algorithm, Merge) and algorithm.ensemble and 1 < len(sites) <= LARGEST
+            return self._merging.together(session, run, sites) if wanted else None
 
     def _evaluate(self, run_id: str) -> None:
         with self._database.reading() as session:

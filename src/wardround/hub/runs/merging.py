@@ -1,7 +1,8 @@
 """A run that merges what its sites trained on their own. Each merge is kept as a round, its parents as who took part.
 
-The first is of all models; those that follow are a greedy soup's, judged by the sites' held-out patients one after the
-other. What was judged is in the database, so a hub that was killed goes on where it was.
+The first is of all models, or the first two where the plan wants an ensemble; those that follow are a greedy soup's,
+judged by the sites' held-out patients one after the other. What was judged is in the database, so a hub that was killed
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from wardround.hub.runs import actions, queries
 from wardround.hub.runs.intake import alone_run
 from wardround.hub.runs.tables import EvaluationRow, LocalModelRow, RoundRow, RoundSiteRow, RunRow
 from wardround.learning.arrays import from_bytes, to_bytes
+from wardround.learning.ensemble import bundled
 from wardround.learning.merging import greedy_soup, merged
 from wardround.ledger import store
 from wardround.ledger.log import Log
@@ -44,7 +46,17 @@ class Merging:
         pairs = ((from_bytes(self._objects.get(row.digest)), _weight(session, row)) for row in rows)
         return self._objects.put(to_bytes(merged(pairs)))
 
-    def keep(self, session: Session, run: RunRow, sites: Sequence[str], digest: str, *, at: datetime) -> int:
+    def together(self, session: Session, run: RunRow, sites: Sequence[str]) -> str:
+        """The digest of the ensemble of what these sites trained.
+
+        Raises: as `make`; `ArraysRefused` (`wrong-names`), it would have too many members.
+        """
+        rows = _models(session, run, sites)
+        return self._objects.put(to_bytes(bundled(from_bytes(self._objects.get(row.digest)) for row in rows)))
+
+    def keep(
+        self, session: Session, run: RunRow, sites: Sequence[str], digest: str, *, ensemble: bool = False, at: datetime
+    ) -> int:
         """Put a merge on the ledger and among the run's rounds, of which it becomes the last. Returns its number."""
         rows = _models(session, run, sites)
         said = Aggregate(
@@ -57,9 +69,8 @@ class Merging:
         )
         entry = self._ledger.record(session, said)
         run.round, run.current = run.round + 1, digest
-        session.add(
-            RoundRow(run=run.id, number=run.round, leg=0, aggregate=digest, entry=entry, seconds=0.0, committed_at=at)
-        )
+        told = {"aggregate": digest, "entry": entry, "ensemble": ensemble, "committed_at": at}
+        session.add(RoundRow(run=run.id, number=run.round, leg=0, seconds=0.0, **told))
         for row in rows:
             part = {"state": "taken", "weight": _weight(session, row), "entry": row.entry}
             session.add(RoundSiteRow(run=run.id, round=run.round, site=row.site, **part))
@@ -73,6 +84,8 @@ class Merging:
         alone = {row.site: row.digest for row in _models(session, run)}
         scores = {frozenset({site}): _score(judged, digest, sign) for site, digest in alone.items()}
         for merge in queries.rounds(session, run.id):
+            if merge.ensemble:
+                continue
             parents = frozenset(part.site for part in queries.round_sites(session, run.id, merge.number))
             scores[parents] = _score(judged, merge.aggregate, sign, untold=float("-inf"))
         known = [site for site in alone if scores[frozenset({site})] is not None]

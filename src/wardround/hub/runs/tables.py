@@ -61,7 +61,7 @@ class RoundRow(HubTable):
     """A whole round: its aggregate is on disk and this row is in the same transaction as the run's own.
 
     `score` judges this round's aggregate by the plan's metric; sites tell it when they have the aggregate, with their
-    next update.
+    next update. Of a run that merges, `ensemble` says that the aggregate holds its parents side by side.
     """
 
     __tablename__ = "run_rounds"
@@ -75,6 +75,7 @@ class RoundRow(HubTable):
     entry: Mapped[int | None]
     seconds: Mapped[float]
     score: Mapped[float | None]
+    ensemble: Mapped[bool] = mapped_column(default=False)
     committed_at: Mapped[datetime] = mapped_column(UtcTime)
 
 

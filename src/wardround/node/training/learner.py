@@ -23,6 +23,7 @@ from wardround.foundation.stored import Held
 from wardround.learning.arrays import Arrays, ArraysRefused, from_bytes, to_bytes
 from wardround.learning.bundle import BundleRefused, read_bundle
 from wardround.learning.case import CaseRefused, Example
+from wardround.learning.ensemble import members_of
 from wardround.learning.membership import betrayal
 from wardround.learning.metrics import Outcome, over
 from wardround.learning.release import Trained, released
@@ -124,6 +125,16 @@ def _classroom(assignment: Assignment) -> tuple[Teacher, Split, dict[str, Exampl
         bounds = replace(assignment.jail, threads=assignment.threads)
         return JailedLearner(assignment.folder, bounds, assignment.plan.setting), parts, cases
     return learner_of(bundle, threads=assignment.threads, setting=assignment.plan.setting), parts, cases
+
+
+def _ensemble(assignment: Assignment, members: int) -> Teacher:
+    """A learner of so many networks of the approved package side by side."""
+    from wardround.learning.kinds import learner_of
+
+    bundle = read_bundle(assignment.folder)
+    if bundle.own_code:
+        raise LessonRefused("a package with Python of its own is no ensemble", code="own-code")
+    return learner_of(replace(bundle, members=members), threads=assignment.threads, setting=assignment.plan.setting)
 
 
 def _steps(teacher: Teacher, plan: RunPlan) -> int:
@@ -269,7 +280,10 @@ def judge(
     """
     teacher, parts, cases = _classroom(assignment)
     told, kept, sharing = from_bytes(arrays), from_bytes(own) if own else {}, teacher.sharing(assignment.plan)
-    alone = not sharing.at_home and told.keys() != sharing.travelling  # a model trained alone comes whole
+    members = members_of(told.keys())
+    if members > 1:
+        teacher = _ensemble(assignment, members)
+    alone = not sharing.at_home and told.keys() != sharing.travelling  # a model trained alone, or several, come whole
     model = told if alone else _whole(teacher, assignment.plan, told, kept)
     if personal and not (model := personal_model(kept)):
         raise LessonRefused("this site has no personal model of that round", code="no-personal-model")
