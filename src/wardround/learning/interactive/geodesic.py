@@ -31,7 +31,9 @@ class Terms:
 
     edge: for each spread by which a voxel differs from its neighbour. unlike: for each spread by which it differs from
     the nearest mark in brightness. most: spreads above which nothing becomes dearer. reach: how far a foreground mark
-    goes at most, in those millimetres. rim: how far the edge of the image counts as from background.
+    goes at most, in those millimetres. rim: how far the edge of the image counts as from background. halo: how much
+    farther a voxel counts as from foreground with each spread by which it differs, so that no rim of other tissue is
+    taken along.
     """
 
     edge: float = 1.0
@@ -39,6 +41,7 @@ class Terms:
     most: float = 6.0
     reach: float = 120.0
     rim: float = 60.0
+    halo: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,13 @@ def outline(
     outside = [coarse.place(mark) for mark in background]
     base = 1 + np.float32(terms.edge) * np.minimum(_edges(coarse), np.float32(terms.most))
     costs = np.stack([base, base])
-    for place, marks in enumerate((inside, outside)):
-        if marks:
-            unlike = _unlike(coarse.values, marks, coarse.spread)
-            costs[place] += np.float32(terms.unlike) * np.minimum(unlike, np.float32(terms.most))
+    unlike = [
+        np.minimum(_unlike(coarse.values, marks, coarse.spread), np.float32(terms.most)) if marks else None
+        for marks in (inside, outside)
+    ]
+    for place, differs in enumerate(unlike):
+        if differs is not None:
+            costs[place] += np.float32(terms.unlike) * differs
     distances = np.full(costs.shape, _FAR, np.float32)
     for axis in (1, 2):
         for end in (0, -1):
@@ -105,7 +111,10 @@ def outline(
         for mark in marks:
             distances[(place, *mark)] = 0
     sweep(distances, costs, coarse.steps)
-    return spread_out(np.minimum(distances[1], np.float32(terms.reach)) - distances[0], coarse) > 0
+    lead = np.minimum(distances[1], np.float32(terms.reach)) - distances[0]
+    if unlike[0] is not None:
+        lead -= np.float32(terms.halo) * unlike[0]
+    return spread_out(lead, coarse) > 0
 
 
 def sweep(distances: NDArray[np.float32], costs: NDArray[np.float32], steps: tuple[float, float, float]) -> None:

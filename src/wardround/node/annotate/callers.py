@@ -14,7 +14,7 @@ from wardround.node.dicomweb.failure import WebFailure
 from wardround.people.acting import Actor, acting_as
 from wardround.people.rights import MayNot, Person
 from wardround.people.roster import Roster
-from wardround.people.sessions import NotSignedIn
+from wardround.people.sessions import NotSignedIn, sign_out
 from wardround.people.sign_in import SignedIn, sign_in
 
 VERB = "annotate-images"
@@ -49,7 +49,11 @@ class Callers:
             signed = sign_in(self._roster, name, password, code, source=source)
         except NotAllowed:
             raise WebFailure(401, "name, password or code is wrong, or too many were: PASSWORD CODE") from None
-        self.caller(f"Bearer {signed.token}")
+        try:
+            self.caller(f"Bearer {signed.token}")
+        except WebFailure:
+            sign_out(self._roster, signed.token)
+            raise
         return signed
 
     def caller(self, header: str) -> Caller:

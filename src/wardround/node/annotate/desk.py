@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 import wardround
-from wardround.compute.worker import Worker
+from wardround.compute.worker import Worker, WorkerDied
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotFound
@@ -239,10 +239,7 @@ class AnnotationDesk:
                 continue
             files = self.subjects.files(subject.series)
             source = Source(files.paths)
-            look = self.reading.call(work.look, source)
-            doubt = None
-            if network is not None and look:
-                doubt = self.reading.call(work.doubt, source, network, 1)
+            look, doubt = self._look(source, network)
             with self.database.writing() as session:
                 session.merge(
                     AnnotationTrait(
@@ -257,6 +254,16 @@ class AnnotationDesk:
                 )
             done += 1
         return done
+
+    def _look(self, source: Source, network: Path | None) -> tuple[list[float], float | None]:
+        """What is worked out of an image; nothing of one that ends the process, so that it holds up no other."""
+        try:
+            look = self.reading.call(work.look, source)
+            doubt = self.reading.call(work.doubt, source, network, 1) if network is not None and look else None
+        except WorkerDied:
+            log.warning("an image can't be looked at: the process died of it")
+            return [], None
+        return look, doubt
 
     def _subject(self, name: str) -> Subject:
         try:

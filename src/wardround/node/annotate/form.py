@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 from wardround.node.dicomweb.failure import WebFailure, bad_request
 from wardround.node.dicomweb.multipart import media_type
@@ -64,12 +65,15 @@ def read_params(body: bytes) -> dict[str, Any]:
 
 
 def read_form(body: bytes, content_type: str) -> Form:
-    """A message of several parts, which a client may have given a boundary that RFC 2046 doesn't allow.
+    """A message of several parts, which a client may have given a boundary that RFC 2046 doesn't allow; or, where there
+    is no file, fields as an address has them.
 
     Raises:
         WebFailure: 400, it can't be read; 415, it is no form.
     """
     kind, parameters = media_type(content_type)
+    if kind == "application/x-www-form-urlencoded":
+        return Form(dict(parse_qsl(body.decode("utf-8", "replace"))), {})
     boundary = parameters.get("boundary", "").encode("latin-1", "replace")
     if kind != "multipart/form-data" or not 0 < len(boundary) <= 200:
         raise WebFailure(415, "files are taken as multipart/form-data")

@@ -26,7 +26,7 @@ from wardround.node.receive.route import StudyPath
 
 log = logging.getLogger(__name__)
 
-LOOKED_EVERY = 5.0
+LOOKED_EVERY = 30.0
 
 
 def annotation_app(desk: AnnotationDesk, catalogue: Catalogue, landing: Landing, clock: Clock) -> FastAPI:

@@ -90,10 +90,8 @@ class _Service:
         return JSONResponse({"enabled": True, "client_id": "wardround", "realm": "wardround"})
 
     async def sign_in(self, request: Request) -> Response:
-        from urllib.parse import parse_qs
-
-        fields = parse_qs((await _body(request, 8192)).decode("utf-8", "replace"), keep_blank_values=True)
-        name, password = (fields.get(field, [""])[0] for field in ("username", "password"))
+        fields = _form(request, await _body(request, 8192)).fields
+        name, password = fields.get("username", ""), fields.get("password", "")
         source = request.client.host if request.client else "unknown"
         signed = await run_in_threadpool(self._desk.callers.sign_in, name, password, source)
         return _json({"access_token": signed.token, "token_type": "bearer"})
