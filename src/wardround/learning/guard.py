@@ -46,13 +46,14 @@ class Guard:
     @staticmethod
     def check(module: torch.nn.Module) -> None:
         """Whether each patient's part in the network's weights can be told from the others', and all of it is noised.
+        The module is in training mode afterwards.
 
         Raises:
             BundleRefused: `mixes-patients`, a layer normalises over several patients, or the network keeps statistics
                 of what it saw beside its weights, which no noise would reach.
         """
         kept = [name for name, _ in module.named_buffers()]
-        found = kept or [str(error) for error in ModuleValidator.validate(module, strict=False)]
+        found = kept or [str(error) for error in ModuleValidator.validate(module.train(), strict=False)]
         if found:
             raise BundleRefused(
                 "mixes-patients",

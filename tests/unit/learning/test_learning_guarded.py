@@ -49,6 +49,12 @@ def test_the_same_round_is_the_same_and_the_secret_decides_not_the_seed(
     assert digest(trained(segmenter, cases, bytes(32))) != digest(first)
 
 
+def test_weights_that_were_judged_before_are_trained_all_the_same(segmenter: Segmenter, cases: list[Case]) -> None:
+    first, judging = trained(segmenter, cases), Segmenter(segmenter.bundle)
+    judging.predict(judging.initial(0), cases[0])
+    assert digest(trained(judging, cases)) == digest(first)
+
+
 def test_a_network_with_batch_normalisation_isnt_trained_under_a_guard(segmenter: Segmenter, cases: list[Case]) -> None:
     batch = replace(
         segmenter.bundle, network={**segmenter.bundle.network, "norm": ["INSTANCE", {"track_running_stats": True}]}
