@@ -89,16 +89,17 @@ class DemoFederation:
         self._pacs_ports[site] = int(port_file.read_text())
 
     def join(self, site: str) -> Desk:
-        """Invite the site and join it, with the hospital's PACS as where results go."""
+        """Invite the site and join it, with the hospital's PACS, where it has one, as where results go."""
         if self.hub is None:
             raise DemoFailed("the hub isn't there yet")
         with self.hub.database.writing() as session:
             token = invite(session, self.hub, site, actor=OPERATOR, now=now())
         path = self.home / f"node-{site}"
         dicom = DicomSettings(host=LOOPBACK, port=free_ports(1)[0], quiet_seconds=QUIET_SECONDS, receivers=1)
-        pacs = PacsSettings(
-            host=LOOPBACK, port=self._pacs_ports[site], ae_title=PACS_TITLE, examiners_title=EXAMINERS_TITLE
-        )
+        pacs = None
+        if site in self._pacs_ports:
+            port = self._pacs_ports[site]
+            pacs = PacsSettings(host=LOOPBACK, port=port, ae_title=PACS_TITLE, examiners_title=EXAMINERS_TITLE)
         join(token, path, actor=OPERATOR, dicom=dicom, pacs=pacs).close()
         self.desks[site] = Desk(NodeHome(path))
         return self.desks[site]
@@ -136,7 +137,8 @@ class DemoFederation:
                 f"DICOM {LOOPBACK}:{dicom.port}, {dicom.ae_title} for research, {dicom.clinic_ae_title} for the "
                 f"clinic, home {desk.home.path}"
             )
-            found[f"PACS {site}"] = f"DICOM {LOOPBACK}:{self._pacs_ports[site]}, {PACS_TITLE}"
+        for site, port in self._pacs_ports.items():
+            found[f"PACS {site}"] = f"DICOM {LOOPBACK}:{port}, {PACS_TITLE}"
         return found
 
     def process_ids(self) -> dict[str, int]:
