@@ -1,4 +1,4 @@
-"""What a reader gets of clicks: Dice after 0, 1, 3, 5 and 10, how long each takes, and how long `/info/` does meanwhile.
+"""What a reader gets of clicks: Dice after 0, 1, 3, 5 and 10, how long each takes, and `/info/` meanwhile.
 
 Readers are simulated as in the literature: each click goes into the middle of the largest part that is wrong. They
 outline gliomas of patients who were held out from the click network, which learns from the other patients of the same
