@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from tests.clinic_lab import Clinic, ToyReader, made, result
+from tests.integration.clinic_child import die, live
 
 from wardround.compute.worker import Worker, WorkerTooSlow
 from wardround.foundation.errors import NotAllowed, NotFound
@@ -256,12 +255,14 @@ def mortal(tmp_path: Path, package: tuple[str, bytes]) -> Iterator[tuple[Clinic,
     def call(seconds: float, _function: Any, *arguments: Any) -> Any:
         name = arguments[3][0].parent.name
         deadly[:] = deadly or [name]
-        return whole(seconds, _die if name == deadly[0] else _survive)
+        whole(seconds, die if name == deadly[0] else live)
+        return reader.Reading(result(), "1.2.3", 1.0)
 
     worker.call_within = call  # type: ignore[method-assign]  # what is read doesn't matter here
     for found in made(tmp_path, package, worker):
         found.register()
         found.deploy()
+        found.define(more="[runtime]\nattempts = 2")
         yield found, worker
     worker.stop()
 
@@ -272,18 +273,11 @@ def test_a_reading_process_killed_at_work_costs_its_study_its_result_and_nothing
     clinic, _ = mortal
     for number in range(3):
         clinic.arrive(number)
-    for _ in range(3):
-        clinic.pathway.tick()
+    clinic.pathway.tick()
+    assert clinic.states() == [("waiting", ""), ("read", ""), ("read", "")]
+    clinic.pathway.tick()
     assert clinic.states() == [("failed", "reading-process-died"), ("read", ""), ("read", "")]
     with clinic.node.database.reading() as session:
         places = worklist(session, clinic.node.clock())
         assert len(session.scalars(select(Output)).all()) == 2
     assert [place.line.state for place in places] == ["failed", "read", "read"], "it keeps its place"
-
-
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _survive() -> reader.Reading:
-    return reader.Reading(result(), "1.2.3", 1.0)
