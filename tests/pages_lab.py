@@ -20,9 +20,14 @@ from wardround.foundation.web_server import WebServer
 from wardround.hub.home import HubHome, make_hub_home
 from wardround.hub.pages.table import TEMPLATES as HUB_TEMPLATES
 from wardround.hub.pages.table import pages as hub_pages
+from wardround.hub.projects import actions as projects
+from wardround.hub.runs.tables import RoundRow, RoundSiteRow, RunRow
 from wardround.hub.settings import HubSettings
+from wardround.hub.sites.tables import Site
 from wardround.ledger.note import SignatureType, Signer
+from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.desk import Desk
+from wardround.node.gateway.tables import Egress
 from wardround.node.home import NodeHome
 from wardround.node.membership.tables import Membership
 from wardround.node.pages.table import TEMPLATES as NODE_TEMPLATES
@@ -75,9 +80,10 @@ class People:
         self.secrets: dict[str, str] = {}
         for role in sorted(ROLES_AT[program], key=lambda role: role is not Role.OPERATOR):
             self.add(role.value, role)
+        self.add("all", *ROLES_AT[program])
 
-    def add(self, name: str, role: Role, project: str | None = None) -> None:
-        given = [scoped(self.roster, role, project)]
+    def add(self, name: str, *roles: Role, project: str | None = None) -> None:
+        given = [scoped(self.roster, role, project) for role in roles]
         code, _ = accounts.add(self.roster, name, name.title(), given, actor="os:test")
         self.secrets[name] = accounts.offer_codes(self.roster, name, code, source="test").secret
         accounts.enrol(self.roster, name, code, GOOD, self.code(name), source="test")
@@ -172,6 +178,60 @@ class NodeLab:
         )
         self.face = Face(Faces(people.roster, node_pages(self.desk), NODE_TEMPLATES, secure=False), people)
 
+    def seed(self) -> None:
+        """What a hospital has after some weeks: messages that left, a model in shadow use, studies on the worklist."""
+        at, model = self.clock(), "5f" * 32
+        configs = self.home.path / "models" / model / "configs"
+        configs.mkdir(parents=True)
+        (configs / "metadata.json").write_text("{}")
+        kinds = (("task-poll", None, 180), ("run-update", "glioma", 4_812_300), ("evaluation-result", "glioma", 912))
+        with self.home.database.writing() as session:
+            for day in range(80):
+                kind, project, size = kinds[day % 3]
+                session.add(
+                    Egress(
+                        at=at - timedelta(days=80 - day),
+                        kind=kind,
+                        project=project,
+                        run="glioma-1" if project else None,
+                        size=size * (1 + day % 5),
+                        digest=f"{day:064x}",
+                        outcome="sent",
+                        ended_at=at - timedelta(days=80 - day) if day < 79 else at,
+                    )
+                )
+            deployment = Deployment(
+                model=model,
+                package="brain-mri-glioma",
+                pathway="brain-mri-glioma",
+                stage="shadow",
+                active=True,
+                deployed_by="person:safety-officer",
+                deployed_at=at - timedelta(days=20),
+                entry=12,
+            )
+            session.add(deployment)
+            session.flush()
+            for number in range(6):
+                read = number > 1
+                session.add(
+                    WorklistLine(
+                        study=f"{number:02x}" * 16,
+                        version=1,
+                        deployment=deployment.id,
+                        state="kept" if read else "waiting",
+                        finding=f"lesion, {number * 2.1:.1f} ml" if read else "",
+                        volume_ml=number * 2.1 if read else None,
+                        value=number * 2.1 if read else None,
+                        flagged=read,
+                        read_as="shadow" if read else "",
+                        contrast=0.4 if read else None,
+                        arrived_at=at - timedelta(minutes=17 * (6 - number)),
+                        read_at=at - timedelta(minutes=2) if read else None,
+                        priority="emergency" if number == 3 else "routine",
+                    )
+                )
+
     def close(self) -> None:
         self.face.close()
         self._stack.close()
@@ -189,6 +249,66 @@ class HubLab:
             self.home.database, Program.HUB, "trial", folder / "identity" / "people.key", record, self.clock
         )
         self.face = Face(Faces(people.roster, hub_pages(self.home), HUB_TEMPLATES, secure=False), people)
+
+    def seed(self) -> None:
+        """Four hospitals, one of which is silent, and a run of six rounds that one of them missed twice."""
+        at, names = self.clock(), ("east", "north", "south", "west")
+        with self.home.database.writing() as session:
+            for place, name in enumerate(names):
+                session.add(
+                    Site(
+                        name=name,
+                        state="member",
+                        invited_at=at,
+                        version="0.1.0",
+                        heard_at=at - timedelta(seconds=3 if place < 3 else 5000),
+                        certificate_until=at + timedelta(hours=20),
+                    )
+                )
+            projects.draft(session, ASKED.model_copy(update={"id": "stroke"}), actor="person:researcher", at=at)
+            projects.draft(session, ASKED, actor="person:researcher", at=at)
+            projects.submit(session, ASKED.id, actor="person:researcher", at=at)
+            run = RunRow(
+                id="glioma-1",
+                project=ASKED.id,
+                project_digest=ASKED.content_digest(),
+                plan=ASKED.plan.model_copy(update={"rounds": 8}).canonical(),
+                state="stopped",
+                reason="stopped by a person",
+                round=6,
+                current="a" * 64,
+                best_round=6,
+                best_score=0.78,
+                engine="flare",
+                engine_version="2.9.0",
+                started_by="person:researcher",
+                started_at=at - timedelta(minutes=9),
+                state_since=at,
+            )
+            session.add(run)
+            session.flush()
+            for number in range(1, 7):
+                score = 0.8 - 0.6 / number
+                session.add(
+                    RoundRow(
+                        run=run.id, number=number, leg=1, aggregate="a" * 64, seconds=14.2, score=score, committed_at=at
+                    )
+                )
+                for place, name in enumerate(names):
+                    missing = name == "west" and number in (2, 3)
+                    session.add(
+                        RoundSiteRow(
+                            run=run.id,
+                            round=number,
+                            site=name,
+                            state="missing" if missing else "taken",
+                            reason="deadline" if missing else "",
+                            weight=10.0,
+                            score=None if missing else score + 0.03 * place - 0.05,
+                            bytes_up=4_800_000,
+                            bytes_down=4_800_000,
+                        )
+                    )
 
     def close(self) -> None:
         self.face.close()

@@ -26,7 +26,7 @@ LOOKED_THROUGH = 200
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A project in the list. `asked` and `state` are None of one that this version can't read, of which `fault` says."""
+    """A project in the list. `asked` and `state` are None of one that can't be read any more, of which `fault` says."""
 
     row: ProjectRow
     asked: Project | None
