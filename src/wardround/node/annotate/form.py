@@ -8,7 +8,8 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
+
+from starlette.datastructures import QueryParams
 
 from wardround.node.dicomweb.failure import WebFailure, bad_request
 from wardround.node.dicomweb.multipart import media_type
@@ -73,7 +74,7 @@ def read_form(body: bytes, content_type: str) -> Form:
     """
     kind, parameters = media_type(content_type)
     if kind == "application/x-www-form-urlencoded":
-        return Form(dict(parse_qsl(body.decode("utf-8", "replace"))), {})
+        return Form(dict(QueryParams(body.decode("utf-8", "replace"))), {})
     boundary = parameters.get("boundary", "").encode("latin-1", "replace")
     if kind != "multipart/form-data" or not 0 < len(boundary) <= 200:
         raise WebFailure(415, "files are taken as multipart/form-data")
