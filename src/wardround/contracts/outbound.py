@@ -207,14 +207,22 @@ class MaskingMessage(Message):
 
 
 class LocalModel(Message):
-    """The weights that this site trained alone, as the attachment (safetensors)."""
+    """The weights that this site trained alone, as the attachment (safetensors); or, of the model `statistics_of`, what
+    this site's patients make the means and variances that its normalisation layers keep, with no step of training."""
 
     kind: Literal["local-model"] = "local-model"
     project: ProjectId
     run: RunId
     digest: Digest
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=0)
+    statistics_of: Digest | None = None
     entry: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _trained_or_not(self) -> LocalModel:
+        if (self.steps == 0) != (self.statistics_of is not None):
+            raise ValueError("a model was trained for a step at least, and statistics for none")
+        return self
 
 
 class EvaluationResult(Message):

@@ -15,8 +15,10 @@ def usual_leaves(plan: RunPlan, sites: int, *, largest: int = LARGEST_UPDATE) ->
 
     An update may leave twice a round, since a round that broke is done again, and not always to the same bit.
     """
-    alone = (Leaving(kind="local-model", largest_bytes=largest, times=1),) if plan.compare_alone else ()
     merging = isinstance(plan.algorithm, Merge)
+    # Of each merge statistics may be asked for, which leave as a model does: the mean of all, and a soup's trials.
+    times = 1 + sites if merging else 1
+    alone = (Leaving(kind="local-model", largest_bytes=largest, times=times),) if plan.compare_alone else ()
     together = isinstance(plan.algorithm, Merge) and plan.algorithm.ensemble
     candidates = sites + together if merging else 4 if isinstance(plan.algorithm, Ditto) else 2
     judged = candidates + (sites if plan.compare_alone else 0)

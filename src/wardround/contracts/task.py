@@ -90,6 +90,18 @@ class TrainAlone(Frozen):
     rounds: int = Field(ge=1)
 
 
+class EstimateStatistics(Frozen):
+    """Run a model over this site's training patients and tell the mean and variance of what enters each of its layers
+    that keep such statistics; no weight is trained. `merge` is the number of the merge that the model is, from 1."""
+
+    kind: Literal["estimate-statistics"] = "estimate-statistics"
+    project: ProjectId
+    project_digest: Digest
+    run: RunId
+    model: Digest
+    merge: int = Field(ge=1, le=10_000)
+
+
 class EvaluateModel(Frozen):
     """Judge a model on this site's held-out patients and tell the mean. `round` is the one whose aggregate it is: where
     a site has layers of its own, it lays those of that round over it. 0: of no round. Under the label `personal` the
@@ -114,7 +126,15 @@ class WitnessCheckpoint(Frozen):
 
 
 Task = Annotated[
-    CountCohort | ConsiderProject | WithdrawProject | JoinLeg | EndRun | TrainAlone | EvaluateModel | WitnessCheckpoint,
+    CountCohort
+    | ConsiderProject
+    | WithdrawProject
+    | JoinLeg
+    | EndRun
+    | TrainAlone
+    | EstimateStatistics
+    | EvaluateModel
+    | WitnessCheckpoint,
     Field(discriminator="kind"),
 ]
 TASK: TypeAdapter[Task] = TypeAdapter(Task)

@@ -23,6 +23,7 @@ from wardround.learning.bundle import Bundle, BundleRefused, read_bundle
 from wardround.learning.case import CaseRefused, Example
 from wardround.learning.layers import Sharing, sharing
 from wardround.learning.metrics import Outcome
+from wardround.learning.moments import Moments
 from wardround.learning.resumption import Checkpoint, Halfway, take_up_moments
 from wardround.learning.steered import Steered, normalisation
 from wardround.learning.steering import Steering
@@ -197,6 +198,29 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
                 raise Stopped("evaluation was asked to stop")
             found[case.name] = self._judge(case)
         return found
+
+    @_chance_of_its_own()
+    def statistics(self, arrays: Arrays, cases: Sequence[CaseT], *, batches: int, seed: int) -> Arrays:
+        """The mean and variance of what enters each layer that keeps statistics, over batches drawn as for training
+        (Izmailov, Podoprikhin, Garipov, Vetrov, Wilson: Averaging weights leads to wider optima and better
+        generalization, UAI 2018, section 3.2: averaged weights need statistics of their own). No weight changes.
+
+        Raises:
+            CaseRefused: as `train`.
+            ArraysRefused: as `train`; `empty`, the network has no such layer.
+        """
+        prepared = [self._ready(case) for case in cases if case.labelled]
+        if not prepared:
+            raise CaseRefused("no-labels", "none of the cases has a label to train on")
+        network.load_weights(self._module, arrays)
+        draws = np.random.default_rng(seed)
+        generator = torch.Generator().manual_seed(int(draws.integers(2**62)))
+        self._module.eval()
+        moments = Moments(self._module)
+        with moments.counting(), torch.no_grad():
+            for _ in range(batches):
+                self._outputs(self._batch(prepared, draws, generator)[0])
+        return moments.told()
 
     def predict(self, arrays: Arrays, case: CaseT) -> NDArray[Any]:
         """What the network makes of a case, labelled or not; the subclass says in what form.

@@ -38,7 +38,7 @@ def merged(models: Iterable[tuple[Arrays, float]]) -> Arrays:
         mean = WeightedMean(arrays) if mean is None else mean
         mean.add(arrays, weight)
         for name in statistics(arrays):
-            middle = arrays[_beside(name)].astype(np.float64)
+            middle = arrays[mean_of(name)].astype(np.float64)
             squares[name] = squares.get(name, 0.0) + weight * (arrays[name].astype(np.float64) + middle**2)
             firsts[name] = firsts.get(name, 0.0) + weight * middle
     if mean is None:
@@ -57,12 +57,13 @@ def statistics(arrays: Arrays) -> list[str]:
         name
         for name in sorted(arrays)
         if name.rpartition(".")[2] == VARIANCE
-        and _beside(name) in arrays
-        and arrays[_beside(name)].shape == arrays[name].shape
+        and mean_of(name) in arrays
+        and arrays[mean_of(name)].shape == arrays[name].shape
     ]
 
 
-def _beside(variance: str) -> str:
+def mean_of(variance: str) -> str:
+    """The name of the mean beside a variance."""
     return variance.removesuffix(VARIANCE) + MEAN
 
 

@@ -12,6 +12,7 @@ from wardround.contracts.task import (
     ConsiderProject,
     CountCohort,
     EndRun,
+    EstimateStatistics,
     EvaluateModel,
     JoinLeg,
     TrainAlone,
@@ -201,6 +202,7 @@ def _train(handlers: TaskHandlers, legs: Legs, comparison: Comparison, learner: 
     handlers.register(JoinLeg)(legs.join)
     handlers.register(EndRun)(end)
     handlers.register(TrainAlone)(comparison.train_alone)
+    handlers.register(EstimateStatistics)(comparison.estimate)
     handlers.register(EvaluateModel)(comparison.evaluate)
 
 

@@ -74,7 +74,7 @@ def test_each_round_is_a_line_with_sites_bytes_and_who_is_missing(lab: RunLab, w
         r"round 1 of 2: \d+\.\d s; Dice of round 0: 0\.100 \| north 0\.100, \d+ bytes up, \d+ bytes", rounds[0]
     )
     assert rounds[1].endswith("| west missing (not-connected)") and "| south 0.200, " in rounds[1]
-    assert any(line.endswith("waits for each site's model trained alone: north, south") for line in lines)
+    assert any(line.endswith("waits for each site's model trained alone, or a merge's statistics: north, south") for line in lines)
     assert any(line.endswith("waits for each site's judgement of each model: north, south") for line in lines)
     model = lab.row(run).model
     assert f"Run {run} finished after round 2 (last-round): model {model} of round" in out

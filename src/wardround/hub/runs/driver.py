@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.algorithm import Ditto, Merge
-from wardround.contracts.task import JoinLeg, TrainAlone
+from wardround.contracts.task import EstimateStatistics, JoinLeg, TrainAlone
 from wardround.federation.engine import FederationEngine, LegRequest, LegState
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
@@ -20,6 +20,7 @@ from wardround.hub.registry.registration import Registration
 from wardround.hub.runs import actions, evaluation, judging, queries
 from wardround.hub.runs.coordinator import leg_name
 from wardround.hub.runs.ending import why_over
+from wardround.hub.runs.intake import statistics_for
 from wardround.hub.runs.merging import Merging, parents, with_models
 from wardround.hub.runs.states import RunState
 from wardround.hub.runs.tables import LegRow, LocalModelRow, RunRow, RunTaskRow
@@ -232,9 +233,12 @@ class RunDriver:
         with self._database.reading() as session:
             run = session.get_one(RunRow, run_id)
             late = self._clock() - run.state_since > COMPARISON_PATIENCE
-            if queries.tasks_waiting(session, run_id, "alone") and not late:
+            purposes = ("alone", statistics_for(run.round + 1))
+            if any(queries.tasks_waiting(session, run_id, purpose) for purpose in purposes) and not late:
                 return
         merge = self._next_merge(run_id)
+        if merge is not None and self._ask_for_statistics(run_id, merge[1]):
+            return
         together = None if merge is None else self._ensemble(run_id, merge[0])
         with self._database.writing() as session:
             run = session.get_one(RunRow, run_id)
@@ -243,7 +247,7 @@ class RunDriver:
                 if together is not None:
                     # Before the mean: of two that are as good the later one is taken, which costs less to use.
                     self._merging.keep(session, run, merge[0], together, ensemble=True, at=self._clock())
-                self._merging.keep(session, run, *merge, at=self._clock())
+                self._keep(session, run, *merge)
             elif isinstance(plan.algorithm, Merge):
                 told = f"fewer sites than the quorum of {plan.quorum} sent a model of their own"
                 self._end(session, run, RunState.FAILED, told)
@@ -275,6 +279,32 @@ class RunDriver:
                 return None
             return sites, self._merging.make(session, run, sites)
 
+    def _ask_for_statistics(self, run_id: str, merge: str) -> bool:
+        """Have the sites take a merge's normalisation statistics, unless they were asked already or it has none."""
+        if not self._merging.keeps_statistics(merge):
+            return False
+        with self._database.writing() as session:
+            run = session.get_one(RunRow, run_id)
+            purpose, number = statistics_for(run.round + 1), run.round + 1
+            if actions.plan_of(run).own_code or queries.sites_asked(session, run_id, purpose):
+                return False
+            sites = queries.sites_to_train_alone(session, run, self._clock().date())
+            for site in sites:
+                task = EstimateStatistics(
+                    project=run.project, project_digest=run.project_digest, run=run_id, model=merge, merge=number
+                )
+                place = enqueue(session, site, task)
+                session.add(RunTaskRow(run=run_id, site=site, number=place, purpose=purpose))
+            reason = f"normalisation statistics of merge {number}"
+            actions.move(session, run, RunState(run.state), reason=reason, actor=HUB, at=self._clock())
+            return bool(sites)
+
+    def _keep(self, session: Session, run: RunRow, sites: Sequence[str], averaged: str) -> str:
+        """Keep a merge, with the statistics that its sites took. Returns its digest."""
+        digest, taken = self._merging.restated(session, run, averaged)
+        self._merging.keep(session, run, sites, digest, taken=taken, at=self._clock())
+        return digest
+
     def _ensemble(self, run_id: str, sites: Sequence[str]) -> str | None:
         """The ensemble of what these sites trained, where the plan wants one and there are several."""
         with self._database.reading() as session:
@@ -287,7 +317,8 @@ class RunDriver:
         with self._database.reading() as session:
             run = session.get_one(RunRow, run_id)
             late = self._clock() - run.state_since > COMPARISON_PATIENCE
-            if queries.tasks_waiting(session, run_id, judging.PURPOSE) and not late:
+            purposes = (judging.PURPOSE, statistics_for(run.round + 1))
+            if any(queries.tasks_waiting(session, run_id, purpose) for purpose in purposes) and not late:
                 return
             judges = run.judges
         if judges is not None:
@@ -297,10 +328,11 @@ class RunDriver:
             return
         merge = self._next_merge(run_id)
         if merge is not None:
+            if self._ask_for_statistics(run_id, merge[1]):
+                return
             with self._database.writing() as session:
                 run = session.get_one(RunRow, run_id)
-                self._merging.keep(session, run, *merge, at=self._clock())
-                self._have_judged(session, run, {("federated", merge[1])})
+                self._have_judged(session, run, {("federated", self._keep(session, run, *merge))})
             return
         with self._database.reading() as session:
             run = session.get_one(RunRow, run_id)

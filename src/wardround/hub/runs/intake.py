@@ -13,7 +13,7 @@ from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.errors import Conflict, NotAllowed
 from wardround.hub import audit
 from wardround.hub.runs import queries
-from wardround.hub.runs.tables import EvaluationRow, LocalModelRow
+from wardround.hub.runs.tables import EvaluationRow, LocalModelRow, StatisticsRow
 from wardround.ledger import store
 
 NO_ENTRY = "the ledger entry that the message names isn't there, isn't this site's, or speaks of something else"
@@ -26,7 +26,7 @@ def alone_run(run: str) -> str:
 
 
 def take_local_model(session: Session, site: str, message: LocalModel, weights: bytes, entry: Entry | None) -> None:
-    """Keep the model that a site trained alone. `weights` are stored by the caller.
+    """Keep the model that a site trained alone, or a merge's statistics of it. `weights` are stored by the caller.
 
     Raises:
         Conflict: the bytes aren't those of the digest, or it is no model of that run.
@@ -40,6 +40,9 @@ def take_local_model(session: Session, site: str, message: LocalModel, weights: 
         raise NotAllowed("the ledger entry speaks of another model")
     if entry.use is None:
         raise NotAllowed(NO_USE, code="no-use")
+    if message.statistics_of is not None:
+        _take_statistics(session, site, message, message.statistics_of, entry.round)
+        return
     _check_asked(session, site, message.run, message.project, "alone")
     row = session.scalar(select(LocalModelRow).where(LocalModelRow.run == message.run, LocalModelRow.site == site))
     if row is None:
@@ -47,6 +50,23 @@ def take_local_model(session: Session, site: str, message: LocalModel, weights: 
         session.add(row)
     row.digest, row.steps, row.entry = message.digest, message.steps, message.entry
     audit.record(session, f"site:{site}", "send-local-model", message.run, message.digest)
+
+
+def statistics_for(merge: int) -> str:
+    """The purpose of a run's tasks that tell the statistics of the merge of that number."""
+    return f"statistics {merge}"
+
+
+def _take_statistics(session: Session, site: str, message: LocalModel, model: str, round_number: int) -> None:
+    # The merge's number is in the entry's round; the task of that purpose named the one model that it is of.
+    _check_asked(session, site, message.run, message.project, statistics_for(round_number - 1))
+    same = (StatisticsRow.run == message.run, StatisticsRow.site == site, StatisticsRow.model == model)
+    row = session.scalar(select(StatisticsRow).where(*same))
+    if row is None:
+        row = StatisticsRow(run=message.run, site=site, model=model)
+        session.add(row)
+    row.digest, row.entry = message.digest, message.entry
+    audit.record(session, f"site:{site}", "send-statistics", message.run, model)
 
 
 def take_evaluation(session: Session, site: str, message: EvaluationResult, entry: Entry | None) -> None:

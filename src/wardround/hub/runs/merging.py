@@ -7,6 +7,7 @@ goes on where it was.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -20,12 +21,14 @@ from wardround.foundation.files import ObjectStore
 from wardround.hub import audit
 from wardround.hub.runs import actions, queries
 from wardround.hub.runs.intake import alone_run
-from wardround.hub.runs.tables import EvaluationRow, LocalModelRow, RoundRow, RoundSiteRow, RunRow
-from wardround.learning.arrays import from_bytes, to_bytes
+from wardround.hub.runs.tables import EvaluationRow, LocalModelRow, RoundRow, RoundSiteRow, RunRow, StatisticsRow
+from wardround.learning.arrays import ArraysRefused, check, from_bytes, to_bytes
 from wardround.learning.ensemble import bundled
-from wardround.learning.merging import greedy_soup, merged
+from wardround.learning.merging import greedy_soup, mean_of, merged, statistics
 from wardround.ledger import store
 from wardround.ledger.log import Log
+
+_log = logging.getLogger(__name__)
 
 
 class Merging:
@@ -46,6 +49,32 @@ class Merging:
         pairs = ((from_bytes(self._objects.get(row.digest)), _weight(session, row)) for row in rows)
         return self._objects.put(to_bytes(merged(pairs)))
 
+    def keeps_statistics(self, digest: str) -> bool:
+        """Whether a merge has normalisation layers that keep statistics, which its sites should take anew."""
+        return bool(statistics(from_bytes(self._objects.get(digest))))
+
+    def restated(self, session: Session, run: RunRow, digest: str) -> tuple[str, Sequence[StatisticsRow]]:
+        """The digest of a merge with the statistics that its sites took, over all their patients, and what it rests on;
+        of the merge as it is where no site's fit it."""
+        model = from_bytes(self._objects.get(digest))
+        variances = statistics(model)
+        like = {name: model[name] for variance in variances for name in (variance, mean_of(variance))}
+        rows, pairs = [], []
+        told = select(StatisticsRow).where(StatisticsRow.run == run.id, StatisticsRow.model == digest)
+        for row in session.scalars(told.order_by(StatisticsRow.site)):
+            try:
+                found = from_bytes(self._objects.get(row.digest))
+                check(found, like=like)
+            except ArraysRefused as error:
+                _log.warning("run %s: the statistics of %s don't fit the merge: %s", run.id, row.site, error.reason)
+                continue
+            if all((found[name] >= 0).all() for name in variances):
+                rows.append(row)
+                pairs.append((found, _weight(session, row)))
+        if not rows:
+            return digest, ()
+        return self._objects.put(to_bytes({**model, **merged(pairs)})), rows
+
     def together(self, session: Session, run: RunRow, sites: Sequence[str]) -> str:
         """The digest of the ensemble of what these sites trained.
 
@@ -55,22 +84,38 @@ class Merging:
         return self._objects.put(to_bytes(bundled(from_bytes(self._objects.get(row.digest)) for row in rows)))
 
     def keep(
-        self, session: Session, run: RunRow, sites: Sequence[str], digest: str, *, ensemble: bool = False, at: datetime
+        self,
+        session: Session,
+        run: RunRow,
+        sites: Sequence[str],
+        digest: str,
+        *,
+        ensemble: bool = False,
+        taken: Sequence[StatisticsRow] = (),
+        at: datetime,
     ) -> int:
-        """Put a merge on the ledger and among the run's rounds, of which it becomes the last. Returns its number."""
+        """Put a merge on the ledger and among the run's rounds, of which it becomes the last. Returns its number.
+
+        Args:
+            taken: the statistics of it that its sites took, if they did. The merge as it was averaged is on the ledger
+                with the models that it is of, and what came of it with these.
+        """
         rows = _models(session, run, sites)
+        alone = alone_run(run.id)
+        updates = tuple(sorted(row.entry for row in rows))
         said = Aggregate(
-            origin="hub",
-            at=at,
-            run=alone_run(run.id),
-            round=1,
-            digest=digest,
-            updates=tuple(sorted(row.entry for row in rows)),
+            origin="hub", at=at, run=alone, round=1, digest=taken[0].model if taken else digest, updates=updates
         )
         entry = self._ledger.record(session, said)
+        if taken:
+            update = store.entry(session, taken[0].entry)
+            assert isinstance(update, Update)  # noqa: S101 - it was checked when it came
+            told = tuple(sorted(row.entry for row in taken))
+            said = Aggregate(origin="hub", at=at, run=alone, round=update.round, digest=digest, updates=told)
+            entry = self._ledger.record(session, said)
         run.round, run.current = run.round + 1, digest
-        told = {"aggregate": digest, "entry": entry, "ensemble": ensemble, "committed_at": at}
-        session.add(RoundRow(run=run.id, number=run.round, leg=0, seconds=0.0, **told))
+        made = {"aggregate": digest, "entry": entry, "ensemble": ensemble, "committed_at": at}
+        session.add(RoundRow(run=run.id, number=run.round, leg=0, seconds=0.0, **made))
         for row in rows:
             part = {"state": "taken", "weight": _weight(session, row), "entry": row.entry}
             session.add(RoundSiteRow(run=run.id, round=run.round, site=row.site, **part))
@@ -109,8 +154,8 @@ def _models(session: Session, run: RunRow, sites: Sequence[str] | None = None) -
     return [row for row in session.scalars(found) if sites is None or row.site in sites]
 
 
-def _weight(session: Session, row: LocalModelRow) -> float:
-    """The told size of the cohort that a model was trained on."""
+def _weight(session: Session, row: LocalModelRow | StatisticsRow) -> float:
+    """The told size of the cohort that a model was trained on, or that its statistics were taken of."""
     update = store.entry(session, row.entry)
     manifest = store.entry(session, update.manifest) if isinstance(update, Update) else None
     if not isinstance(manifest, Manifest):

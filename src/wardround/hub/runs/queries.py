@@ -123,22 +123,28 @@ def sites_to_free(session: Session, run: RunRow) -> list[str]:
     return sorted(answered & set(members(session)))
 
 
-def tasks_waiting(session: Session, run: str, purpose: str) -> list[str]:
-    """The sites whose task of that purpose has no report yet; one that was shut out since isn't waited for."""
+def tasks_waiting(session: Session, run: str, purpose: str | None = None) -> list[str]:
+    """The sites whose task of that purpose, or of any, has no report yet; one that was shut out since isn't waited
+    for."""
     statement = (
         select(RunTaskRow.site)
         .join(QueuedTask, QueuedTask.number == RunTaskRow.number)
-        .where(RunTaskRow.run == run, RunTaskRow.purpose == purpose, QueuedTask.state == "queued")
+        .where(RunTaskRow.run == run, QueuedTask.state == "queued")
     )
+    if purpose is not None:
+        statement = statement.where(RunTaskRow.purpose == purpose)
     return sorted(set(session.scalars(statement)) & set(members(session)))
+
+
+def sites_asked(session: Session, run: str, purpose: str) -> list[str]:
+    """The sites that the run asked for something of that purpose."""
+    statement = select(RunTaskRow.site).where(RunTaskRow.run == run, RunTaskRow.purpose == purpose)
+    return sorted(session.scalars(statement))
 
 
 def was_asked(session: Session, run: str, site: str, purpose: str) -> bool:
     """Did the run ask this site for something of that purpose?"""
-    statement = select(RunTaskRow.id).where(
-        RunTaskRow.run == run, RunTaskRow.site == site, RunTaskRow.purpose == purpose
-    )
-    return session.scalar(statement.limit(1)) is not None
+    return site in sites_asked(session, run, purpose)
 
 
 def candidates(session: Session, run: RunRow) -> set[str]:

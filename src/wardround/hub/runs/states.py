@@ -25,7 +25,7 @@ class RunState(StrEnum):
 WAITS_FOR = {
     RunState.GATHERING: "a quorum of sites to connect to the engine",
     RunState.RUNNING: "the engine's present leg",
-    RunState.COMPARING: "each site's model trained alone",
+    RunState.COMPARING: "each site's model trained alone, or a merge's statistics",
     RunState.EVALUATING: "each site's judgement of each model",
     RunState.FINISHED: "nothing: the model is registered",
     RunState.STOPPED: "a person, who resumes it with `wardround run resume` or ends it",
@@ -40,7 +40,7 @@ TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.RUNNING: frozenset(
         {RunState.GATHERING, RunState.COMPARING, RunState.STOPPED, RunState.ENDED, RunState.FAILED}
     ),
-    RunState.COMPARING: frozenset({RunState.EVALUATING, RunState.ENDED, RunState.FAILED}),
+    RunState.COMPARING: frozenset({RunState.COMPARING, RunState.EVALUATING, RunState.ENDED, RunState.FAILED}),
     RunState.EVALUATING: frozenset({RunState.EVALUATING, RunState.FINISHED, RunState.ENDED, RunState.FAILED}),
     RunState.STOPPED: frozenset({RunState.RUNNING, RunState.ENDED}),
     RunState.FINISHED: frozenset(),

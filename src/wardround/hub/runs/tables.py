@@ -115,8 +115,24 @@ class LocalModelRow(HubTable):
     entry: Mapped[int]
 
 
+class StatisticsRow(HubTable):
+    """What one site's patients make the statistics of the normalisation layers of `model`, a merge as it was averaged.
+    `digest` names the arrays."""
+
+    __tablename__ = "run_statistics"
+    __table_args__ = (UniqueConstraint("run", "site", "model"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    site: Mapped[str] = mapped_column(String(40))
+    model: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(64))
+    entry: Mapped[int]
+
+
 class RunTaskRow(HubTable):
-    """A task that the run waits for, by the site's task number: one model trained alone, or one judgement."""
+    """A task that the run waits for, by the site's task number: one model trained alone, one merge's statistics, or one
+    judgement."""
 
     __tablename__ = "run_tasks"
     __table_args__ = (UniqueConstraint("site", "number"),)

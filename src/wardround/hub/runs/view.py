@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from wardround.contracts.ledger_entry import Update, Use
 from wardround.contracts.run_plan import RunPlan
 from wardround.hub.runs import actions, queries
-from wardround.hub.runs.judging import PURPOSE as JUDGING
 from wardround.hub.runs.reasons import code_of
 from wardround.hub.runs.states import WAITS_FOR, RunState
 from wardround.hub.runs.tables import EvaluationRow, LegRow, RoundRow, RoundSiteRow, RunRow
@@ -53,7 +52,7 @@ class UnderWay:
 @dataclass(frozen=True)
 class RunView:
     """`rounds` are those after the number that was asked for. `traffic` is what each site sent and was sent in all
-    rounds, in bytes. `waiting` are the sites whose task the run waits for, by what it is for. `judgements` were told
+    rounds, in bytes. `waiting` are the sites whose task the run waits for. `judgements` were told
     after the rounds."""
 
     row: RunRow
@@ -62,7 +61,7 @@ class RunView:
     traffic: Mapping[str, tuple[int, int]]
     legs: tuple[LegRow, ...]
     under_way: UnderWay | None
-    waiting: Mapping[str, Sequence[str]]
+    waiting: Sequence[str]
     judgements: Sequence[EvaluationRow]
 
     @property
@@ -74,8 +73,7 @@ class RunView:
         """What the run waits for, and for whom, in words."""
         told = WAITS_FOR[self.state]
         if self.under_way is None:
-            names = sorted({site for sites in self.waiting.values() for site in sites})
-            return f"{told}: {', '.join(names)}" if names else told
+            return f"{told}: {', '.join(self.waiting)}" if self.waiting else told
         now = self.under_way
         parts = (("given", now.given), ("at work", now.at_work), ("not heard of yet", now.awaited))
         sites = [f"{words}: {', '.join(names)}" for words, names in parts if names]
@@ -111,7 +109,7 @@ def see(session: Session, run: str, today: date, *, after: int = 0) -> RunView:
         traffic=queries.bytes_by_site(session, run),
         legs=tuple(queries.legs(session, run)),
         under_way=_under_way(session, row, today) if RunState(row.state) is RunState.RUNNING else None,
-        waiting={purpose: queries.tasks_waiting(session, run, purpose) for purpose in ("alone", JUDGING)},
+        waiting=queries.tasks_waiting(session, run),
         judgements=queries.evaluations(session, run),
     )
 

@@ -14,7 +14,7 @@ from wardround.contracts.algorithm import Scaffold
 from wardround.contracts.evidence import OfflineValidation
 from wardround.contracts.ledger_entry import Update
 from wardround.contracts.outbound import EvaluationResult, LocalModel, ObjectRequest
-from wardround.contracts.task import EvaluateModel, TrainAlone
+from wardround.contracts.task import EstimateStatistics, EvaluateModel, TrainAlone
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotAllowed, WardroundError
@@ -36,9 +36,10 @@ R = TypeVar("R")
 
 
 class Comparison:
-    """Does the tasks `TrainAlone` and `EvaluateModel`. Both may be asked again; the answer is the same.
+    """Does the tasks `TrainAlone`, `EstimateStatistics` and `EvaluateModel`. Each may be asked again; the answer is the
+    same.
 
-    Raises, from both: `NotAllowed` where this hospital hasn't approved or the answer may not leave, before any data are
+    Raises, from each: `NotAllowed` where this hospital hasn't approved or the answer may not leave, before any data are
     read; `LessonRefused` where the cohort can't be learned from, `HubUnreachable` where the answer has to wait,
     `WorkerDied` where the learning process ended.
     """
@@ -74,29 +75,53 @@ class Comparison:
         alone = f"{task.run[:34]}-alone"
         use = self._uses.training(alone, 1, assignment.manifest)
         lesson = self._learned(task.run, learner.learn_alone, assignment, min(task.rounds, assignment.terms.rounds))
+        self._send(task, assignment.manifest, use, alone, 1, lesson.update, steps=lesson.steps)
+
+    def estimate(self, task: EstimateStatistics) -> None:
+        """Tell a merged model's statistics; they leave as a model that was trained here does, and count as one."""
+        assignment = self._assignments.begin(task.project, task.project_digest, task.run)
+        if assignment.terms.leaving("local-model") is None:
+            raise NotAllowed("no model that is trained here alone may leave", code="message-not-approved")
+        weights = self.fetch(task.model)
+        alone, number = f"{task.run[:34]}-alone", 1 + task.merge
+        use = self._uses.training(alone, number, assignment.manifest)
+        found = self._learned(task.run, learner.estimate, assignment, weights)
+        self._send(task, assignment.manifest, use, alone, number, found, steps=0, statistics_of=task.model)
+
+    def _send(
+        self,
+        task: TrainAlone | EstimateStatistics,
+        manifest: int,
+        use: int,
+        run: str,
+        round_number: int,
+        arrays: bytes,
+        *,
+        steps: int,
+        statistics_of: str | None = None,
+    ) -> None:
+        """Let what was made here alone leave, if the approval has room for it: counted, on the ledger, then sent."""
+        digest = sha256(arrays).hexdigest()
         self._assignments.release(
-            task.project,
-            task.project_digest,
-            "local-model",
-            run=task.run,
-            content=lesson.digest,
-            size=len(lesson.update),
+            task.project, task.project_digest, "local-model", run=task.run, content=digest, size=len(arrays)
         )
-        self._models.put(lesson.update)
+        self._models.put(arrays)
         index = self._entries.put(
             Update(
                 origin=self._entries.site,
                 at=self._clock(),
-                run=alone,
-                round=1,
-                digest=lesson.digest,
-                manifest=assignment.manifest,
+                run=run,
+                round=round_number,
+                digest=digest,
+                manifest=manifest,
                 use=use,
-                steps=lesson.steps,
+                steps=steps,
             )
         )
-        message = LocalModel(project=task.project, run=task.run, digest=lesson.digest, steps=lesson.steps, entry=index)
-        self._gateway.send(message, lesson.update)
+        message = LocalModel(
+            project=task.project, run=task.run, digest=digest, steps=steps, statistics_of=statistics_of, entry=index
+        )
+        self._gateway.send(message, arrays)
 
     def evaluate(self, task: EvaluateModel) -> None:
         assignment = self._assignments.begin(task.project, task.project_digest, task.run)

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     Teacher = Learner[Any, Any] | JailedLearner
 
 
+BATCHES = 64
+"""So many batches tell the statistics of a model, at every site."""
+
 OWED = "owed:"
 """The names of what eight bits lost of an update, in what this site keeps of a round: this, and the weight's own."""
 
@@ -267,6 +270,16 @@ def learn_alone(assignment: Assignment, rounds: int) -> Lesson:
         training=len(parts.training),
         held_out=len(parts.held_out),
     )
+
+
+@_refusals()
+def estimate(assignment: Assignment, arrays: bytes) -> bytes:
+    """What this site's training patients make the statistics of a model's normalisation layers, as safetensors."""
+    teacher, parts, cases = _classroom(assignment)
+    if isinstance(teacher, JailedLearner):
+        raise LessonRefused("statistics are taken of no package with Python of its own", code="own-code")
+    training = _pick(cases, parts.training)
+    return to_bytes(teacher.statistics(from_bytes(arrays), training, batches=BATCHES, seed=_seed(assignment)))
 
 
 @_refusals()

@@ -20,7 +20,7 @@ from wardround.node.projects.states import check_transition as check_decision
 RUN_STEPS = {
     "gathering": {"running", "comparing", "stopped", "ended", "failed"},
     "running": {"gathering", "comparing", "stopped", "ended", "failed"},
-    "comparing": {"evaluating", "ended", "failed"},
+    "comparing": {"comparing", "evaluating", "ended", "failed"},
     "evaluating": {"evaluating", "finished", "ended", "failed"},
     "stopped": {"running", "ended"},
 }
