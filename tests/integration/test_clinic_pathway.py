@@ -62,9 +62,9 @@ def test_a_study_is_read_and_its_result_is_in_the_pacs_marked_as_shadow(whole_cl
     [line] = clinic.lines()
     assert line.state == ReadingState.DELIVERED
     assert line.delivered_at is not None and line.finding
-    [result] = clinic.pacs.taken
+    result = clinic.pacs.taken[0]
     source = pydicom.dcmread(BytesIO(studies(3)[0].slices[0]))
-    assert result.Modality == "SEG"
+    assert [taken.Modality for taken in clinic.pacs.taken] == ["SEG", "SR", "OT"]
     assert result.SOPInstanceUID == line.result_uid
     assert (result.PatientID, result.StudyInstanceUID) == (source.PatientID, source.StudyInstanceUID)
     assert "SHADOW: not for diagnostic use" in str(result)

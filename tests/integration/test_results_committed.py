@@ -19,7 +19,7 @@ from wardround.dicom.network import CommitmentListener, CommitmentReport, Commit
 from wardround.node.audit import Audit
 from wardround.node.clinic.retention import Retention
 from wardround.node.report.commitment import Commitments, Terms
-from wardround.node.report.pacs import PACS_PAUSE
+from wardround.node.report.pacs import PACS_PAUSE, PacsDelivery
 from wardround.node.report.sending import LONGEST_PAUSE
 from wardround.node.report.tables import Output
 
@@ -56,8 +56,13 @@ def clinic(tmp_path: Path, package: tuple[str, bytes]) -> Iterator[Clinic]:
 
 
 def commitments(clinic: Clinic, pacs: Peer | None = None) -> Commitments:
-    terms = Terms(pacs or clinic.pacs.peer, "WARDREPORT", WITHIN)
+    terms = Terms(pacs or clinic.pacs.examiners, "WARDREPORT", WITHIN, audience="examiners")
     return Commitments(clinic.node.database, terms, clinic.node.clock)
+
+
+def to(clinic: Clinic, pacs: Peer) -> PacsDelivery:
+    """The way to a PACS of what is read in shadow use."""
+    return PacsDelivery(clinic.node.database, clinic.results, pacs, "WARDROUND", clinic.node.clock, "examiners")
 
 
 def outputs(clinic: Clinic) -> list[Output]:
@@ -84,13 +89,13 @@ def test_a_real_pacs_commits_itself_on_an_association_of_its_own(clinic: Clinic,
         heard.append(report)
         reported.set()
 
-    listener = CommitmentListener("WARDREPORT", TITLE, hear)
+    listener = CommitmentListener("WARDREPORT", [TITLE], hear)
     listener.start()
     with running(tmp_path / "pacs", {"WARDREPORT": listener.port, "WARDROUND": 9}) as orthanc:
         pacs = Peer("127.0.0.1", orthanc.port, TITLE)
-        clinic.pathway.delivery._pacs = pacs  # type: ignore[attr-defined]
         asking = commitments(clinic, pacs)
         clinic.pathway.tick()
+        to(clinic, pacs).tick()
         assert states(clinic) == [("sent", "")]
         assert asking.tick() == 1
         assert reported.wait(30)
@@ -183,7 +188,7 @@ def test_a_result_of_a_model_that_was_suspended_meanwhile_isnt_sent_again(clinic
     commitments(clinic).tick()
     clinic.suspend()
     clinic.node.clock.time += LONGEST_PAUSE
-    clinic.pathway.delivery.tick()  # type: ignore[attr-defined]
+    to(clinic, clinic.pacs.examiners).tick()
     assert len(clinic.pacs.taken) == 1
 
 

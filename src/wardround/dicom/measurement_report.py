@@ -134,20 +134,23 @@ def _group(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset |
     if segmentation is None:
         middle = headers[len(headers) // 2]
         image = hd.sr.SourceImageForMeasurementGroup.from_source_image(middle)
-        return hd.sr.MeasurementsAndQualitativeEvaluations(source_images=[image], **common)
+        whole: Dataset = hd.sr.MeasurementsAndQualitativeEvaluations(source_images=[image], **common)
+        return whole
     segment = hd.sr.ReferencedSegment(
         sop_class_uid=str(segmentation.SOPClassUID),
         sop_instance_uid=str(segmentation.SOPInstanceUID),
         segment_number=1,
         source_series=hd.sr.SourceSeriesForSegmentation(referenced_series_instance_uid=headers[0].SeriesInstanceUID),
     )
-    return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common)
+    group: Dataset = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common)
+    return group
 
 
 def _measured(one: Measurement) -> Dataset:
     # A decimal string has 16 characters at most (VR DS).
     value = float(f"{one.value:.{_DIGITS}g}")
-    return hd.sr.Measurement(name=_code(one.concept), value=value, unit=_code(one.unit))
+    measured: Dataset = hd.sr.Measurement(name=_code(one.concept), value=value, unit=_code(one.unit))
+    return measured
 
 
 def _code(concept: Concept) -> CodedConcept:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from pynetdicom import evt
@@ -27,7 +27,7 @@ class CommitmentListener:
 
     Args:
         title: the AE title that the requests are made from.
-        peer_title: who may report; anybody else is refused.
+        peer_titles: who may report; anybody else is refused.
         taken: is told each report, from several threads. If it raises OSError, the peer is told to try again.
         port: 0 for a free one.
         tls: speak DICOM TLS only.
@@ -39,7 +39,7 @@ class CommitmentListener:
     def __init__(
         self,
         title: str,
-        peer_title: str,
+        peer_titles: Collection[str],
         taken: Callable[[CommitmentReport], None],
         *,
         host: str = "127.0.0.1",
@@ -52,7 +52,7 @@ class CommitmentListener:
         self._entity = entity_of(title)
         self._entity.maximum_associations = _ASSOCIATIONS
         self._entity.require_called_aet = True
-        self._entity.require_calling_aet = [peer_title]
+        self._entity.require_calling_aet = list(peer_titles)
         self._server: ThreadedServer | None = None
 
     @property

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,9 @@ import pydicom
 from numpy.typing import NDArray
 
 from wardround.contracts.stage import STAGES
+from wardround.dicom.finding import Finding, MadeBy, Measurement, coded
 from wardround.dicom.volume import Volume, VolumeRefused, read_volume
+from wardround.foundation.clock import now
 from wardround.learning.arrays import Arrays
 from wardround.learning.bundle import load_bundle
 from wardround.learning.case import Case, CaseRefused, Labelled
@@ -27,6 +30,7 @@ from wardround.node.clinic.examination import NO_SERIES, examine
 from wardround.node.clinic.own_layers import with_own
 from wardround.node.receive.arrival import Unreadable
 from wardround.node.report.document import Document, OutputKind
+from wardround.node.report.making import measured, reports_of, sizes
 
 if TYPE_CHECKING:
     from wardround.learning.learner import Learner
@@ -109,7 +113,9 @@ def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: 
         case = Case("", volume.array, None, volume.spacing)
         if definition.output.kind not in OUTLINES:
             told = float(learner.predict(arrays, Labelled(case, ()))[0])
-            return Reading(None, None, None, _contrast(volume.array), told=told)
+            finding = _finding(learner, model, stage, definition, told, (measured(definition.output, told),))
+            reports = reports_of(slices, None, None, finding)
+            return Reading(None, None, None, _contrast(volume.array), reports, told)
         mask = learner.predict(arrays, case)
     except VolumeRefused as error:
         raise StudyUnreadable(str(error.reason_code.value).replace("_", "-")) from None
@@ -117,19 +123,22 @@ def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: 
         raise StudyUnreadable(error.reason_code) from None
     except CaseRefused as error:
         raise StudyUnreadable(error.reason) from None
-    return _outlined(learner, model, stage, slices, mask, volume)
+    return _outlined(learner, model, stage, definition, slices, mask, volume)
 
 
 def _outlined(
     learner: Learner[Any, Any],
     model: str,
     stage: str,
+    definition: Definition,
     slices: Sequence[pydicom.Dataset],
     mask: NDArray[Any],
     volume: Volume,
 ) -> Reading:
     from wardround.dicom.segmentation import write_segmentation
 
+    millilitres = float(np.count_nonzero(mask)) * math.prod(volume.spacing) / 1000
+    found = _finding(learner, model, stage, definition, millilitres, sizes(mask, volume.spacing), bool(mask.any()))
     segmentation = write_segmentation(
         slices,
         mask,
@@ -137,10 +146,28 @@ def _outlined(
         model_version=learner.bundle.version,
         model_digest=model,
         banner=STAGES[stage].banner,
+        label=definition.output.of.capitalize(),
+        coded=coded(definition.output.of),
+        at=found.at,
     )
     uid = str(pydicom.dcmread(BytesIO(segmentation), specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
-    millilitres = float(np.count_nonzero(mask)) * math.prod(volume.spacing) / 1000
-    return Reading(segmentation, uid, millilitres, _contrast(volume.array))
+    reports = reports_of(slices, mask, segmentation, found)
+    return Reading(segmentation, uid, millilitres, _contrast(volume.array), reports)
+
+
+def _finding(
+    learner: Learner[Any, Any],
+    model: str,
+    stage: str,
+    definition: Definition,
+    value: float,
+    measurements: tuple[Measurement, ...],
+    marked: bool | None = None,
+) -> Finding:
+    bundle, output = learner.bundle, definition.output
+    made_by = MadeBy(bundle.name, bundle.version, model, f"Wardround {version('wardround')}")
+    words = output.in_words(value)
+    return Finding(output.of, words, measurements, made_by, now(), STAGES[stage].banner, marked)
 
 
 def _contrast(image: NDArray[Any]) -> float | None:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 
+from wardround.contracts.stage import STAGES, Audience
 from wardround.dicom.errors import AssociationRefused, PeerUnreachable
 from wardround.dicom.network import CommitmentReport, Peer, ask_commitment
 from wardround.foundation.clock import Clock
@@ -32,12 +33,14 @@ MOST_AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Whom to ask, from which AE title, and after how long an output counts as not committed."""
+    """Whom to ask, from which AE title, and after how long an output counts as not committed. audience: whose outputs
+    went there, by the stage that they were read at."""
 
     pacs: Peer
     calling_ae: str
     within: timedelta
     tls: ssl.SSLContext | None = None
+    audience: Audience = "ward"
 
 
 class Commitments:
@@ -51,6 +54,7 @@ class Commitments:
         self._database = database
         self._terms = terms
         self._clock = clock
+        self._stages = [name for name, stage in STAGES.items() if stage.results == terms.audience]
 
     def tick(self) -> int:
         """Returns for how many outputs a step was taken."""
@@ -121,6 +125,7 @@ class Commitments:
                 Output.kind.in_([kind.value for kind in DICOM]),
                 Output.due_at <= self._clock(),
                 Output.file.is_not(None),
+                Output.line.in_(select(WorklistLine.id).where(WorklistLine.read_as.in_(self._stages))),
                 which,
             )
             .order_by(Output.id)

@@ -15,14 +15,12 @@ class OutputKind(StrEnum):
 
 
 DICOM = frozenset({OutputKind.SEGMENTATION, OutputKind.MEASUREMENTS, OutputKind.CAPTURE})
-SUFFIX = {OutputKind.FHIR: "json", OutputKind.HL7: "hl7"}
-"""Of a file that is no Part 10 object."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The bytes of an output, and which DICOM object it is: a Part 10 file with its SOP Class and Instance UID, or a
-    FHIR bundle or an HL7 message, both in UTF-8 and with neither UID."""
+    """The bytes of an output, and which DICOM object it is: a Part 10 file with its SOP Class and Instance UID, or the
+    record of a finding (`record`), of which a FHIR bundle or an HL7 message is made when it is sent, with neither."""
 
     kind: OutputKind
     data: bytes = field(repr=False)

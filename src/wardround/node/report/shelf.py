@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from wardround.contracts.stage import LADDER, STAGES, StageName
 from wardround.foundation.files import write_whole
-from wardround.node.report.document import DICOM, SUFFIX, Document, OutputKind
+from wardround.node.report.document import DICOM, Document, OutputKind
 from wardround.node.report.states import OutputState
 from wardround.node.report.tables import Output
 
@@ -52,7 +52,7 @@ class Shelf:
         kept = []
         for document in documents:
             if self._goes(document.kind, stage):
-                name = f"{stem}-{document.kind}.{SUFFIX.get(document.kind, 'dcm')}"
+                name = f"{stem}-{document.kind}.{'dcm' if document.kind in DICOM else 'json'}"
                 write_whole(self._results / name, document.data)
                 kept.append(Kept(document, name))
         return kept
