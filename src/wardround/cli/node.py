@@ -43,6 +43,9 @@ def join(
     clinic_ae_title: str = typer.Option("WARDCLINIC", "--clinic-ae-title", help="The title of the clinical path."),
     quiet_seconds: float = typer.Option(60, "--quiet-seconds", help="A study is complete when this long nothing came."),
     pacs: str = typer.Option("", "--pacs", help="Where results go, as HOST:PORT:AE_TITLE."),
+    examiners_title: str = typer.Option(
+        "", "--examiners-title", help="A title of that PACS for results of models in shadow use; else they stay here."
+    ),
     database: str = typer.Option("", "--database", help="SQLAlchemy URL; SQLite in the home if not given."),
 ) -> None:
     """Join a federation: make this node's keys here and have the hub sign its certificate."""
@@ -65,7 +68,8 @@ def join(
         if pacs:
             host, _, rest = pacs.partition(":")
             port, _, title = rest.partition(":")
-            results = PacsSettings.model_validate({"host": host, "port": port, "ae_title": title})
+            titles = {"ae_title": title, "examiners_title": examiners_title}
+            results = PacsSettings.model_validate({"host": host, "port": port, **titles})
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         raise typer.BadParameter(f"{fault['loc'][0]}: {fault['msg']}") from None

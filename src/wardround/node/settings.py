@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, IPvAnyNetwork, model_validator
+from pydantic import Field, IPvAnyNetwork, ValidationInfo, field_validator, model_validator
 
 from wardround.contracts.base import SiteName
 from wardround.contracts.disclosure import SMALLEST_TOLD
@@ -122,11 +122,12 @@ class PacsSettings(Settings):
     ask_count: bool = False
     examiners_title: str = Field(default="", pattern=rf"{AE_TITLE}|^$")
 
-    @model_validator(mode="after")
-    def _keeps_them_apart(self) -> Self:
-        if self.examiners_title and self.examiners_title == self.ae_title:
-            raise ValueError("examiners_title is ae_title, where the ward looks; name another title, or none")
-        return self
+    @field_validator("examiners_title")
+    @classmethod
+    def _apart(cls, title: str, info: ValidationInfo) -> str:
+        if title and title == info.data.get("ae_title"):
+            raise ValueError("it is ae_title, where the ward looks; name another title, or none")
+        return title
 
 
 class ClinicSettings(Settings):
