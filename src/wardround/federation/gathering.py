@@ -19,7 +19,7 @@ from wardround.contracts.robust import MultiKrum, NormBound, Robust
 from wardround.federation.spool import Spool, discard
 from wardround.foundation.stored import Held
 from wardround.learning.aggregation import TILE
-from wardround.learning.arrays import Arrays, ArraysRefused, blocks, header_of
+from wardround.learning.arrays import Arrays, ArraysRefused, blocks, from_bytes, header_of
 from wardround.learning.robust import average_of
 from wardround.learning.wire import BLOCK, arrays_of, unpacked
 
@@ -44,21 +44,30 @@ class Gathered:
 
 
 class Gathering:
-    """The updates of one round. `model`: the round's weights; with `delta` updates are changes of them."""
+    """The updates of one round. `given`: the round's weights in safetensors bytes; with `delta` updates are changes of
+    them.
 
-    def __init__(self, model: Arrays, *, delta: bool, robust: Robust | None, spool: Spool) -> None:
-        self._model = model
+    Weights in a file are read a block at a time wherever a block is enough: mapped pages would be held by this process.
+    """
+
+    def __init__(self, given: Held, *, delta: bool, robust: Robust | None, spool: Spool) -> None:
+        self._given = given
+        self._model = from_bytes(given)
         self._delta = delta
         self._robust = robust
         self._spool = spool
-        self._size = sum(array.size for array in model.values())
+        self._size = sum(array.size for array in self._model.values())
         self._updates: dict[str, Gathered] = {}
 
     def sound(self, update: Held) -> Sound:
         """An update of which all was looked at: it is of this model, and finite. Raises `ArraysRefused`."""
         squares = 0.0
-        for block, before in zip(unpacked(update, self._model), blocks(self._model, BLOCK), strict=True):
-            squares += _squares(block, None if self._delta else before)
+        if self._delta:
+            for block in unpacked(update, self._model):
+                squares += _squares(block, None)
+        else:
+            for block, before in zip(unpacked(update, self._model), self._before(), strict=True):
+                squares += _squares(block, before)
         return Sound(update, math.sqrt(squares))
 
     def add(self, site: str, sound: Sound, weight: float) -> None:
@@ -97,10 +106,18 @@ class Gathering:
             discard(gathered.update)
         self._updates.clear()
 
+    def _before(self) -> Iterator[Values]:
+        """The round's weights, a block at a time."""
+        return unpacked(self._given, self._model)
+
+    def _zeros(self) -> Iterator[Values]:
+        for start in range(0, self._size, BLOCK):
+            yield np.zeros(min(BLOCK, self._size - start), np.float32)
+
     def _blocks(self) -> Iterator[Values]:
         whole = isinstance(self._robust, NormBound | MultiKrum)
         made = self._made_of_whole_updates() if whole else self._made_of_blocks()
-        for before, block in zip(blocks(self._model, BLOCK), made, strict=True):
+        for before, block in zip(self._before(), made, strict=True):
             with np.errstate(over="ignore"):  # what doesn't fit float32 is refused below
                 after = before + block if self._delta else block
             if not np.isfinite(after).all():
@@ -110,8 +127,9 @@ class Gathering:
     def _made_of_blocks(self) -> Iterator[Values]:
         """By a rule that looks at each value alone."""
         values = {site: unpacked(self._updates[site].update, self._model) for site in sorted(self._updates)}
-        for before in blocks(self._model, BLOCK):
-            average = average_of(self._robust, {"": np.zeros_like(before) if self._delta else before})
+        began = self._zeros() if self._delta else self._before()
+        for before in began:
+            average = average_of(self._robust, {"": before})
             for site, blocks_of in values.items():
                 average.add({"": next(blocks_of)}, self._updates[site].weight)
             yield average.result()[""]
@@ -124,6 +142,14 @@ class Gathering:
             gathered = self._updates[site]
             average.add(arrays_of(gathered.update, self._model), gathered.weight)
         yield from blocks(average.result(), BLOCK)
+
+
+def sound_model(given: Held) -> Arrays:
+    """The arrays of a model of which all was looked at, a block at a time. Raises `ArraysRefused`."""
+    model = from_bytes(given)
+    for _ in unpacked(given, model):
+        pass
+    return model
 
 
 def _squares(values: Values, before: Values | None) -> float:

@@ -29,12 +29,13 @@ from wardround.federation.engine import (
     RoundUpdate,
     UpdateRefused,
 )
+from wardround.federation.gathering import sound_model
 from wardround.federation.masked import NEEDS_QUORUM, Masked, round_of
 from wardround.federation.rounds import TOO_FAR, OpenRound
 from wardround.federation.spool import Spool, discard
 from wardround.federation.turns import RoundOfTurns
 from wardround.foundation.stored import Held
-from wardround.learning.arrays import Arrays, ArraysRefused, check, from_bytes
+from wardround.learning.arrays import Arrays, ArraysRefused, from_bytes
 from wardround.learning.masking.refusal import MaskingRefused
 
 RULE: TypeAdapter[Robust] = TypeAdapter(Robust)
@@ -212,8 +213,7 @@ class Leg:
 
     def _run(self) -> LegStatus:
         try:
-            model = from_bytes(self._start.arrays)
-            check(model)
+            model = sound_model(self._start.arrays)
         except ArraysRefused as error:
             return self._finish(LegState.FAILED, f"the run's starting weights were refused: {error.reason}")
         for number in range(self._start.first_round, self._start.total_rounds + 1):
@@ -238,8 +238,7 @@ class Leg:
                 return self._finish(LegState.FINISHED, wanted.reason or "stopped by the hub")
             if wanted.arrays:
                 try:
-                    model = from_bytes(wanted.arrays)
-                    check(model)
+                    model = sound_model(wanted.arrays)
                 except ArraysRefused as error:
                     return self._finish(
                         LegState.FAILED, f"what the hub made of round {number} was refused: {error.reason}"

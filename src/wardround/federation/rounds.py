@@ -55,7 +55,7 @@ class OpenRound:
 
     def __post_init__(self) -> None:
         delta = self.task.update_kind == "delta"
-        self._gathering = Gathering(self.model, delta=delta, robust=self.robust, spool=self.spool)
+        self._gathering = Gathering(self.task.arrays, delta=delta, robust=self.robust, spool=self.spool)
 
     @property
     def number(self) -> int:

@@ -34,6 +34,7 @@ def main() -> None:
     keep_out("torch", "tensorflow", "monai")
     require_tls13()
     know_two_drivers()
+    importlib.import_module("wardround.federation.flare.frames").spare_copies()
     sys.argv = [role, *sys.argv[2:]]
     module = importlib.import_module(ROLES[role])
     importlib.import_module("wardround.federation.flare.pauses").shorten(role)
