@@ -60,8 +60,8 @@ def header_of(ds: Dataset) -> Dataset:
 
 
 def is_date(text: str) -> bool:
-    """Whether it is a date in DICOM's form (VR DA)."""
-    if len(text) != 8 or not text.isdigit():
+    """Whether it is a date in DICOM's form (VR DA), and not one that stands for none, such as 00010101."""
+    if len(text) != 8 or not text.isdigit() or text < "1800":
         return False
     try:
         date(int(text[:4]), int(text[4:6]), int(text[6:]))
