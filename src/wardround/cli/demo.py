@@ -26,7 +26,9 @@ def demo(
     export_model: Path | None = typer.Option(
         None, "--export-model", help="Write the best federated model to this folder as a MONAI Bundle."
     ),
-    serve: bool = typer.Option(False, "--serve", help="Leave everything up at the end, and print the addresses."),
+    serve: bool = typer.Option(
+        False, "--serve", help="Leave everything up at the end, with pages; print addresses and accounts."
+    ),
 ) -> None:
     """A hub and hospitals on this machine: join, de-identify, agree, train, verify, and read a new study."""
     from wardround.demo.nifti import DataRefused

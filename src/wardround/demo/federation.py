@@ -9,17 +9,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from wardround.demo.staff import WITHOUT_TELEPHONE, take_on
 from wardround.dicom.network import Peer
 from wardround.foundation.clock import now
 from wardround.foundation.errors import WardroundError
 from wardround.foundation.processes import Program
+from wardround.foundation.settings import write_toml
 from wardround.hub.home import HubHome, make_hub_home
+from wardround.hub.people.roster import roster_of as people_of_hub
 from wardround.hub.settings import HubSettings
 from wardround.hub.sites.actions import invite
 from wardround.node.desk import Desk
 from wardround.node.home import NodeHome
 from wardround.node.membership.actions import join
+from wardround.node.people.roster import roster_of as people_of_node
 from wardround.node.settings import DicomSettings, PacsSettings
+from wardround.ui.settings import PagesSettings
 
 LOOPBACK = "127.0.0.1"
 PACS_TITLE = "PACS"
@@ -57,12 +62,14 @@ class DemoFederation:
         home: an empty or new folder.
         sites: site codes of the hospitals.
         name: the federation's short name.
+        pages: whether hub and nodes serve their pages.
     """
 
-    def __init__(self, home: Path, sites: Sequence[str], *, name: str = "demo") -> None:
+    def __init__(self, home: Path, sites: Sequence[str], *, name: str = "demo", pages: bool = False) -> None:
         self.home = home
         self.sites = list(sites)
         self.name = name
+        self.pages = pages
         self.programs: dict[str, Program] = {}
         self.hub: HubHome | None = None
         self.desks: dict[str, Desk] = {}
@@ -74,6 +81,9 @@ class DemoFederation:
         settings = HubSettings(
             federation=self.name, host=LOOPBACK, listen=LOOPBACK, api_port=api, enrol_port=enrol, engine_port=engine
         )
+        if self.pages:
+            pages = PagesSettings(enabled=True, port=free_ports(1)[0])
+            settings = settings.model_copy(update={"pages": pages, "people": WITHOUT_TELEPHONE})
         self.hub = make_hub_home(self.home / "hub", settings)
         self._serve("hub", "hub", self.hub.path)
         return self.hub
@@ -101,6 +111,13 @@ class DemoFederation:
             port = self._pacs_ports[site]
             pacs = PacsSettings(host=LOOPBACK, port=port, ae_title=PACS_TITLE, examiners_title=EXAMINERS_TITLE)
         join(token, path, actor=OPERATOR, dicom=dicom, pacs=pacs).close()
+        if self.pages:
+            more: dict[str, object] = {
+                "people": WITHOUT_TELEPHONE.model_dump(mode="json"),
+                "pages": {"enabled": True, "port": free_ports(1)[0]},
+            }
+            with (path / "node.toml").open("a") as file:
+                file.write(write_toml(more))
         self.desks[site] = Desk(NodeHome(path))
         return self.desks[site]
 
@@ -140,6 +157,20 @@ class DemoFederation:
         for site, port in self._pacs_ports.items():
             found[f"PACS {site}"] = f"DICOM {LOOPBACK}:{port}, {PACS_TITLE}"
         return found
+
+    def page_addresses(self) -> dict[str, str]:
+        """Where a browser finds the pages, where there are any."""
+        homes = {} if self.hub is None else {"hub": self.hub.settings.pages}
+        homes |= {f"hospital {site}": desk.home.settings.pages for site, desk in self.desks.items()}
+        return {name: pages.address(pages.port) for name, pages in homes.items() if pages.enabled}
+
+    def take_on_people(self, password: str) -> list[str]:
+        """Somebody of each role at each program, all with that password; gives each program's names as a line."""
+        lines = []
+        if self.hub is not None:
+            lines.append(f"at the hub: {', '.join(take_on(people_of_hub(self.hub), password))}")
+        names = [take_on(people_of_node(desk.home), password) for desk in self.desks.values()]
+        return [*lines, *(f"at each hospital: {', '.join(found)}" for found in names[:1])]
 
     def process_ids(self) -> dict[str, int]:
         """The programs that were started and not yet stopped."""

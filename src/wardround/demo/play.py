@@ -21,6 +21,7 @@ from wardround.demo.nifti import NiftiHospital
 from wardround.demo.patients import DemoHospital
 from wardround.demo.report import report
 from wardround.demo.screen import TerminalScreen, print_summary
+from wardround.demo.staff import new_password
 from wardround.demo.wishes import Wishes
 from wardround.foundation.files import write_whole
 from wardround.learning.archive import unpack
@@ -45,7 +46,7 @@ def play(
             raise DemoFailed(f"{folder} isn't an empty folder; empty it or name another")
     hospitals = list(wishes.hospitals())
     with _folder(home) as place, TerminalScreen() as screen:
-        federation = DemoFederation(place, [hospital.code for hospital in hospitals])
+        federation = DemoFederation(place, [hospital.code for hospital in hospitals], pages=serve)
         if home is not None:
             _link(hospitals, place / "links")
         began = time.monotonic()
@@ -96,6 +97,14 @@ def _serve(federation: DemoFederation, screen: TerminalScreen) -> None:
     screen.console.print("\nEverything stays up until Ctrl-C:", highlight=False)
     for name, address in federation.addresses().items():
         screen.console.print(f"  {name:<16} {address}", highlight=False, soft_wrap=True)
+    password = new_password()
+    people = federation.take_on_people(password)
+    screen.console.print("\nPages, in a browser on this machine:", highlight=False)
+    for name, address in federation.page_addresses().items():
+        screen.console.print(f"  {name:<16} {address}", highlight=False, soft_wrap=True)
+    screen.console.print(f"Sign in with the password [bold]{password}[/bold] and no code, as", highlight=False)
+    for line in people:
+        screen.console.print(f"  {line}", highlight=False, soft_wrap=True)
     while True:
         federation.check_alive()
         time.sleep(1)
