@@ -9,6 +9,7 @@ from html import unescape
 from pathlib import Path
 
 import httpx
+from sqlalchemy import select
 from tests.front_door import SECRET, FrontDoor, studies
 from tests.unit.hub.runs.run_lab import project
 from tests.unit.people.people_lab import CHEAP, GOOD
@@ -34,6 +35,7 @@ from wardround.node.pages.table import TEMPLATES as NODE_TEMPLATES
 from wardround.node.pages.table import pages as node_pages
 from wardround.node.policy.adoption import adopt
 from wardround.node.projects import actions
+from wardround.node.receive.tables import ReceivedInstance
 from wardround.people import accounts, totp
 from wardround.people.cookie import cookie_name
 from wardround.people.grants import scoped
@@ -184,8 +186,10 @@ class NodeLab:
         configs = self.home.path / "models" / model / "configs"
         configs.mkdir(parents=True)
         (configs / "metadata.json").write_text("{}")
-        kinds = (("task-poll", None, 180), ("run-update", "glioma", 4_812_300), ("evaluation-result", "glioma", 912))
+        kinds = (("engine-traffic", None, 4_812_300), ("run-update", "glioma", 4_812_000), ("task-poll", None, 912))
         with self.home.database.writing() as session:
+            for row in session.scalars(select(ReceivedInstance)):
+                row.received_at = at - timedelta(hours=row.id * 1.7 % 23)
             for day in range(80):
                 kind, project, size = kinds[day % 3]
                 session.add(

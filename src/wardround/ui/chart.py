@@ -22,13 +22,16 @@ class Bar:
     parts: tuple[float, ...]
 
 
-def bars(title: str, names: Sequence[str], columns: Sequence[Bar], *, every: int = 1, unit: str = "") -> Markup:
-    """Bars of stacked parts. `every`: which of the labels are written below."""
-    top = _nice(max((sum(column.parts) for column in columns), default=0))
-    step = (WIDTH - _LEFT - _RIGHT) / max(1, len(columns))
+def bars(
+    title: str, names: Sequence[str], columns: Sequence[Bar], *, every: int = 1, whole: bool = False, unit: str = ""
+) -> Markup:
+    """Bars of stacked parts. `every`: which of the labels are written. `whole`: only whole numbers are counted."""
+    step = _step(max((sum(column.parts) for column in columns), default=0), fewest=1 if whole else 0)
+    top = 4 * step
+    room = (WIDTH - _LEFT - _RIGHT) / max(1, len(columns))
     drawn = []
     for place, column in enumerate(columns):
-        x, under = _LEFT + place * step, 0.0
+        x, under = _LEFT + place * room, 0.0
         for kind, (name, value) in enumerate(zip(names, column.parts, strict=True)):
             if value:
                 y, height = _y(under + value, 0, top), _y(under, 0, top) - _y(under + value, 0, top)
@@ -36,31 +39,25 @@ def bars(title: str, names: Sequence[str], columns: Sequence[Bar], *, every: int
                     Markup(
                         '<rect class="kind{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}">'
                         "<title>{}: {:,} {}{}</title></rect>"
-                    ).format(kind, x + step * 0.1, y, step * 0.8, height, column.label, value, name, unit)
+                    ).format(kind, x + room * 0.1, y, room * 0.8, height, column.label, value, name, unit)
                 )
             under += value
         if place % every == 0:
-            drawn.append(_word(x + step / 2, HEIGHT - 10, column.label, "middle"))
-    return _chart(title, [*_scale(0, top), *drawn])
+            drawn.append(_word(x + room / 2, HEIGHT - 10, column.label, "middle"))
+    return _chart(title, [*_scale(0, top, step), *drawn])
 
 
-def lines(
-    title: str,
-    series: Mapping[str, Sequence[tuple[float, float]]],
-    *,
-    low: float | None = None,
-    high: float | None = None,
-) -> Markup:
+def lines(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> Markup:
     """A line for each name, through its points (x, y); x are whole numbers such as rounds."""
     points = [point for line in series.values() for point in line]
     if not points:
         return Markup("")
     first, last = min(x for x, _ in points), max(x for x, _ in points)
-    bottom = min(y for _, y in points) if low is None else low
-    top = max(y for _, y in points) if high is None else high
-    if low is None or high is None:
-        room = (top - bottom) * 0.08 or abs(top) * 0.1 or 1.0
-        bottom, top = (bottom - room if low is None else low), (top + room if high is None else high)
+    lowest, highest = min(y for _, y in points), max(y for _, y in points)
+    step = _step(highest - lowest or abs(highest) or 1.0)
+    bottom, top = floor(lowest / step) * step, ceil(highest / step) * step
+    if bottom == top:
+        top = bottom + step
     drawn = []
     for kind, (name, line) in enumerate(series.items()):
         path = " ".join(f"{_x(x, first, last):.1f},{_y(y, bottom, top):.1f}" for x, y in line)
@@ -77,7 +74,7 @@ def lines(
     below = [
         _word(_x(x, first, last), HEIGHT - 10, f"{x:g}", "middle") for x in range(ceil(first), floor(last) + 1, stride)
     ]
-    return _chart(title, [*_scale(bottom, top), *below, *drawn])
+    return _chart(title, [*_scale(bottom, top, step), *below, *drawn])
 
 
 def legend(names: Sequence[str], what: str = "line") -> Markup:
@@ -95,20 +92,21 @@ def legend(names: Sequence[str], what: str = "line") -> Markup:
 
 
 def _chart(title: str, inner: Sequence[Markup]) -> Markup:
-    return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>{}</svg>').format(
-        WIDTH, HEIGHT, title, title, Markup("").join(inner)
-    )
+    return Markup(
+        '<div class="scroll" tabindex="0" role="region" aria-label="{}">'
+        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg></div>'
+    ).format(title, WIDTH, HEIGHT, title, Markup("").join(inner))
 
 
-def _scale(bottom: float, top: float) -> list[Markup]:
+def _scale(bottom: float, top: float, step: float) -> list[Markup]:
     drawn = []
-    for part in range(5):
-        value = bottom + (top - bottom) * part / 4
+    for part in range(round((top - bottom) / step) + 1):
+        value = bottom + step * part
         y = _y(value, bottom, top)
         drawn.append(
             Markup('<line class="rule" x1="{}" y1="{:.1f}" x2="{}" y2="{:.1f}"/>').format(_LEFT, y, WIDTH - _RIGHT, y)
         )
-        drawn.append(_word(_LEFT - 6, y + 4, f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}", "end"))
+        drawn.append(_word(_LEFT - 6, y + 4, f"{value:,.10g}", "end"))
     return drawn
 
 
@@ -126,9 +124,8 @@ def _y(value: float, bottom: float, top: float) -> float:
     return HEIGHT - _BOTTOM - (value - bottom) / span * (HEIGHT - _TOP - _BOTTOM)
 
 
-def _nice(value: float) -> float:
-    """The next of 4, 8, 20, 40, 80, 200, … so that a quarter of it is a number that people read easily."""
-    if value <= 4:
-        return 4
-    ten = 10.0 ** floor(log10(value))
-    return next(ten * part for part in (1, 2, 4, 8, 10) if ten * part >= value)
+def _step(span: float, *, fewest: float = 0) -> float:
+    """A quarter of the span or a little more: 1, 2, 2.5 or 5 times a power of ten, which people read easily."""
+    quarter = max(span / 4, fewest) or 1.0
+    ten = 10.0 ** floor(log10(quarter))
+    return next(ten * part for part in (1, 2, 2.5, 5, 10) if ten * part >= quarter * 0.999999)

@@ -24,7 +24,14 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._jinja.filters |= {"moment": moment, "day": day, "size": size, "many": many, "short": short}
+        self._jinja.filters |= {
+            "moment": moment,
+            "day": day,
+            "size": size,
+            "many": many,
+            "short": short,
+            "coded": coded,
+        }
         self._jinja.globals |= everywhere
 
     def page(self, template: str, values: Mapping[str, Any]) -> str:
@@ -60,3 +67,11 @@ def many(count: float) -> str:
 def short(digest: str) -> Markup:
     """The beginning of a digest, whole for whoever points at it."""
     return Markup('<code title="{}">{}</code>').format(digest, digest[:12])
+
+
+def coded(text: str) -> Markup:
+    """What stands between backticks, as commands do in messages, set as code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
+    )

@@ -61,7 +61,7 @@ def today(desk: Desk, visit: Visit) -> Shown:
     values = {
         "wishes": wishes,
         "alarms": alarms,
-        "chart": bars("Instances that came in each of the last 24 hours", CAME, columns, every=3),
+        "chart": bars("Instances that came in each of the last 24 hours", CAME, columns, every=3, whole=True),
         "legend": legend(CAME, "bar"),
         "came": [sum(getattr(hour, name) for hour in hours) for name in ("research", "clinic", "refused")],
         "summary": summary,
