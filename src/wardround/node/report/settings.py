@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
 
 from wardround.foundation.settings import Settings
 
 AE_TITLE = r"^[!-\[\]-~][ -\[\]-~]{0,15}$"
 """1 to 16 characters, no backslash (PS3.5 Table 6.2-1, VR AE)."""
+
+
+ReportedStage = Literal["prioritisation", "triage", "second-reader", "primary-reader"]
+"""Those whose results reach the ward."""
+_HERE = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class CommitmentSettings(Settings):
@@ -25,7 +34,63 @@ class CommitmentSettings(Settings):
     tls: bool = False
 
 
+class FhirSettings(Settings):
+    """Send findings as FHIR R4 bundles: to the base `url` of a server of the hospital, or into a `folder` (in the home
+    if its path isn't absolute), one of them.
+
+    patient_system: the URI of the hospital's patient numbers. trusted (PEM): who signed the server's certificate, if no
+    public authority did. certificate, key (PEM): this node's own, for a server that asks. token_file: what is shown as
+    a bearer token. from_stage: the lowest stage of a model whose findings go there.
+    """
+
+    url: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
+    folder: str = ""
+    patient_system: str = Field(default="urn:wardround:patient-number", min_length=1)
+    trusted: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    token_file: Path | None = None
+    from_stage: ReportedStage = "second-reader"
+
+    @model_validator(mode="after")
+    def _goes_somewhere_safe(self) -> Self:
+        if bool(self.url) == bool(self.folder):
+            raise ValueError("set url or folder, one of them")
+        parts = urlsplit(self.url)
+        if parts.scheme == "http" and parts.hostname not in _HERE:
+            raise ValueError("url names patients over the network; begin it with https://")
+        if (self.certificate is None) is not (self.key is None):
+            raise ValueError("certificate and key go together")
+        return self
+
+
+class Hl7Settings(Settings):
+    """Send findings as HL7 v2 messages, ORU^R01, over MLLP to `host` and `port`.
+
+    application, facility: MSH-5 and MSH-6. assigner: of the patient numbers, where an image names no issuer. trusted,
+    certificate, key (PEM): TLS with these, all or none. from_stage: the lowest stage whose findings go there.
+    """
+
+    host: str = Field(min_length=1, max_length=253)
+    port: int = Field(ge=1, le=65535)
+    application: str = Field(default="", max_length=180)
+    facility: str = Field(default="", max_length=180)
+    assigner: str = Field(default="", max_length=180)
+    trusted: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    from_stage: ReportedStage = "second-reader"
+
+    @model_validator(mode="after")
+    def _has_all_of_tls(self) -> Self:
+        if len({self.trusted is None, self.certificate is None, self.key is None}) > 1:
+            raise ValueError("TLS needs all of trusted, certificate and key")
+        return self
+
+
 class ReportSettings(Settings):
     """What is left out isn't done."""
 
     commitment: CommitmentSettings | None = None
+    fhir: FhirSettings | None = None
+    hl7: Hl7Settings | None = None

@@ -5,16 +5,23 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from urllib.parse import urlsplit
 
-from wardround.contracts.stage import Audience
-from wardround.dicom.network import CommitmentListener, CommitmentReport, Peer
+import httpx
+
+from wardround.contracts.stage import Audience, StageName
+from wardround.dicom.network import CommitmentListener, CommitmentReport, Peer, TlsRefused, TlsSettings
 from wardround.foundation.clock import Clock
 from wardround.foundation.loop import Loop
 from wardround.foundation.settings import SettingsRefused
 from wardround.node.home import NodeHome
 from wardround.node.report.commitment import Commitments, Terms
+from wardround.node.report.document import OutputKind
+from wardround.node.report.fhir_delivery import TYPE, FhirDelivery
+from wardround.node.report.hl7_delivery import SECONDS, Hl7Delivery, Listener
+from wardround.node.report.oru import Addressing
 from wardround.node.report.pacs import PacsDelivery
-from wardround.node.report.settings import CommitmentSettings
+from wardround.node.report.settings import CommitmentSettings, FhirSettings, Hl7Settings
 from wardround.node.report.shelf import Shelf
 from wardround.node.settings import PacsSettings
 from wardround.node.wire import client_tls, tls_of
@@ -24,15 +31,21 @@ _PAUSE = 0.4
 
 def shelf_at(home: NodeHome) -> Shelf:
     """Where a node's results lie until they are sent."""
-    pacs = home.settings.pacs
-    return Shelf(home.path / "results", examiners=pacs is not None and bool(pacs.examiners_title))
+    pacs, report = home.settings.pacs, home.settings.report
+    from_stage: dict[OutputKind, StageName] = {}
+    if report.fhir is not None:
+        from_stage[OutputKind.FHIR] = report.fhir.from_stage
+    if report.hl7 is not None:
+        from_stage[OutputKind.HL7] = report.hl7.from_stage
+    return Shelf(home.path / "results", from_stage, examiners=pacs is not None and bool(pacs.examiners_title))
 
 
 class Reports:
     """Sends results for as long as the node serves; one of the node's parts that run beside its link.
 
     Raises:
-        SettingsRefused: `[report]` asks for TLS, and `[wire]` has no files for it; or for commitment without a PACS.
+        SettingsRefused: `[report]` asks for TLS, and the files for it aren't there or can't be used; for commitment,
+            and there is no PACS; or it names the hub as where findings go.
     """
 
     def __init__(self, home: NodeHome, clock: Clock) -> None:
@@ -53,6 +66,10 @@ class Reports:
                     "[report.commitment] asks the PACS, and there is no [pacs]; add it, or leave it out"
                 )
             self._listener = _listener(home, settings.pacs, settings.report.commitment, asking)
+        if settings.report.fhir is not None:
+            ticks.append(_fhir(home, settings.report.fhir, clock).tick)
+        if settings.report.hl7 is not None:
+            ticks.append(_hl7(home, settings.report.hl7, clock).tick)
         self._loop = Loop("reports", ticks, pause=_PAUSE) if ticks else None
 
     @property
@@ -108,3 +125,52 @@ def _listener(
         port=settings.port,
         tls=tls_of(home.settings.wire) if settings.tls else None,
     )
+
+
+def _fhir(home: NodeHome, settings: FhirSettings, clock: Clock) -> FhirDelivery:
+    results, system = home.path / "results", settings.patient_system
+    if settings.folder:
+        return FhirDelivery(home.database, results, clock, patient_system=system, folder=home.path / settings.folder)
+    _check_not_the_hub(home, urlsplit(settings.url).hostname or "", "fhir")
+    headers = {"Content-Type": TYPE, "Accept": TYPE}
+    try:
+        context = ssl.create_default_context(cafile=settings.trusted)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if settings.certificate is not None:
+            context.load_cert_chain(settings.certificate, settings.key)
+        if settings.token_file is not None:
+            headers["Authorization"] = f"Bearer {settings.token_file.read_text().strip()}"
+    except OSError:
+        raise SettingsRefused(
+            "[report.fhir]: trusted, certificate, key or token_file can't be used; check that they can be read"
+        ) from None
+    # Proxies that the environment names are no part of the settings; a redirect may lead anywhere.
+    client = httpx.Client(verify=context, headers=headers, timeout=SECONDS, trust_env=False, follow_redirects=False)
+
+    def post(bundle: bytes) -> int:
+        return client.post(settings.url, content=bundle).status_code
+
+    return FhirDelivery(home.database, results, clock, patient_system=system, post=post)
+
+
+def _hl7(home: NodeHome, settings: Hl7Settings, clock: Clock) -> Hl7Delivery:
+    _check_not_the_hub(home, settings.host, "hl7")
+    tls: ssl.SSLContext | None = None
+    if settings.trusted and settings.certificate and settings.key:
+        try:
+            tls = TlsSettings(settings.certificate, settings.key, settings.trusted).client()
+        except TlsRefused as refused:
+            raise SettingsRefused(f"[report.hl7]: {refused.text}") from None
+    return Hl7Delivery(
+        home.database,
+        home.path / "results",
+        clock,
+        listener=Listener(settings.host, settings.port, tls),
+        addressing=Addressing(home.site, settings.application, settings.facility, settings.assigner),
+    )
+
+
+def _check_not_the_hub(home: NodeHome, host: str, table: str) -> None:
+    """What is sent here names patients, and the hub must never be told of one."""
+    if host.lower() == home.settings.hub.host.lower() and host not in ("127.0.0.1", "::1", "localhost"):
+        raise SettingsRefused(f"[report.{table}] names the hub, which must hear of no patient; name the hospital's own")

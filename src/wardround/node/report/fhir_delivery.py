@@ -1,0 +1,87 @@
+"""Findings go to a FHIR server of the hospital's, or into a folder of it, as transaction bundles."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from wardround.foundation.clock import Clock
+from wardround.foundation.database import Database
+from wardround.foundation.files import write_whole
+from wardround.node.report.document import OutputKind
+from wardround.node.report.fhir import bundle_of
+from wardround.node.report.record import RecordDamaged, from_bytes
+from wardround.node.report.sending import Due, Outbox
+from wardround.node.report.states import OutputState
+
+_log = logging.getLogger(__name__)
+
+TYPE = "application/fhir+json"
+_LATER = frozenset({408, 425, 429})
+Post = Callable[[bytes], int]
+"""Sends a bundle; the HTTP status of the answer. Raises `httpx.HTTPError` where there is none."""
+
+
+class FhirDelivery:
+    """`tick` sends what is due. A server that is away is tried until it answers; one that refuses, a few times.
+
+    Args:
+        patient_system: see `fhir.bundle_of`.
+        post: of a server; without one, bundles are written to `folder`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        results: Path,
+        clock: Clock,
+        *,
+        patient_system: str,
+        post: Post | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self._outbox = Outbox(database, results, [OutputKind.FHIR], clock)
+        self._patient_system = patient_system
+        self._post = post
+        self._folder = folder
+
+    def tick(self) -> int:
+        """Returns how many findings were sent."""
+        sent = 0
+        for one in self._outbox.due():
+            if not self._outbox.still_due(one) or (content := self._outbox.content(one)) is None:
+                continue
+            try:
+                bundle = bundle_of(from_bytes(content), patient_system=self._patient_system)
+            except RecordDamaged:
+                self._outbox.end(one, OutputState.LOST, "result-lost")
+                continue
+            sent += self._send(one, json.dumps(bundle, ensure_ascii=False).encode())
+        return sent
+
+    def _send(self, one: Due, data: bytes) -> bool:
+        if self._post is None:
+            assert self._folder is not None  # noqa: S101 - the settings see to it
+            try:
+                write_whole(self._folder / f"{one.output.id:08d}.json", data)
+            except OSError as error:
+                _log.error("a finding can't be written: %s", type(error).__name__)
+                self._outbox.again(one, "fhir-folder", refused=False)
+                return False
+        else:
+            try:
+                status = self._post(data)
+            except httpx.HTTPError as error:
+                _log.info("findings wait for the FHIR server: %s", type(error).__name__)
+                self._outbox.again(one, "fhir-unreachable", refused=False)
+                return False
+            if not 200 <= status < 300:
+                for_good = 400 <= status < 500 and status not in _LATER
+                self._outbox.again(one, "fhir-refused" if for_good else "fhir-busy", refused=for_good)
+                return False
+        self._outbox.end(one, OutputState.SENT)
+        return True
