@@ -65,7 +65,7 @@ def test_rounds_carry_the_exact_aggregate_and_its_weighted_mean(federation: Fede
         site.wait_for(lambda site=site: f"{run.run_id}-leg-1" in site.finished)  # type: ignore[misc]
     assert [part.site for part in second.sites] == list(SITES)
     assert {part.site: part.weight for part in second.sites} == {"alpha": 1.0, "beta": 2.0, "gamma": 6.0}
-    assert all(part.bytes_down == len(first.arrays) and part.bytes_up > 12_000_000 for part in second.sites)
+    assert all(0 < part.bytes_down <= len(first.arrays) and part.bytes_up > 12_000_000 for part in second.sites)
     assert {header.digest for header in run.admitted[3:]} == {part.digest for part in second.sites}
 
 

@@ -125,6 +125,12 @@ class Leg:
             self._sites.heard(site)
             return self._end
 
+    def sent(self, site: str, number: int, size: int) -> None:
+        """So many bytes of this turn went to the site."""
+        with self._changed:
+            if self._round is not None and self._round.number == number:
+                self._round.sent[site] = self._round.sent.get(site, 0) + size
+
     def welcome(self, site: str) -> None:
         """A site that wasn't at the start, or whose process was lost, has been asked in. Nobody waits for it before it
         asks for a round.

@@ -52,8 +52,7 @@ class MaskedStep(OpenRound):
     def admits(self) -> bool:
         return self._step == "input"
 
-    @property
-    def bytes_down(self) -> int:
+    def bytes_down(self, site: str) -> int:
         return self.given
 
     def task_for(self, site: str) -> RoundTask:

@@ -48,6 +48,7 @@ class OpenRound:
     offered: dict[str, float] = field(default_factory=dict)
     done: dict[str, SiteRound] = field(default_factory=dict)
     counting: set[str] = field(default_factory=set)
+    sent: dict[str, int] = field(default_factory=dict)
     out: set[str] = field(default_factory=set)
     closed: bool = False
     robust: Robust | None = None
@@ -67,10 +68,9 @@ class OpenRound:
         """Whether what sites give here is an update, which the hub has to admit."""
         return True
 
-    @property
-    def bytes_down(self) -> int:
-        """How much each site was given."""
-        return len(self.task.arrays)
+    def bytes_down(self, site: str) -> int:
+        """How much the site was sent; all that it was given, where nobody counts what is sent."""
+        return self.sent.get(site, len(self.task.arrays))
 
     def task_for(self, site: str) -> RoundTask:
         return self.task
@@ -154,7 +154,7 @@ class OpenRound:
             steps=header.steps,
             digest=header.digest,
             bytes_up=header.bytes_up,
-            bytes_down=self.bytes_down,
+            bytes_down=self.bytes_down(site),
             seconds=now - self.offered.get(site, self.opened),
         )
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 from wardround.foundation.stored import PIECE, Held, Stored
 
@@ -46,6 +47,10 @@ class Spool:
             path.unlink(missing_ok=True)
             raise
         return Stored(path, size)
+
+    def unnamed(self) -> IO[bytes]:
+        """A file without a name, which is gone when it is closed or nobody has it any more."""
+        return tempfile.TemporaryFile(dir=self._folder(), buffering=0)
 
     def close(self) -> None:
         if self._given is not None:

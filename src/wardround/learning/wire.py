@@ -58,7 +58,7 @@ def packing(arrays: Mapping[str, NDArray[np.float32]], coding: Coding) -> Iterat
     header = {"coding": coding, "arrays": [[name, list(arrays[name].shape)] for name in sorted(arrays)]}
     text = json.dumps(header, separators=(",", ":")).encode()
     yield MAGIC + len(text).to_bytes(4, "little") + text
-    compressor = zstandard.ZstdCompressor(level=1, write_content_size=True)
+    compressor = _compressor()
     for values in blocks(arrays, BLOCK):
         frame = compressor.compress(_shuffled(values) if coding == "lossless" else _grouped(values))
         yield len(frame).to_bytes(4, "little") + frame
@@ -90,6 +90,26 @@ def unpacked(held: Held, like: Mapping[str, NDArray[np.float32]]) -> Iterator[ND
             yield from _plain(held, like)
     except OSError as error:
         raise _unreadable("it can't be read") from error
+
+
+def piece_packed(piece: bytes) -> bytes:
+    """A piece of safetensors bytes as it travels to a site, packed without loss as a block of `lossless` is.
+
+    Its length is a multiple of four. A header that is in it is shuffled with the values.
+    """
+    return _compressor().compress(_shuffled(np.frombuffer(piece, "<f4")))
+
+
+def piece_unpacked(packed: bytes | memoryview, size: int) -> memoryview:
+    """The piece of `size` bytes that `piece_packed` was given; no more memory than that is taken, whatever it says.
+
+    Raises:
+        ArraysRefused: `unreadable`.
+    """
+    if size % 4:
+        raise _unreadable("a piece has another size than it should")
+    held = _inflated(zstandard.ZstdDecompressor(), bytes(packed), size)
+    return _values(held, "lossless", size // 4).data.cast("B")
 
 
 def arrays_of(held: Held, like: Mapping[str, NDArray[np.float32]]) -> Arrays:
@@ -193,6 +213,10 @@ def _values(held: bytes, coding: Coding, size: int) -> NDArray[np.float32]:
     if not _LOWEST <= exponents.min(initial=0) <= exponents.max(initial=0) <= _HIGHEST or levels.min(initial=0) < -127:
         raise _unreadable("a block holds what no packing gives")
     return _scaled(exponents, levels)
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(level=1, write_content_size=True)
 
 
 def _shuffled(values: NDArray[np.float32]) -> bytes:

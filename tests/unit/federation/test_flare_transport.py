@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zstandard
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, ReturnCode
 from nvflare.fuel.f3.message import Message
 
@@ -25,6 +26,7 @@ from wardround.federation.engine import (
 )
 from wardround.federation.flare.transport import HubDesk, HubLost, SiteLine, decode, encode
 from wardround.federation.leg import Leg
+from wardround.federation.messages import MessageInvalid
 from wardround.federation.spool import Spool
 from wardround.foundation.stored import PIECE, content
 from wardround.learning.arrays import to_bytes
@@ -126,6 +128,35 @@ def test_a_model_of_several_pieces_arrives_whole_both_ways(table: Callable[..., 
     assert content(task.arrays) == to_bytes(MODEL)
     assert len(task.arrays) > 3 * PIECE
     assert laid.hub.aggregates == [to_bytes({"w": MODEL["w"] * 2})]
+
+
+def test_what_goes_down_is_packed_and_counted_as_it_travels(table: Callable[..., Table], tmp_path: Path) -> None:
+    laid = table(("alpha",), spool=Spool(tmp_path))
+    line = laid.line("alpha")
+
+    line.push(1, doubled(pulled(line)))
+
+    laid.driver.join(30)
+    (part,) = laid.hub.results[0].sites
+    assert 0 < part.bytes_down < 0.8 * len(to_bytes(MODEL))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_piece_that_isnt_one_ends_the_sites_part_before_it_takes_memory(table: Callable[..., Table]) -> None:
+    laid = table(("alpha",))
+    line = laid.line("alpha")
+    bomb = zstandard.ZstdCompressor().compress(bytes(64 * 1024 * 1024))
+    answer = laid._registry.answer
+
+    def send(message: Message) -> Message:
+        reply = answer(message)
+        head, _ = decode(reply.payload)
+        reply.payload = encode(head, bomb)
+        return reply
+
+    line._cell.answer = send
+    with pytest.raises(MessageInvalid):
+        line.pull(0)
 
 
 def test_lost_answers_are_asked_for_again_and_nothing_counts_twice(table: Callable[..., Table]) -> None:

@@ -3,6 +3,7 @@
 A site pulls the next round and waits in that request until the hub's aggregate is ready, so that no timer sits
 in a round. Arrays travel in pieces of at most 4 MiB, each in a request of its own, and lie in files on both sides: an
 update is the leg's once its last piece is here, and until then takes disk up to what the round allows and no memory.
+What goes to the sites is packed on the way, piece by piece; an update was packed by the node.
 The site's name is taken from the origin of the message,
 which FLARE ties to the certificate of the connection and to the token that it gave at registration; nothing in
 the message can claim another.
@@ -25,7 +26,8 @@ from wardround.federation.engine import EngineError, RoundTask, RoundUpdate, Upd
 from wardround.federation.leg import Leg, LegEnd
 from wardround.federation.messages import MessageInvalid, pack, unpack
 from wardround.federation.spool import Spool, discard
-from wardround.foundation.stored import PIECE, Held, Reader, Stored, pieces
+from wardround.federation.travelling import Travelling, arrived
+from wardround.foundation.stored import PIECE, Held, Stored, pieces
 
 CHANNEL = "wardround"
 TOPIC = "leg"
@@ -123,7 +125,8 @@ class HubDesk:
         self._leg = leg
         self._job_id = job_id
         self._incoming: dict[str, _Incoming] = {}
-        self._offered: dict[str, tuple[RoundTask, Reader]] = {}
+        self._offered: dict[str, tuple[RoundTask, Travelling]] = {}
+        self._newest: Travelling | None = None
         self._lock = threading.Lock()
         cell.register_request_cb(CHANNEL, TOPIC, self._answer)
 
@@ -163,20 +166,29 @@ class HubDesk:
             return encode({"wait": True})
         if isinstance(offered, LegEnd):
             return encode({"end": offered.state.value, "reason": offered.reason})
-        arrays = Reader(offered.arrays)
         with self._lock:
+            # All sites of a round are given the same, mostly: packed once for them.
+            if self._newest is None or self._newest.held is not offered.arrays:
+                self._newest = Travelling(offered.arrays, self._leg.spool)
+            arrays = self._newest
             self._offered[site] = offered, arrays
             dropped = self._incoming.pop(site, None)
         if dropped is not None:
             dropped.drop()
-        return encode({"task": pack(offered)[0], "turn": offered.turn, "size": arrays.size}, arrays.at(0, PIECE))
+        told = {"task": pack(offered)[0], "turn": offered.turn, "size": arrays.size}
+        return self._sent(site, offered.turn, arrays, 0, told)
+
+    def _sent(self, site: str, number: int, arrays: Travelling, index: int, told: dict[str, Any]) -> bytes:
+        body, packed = arrays.piece(index)
+        self._leg.sent(site, number, len(body))
+        return encode({**told, "packed": packed}, body)
 
     def _piece(self, site: str, number: int, index: Any) -> bytes:
         with self._lock:
             offered = self._offered.get(site)
         if offered is None or offered[0].turn != number or not isinstance(index, int) or index < 0:
             raise UpdateRefused("wrong-round")
-        return encode({}, offered[1].at(index * PIECE, PIECE))
+        return self._sent(site, number, offered[1], index, {})
 
     def _push(self, site: str, number: int, head: dict[str, Any], body: memoryview) -> bytes:
         """Take one piece of an update. A piece whose answer was lost comes again and is taken once.
@@ -261,15 +273,17 @@ class SiteLine:
         if type(size) is not int or size < 0:
             raise MessageInvalid("size")
         try:
-            arrays = self._spool.keep(self._pieces(head.get("turn"), first, pieces_of(size)), size)
+            first = arrived(first, head.get("packed") is True, 0, size)
+            arrays = self._spool.keep(self._pieces(head.get("turn"), first, size), size)
         except ValueError as error:
             raise MessageInvalid("the round's arrays are incomplete") from error
         return unpack(RoundTask, head["task"], arrays)
 
-    def _pieces(self, turn: Any, first: memoryview, count: int) -> Iterator[memoryview]:
+    def _pieces(self, turn: Any, first: memoryview, size: int) -> Iterator[memoryview]:
         yield first
-        for index in range(1, count):
-            yield self._ask({"kind": "piece", "round": turn, "index": index})[1]
+        for index in range(1, pieces_of(size)):
+            head, body = self._ask({"kind": "piece", "round": turn, "index": index})
+            yield arrived(body, head.get("packed") is True, index, size)
 
     def push(self, number: int, update: RoundUpdate) -> None:
         """Send an update in pieces and wait until it is counted. Raises :class:`UpdateRefused`,
