@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from wardround.dicom.network_pdu import HEADER
@@ -53,6 +54,11 @@ class Wire:
         self._start = 0
         self._end = 0
         self._stopping = False
+        self._refilling: Callable[[], None] = _nobody
+
+    def lend(self, refilling: Callable[[], None]) -> None:
+        """Have `piece` lend what it gives until ``refilling`` is called, which is before the buffer is used anew."""
+        self._refilling = refilling
 
     @property
     def begun(self) -> bool:
@@ -76,9 +82,10 @@ class Wire:
         return form.unpack_from(self._buffer, start)
 
     def piece(self, most: int, deadline: float) -> memoryview:
-        """What there is, at least 1 byte and at most ``most``; it holds until the next call."""
+        """What there is, at least 1 byte and at most ``most``; it holds until the next call, or see `lend`."""
         start = self._start
         if start == self._end:
+            self._refilling()
             self._start = self._end = start = 0
             self._receive(deadline)
         stop = min(self._end, start + most)
@@ -115,13 +122,15 @@ class Wire:
                 socket.socket.shutdown(self._stream, socket.SHUT_RD)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; what was lent counts for nothing any more."""
+        self._refilling = _nobody
         with contextlib.suppress(OSError):
             self._stream.close()
 
     def _need(self, size: int, deadline: float) -> None:
         if self._end - self._start >= size:
             return
+        self._refilling()
         unread = self._end - self._start
         self._buffer[:unread] = self._buffer[self._start : self._end]
         self._start, self._end = 0, unread
@@ -149,6 +158,10 @@ class Wire:
                 raise Late
             return
         raise Stopped
+
+
+def _nobody() -> None:
+    """Nobody has borrowed anything."""
 
 
 def patient(connection: socket.socket, seconds: float) -> None:

@@ -41,7 +41,7 @@ _TURNED_AWAY = {
     "enclave-over-quota": "the enclave is at its quota; raise quota_gb or purge, then have it sent again",
     "enclave-below-reserve": "too little is free on the enclave's disk; make room, then have it sent again",
     "receiver-ended": "a receiving process ended and was started again; senders try again; if it recurs, see the log",
-    "not-whole": "it ended in the middle: the connection broke or the disk was full; the sender tries again",
+    "not-whole": "it ended in the middle: the sender broke off or the connection did; the sender tries again",
 }
 _IMPORTS = {
     "dicomdir": "a DICOMDIR, the list of contents of a medium; the objects that it lists are taken by themselves",

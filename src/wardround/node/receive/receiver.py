@@ -21,9 +21,13 @@ from wardround.node.receive.quay import Quay
 from wardround.node.receive.route import StudyPath
 from wardround.node.receive.terms import Terms
 
+SELDOM = 10_000, 20, 20
+"""Thresholds of the collection of cycles in a receiving process (`gc.set_threshold`)."""
+
 
 def main(line_end: int, connections: int, seats: int) -> None:
     """Serve until the node says `stop`, or its end of the line is closed."""
+    import gc
     import resource
 
     # A terminal's Ctrl-C, and a service manager's SIGTERM, go to all processes; the node decides when this one ends.
@@ -70,6 +74,9 @@ def main(line_end: int, connections: int, seats: int) -> None:
         os._exit(0)
 
     answers.update({"settle": quay.settle, "learn": quay.learn, "closed": close_paths, "stop": stop})
+    # Entries wait by the thousand; to look through all of them for cycles again and again takes time for nothing.
+    gc.freeze()
+    gc.set_threshold(*SELDOM)
     receiver.start()
     line.tell("ready")
     while True:
