@@ -37,7 +37,8 @@ TARGETS = {0: 0.1, 30: 1.2, 300: 10.0}
 @dataclass
 class Outcome:
     """Of one turn. `memory`: the most that the hub's processes held together beyond what they held when the sites had
-    connected; `files` is that part of it which is pages of files."""
+    connected, a page that several of them share counted once (the kernel's PSS); `files` is how much of what they held
+    then is pages of files."""
 
     seconds: list[float] = field(default_factory=list)
     first_step: float = 0.0
@@ -122,17 +123,16 @@ class Memory:
             return 0, 0
         for one in family:
             try:
-                status = Path(f"/proc/{one.pid}/status").read_text()
+                lines = Path(f"/proc/{one.pid}/smaps_rollup").read_text().splitlines()
             except OSError:  # it ended meanwhile
                 continue
-            values = {line.split(":")[0]: line.split()[1] for line in status.splitlines() if line.startswith("Rss")}
-            anonymous = int(values.get("RssAnon", 0)) + int(values.get("RssShmem", 0))
-            held += (anonymous + int(values.get("RssFile", 0))) * 1024
-            files += int(values.get("RssFile", 0)) * 1024
+            values = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.startswith("Pss")}
+            held += values.get("Pss", 0) * 1024
+            files += values.get("Pss_File", 0) * 1024
         return held, files
 
     def _watch(self) -> None:
-        while not self._over.wait(0.02):
+        while not self._over.wait(0.05):
             held, files = self._now()
             if held > self.most:
                 self.most, self.files = held, files
