@@ -182,7 +182,7 @@ def test_a_label_of_several_structures_or_on_another_image_is_refused(room: Room
 
 def test_a_patient_who_is_forgotten_leaves_neither_rows_nor_files(room: Room) -> None:
     lee, may = str(room.take(LEE)), str(room.take(MAY))
-    gone, stays = room.save(LEE, lee), room.save(MAY, may)
+    gone, stays = room.save(LEE, lee, 9), room.save(MAY, may, 13)
     later = room.door.clock() + timedelta(days=36_500)
     assert sweep(room.door.database, room.labels.files, later) == 0
     with room.door.database.writing() as session:
