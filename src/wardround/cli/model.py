@@ -74,6 +74,34 @@ def evaluate(
 
 
 @app.command()
+def card(
+    model: str = typer.Argument(..., help="The model's digest, or 8 digits of it or more."),
+    edit: Path | None = typer.Option(None, "--edit", help="A TOML file of what people write; a new edition of it."),
+    home: Path = HOME,
+) -> None:
+    """Show a model's card as Markdown: lineage, cohorts, evidence, and what people wrote of its use and its hazards."""
+    from wardround.cli.signin import acting
+    from wardround.contracts.model_card import CardText
+    from wardround.foundation.clock import now
+    from wardround.foundation.settings import read_settings
+    from wardround.hub.home import HubHome
+    from wardround.hub.registry.card import card_of, parents_of, write
+    from wardround.hub.registry.queries import model_of
+
+    text = None if edit is None else read_settings(edit, CardText)
+    actor = None if text is None else acting(home, "edit-card")
+    opened = HubHome(home)
+    with opened.database.writing() if text is not None else opened.database.reading() as session:
+        row = model_of(session, model)
+        if text is not None and actor is not None:
+            write(session, row.digest, text, actor=actor, at=now())
+            session.flush()
+        shown = card_of(session, row, parents_of(opened.objects.get(row.archive)))
+    opened.close()
+    typer.echo(shown.rstrip())
+
+
+@app.command()
 def evidence(
     model: str = typer.Argument(..., help="The model's digest, or 8 digits of it or more."), home: Path = HOME
 ) -> None:

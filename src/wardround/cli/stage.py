@@ -131,6 +131,35 @@ def evidence(
 
 
 @app.command()
+def card(
+    model: str = typer.Argument(..., help="A registered model's digest, all 64 digits."),
+    edit: Path | None = typer.Option(None, "--edit", help="A TOML file of what people write; a new edition of it."),
+    home: Path = HOME,
+) -> None:
+    """Show a model's card as this hospital has it, with its own hazard log; what is written here stays here."""
+    from wardround.cli.signin import acting
+    from wardround.contracts.model_card import CardText
+    from wardround.foundation.settings import read_settings
+    from wardround.node.desk import Desk
+    from wardround.node.evidence.card import card_of, write
+    from wardround.node.home import NodeHome
+
+    text = None if edit is None else read_settings(edit, CardText)
+    actor = None if text is None else acting(home, "edit-card")
+    desk = Desk(NodeHome(home))
+    try:
+        desk.deployments.fetch(model)
+        if text is not None and actor is not None:
+            with desk.home.database.writing() as session:
+                write(session, model, text, actor=actor, at=desk.clock())
+        with desk.home.database.reading() as session:
+            shown = card_of(session, desk.deployments.evidenced(model, ""), desk.mirror.state().verified)
+    finally:
+        desk.close()
+    typer.echo(shown.rstrip())
+
+
+@app.command()
 def promote(
     model: str = MODEL,
     to: str = typer.Option(..., "--to", help="The next stage, from `wardround node model status`."),

@@ -23,11 +23,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-S = TypeVar("S", bound=Settings)
+S = TypeVar("S", bound=BaseModel)
 
 
 def read_settings(path: Path, kind: type[S]) -> S:
-    """The settings in the TOML file `path`.
+    """The settings in the TOML file `path`, or whatever else of a closed form stands there.
 
     Raises:
         SettingsRefused: the file is absent, isn't TOML, has an unknown key or a value of the wrong kind.

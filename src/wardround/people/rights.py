@@ -96,6 +96,9 @@ RIGHTS: Mapping[str, Right] = {
     "change-pathway": _right(NODE, "begin a pathway", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD, Role.ENGINEER),
     "deploy-model": _right(NODE, "take a model into use", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
     "make-evidence": _right(NODE, "make evidence of a model", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD, Role.ENGINEER),
+    "edit-card": _right(
+        BOTH, "write what a model is for", Role.RESEARCHER, Role.SAFETY_OFFICER, Role.PATHWAY_LEAD, Role.OPERATOR
+    ),
     "allow-validation": _right(NODE, "let a model be judged on this hospital's own patients", Role.DATA_CONTROLLER),
     "share-evidence": _right(NODE, "tell the hub what a validation here shows", Role.DATA_CONTROLLER),
     "promote-model": _right(NODE, "agree to a model's next stage", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),

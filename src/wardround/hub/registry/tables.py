@@ -42,3 +42,16 @@ class EvidenceRow(HubTable):
     summary: Mapped[bytes] = mapped_column(LargeBinary)
     entry: Mapped[int]
     taken_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class ModelText(HubTable):
+    """An edition of what people wrote about a model: `text` is canonical JSON (`contracts.model_card.CardText`), whole;
+    the last one counts, and all are kept."""
+
+    __tablename__ = "model_texts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    text: Mapped[bytes] = mapped_column(LargeBinary)
+    written_by: Mapped[str] = mapped_column(String(120))
+    written_at: Mapped[datetime] = mapped_column(UtcTime)

@@ -83,9 +83,10 @@ class Deployments:
 
     def model(self, row: Deployment) -> EvidencedModel:
         """What evidence of a deployed model goes by."""
-        return self._evidenced(row.model, row.pathway)
+        return self.evidenced(row.model, row.pathway)
 
-    def _evidenced(self, digest: str, pathway: str) -> EvidencedModel:
+    def evidenced(self, digest: str, pathway: str) -> EvidencedModel:
+        """What evidence of a fetched model goes by, on a pathway."""
         lineage = lineage_of(self.package(digest))
         return EvidencedModel(digest, digest if lineage is None else lineage.weights_sha256, pathway)
 
@@ -133,7 +134,7 @@ class Deployments:
         lay_beside(target, self._own)
         at = self._clock()
         with self._database.reading() as session:
-            check_evidence(session, self._evidenced(digest, pathway), STAGE, at)
+            check_evidence(session, self.evidenced(digest, pathway), STAGE, at)
         entry = self._entries.put(
             DeploymentEntry(origin=self._entries.site, at=at, model=digest, pathway=pathway, stage=STAGE)
         )

@@ -14,6 +14,7 @@ from wardround.contracts.stage import STAGES, EvidenceKind, StageName
 from wardround.foundation.errors import NotAllowed
 from wardround.node import audit
 from wardround.node.clinic.tables import Deployment
+from wardround.node.evidence.card import text_of
 from wardround.node.evidence.ladder import (
     Approver,
     Missing,
@@ -44,7 +45,8 @@ def standing(session: Session, deployment: Deployment, model: Model, stage: Stag
     """What is missing before this deployment may go to `stage`; nothing is, where it could go now."""
     found = evidence_for(session, model, stage)
     agreed = tuple(approvals(session, deployment.id, stage, named(found)))
-    return Standing(stage, _lacking(deployment, stage, found, at) + lacking_approvers(stage, agreed), agreed)
+    missing = _lacking(session, deployment, stage, found, at) + lacking_approvers(stage, agreed)
+    return Standing(stage, missing, agreed)
 
 
 def agree(
@@ -67,7 +69,7 @@ def agree(
     """
     row = STAGES[stage]
     found = evidence_for(session, model, stage)
-    if missing := _lacking(deployment, stage, found, at):
+    if missing := _lacking(session, deployment, stage, found, at):
         raise NotYet(stage, missing)
     roles = sorted(person.roles & set(row.approvers))
     if not roles:
@@ -105,9 +107,18 @@ def agree(
 
 
 def _lacking(
-    deployment: Deployment, stage: StageName, found: Mapping[EvidenceKind, Kept | None], at: datetime
+    session: Session,
+    deployment: Deployment,
+    stage: StageName,
+    found: Mapping[EvidenceKind, Kept | None],
+    at: datetime,
 ) -> tuple[Missing, ...]:
     """What is missing before anybody can agree."""
     unused = Missing("not-in-use", "the model isn't in use; take it into shadow use first: wardround node deploy")
     use = () if deployment.active else (unused,)
-    return use + lacking_step(stage, deployment.stage) + lacking_evidence(found, at)
+    written = text_of(session, deployment.model)
+    hazards = tuple(
+        Missing("hazard-open", f"hazard {one.name} of its hazard log has an unacceptable risk left ({one.risk_left})")
+        for one in (written[0].unacceptable if written is not None else ())
+    )
+    return use + lacking_step(stage, deployment.stage) + lacking_evidence(found, at) + hazards

@@ -15,10 +15,12 @@ from tests.unit.node.projects.node_lab import NodeLab
 
 from wardround.contracts.evidence import OfflineValidation, ShadowUse
 from wardround.contracts.ledger_entry import Promotion, read_signed_entry
+from wardround.contracts.model_card import CardText, Hazard
 from wardround.contracts.stage import EVIDENCE, LADDER, STAGES, EvidenceKind, StageName
 from wardround.foundation.errors import NotAllowed
 from wardround.node.audit import Audit
 from wardround.node.clinic.tables import Deployment
+from wardround.node.evidence.card import card_of, write
 from wardround.node.evidence.ladder import Approver, Model, NotYet, lacking_approvers
 from wardround.node.evidence.promotion import Standing, agree, standing
 from wardround.node.evidence.shelf import entry_of, keep, keep_and_tell
@@ -231,6 +233,35 @@ def test_no_stage_is_reached_but_from_the_one_below(ladder: Ladder, at: StageNam
     else:
         assert steps == ({"not-next"} if to in LADDER else {"not-a-rung"})
         assert ladder.refused(stage=to) in {"not-next", "not-a-rung"}
+
+
+def test_a_hazard_of_unacceptable_risk_keeps_the_stage_shut_until_the_log_says_what_is_done(ladder: Ladder) -> None:
+    ladder.use()
+    ladder.offline()
+    ladder.shadow()
+    hazard = Hazard(
+        name="H1",
+        hazard="it isn't read",
+        effect="harm",
+        severity="catastrophic",
+        likelihood="medium",
+        controls=("a radiologist reads every study",),
+        severity_left="catastrophic",
+        likelihood_left="medium",
+        owner="lead",
+    )
+
+    def log(one: Hazard) -> None:
+        with ladder.database.writing() as session:
+            write(session, PACKAGE, CardText(hazards=(one,)), actor="person:ada", at=ladder.clock())
+
+    log(hazard)
+    assert ladder.refused() == "hazard-open"
+    log(hazard.model_copy(update={"likelihood_left": "very-low"}))
+    ladder.agree(OFFICER)
+    with ladder.database.reading() as session:
+        shown = card_of(session, MODEL, 0)
+    assert "offline-validation" in shown and "By person:ada" in shown and "| H1 |" in shown
 
 
 def test_a_model_out_of_use_goes_nowhere(ladder: Ladder) -> None:
