@@ -320,5 +320,6 @@ def test_the_engine_processes_load_no_deep_learning_and_write_only_where_they_ma
     assert set(seen) == {"server", "server-job", "client", "client-job"}
     for role, (maps, files, resident) in seen.items():
         assert "libtorch" not in maps, role
+        assert "aiohttp" not in maps, "drivers that nobody uses take a second and 12 MB of every process"
         assert all(Path(file).is_relative_to(federation.home) for file in files), role
         assert resident < 200e6, role
