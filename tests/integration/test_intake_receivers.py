@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,13 @@ from tests.intake_lab import Node, free_port, in_this_process, serving, until
 from tests.tls_lab import Authority
 from tests.wire_lab import RJ, Caller
 
+from wardround.dicom.network import StorageReceiver
+from wardround.node.receive.arrival import Entry, KeyMaker, Keys
 from wardround.node.receive.index import IndexUnavailable
+from wardround.node.receive.quay import Quay
 from wardround.node.receive.receivers import Receivers
 from wardround.node.receive.register import Register
+from wardround.node.receive.route import StudyPath, by_called_title
 from wardround.node.receive.summary import intake_summary
 from wardround.node.receive.tables import ReceivedInstance
 
@@ -197,6 +202,39 @@ def test_none_outlives_the_node_however_it_ends(tmp_path: Path) -> None:
             assert alive == []
     with serving(home, dicom=QUIET, port=port) as again:
         assert instances(again) == 2
+
+
+def test_what_a_process_of_a_killed_node_held_at_the_restart_is_taken_over_once_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wardround.node.intake.TAKEN_OVER_EVERY", 0.1)
+    with serving(tmp_path, dicom=QUIET) as node:
+        secret = node.intake._department.secret
+    quay = Quay(
+        Away(), KeyMaker(secret), by_called_title({"WARDROUND": "research"}), quarantine=tmp_path / "quarantine"
+    )
+    quay.prepare()
+    with StorageReceiver(["WARDROUND"], landing=quay) as orphan, called(orphan.port) as caller:
+        caller.send(sending(studies()[0].slices[0]))
+        assert caller.status() == 0
+    with serving(tmp_path, dicom=QUIET) as again:
+        assert instances(again) == 0
+        os.close(quay._bay._lock)  # as its end does
+        until(lambda: instances(again) == 1)
+    quay._registrar.close(0)
+
+
+class Away:
+    """An index that a process has lost."""
+
+    def contents(self, study_key: str) -> list[tuple[str, str]]:
+        return []
+
+    def holds_other_content(self, keys: Keys, paths: Sequence[StudyPath]) -> bool:
+        return False
+
+    def write(self, entries: Sequence[Entry], turned_away: Mapping[str, int], at: datetime) -> None:
+        raise IndexUnavailable
 
 
 def test_a_port_that_is_taken_leaves_no_process_behind(tmp_path: Path) -> None:

@@ -40,14 +40,16 @@ an image, or what a command brought in."""
 
 PEER_ENDS = 5.0
 """Seconds that stopping waits for a peer that takes a report, which is sent again after the next start, or is asked."""
+TAKEN_OVER_EVERY = 60.0
+"""Seconds between two looks for what processes left that ended only after this node started."""
 ASKED_EVERY = 0.5
 PACS_ANSWERS = 20.0
 """Seconds that the PACS has to say how many instances a study has."""
 
 
 class Intake:
-    """Threads: the receiver's, one that completes studies, one that de-identifies as instances arrive, and one that
-    sends answers about storage commitment where the node gives them.
+    """Threads: the receiver's, one that completes studies, one that de-identifies as instances arrive, one that takes
+    over what processes left behind, and one that sends answers about storage commitment where the node gives them.
 
     Raises:
         SettingsRefused: the TLS files under `[wire]` can't be used, or the rules of routing.
@@ -94,6 +96,7 @@ class Intake:
             raise SettingsRefused(f"[wire]: {refused.text}") from None
         self._completing = _Watch("completion", self._complete, self._until_complete)
         self._deidentifying = _Watch("de-identification", self._deidentify, lambda: LOOKED_AT_EVERY)
+        self._inheriting = _Watch("take-over", self._inherit, lambda: TAKEN_OVER_EVERY)
 
     def start(self) -> None:
         """Tidy up after a crash, then listen. Raises `OSError` if the port is taken."""
@@ -109,6 +112,7 @@ class Intake:
         self._receiver.start()
         self._deidentifying.start()
         self._completing.start()
+        self._inheriting.start()
         if self._counts is not None:
             self._asking.start()
 
@@ -132,6 +136,7 @@ class Intake:
         self._reporting.stop(patience=PEER_ENDS)
         self._asking.stop(patience=PEER_ENDS)
         self._completing.stop()
+        self._inheriting.stop()
         self._deidentifying.stop()
         self._deidentification.stop()
         self._department.close()
@@ -228,6 +233,13 @@ class Intake:
         self._look_at_room()
         if complete_studies(self._home.database, quiet=self._quiet, now=self._clock()):
             self._deidentification.close_studies()
+
+    def _inherit(self) -> None:
+        """A receiver of a killed node may still be in the middle of a flush when the next one starts, and a command
+        that imports may be killed beside it: what they had acknowledged isn't left waiting for another restart."""
+        if self.reception.take_over().registered:
+            self._deidentifying.wake()
+            self._completing.wake()
 
     def _until_complete(self) -> float:
         """Seconds until the next study may be complete."""
