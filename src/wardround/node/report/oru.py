@@ -40,8 +40,10 @@ def message_of(record: Record, to: Addressing, *, control_id: str, at: datetime)
     by = finding.made_by
     read = _moment(finding.at)
     taken = subject.study_date + subject.study_time.split(".")[0] if subject.study_date else ""
-    named = "^".join(_text(part) for part in subject.name[:_LONGEST_NAME].split("^")[:5])
-    number = f"{_text(subject.patient_id)}^^^{_text(subject.issuer or to.assigner)}^PI" if subject.patient_id else ""
+    # Both are required; of somebody whom the image doesn't name they say that nothing is known.
+    named = "^".join(_text(part) for part in subject.name[:_LONGEST_NAME].split("^")[:5]) or "^^^^^^U"
+    known = f"{_text(subject.patient_id)}^^^{_text(subject.issuer or to.assigner)}^PI"
+    number = known if subject.patient_id else "UNKNOWN^^^^U"
     # Who can't identify the patient by number has the study's own.
     filler = f"{_text(subject.accession or subject.study)}^WARDROUND"
     segments = [
