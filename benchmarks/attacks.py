@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from _bench import machine
@@ -27,6 +28,8 @@ from _heart import DATA, pooled, read
 from _inversion import Attack
 from _members import attacked, guarded, noisily, plainly
 
+Row = dict[str, Any]
+BELOW = "another patient's slice"
 TRAINED = {
     "as it is": plainly,
     "updates cut, no noise": noisily(1.0, 0.0),
@@ -39,7 +42,7 @@ TRAINED = {
 def inversion(iterations: int) -> dict[str, dict[str, float]]:
     attack = Attack(seed=0, iterations=iterations)
     slices = attack.slices(4)
-    found = {"another patient's slice": asdict(attack.guess(slices))}
+    found = {BELOW: asdict(attack.guess(slices))}
     print(f"\nInversion of one step's update, {iterations} iterations\n{'':34}    dB  correlation")
     for name, update in attack.updates(slices).items():
         found[name] = asdict(attack.invert(update, slices[0]))
@@ -78,13 +81,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     print(machine())
     began = time.monotonic()
-    found = {
-        "inversion": inversion(120 if asked.quick else 1500),
-        "membership": membership(asked.data, 8 if asked.quick else 32),
-    }
+    rows = inversion_rows(inversion(120 if asked.quick else 1500))
+    if asked.data.is_dir():
+        rows += membership_rows(membership(asked.data, 8 if asked.quick else 32))
+    else:
+        print(
+            f"\nMembership is left out: {asked.data} isn't there; --data names the folder of the heart disease tables"
+        )
     print(f"\n{time.monotonic() - began:.0f} s; {machine()}")
     if asked.json:
-        asked.json.write_text(json.dumps({"machine": machine(), **found}, indent=1) + "\n")
+        asked.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+
+
+def inversion_rows(found: dict[str, dict[str, float]]) -> list[Row]:
+    """Each update with a measure beside the one without; what another patient's slice reaches is no attack."""
+    return [
+        row(
+            f"inversion, {name}: {words}",
+            one[key],
+            unit,
+            {"as it is": found["as it is"][key], BELOW: found[BELOW][key]},
+        )
+        for name, one in found.items()
+        if name not in ("as it is", BELOW)
+        for key, words, unit in (("correlation", "correlation", ""), ("psnr", "signal to noise", "dB"))
+    ]
+
+
+def membership_rows(found: dict[str, dict[str, float]]) -> list[Row]:
+    """Each way of training with a measure beside the one without."""
+    keys = [(f"{attack} {key}", f"{key} by {attack}") for attack in ("loss", "lira") for key in ("auc", "found")]
+    return [
+        row(f"membership, {name}: {words}", one[key], "", {"as it is": found["as it is"][key]})
+        for name, one in found.items()
+        if name != "as it is"
+        for key, words in [*keys, ("right", "right of the rest")]
+    ]
+
+
+def row(name: str, ours: float, unit: str, peers: dict[str, float]) -> Row:
+    return {"name": name, "ours": ours, "peers": peers, "target": None, "met": None, "unit": unit}
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from wardround.contracts.lawful_basis import LawfulBasis
 from wardround.contracts.project import Project, ProjectPerson
 from wardround.contracts.run_plan import RunPlan
 from wardround.contracts.standard_project import usual_leaves
-from wardround.demo.federation import PACS_TITLE, DemoFailed, DemoFederation
+from wardround.demo.federation import PACS_TITLE, PATIENCE, DemoFailed, DemoFederation
 from wardround.demo.pacs import push
 from wardround.demo.patients import DemoHospital, DemoPatient, StudyInstances, clinic_patient, mr_slices, to_dicom
 from wardround.demo.screen import Screen
@@ -129,7 +129,7 @@ class Journey:
         with hub.database.writing() as session:
             projects.draft(session, project, actor=RESEARCHER, at=now())
             projects.ask_counts(session, project.id, actor=RESEARCHER, at=now())
-        federation.wait_for("counting", lambda: len(self._counts(project)) == len(self.hospitals), within=60)
+        federation.wait_for("counting", lambda: len(self._counts(project)) == len(self.hospitals), within=PATIENCE)
         self.story.counts = self._counts(project)
         told = ", ".join(f"{site} {count.in_words()}" for site, count in sorted(self.story.counts.items()))
         self.screen.say(f"{project.cohort.in_words()}: {told}")
@@ -143,13 +143,13 @@ class Journey:
                 with federation.desks[code].home.database.reading() as session:
                     return any(row.id == project.id for row in projects_at_node(session))
 
-            federation.wait_for("putting the project before the hospitals", arrived, within=60)
+            federation.wait_for("putting the project before the hospitals", arrived, within=PATIENCE)
             try:
                 approve(desk, project.id, digest, actor=CONTROLLER)
             except NotAllowed as error:
                 self.screen.say(f"{hospital.name} refuses: {error}")
                 refuse(desk, project.id, digest, "not-suitable-here", actor=CONTROLLER)
-        federation.wait_for("hearing the decisions", lambda: self._decisions() == len(self.hospitals), within=60)
+        federation.wait_for("hearing the decisions", lambda: self._decisions() == len(self.hospitals), within=PATIENCE)
         self.screen.progress(1, 1, f"approved by {self._approvals()} hospitals, signed on their own nodes")
 
     def train(self) -> None:
@@ -199,7 +199,7 @@ class Journey:
         desk = self.federation.desks[site]
         with self._hub.database.reading() as session:
             entry = next(row.entry for row in models(session) if row.digest == self.story.model)
-        self.federation.wait_for("mirroring the ledger", lambda: desk.mirror.state().verified > entry, within=60)
+        self.federation.wait_for("mirroring the ledger", lambda: desk.mirror.state().verified > entry, within=PATIENCE)
         begin(desk.deployments.definitions, PACKAGE, "glioma-demo", self.story.model, templates=Definitions(PATHWAYS))
         desk.deployments.deploy(self.story.model, PACKAGE, actor=SAFETY_OFFICER)
         self.screen.progress(1, 1, f"model {self.story.model[:12]} in shadow use at {self.clinic.name}")
@@ -214,7 +214,7 @@ class Journey:
         report = send(mr_slices(patient), self.federation.clinic_peer(site), PACS_TITLE)
         if not report.complete:
             raise DemoFailed("the node didn't take the new study")
-        self.federation.wait_for("reading the new study", lambda: self._delivered() is not None, within=120)
+        self.federation.wait_for("reading the new study", lambda: self._delivered() is not None, within=PATIENCE)
         line = self._delivered()
         if line is None or line.delivered_at is None or line.result_uid is None:
             raise DemoFailed(f"the new study was not read: {line.reason if line else 'no line'}")
@@ -238,7 +238,7 @@ class Journey:
                     return False
             return all(desk.mirror.settled() == size for desk in self.federation.desks.values())
 
-        self.federation.wait_for("cosigning the last checkpoint", settled, within=60)
+        self.federation.wait_for("cosigning the last checkpoint", settled, within=PATIENCE)
         with hub.database.reading() as session:
             self.story.verified["hub"] = verify(session, log.verifier)
         for site, desk in self.federation.desks.items():
@@ -304,7 +304,7 @@ class Journey:
             summary = intake_summary(database)
             return summary.open_studies == 0 and summary.waiting == 0
 
-        self.federation.wait_for(f"de-identifying at {site}", done, within=300)
+        self.federation.wait_for(f"de-identifying at {site}", done, within=PATIENCE)
 
     def _counts(self, project: Project) -> dict[str, Count]:
         with self._hub.database.reading() as session:
