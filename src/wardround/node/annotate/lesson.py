@@ -42,9 +42,9 @@ def train(
     for one in lessons:
         try:
             volume = volume_of(one.image)
-        except NotAnnotated:
-            continue
-        label = read_file(one.label.read_bytes(), NIFTI_GZ).array > 0
+            label = read_file(one.label.read_bytes(), NIFTI_GZ).array > 0
+        except (NotAnnotated, OSError):
+            continue  # no volume, or purged since this began
         if label.any():
             read.append(Lesson.of(np.asarray(volume.array, np.float32), label, volume.spacing))
     if not read:
