@@ -32,6 +32,7 @@ from wardround.dicom.network import (
 from wardround.hub.registry.tables import ModelRow
 from wardround.learning.archive import pack
 from wardround.learning.bundle import export_bundle, packaged
+from wardround.learning.packages import Packages
 from wardround.node.clinic import reader
 from wardround.node.clinic.definition_file import Definitions
 from wardround.node.clinic.deployment import Deployments
@@ -72,10 +73,10 @@ when = 'Modality == "MR"'
 emergency_when = 'StudyDescription like "*stat*"'
 
 [output]
-kind = "outline"
-of = "lesion"
+{output}
 {more}
 """
+OUTLINE = 'kind = "outline"\nof = "lesion"'
 
 
 class ToyReader:
@@ -151,6 +152,7 @@ class Clinic:
         self.models = folder / "models"
         gateway = cast(Any, self.node.wire)
         node = self.node
+        self.packages = Packages(folder / "packages")
         self.deployments = Deployments(
             node.database,
             self.models,
@@ -158,6 +160,7 @@ class Clinic:
             gateway,
             node.mirror,
             node.own,
+            self.packages,
             Definitions(folder / "pathways"),
             node.clock,
         )
@@ -167,12 +170,12 @@ class Clinic:
         self.results = folder / "results"
         self.pathway = self.make_pathway()
 
-    def define(self, name: str = "brain", *, model: str | None = None, more: str = "") -> None:
+    def define(self, name: str = "brain", *, model: str | None = None, output: str = OUTLINE, more: str = "") -> None:
         """Write a pathway's file, as a person at the hospital does: any MR study, and no check that isn't in `more`."""
         file = self.deployments.definitions.file(name)
         file.parent.mkdir(exist_ok=True)
         digest = self.digest if model is None else model
-        file.write_text(_PATHWAY.format(model=digest[:12], more=more))
+        file.write_text(_PATHWAY.format(model=digest[:12], output=output, more=more))
 
     def make_pathway(self) -> Pathway:
         node = self.node
