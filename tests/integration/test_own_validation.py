@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +21,8 @@ from wardround.contracts.outbound import EvidenceSummary
 from wardround.contracts.validation import LocalValidation, ValidationPlan
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.errors import NotAllowed, NotFound
+from wardround.learning.archive import unpack
+from wardround.learning.bundle import BundleRefused
 from wardround.node.audit import Audit
 from wardround.node.desk import Desk
 from wardround.node.enclave.purge import purge_patient
@@ -193,6 +197,32 @@ def test_an_allowance_ends_is_given_once_and_for_one_plan(hospital: Hospital) ->
         hospital.validate("0" * 12)
     with hospital.clinic.node.database.reading() as session:
         assert latest(session, "offline-validation", (hospital.clinic.digest,)) is None
+
+
+def test_a_model_of_the_hospitals_own_goes_the_same_way_and_by_nobody_elses_evidence(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    clinic = hospital.clinic
+    bundle = tmp_path / "bought"
+    unpack(clinic.hub.objects.get(clinic.archive), bundle)
+    metadata = bundle / "configs" / "metadata.json"
+    # It says of itself that it has the weights of a model which did well here.
+    forged = {"run": "r-1", "project": "glioma", "weights_sha256": clinic.digest}
+    metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"lineage": forged}))
+    clinic.validate()
+    clinic.digest = clinic.packages.add(bundle)
+    clinic.define()
+    with pytest.raises(NotYet):
+        hospital.deploy()
+    digest = hospital.plan()
+    hospital.allow(digest)
+    hospital.validate(digest)
+    clinic.node.entries.submit_waiting(clinic.node.database)
+    hospital.deploy()
+    (clinic.packages._folder / clinic.digest / "configs" / "metadata.json").write_text("{}")
+    shutil.rmtree(clinic.models / clinic.digest)
+    with pytest.raises(BundleRefused):
+        clinic.deployments.fetch(clinic.digest)
 
 
 def test_the_same_plan_is_one_plan(hospital: Hospital) -> None:

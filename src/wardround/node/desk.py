@@ -8,6 +8,7 @@ from wardround.contracts.cohort_query import CohortQuestion
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.files import ObjectStore
+from wardround.learning.packages import Packages
 from wardround.ledger.mirror import Mirror
 from wardround.ledger.note import Verifier
 from wardround.node.clinic.definition_file import Definitions
@@ -136,6 +137,7 @@ class Desk:
             self.gateway,
             self.mirror,
             OwnArrays(self.home.runs),
+            Packages(self.home.packages),
             Definitions(self.home.pathways),
             self.clock,
         )

@@ -15,9 +15,11 @@ from wardround.contracts.stage import StageName
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotAllowed, NotFound
+from wardround.foundation.files import write_whole
 from wardround.learning.archive import unpack
-from wardround.learning.bundle import bundle_digest, read_bundle
+from wardround.learning.bundle import bundle_digest, files_of, load_bundle, read_bundle
 from wardround.learning.lineage import lineage_of
+from wardround.learning.packages import Packages
 from wardround.ledger import store
 from wardround.ledger.mirror import Mirror
 from wardround.node import audit
@@ -65,10 +67,12 @@ class Deployments:
         gateway: Gateway,
         mirror: Mirror,
         own: OwnArrays,
+        packages: Packages,
         definitions: Definitions,
         clock: Clock,
     ) -> None:
         self._own = own
+        self._packages = packages
         self.definitions = definitions
         self._database = database
         self._models = models
@@ -86,21 +90,28 @@ class Deployments:
         return self.evidenced(row.model, row.pathway)
 
     def evidenced(self, digest: str, pathway: str) -> EvidencedModel:
-        """What evidence of a fetched model goes by, on a pathway."""
+        """What evidence of a fetched model goes by, on a pathway. A model that this hospital brought itself goes by its
+        own digest alone: what such a package says of its weights is nobody's word."""
+        if self._is_own(digest):
+            return EvidencedModel(digest, digest, pathway)
         lineage = lineage_of(self.package(digest))
         return EvidencedModel(digest, digest if lineage is None else lineage.weights_sha256, pathway)
 
     def fetch(self, digest: str) -> Path:
-        """A registered model's package, from the hub where it isn't here yet.
+        """A model's package: of a registered model from the hub, where it isn't here yet, and of one that this hospital
+        brought itself from its own packages.
 
         Raises:
-            NotAllowed: this hospital's own copy of the ledger doesn't know the model, or can't be trusted now.
+            NotAllowed: this hospital's own copy of the ledger doesn't know the model, and it wasn't added here; or the
+                ledger can't be trusted now.
             NotFound: the hub doesn't have its package, or it is another than its digest says.
+            BundleRefused: the package that was added was changed since, or holds no weights.
         """
-        self._check_registered(digest)
-        target = self.package(digest)
+        target, own = self.package(digest), self._is_own(digest)
+        if not own:
+            self._check_registered(digest)
         if not target.exists():
-            self._fetch(digest, target)
+            self._copy(digest, target) if own else self._fetch(digest, target)
         return target
 
     def deploy(self, digest: str, pathway: str, *, actor: str) -> int:
@@ -159,17 +170,37 @@ class Deployments:
 
     def _check_registered(self, digest: str) -> None:
         self._mirror.check_trusted(self._clock())
-        state = self._mirror.state()
+        if not self._is_registered(digest):
+            raise NotAllowed(
+                f"the ledger, as this hospital has it, knows no model {digest[:12]}…; check the digest with "
+                "`wardround model list` at the hub, and the mirror with `wardround ledger verify`; a model of this "
+                "hospital's own is added with `wardround package add`"
+            )
+
+    def _is_registered(self, digest: str) -> bool:
+        verified = self._mirror.state().verified
         with self._database.reading() as session:
-            verified = state.verified
             for index in range(verified - 1, -1, -1):
                 entry = store.entry(session, index)
                 if isinstance(entry, Model) and entry.digest == digest:
-                    return
-        raise NotAllowed(
-            f"the ledger, as this hospital has it, knows no model {digest[:12]}…; check the digest with "
-            "`wardround model list` at the hub, and the mirror with `wardround ledger verify`"
-        )
+                    return True
+        return False
+
+    def _is_own(self, digest: str) -> bool:
+        """Whether this hospital brought the model itself."""
+        return digest in self._packages.listed() and not self._is_registered(digest)
+
+    def _copy(self, digest: str, target: Path) -> None:
+        source = self._packages.find(self._packages.listed()[digest], digest)
+        load_bundle(source)
+        aside = self._models / f".{digest}"
+        shutil.rmtree(aside, ignore_errors=True)
+        for path in files_of(source):
+            write_whole(aside / path, (source / path).read_bytes(), mode=0o600)
+        if bundle_digest(aside) != digest:
+            shutil.rmtree(aside)
+            raise NotFound(f"the package {digest[:12]} changed while it was copied; add it anew")
+        aside.rename(target)
 
     def _fetch(self, digest: str, target: Path) -> None:
         _, data = self._gateway.send(ObjectRequest(digest=digest))
