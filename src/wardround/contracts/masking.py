@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from wardround.contracts.base import Digest, Frozen, RunId, SiteName
+from wardround.contracts.masking_step import MaskingStep as MaskingStep
 
 MOST_SITES = 1000
 
@@ -23,9 +24,6 @@ Signature = Annotated[bytes, Field(min_length=64, max_length=64)]
 
 Share = Annotated[bytes, Field(min_length=33, max_length=33)]
 """One Shamir share of a secret of 32 bytes, big-endian; its place is that of its holder in the roster, from 1."""
-
-MaskingStep = Literal["advertise", "share", "input", "confirm", "reveal"]
-"""What is asked of a site in a masked round, in this order: the paper's rounds 0 to 4."""
 
 
 class Masking(Frozen):

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol, get_args
 
-from wardround.contracts.masking import MaskingStep
+from wardround.contracts.masking_step import MaskingStep
 from wardround.foundation.stored import Held
 
 UpdateKind = Literal["weights", "delta"]
@@ -265,6 +265,14 @@ class LegState(StrEnum):
     @property
     def over(self) -> bool:
         return self in (LegState.FINISHED, LegState.FAILED, LegState.ABORTED)
+
+
+@dataclass(frozen=True)
+class LegEnd:
+    """What a site is told when there is no further round."""
+
+    state: LegState
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ from wardround.federation.engine import (
     Coordinator,
     Declined,
     EngineError,
+    LegEnd,
     LegRequest,
     LegState,
     LegStatus,
     Participant,
     UpdateRefused,
 )
-from wardround.federation.leg import Leg, LegEnd
+from wardround.federation.leg import Leg
 from wardround.federation.spool import discard
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
@@ -21,6 +20,7 @@ from wardround.federation.attendance import NO_CONTACT, Attendance
 from wardround.federation.engine import (
     MASKING_STEPS,
     Coordinator,
+    LegEnd,
     LegStart,
     LegState,
     LegStatus,
@@ -40,14 +40,6 @@ from wardround.learning.masking.refusal import MaskingRefused
 
 RULE: TypeAdapter[Robust] = TypeAdapter(Robust)
 DEADLINE = "deadline"
-
-
-@dataclass(frozen=True)
-class LegEnd:
-    """What a site is told when there is no further round."""
-
-    state: LegState
-    reason: str
 
 
 class Leg:

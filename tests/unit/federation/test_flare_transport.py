@@ -24,7 +24,9 @@ from wardround.federation.engine import (
     UpdateHeader,
     UpdateRefused,
 )
-from wardround.federation.flare.transport import HubDesk, HubLost, SiteLine, decode, encode
+from wardround.federation.flare.desk import HubDesk
+from wardround.federation.flare.line import HubLost, SiteLine
+from wardround.federation.flare.transport import decode, encode
 from wardround.federation.leg import Leg
 from wardround.federation.messages import MessageInvalid
 from wardround.federation.spool import Spool

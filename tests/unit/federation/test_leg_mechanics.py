@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from wardround.federation.engine import (
+    LegEnd,
     LegStart,
     LegState,
     LegStatus,
@@ -21,7 +22,7 @@ from wardround.federation.engine import (
     UpdateKind,
     UpdateRefused,
 )
-from wardround.federation.leg import Leg, LegEnd
+from wardround.federation.leg import Leg
 from wardround.learning.arrays import from_bytes, to_bytes
 
 PATIENCE = 30.0

@@ -15,7 +15,7 @@ from nvflare.apis.signal import Signal
 
 from wardround.federation.children import HUB_PORT
 from wardround.federation.engine import EngineError, LegState, LegStatus
-from wardround.federation.flare.transport import HubDesk
+from wardround.federation.flare.desk import HubDesk
 from wardround.federation.leg import Leg
 from wardround.federation.messages import MessageInvalid
 from wardround.federation.port import PortClient, PortClosed

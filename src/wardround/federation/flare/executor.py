@@ -17,9 +17,8 @@ from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
 
 from wardround.federation.children import PARTICIPANT_PORT
-from wardround.federation.engine import Declined, EngineError, LegState, RoundTask, UpdateRefused
-from wardround.federation.flare.transport import HubLost, SiteLine
-from wardround.federation.leg import LegEnd
+from wardround.federation.engine import Declined, EngineError, LegEnd, LegState, RoundTask, UpdateRefused
+from wardround.federation.flare.line import HubLost, SiteLine
 from wardround.federation.messages import MessageInvalid
 from wardround.federation.port import PortClosed, folder_of
 from wardround.federation.remote import RemoteParticipant
