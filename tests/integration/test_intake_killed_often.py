@@ -1,4 +1,8 @@
-"""Two hundred receivers, each killed with -9 at a moment that chance picks: what was acknowledged is there, once."""
+"""Receivers killed with -9 at moments that chance picks: what was acknowledged is there, once.
+
+Two hundred of them receive in the process that has the index; a few are what a node has by default, several processes
+behind its port, of which now one dies and now all.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
+import psutil
 import pydicom
 from sqlalchemy import select
 from tests import wire_lab as lab
 from tests.front_door import data_set, studies
+from tests.intake_lab import until
 from tests.integration.intake_nursery import SECRET
 
 from wardround.foundation.database import Database
@@ -64,9 +71,10 @@ def instance(number: int) -> bytes:
 class Nursery:
     """Where receivers are born, and killed."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, receivers: int = 1) -> None:
+        command = [sys.executable, "-W", "error::UserWarning", "-m", "tests.integration.intake_nursery"]
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error::UserWarning", "-m", "tests.integration.intake_nursery", str(home)],
+            [*command, str(home), str(receivers)],
             cwd=ROOT,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
@@ -100,6 +108,10 @@ class Nursery:
     def _read(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline()
+
+    def apart(self) -> list[psutil.Process]:
+        """The processes that receive for the one that was born last."""
+        return psutil.Process(self._child).children()
 
     def close(self) -> None:
         with suppress(ProcessLookupError):
@@ -155,6 +167,12 @@ class Shelves:
         self._keys = KeyMaker(SECRET)
         self._compared: set[str] = set()
 
+    def have(self, pacs: Pacs) -> bool:
+        """Whether the index has all that was acknowledged."""
+        with self._database.reading() as session:
+            received = set(session.scalars(select(ReceivedInstance.instance_key)))
+        return {self._keys.key("instance", uid) for uid in set(pacs.acknowledged)} <= received
+
     def check(self, pacs: Pacs, *, every_byte: bool = False) -> None:
         with self._database.reading() as session:
             columns = (ReceivedInstance.instance_key, ReceivedInstance.digest, ReceivedInstance.file)
@@ -180,10 +198,14 @@ class Shelves:
         self._database.close()
 
 
-def test_two_hundred_receivers_killed_at_random_lose_nothing_acknowledged(tmp_path: Path) -> None:
+def chance() -> random.Random:
     seed = int(os.environ.get("WARDROUND_SEED") or secrets.randbits(32))
     print(f"the moments are those of WARDROUND_SEED={seed}")
-    rng = random.Random(seed)  # noqa: S311 - moments to kill at, not a secret
+    return random.Random(seed)  # noqa: S311 - moments to kill at, not a secret
+
+
+def test_two_hundred_receivers_killed_at_random_lose_nothing_acknowledged(tmp_path: Path) -> None:
+    rng = chance()
     pacs, shelves, nursery = Pacs(), Shelves(tmp_path), Nursery(tmp_path)
     starting = sending = 60.0
     recovered = died_early = 0
@@ -223,6 +245,74 @@ def test_two_hundred_receivers_killed_at_random_lose_nothing_acknowledged(tmp_pa
         assert pacs.acknowledged == pacs.sent.keys()
         # One more restart, for what the index had not learnt yet.
         nursery.end()
+        nursery.bear()
+        assert nursery.listening() is not None
+        shelves.check(pacs, every_byte=True)
+    finally:
+        nursery.close()
+        shelves.close()
+
+
+NODES = 3
+ENDED_EACH = 2
+"""Receiving processes that are killed of each node, before all of it is."""
+
+
+@contextmanager
+def killed_meanwhile(process: psutil.Process, after: float) -> Iterator[None]:
+    """Kill a process so many seconds from now; it is dead when the block ends."""
+    kill = threading.Timer(after, process.kill)
+    kill.start()
+    yield
+    kill.join()
+    process.wait(60)
+
+
+def at_once(pacs: Pacs, port: int, objects: Mapping[str, bytes]) -> None:
+    """Send on two associations, which go to two processes as long as both are there."""
+    uids = list(objects)
+    halves = [{uid: objects[uid] for uid in uids[start::2]} for start in (0, 1)]
+    with ThreadPoolExecutor(2) as senders:
+        list(senders.map(lambda half: pacs.deliver(port, half), halves))
+
+
+def until_all_are_taken(pacs: Pacs, port: int) -> None:
+    """Whoever was cut off comes again, as often as it takes."""
+
+    def all_are_taken() -> bool:
+        pacs.deliver(port, {uid: data for uid, data in pacs.sent.items() if uid not in pacs.acknowledged})
+        return pacs.acknowledged == pacs.sent.keys()
+
+    until(all_are_taken)
+
+
+def test_what_several_processes_acknowledged_outlives_each_of_them_and_their_node(tmp_path: Path) -> None:
+    rng = chance()
+    pacs, shelves, nursery = Pacs(), Shelves(tmp_path), Nursery(tmp_path, receivers=2)
+    sending = 60.0
+    try:
+        for number in range(NODES + 1):
+            node = psutil.Process(nursery.bear())
+            listening = nursery.listening()
+            assert listening is not None
+            port, _ = listening
+            shelves.check(pacs)
+            if not number:
+                began = time.monotonic()
+                at_once(pacs, port, pacs.next(rng))
+                sending = time.monotonic() - began
+            for _ in range(ENDED_EACH if number < NODES else 0):
+                with killed_meanwhile(rng.choice(nursery.apart()), rng.uniform(0, sending)):
+                    at_once(pacs, port, pacs.next(rng))
+                until_all_are_taken(pacs, port)
+                until(lambda: shelves.have(pacs))
+                until(lambda: len(nursery.apart()) == 2)
+            orphans = nursery.apart()
+            with killed_meanwhile(node, rng.uniform(0, sending)):
+                at_once(pacs, port, pacs.next(rng))
+            nursery.buried()
+            _, alive = psutil.wait_procs(orphans, timeout=60)
+            assert not alive, "none outlives its node"
         nursery.bear()
         assert nursery.listening() is not None
         shelves.check(pacs, every_byte=True)
