@@ -14,11 +14,12 @@ WITHOUT_TELEPHONE = PeopleSettings(second_factor="optional")
 """Whoever tries a demonstration on their own machine signs in with a password alone; a hospital's people never do."""
 
 ACTOR = "operator:demo"
+_FIRST, _SECOND = "bdfghjklmnprstvz", "aeiou"
 
 
 def new_password() -> str:
-    """One for everybody in this demonstration; the next one has another."""
-    return "-".join(secrets.token_hex(2) for _ in range(4))
+    """One for everybody in this demonstration, easy to type: nine syllables, 57 bits. The next one has another."""
+    return "-".join("".join(secrets.choice(_FIRST) + secrets.choice(_SECOND) for _ in range(3)) for _ in range(3))
 
 
 def take_on(roster: Roster, password: str) -> list[str]:
