@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 from sqlalchemy import select
 
 from wardround.compute.worker import Worker
-from wardround.contracts.algorithm import Scaffold
+from wardround.contracts.algorithm import Merge, Scaffold
 from wardround.contracts.evidence import OfflineValidation
 from wardround.contracts.ledger_entry import Update
 from wardround.contracts.outbound import EvaluationResult, LocalModel, ObjectRequest
@@ -80,6 +80,8 @@ class Comparison:
     def estimate(self, task: EstimateStatistics) -> None:
         """Tell a merged model's statistics; they leave as a model that was trained here does, and count as one."""
         assignment = self._assignments.begin(task.project, task.project_digest, task.run)
+        if not isinstance(assignment.plan.algorithm, Merge):
+            raise NotAllowed("the plan that was approved merges nothing", code="not-the-approved-plan")
         if assignment.terms.leaving("local-model") is None:
             raise NotAllowed("no model that is trained here alone may leave", code="message-not-approved")
         weights = self.fetch(task.model)

@@ -16,7 +16,7 @@ from wardround.contracts.approval_limits import ApprovalLimits
 from wardround.contracts.ledger_entry import Entry
 from wardround.contracts.outbound import Message, Reply
 from wardround.contracts.project import Project
-from wardround.contracts.task import EvaluateModel, JoinLeg, TrainAlone
+from wardround.contracts.task import EstimateStatistics, EvaluateModel, JoinLeg, TrainAlone
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.federation.engine import Declined, RoundTask
 from wardround.foundation.errors import NotAllowed, WardroundError
@@ -205,6 +205,7 @@ class NodeLab:
         for do in (
             lambda: self.comparison.train_alone(TrainAlone(**asked, rounds=1)),
             lambda: self.comparison.evaluate(EvaluateModel(**asked, model="a" * 64, label="federated")),
+            lambda: self.comparison.estimate(EstimateStatistics(**asked, model="a" * 64, merge=1)),
             lambda: self.legs.join(JoinLeg(**asked, leg=1, engine_host="127.0.0.1", engine_port=1)),
         ):
             with pytest.raises(WardroundError) as refused:
