@@ -75,19 +75,33 @@ def facts_of(records: Records, people: Sequence[str], facts: Sequence[Fact], tar
 
 
 def ethnicities(records: Records, people: Sequence[str]) -> dict[str, str]:
-    """The ethnic background of each of these people, by the site's own pseudonyms, as the records' concept calls it, or
-    else as their source does; those of whom nothing is said aren't there.
+    """The ethnic background of each of these people, by the site's own pseudonyms: what the records have as race and as
+    ethnicity (a UK ethnic category is the latter), as the vocabulary calls the concept, or else as their source does,
+    or by the concept's number; those of whom nothing is said aren't there.
 
     Raises:
         RecordsBusy: a load is being applied.
     """
     with records.reading() as backend:
         connection = Connection(backend)
-        names = dict(connection.rows("SELECT concept_id, concept_name FROM concept WHERE domain_id = 'Race'"))
-        said = connection.rows("SELECT person_source_value, race_concept_id, race_source_value FROM person")
+        names = dict(
+            connection.rows("SELECT concept_id, concept_name FROM concept WHERE domain_id IN ('Race', 'Ethnicity')")
+        )
+        said = connection.rows(
+            "SELECT person_source_value, race_concept_id, race_source_value, ethnicity_concept_id, "
+            "ethnicity_source_value FROM person"
+        )
     asked = set(people)
-    found = {who: str(names.get(concept) or source or "") for who, concept, source in said if who in asked}
-    return {who: name[:140] for who, name in found.items() if name}
+
+    def name(concept: int | None, source: str | None) -> str:
+        return str(names.get(concept) or source or (f"concept {concept}" if concept else ""))
+
+    found = {
+        who: ", ".join(part for part in (name(race, race_text), name(ethnicity, ethnicity_text)) if part)
+        for who, race, race_text, ethnicity, ethnicity_text in said
+        if who in asked
+    }
+    return {who: told[:140] for who, told in found.items() if told}
 
 
 class _Reading:

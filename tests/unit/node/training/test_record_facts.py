@@ -13,7 +13,7 @@ from tests.records_lab import Lab, identity, person
 from wardround.learning.fact import Fact, Target
 from wardround.node.records.row import Code, Row
 from wardround.node.records.schema import MALE
-from wardround.node.training.facts import Told, facts_of
+from wardround.node.training.facts import Told, ethnicities, facts_of
 
 SUGAR = Fact("measurement", "LOINC:2345-7", "mg/dL")
 ILL = Fact("condition", "SNOMED:73211009")
@@ -94,3 +94,13 @@ def test_survival_runs_from_the_first_event_to_death_or_to_the_last_that_is_know
         measured("2", date(2020, 4, 10), 90, "mg/dL", "d"),
     )
     assert told(lab, ALIVE).targets == ((30.0, 1.0), (100.0, 0.0), ())
+
+
+def test_ethnicity_is_told_of_those_who_were_asked_for_and_of_whom_it_is_known(lab: Lab) -> None:
+    lab.load(
+        person("1", race_concept_id=8527, ethnicity_concept_id=Code("UKCoreEthnicCategory", "A")),
+        person("2"),
+        person("3", race_concept_id=8515),
+    )
+    found = ethnicities(lab.records, names(lab, "1", "2"))
+    assert found == {names(lab, "1")[0]: "concept 8527, UKCoreEthnicCategory:A"}
