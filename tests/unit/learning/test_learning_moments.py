@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.learning.conftest import ball_head
 from torch import nn
 
 from wardround.learning.arrays import ArraysRefused
+from wardround.learning.bundle import packaged
+from wardround.learning.kinds import learner_of
+from wardround.learning.merging import mean_of, statistics
 from wardround.learning.moments import Moments
+from wardround.learning.network import weights
 
 
 def small_network() -> nn.Module:
@@ -53,3 +62,24 @@ def test_a_network_without_such_layers_has_none() -> None:
     with pytest.raises(ArraysRefused) as refused:
         moments.told()
     assert refused.value.reason == "empty"
+
+
+def test_a_package_with_batch_normalisation_tells_its_own_arrays(tmp_path: Path) -> None:
+    copied = tmp_path / "package"
+    shutil.copytree(packaged(), copied)
+    inference = copied / "configs" / "inference.json"
+    document = json.loads(inference.read_text())
+    document["network_def"]["norm"] = "BATCH"
+    inference.write_text(json.dumps(document))
+    learner = learner_of(copied)
+    arrays = learner.initial(1)
+    cases = [ball_head(1), ball_head(2)]
+    told = learner.statistics(arrays, cases, batches=2, seed=3)
+    variances = statistics(arrays)
+    assert variances and told.keys() == {name for one in variances for name in (one, mean_of(one))}
+    assert all(told[name].shape == arrays[name].shape for name in told)
+    again = learner.statistics(arrays, cases, batches=2, seed=3)
+    assert all(np.array_equal(told[name], again[name]) for name in told), "the same seed, the same answer"
+    assert all(np.array_equal(arrays[name], one) for name, one in weights(learner._module).items()), (
+        "nothing is trained"
+    )
