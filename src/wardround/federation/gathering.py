@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 from wardround.contracts.robust import MultiKrum, NormBound, Robust
 from wardround.federation.spool import Spool, discard
 from wardround.foundation.stored import Held
-from wardround.learning.aggregation import TILE
 from wardround.learning.arrays import Arrays, ArraysRefused, blocks, from_bytes, header_of
 from wardround.learning.robust import average_of
 from wardround.learning.wire import BLOCK, arrays_of, unpacked
+
+STRETCH = 8 * 1024
+"""So many values are squared at a time. Of more than 10,000 the linear algebra library would make threads, whose start
+takes longer than the sum, and much longer on a busy machine."""
 
 Values = NDArray[np.float32]
 
@@ -155,10 +158,10 @@ def sound_model(given: Held) -> Arrays:
 def _squares(values: Values, before: Values | None) -> float:
     """The sum of the squares of `values` - `before` in float64; `before`: None for zeros."""
     found = 0.0
-    for start in range(0, values.size, TILE):
-        change = values[start : start + TILE].astype(np.float64)
+    for start in range(0, values.size, STRETCH):
+        change = values[start : start + STRETCH].astype(np.float64)
         if before is not None:
-            change -= before[start : start + TILE]
+            change -= before[start : start + STRETCH]
         found += float(np.dot(change, change))
     return found
 
