@@ -105,8 +105,8 @@ def show(run: str = typer.Argument(..., help="The run."), home: Path = HOME) -> 
         missing = ", ".join(f"{site} ({reason})" for site, reason in found.absent)
         reasons |= {code_of(reason): in_words(reason) for _, reason in found.absent}
         score = "" if found.row.score is None else f"{found.row.score:.3f}"
-        leg = "ensemble" if found.row.ensemble else str(found.row.leg)
-        table.add_row(str(found.row.number), leg, f"{found.row.seconds:.1f}", score, taken, missing)
+        carried = "ensemble" if found.row.ensemble else str(found.row.leg)
+        table.add_row(str(found.row.number), carried, f"{found.row.seconds:.1f}", score, taken, missing)
     console = Console()
     console.print(view.standing, highlight=False, markup=False)
     for leg in view.legs:
