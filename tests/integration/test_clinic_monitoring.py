@@ -14,8 +14,8 @@ from tests.clinic_lab import Clinic, ToyReader, made
 from wardround.contracts.evidence import ShadowUse
 from wardround.contracts.ledger_entry import Suspension
 from wardround.node.audit import Audit
-from wardround.node.clinic.states import ReadingState
-from wardround.node.clinic.tables import Deployment, WorklistLine
+from wardround.node.clinic.states import AnswerVerb, ReadingState
+from wardround.node.clinic.tables import Deployment, WorklistAnswer, WorklistLine
 from wardround.node.evidence.shelf import keep
 from wardround.node.monitoring.monitor import Monitor, charts_of
 from wardround.node.settings import ClinicSettings
@@ -53,7 +53,7 @@ def studies(clinic: Clinic, count: int, *, failing: float = 0.02, flagged: float
             )
 
 
-def shadow(clinic: Clinic, *, read: int, flagged: int) -> None:
+def shadow(clinic: Clinic, *, read: int, flagged: int, agreement: tuple[int, int, int, int] = (0, 0, 0, 0)) -> None:
     with clinic.node.database.writing() as session:
         deployment = session.scalars(select(Deployment)).one()
         record = ShadowUse(
@@ -68,8 +68,21 @@ def shadow(clinic: Clinic, *, read: int, flagged: int) -> None:
             out_of_scope=0,
             seconds_p50=1.0,
             seconds_p95=2.0,
+            agreement=agreement,
         )
         keep(session, record, at=clinic.node.clock(), actor="person:officer", entry=3)
+
+
+def answered(clinic: Clinic, *, differ: float) -> None:
+    """A person says of each study what is there, without the model's result; so many of them find otherwise."""
+    draws = np.random.default_rng(11)
+    with clinic.node.database.writing() as session:
+        had = set(session.scalars(select(WorklistAnswer.line)))
+        for line in session.scalars(select(WorklistLine).order_by(WorklistLine.id)):
+            if line.id not in had:
+                found = line.flagged is not bool(draws.random() < differ)
+                row = {"line": line.id, "actor": "person:radiologist", "shown": False, "at": clinic.node.clock()}
+                session.add(WorklistAnswer(verb=AnswerVerb.FOUND, found=found, **row))
 
 
 def monitor(clinic: Clinic) -> Monitor:
@@ -123,6 +136,19 @@ def test_a_change_takes_the_model_out_of_use_on_the_record(
     # A study that comes now is read by nothing.
     clinic.arrive()
     assert clinic.pathway.tick() == 0
+
+
+def test_readers_who_find_otherwise_more_often_than_in_shadow_use_take_it_out_of_use(clinic: Clinic) -> None:
+    shadow(clinic, read=100, flagged=40, agreement=(36, 4, 4, 56))
+    watching = monitor(clinic)
+    studies(clinic, 60)
+    answered(clinic, differ=0.05)
+    assert watching.tick() == 0
+    studies(clinic, 60)
+    answered(clinic, differ=0.5)
+    assert watching.tick() == 1
+    with clinic.node.database.reading() as session:
+        assert session.scalars(select(Deployment)).one().suspended_for == "readers-differ"
 
 
 def test_findings_are_watched_once_shadow_use_told_what_is_usual(clinic: Clinic) -> None:

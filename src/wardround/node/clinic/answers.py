@@ -43,6 +43,20 @@ class Answers:
         """The last judgement of a result that was shown."""
         return next((row for row in reversed(self.rows) if row.verb in JUDGEMENTS), None)
 
+    def differs(self, line: WorklistLine) -> bool | None:
+        """Whether a person found otherwise than the model flagged; None where nobody said, or the model nothing.
+
+        What they said before they saw its result goes before what they said after it.
+        """
+        if line.state not in WITH_RESULT:
+            return None
+        if self.found is not None:
+            return self.found is not line.flagged
+        said = self.judgement
+        if said is None:
+            return None
+        return said.verb == AnswerVerb.REJECTED or (said.verb == AnswerVerb.CORRECTED and not line.flagged)
+
     @property
     def judged(self) -> bool:
         """Whether the study is done with: its result was judged, or somebody said what is there."""

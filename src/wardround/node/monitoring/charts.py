@@ -11,8 +11,9 @@ from wardround.learning.intervals import proportion
 from wardround.node.clinic.states import WITH_RESULT, ReadingState
 from wardround.node.clinic.tables import WorklistLine
 
-_FAILURES, _FINDINGS = 3.0, 1.75
-"""By how much the odds change that are to be noticed: of a study without a result, and of a finding."""
+_FAILURES, _FINDINGS, _DIFFERENCES = 3.0, 1.75, 2.5
+"""By how much the odds change that are to be noticed: of a study without a result, of a finding, and of a reader who
+finds otherwise."""
 _SURE = 0.5
 """The level of the interval of shadow use's share of findings whose bound on the side of the change is taken for usual,
 so that few studies in shadow make no alarms, and many of them little delay."""
@@ -36,7 +37,11 @@ class Chart:
 
 
 def charts(
-    lines: Sequence[WorklistLine], shadow: ShadowUse | None, usual_failures: float, alarm_every: float
+    lines: Sequence[WorklistLine],
+    shadow: ShadowUse | None,
+    usual_failures: float,
+    alarm_every: float,
+    differing: Sequence[bool] = (),
 ) -> tuple[Chart, ...]:
     """The charts of one deployment.
 
@@ -46,6 +51,8 @@ def charts(
         usual_failures: the share of studies without a result that is usual.
         alarm_every: the average run length, in studies, until any of them alarms for nothing. Of the charts of findings
             it holds for the share that shadow use gave as its bound on the side of the change.
+        differing: of the studies on which a person gave their word, by arrival, whether they found otherwise; watched
+            once people did so in shadow use.
     """
     read = [line for line in lines if line.state in WITH_RESULT]
     failed = [float(line.state == ReadingState.FAILED) for line in lines]
@@ -62,6 +69,11 @@ def charts(
         high, low = (min(max(one, _LOWEST), _HIGHEST) for one in (share.high, share.low))
         watched.append(("more-findings", "findings more often", Share(high, _odds(high, _FINDINGS)), flagged))
         watched.append(("fewer-findings", "findings more seldom", Share(low, _odds(low, 1 / _FINDINGS)), flagged))
+    if shadow is not None and sum(shadow.agreement):
+        usual = proportion(shadow.agreement[1] + shadow.agreement[2], sum(shadow.agreement), _SURE)
+        high = min(max(usual.high, _LOWEST), _HIGHEST)
+        change = Share(high, _odds(high, _DIFFERENCES))
+        watched.append(("readers-differ", "readers who find otherwise", change, [float(one) for one in differing]))
     # Of several charts the first alarms sooner than any one of them would.
     return tuple(_chart(*one, alarm_every * len(watched)) for one in watched)
 

@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
+from wardround.node.clinic.answers import answers_of
 from wardround.node.clinic.deployment import active
 from wardround.node.clinic.states import COUNTED
 from wardround.node.clinic.suspension import suspend
-from wardround.node.clinic.tables import Deployment, WorklistLine
+from wardround.node.clinic.tables import Deployment, WorklistAnswer, WorklistLine
 from wardround.node.evidence.shelf import latest_shadow
 from wardround.node.monitoring.charts import Chart, charts
 from wardround.node.record.entries import SiteEntries
@@ -28,18 +29,21 @@ def charts_of(session: Session, deployment: Deployment, settings: ClinicSettings
     last = {line.study: line for line in session.scalars(query.order_by(WorklistLine.version))}
     lines: Sequence[WorklistLine] = sorted(last.values(), key=lambda line: (line.arrived_at, line.id))
     shadow = latest_shadow(session, deployment.model, deployment.pathway)
-    return charts(lines, shadow, settings.usual_failures, settings.alarm_every)
+    said = answers_of(session, [line.id for line in lines])
+    words = [said[line.id].differs(line) for line in lines if line.id in said]
+    differing = [word for word in words if word is not None]
+    return charts(lines, shadow, settings.usual_failures, settings.alarm_every, differing)
 
 
 class Monitor:
-    """`tick` looks at each model in use of which a study has ended since it last looked."""
+    """`tick` looks at each model in use of which a study has ended, or been answered, since it last looked."""
 
     def __init__(self, database: Database, entries: SiteEntries, settings: ClinicSettings, clock: Clock) -> None:
         self._database = database
         self._entries = entries
         self._settings = settings
         self._clock = clock
-        self._seen: dict[int, int] = {}
+        self._seen: dict[int, tuple[int, int]] = {}
 
     def tick(self) -> int:
         """Suspend every model of which a chart is broken; returns how many were."""
@@ -49,7 +53,11 @@ class Monitor:
                 ended = select(func.count()).where(
                     WorklistLine.deployment == deployment.id, WorklistLine.state.in_(COUNTED)
                 )
-                count = session.scalar(ended) or 0
+                answered = select(func.count(WorklistAnswer.id)).join(
+                    WorklistLine, WorklistLine.id == WorklistAnswer.line
+                )
+                answered = answered.where(WorklistLine.deployment == deployment.id)
+                count = session.scalar(ended) or 0, session.scalar(answered) or 0
                 if self._seen.get(deployment.id) == count:
                     continue
                 self._seen[deployment.id] = count
