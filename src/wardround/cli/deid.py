@@ -130,14 +130,20 @@ def _console() -> Any:
 
 
 def _told(report: FolderReport, kept_secret: bool) -> str:
+    from wardround.node.receive.reasons import explained
+
     lines = [
         f"{report.done} of {report.found} objects are de-identified: {len(report.patients)} patients, "
         f"{len(report.studies)} studies, {len(report.series)} series"
     ]
     if report.earlier:
         lines.append(f"{report.earlier} of the objects were through before this run")
-    lines += [f"  waits for a person  {count:>6}  {reason}" for reason, count in sorted(report.waiting.items())]
-    lines += [f"  refused             {count:>6}  {reason}" for reason, count in sorted(report.refused.items())]
+    lines += [
+        f"  waits for a person  {count:>6}  {explained(reason)}" for reason, count in sorted(report.waiting.items())
+    ]
+    lines += [
+        f"  refused             {count:>6}  {explained(reason)}" for reason, count in sorted(report.refused.items())
+    ]
     if report.defaced:
         lines.append(f"  face removed        {report.defaced:>6}  series")
     lines += [f"  face not located    {count:>6}  series: {reason}" for reason, count in sorted(report.unclear.items())]

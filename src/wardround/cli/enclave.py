@@ -49,6 +49,7 @@ def verify(
 
     actor = acting(home, "keep-enclave") if remove_orphans else None
     desk = Desk(NodeHome(home))
+    desk.home.database.upgrade()
     notes = desk.home.enclave / "verification.json"
     verifier = Verifier(desk.home.database, ObjectStore(desk.place.objects), notes, threads=threads)
     step_aside()
@@ -104,6 +105,7 @@ def purge(
         raise typer.BadParameter("say why with --reason; it is kept in the audit")
     actor = acting(home, "purge-enclave") if yes or resume else None
     desk = Desk(NodeHome(home))
+    desk.home.database.upgrade()
     gone: PurgePreview | None = None
     if scope is not None:
         with desk.home.database.reading() as session:
@@ -153,6 +155,7 @@ def status(home: Path = HOME, as_json: bool = JSON) -> None:
     from wardround.node.home import NodeHome
 
     desk = Desk(NodeHome(home))
+    desk.home.database.upgrade()
     with desk.home.database.reading() as session:
         here = holdings(
             session, room(session, desk.place.objects, desk.home.settings.enclave), desk.enclave.volumes_bytes()
@@ -210,6 +213,7 @@ def prepare(
 
     acting(home, "keep-enclave")
     desk = Desk(NodeHome(home))
+    desk.home.database.upgrade()
     step_aside()
     cases = cases_of(desk.enclave, project)
     with _bar("preparing", len(cases), quiet=as_json) as moved:

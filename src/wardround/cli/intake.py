@@ -28,6 +28,7 @@ def intake(home: Path = HOME, as_json: bool = typer.Option(False, "--json", help
 
     desk = Desk(NodeHome(home))
     opened = desk.home
+    opened.database.upgrade()
     summary, totals, room = intake_summary(opened.database), desk.enclave.totals(), desk.room.room()
     with opened.database.reading() as session:
         useless = unusable(session)

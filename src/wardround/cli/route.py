@@ -142,10 +142,10 @@ def _said(outcome: Outcome) -> str:
 
 
 def _values(values: tuple[Value, ...]) -> str:
-    shown = [f"{value:g}" if isinstance(value, float) else f'"{shown(value[:_LONGEST])}"' for value in values[:_MOST]]
+    told = [f"{value:g}" if isinstance(value, float) else f'"{shown(value[:_LONGEST])}"' for value in values[:_MOST]]
     if len(values) > _MOST:
-        shown.append(f"and {len(values) - _MOST} more")
-    return ", ".join(shown) or "absent or empty"
+        told.append(f"and {len(values) - _MOST} more")
+    return ", ".join(told) or "absent or empty"
 
 
 def shown(text: str) -> str:
