@@ -62,6 +62,7 @@ class Seat:
         self.face = face
         self.context = browser.new_context(**window)
         self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(120_000)
         self.faults: list[str] = []
         self.page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))

@@ -22,5 +22,13 @@ def models(home: HubHome, visit: Visit) -> Shown:
             taken = runs.sites_taken(session, row.run) if project is not None else []
             metrics = json.loads(row.metrics)
             names = sorted({name for told in metrics.values() for name in told})
-            found.append((row, project, taken, names, dict(sorted(metrics.items()))))
+            found.append((row, project, taken, [(name, _words(name)) for name in names], dict(sorted(metrics.items()))))
     return Shown("registry.html", {"models": found})
+
+
+def _words(name: str) -> str:
+    """What a metric of the registry is of, as `Registration` keeps it: of the model, or of one trained alone."""
+    for before, words in (("local_abroad_", "trained alone here, at all"), ("local_", "trained alone here")):
+        if name.startswith(before):
+            return f"{name.removeprefix(before)}, {words}"
+    return name

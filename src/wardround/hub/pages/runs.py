@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -13,7 +13,7 @@ from wardround.hub.home import HubHome
 from wardround.hub.runs import actions, queries
 from wardround.hub.runs.reasons import code_of, in_words
 from wardround.hub.runs.states import WAITS_FOR, RunState
-from wardround.hub.runs.tables import EvaluationRow, RoundSiteRow, RunRow
+from wardround.hub.runs.tables import RoundSiteRow, RunRow
 from wardround.hub.runs.view import RoundView, see
 from wardround.ui.chart import legend, lines
 from wardround.ui.page import Moved, Shown, Visit
@@ -65,7 +65,8 @@ def run(home: HubHome, visit: Visit) -> Shown:
         "chart": lines(f"{metric.words} at each hospital, by round", curves),
         "legend": legend(list(curves)),
         "reasons": {code: words for code, words in sorted(reasons.items()) if words},
-        "judged": _judged(view.judgements),
+        "judged": view.judgements,
+        "after": {one.row.aggregate: one.row.number for one in view.rounds},
         "may_stop": visit.may("stop-run", row.project),
         "may_resume": visit.may("resume-run", row.project),
         "may_end": visit.may("end-run", row.project),
@@ -116,11 +117,3 @@ def _curves(rounds: Sequence[RoundView]) -> dict[str, list[tuple[float, float]]]
             if part.score is not None:
                 found.setdefault(part.site, []).append((float(one.row.number - 1), part.score))
     return dict(sorted(found.items()))
-
-
-def _judged(rows: Sequence[EvaluationRow]) -> Mapping[str, list[EvaluationRow]]:
-    """What was judged after the rounds, by label."""
-    found: dict[str, list[EvaluationRow]] = {}
-    for row in rows:
-        found.setdefault(row.label, []).append(row)
-    return found
