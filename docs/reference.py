@@ -29,6 +29,8 @@ from wardround.hub.projects.states import TRANSITIONS as PROJECT_STEPS
 from wardround.hub.runs.states import TRANSITIONS as RUN_STEPS
 from wardround.hub.runs.states import WAITS_FOR
 from wardround.hub.settings import HubSettings
+from wardround.node.annotate.states import IN_WORDS as LABEL_IN_WORDS
+from wardround.node.annotate.states import TRANSITIONS as LABEL_STEPS
 from wardround.node.clinic.states import IN_WORDS
 from wardround.node.clinic.states import TRANSITIONS as READING_STEPS
 from wardround.node.policy.rules import Policy
@@ -344,6 +346,7 @@ def _states() -> Iterator[str]:
         ),
         ("A run", "`wardround run show`", "it waits for", WAITS_FOR, RUN_STEPS, ["gathering"]),
         ("A reading", "`wardround node worklist`", "the study", IN_WORDS, READING_STEPS, ["waiting"]),
+        ("A label", "`wardround node annotate list`", "the label", LABEL_IN_WORDS, LABEL_STEPS, ["saved"]),
         (
             "A received instance",
             "`wardround node intake`",

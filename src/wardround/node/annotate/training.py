@@ -200,4 +200,4 @@ class Training:
 
 def _steps(request: Mapping[str, Any]) -> int:
     wanted = request.get("max_epochs", STEPS)
-    return min(max(int(wanted), 1), MOST_STEPS) if isinstance(wanted, int | float) else STEPS
+    return min(max(wanted, 1), MOST_STEPS) if isinstance(wanted, int) else STEPS
