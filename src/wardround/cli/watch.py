@@ -123,7 +123,11 @@ def _drawn(view: RunView) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    return Group(Text(view.standing), _rounds_table(view), _sites_table(view))
+    from wardround.foundation.clock import now
+
+    since = view.row.state_since if view.under_way is None else view.under_way.since
+    so_far = "" if view.state.over else f"; so far {max(0.0, (now() - since).total_seconds()):.0f} s"
+    return Group(Text(f"{view.standing}{so_far}"), _rounds_table(view), _sites_table(view))
 
 
 def _rounds_table(view: RunView) -> Table:

@@ -74,7 +74,10 @@ def test_each_round_is_a_line_with_sites_bytes_and_who_is_missing(lab: RunLab, w
         r"round 1 of 2: \d+\.\d s; Dice of round 0: 0\.100 \| north 0\.100, \d+ bytes up, \d+ bytes", rounds[0]
     )
     assert rounds[1].endswith("| west missing (not-connected)") and "| south 0.200, " in rounds[1]
-    assert any(line.endswith("waits for each site's model trained alone, or a merge's statistics: north, south") for line in lines)
+    assert any(
+        line.endswith("waits for each site's model trained alone, or a merge's statistics: north, south")
+        for line in lines
+    )
     assert any(line.endswith("waits for each site's judgement of each model: north, south") for line in lines)
     model = lab.row(run).model
     assert f"Run {run} finished after round 2 (last-round): model {model} of round" in out
@@ -92,6 +95,7 @@ def test_on_a_terminal_the_sites_stand_below_the_rounds(
     with lab.database.reading() as session:
         sent, given = queries.bytes_by_site(session, run)["south"]
     assert sent > 0 and given > 0
+    assert re.search(r"each site's model trained alone[^;]*; so far \d+ s", " ".join(out.split()))
     assert re.search(rf"south +│ 2 +│ \d+\.\d +│ 0.200 .* {sent} bytes +│ {given} bytes", last)
 
 
