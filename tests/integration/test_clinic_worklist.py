@@ -215,6 +215,16 @@ def test_past_its_deadline_a_study_keeps_its_normal_order_unread(clinic: Clinic)
     assert len(clinic.worker.reads) == 1
 
 
+def test_what_waited_for_a_model_that_another_one_replaced_waits_no_longer(clinic: Clinic) -> None:
+    clinic.worker.answer = lambda *_: (_ for _ in ()).throw(WorkerTooSlow("a test"))
+    clinic.arrive()
+    clinic.pathway.tick()
+    clinic.node.clock.time += timedelta(minutes=1)
+    clinic.deploy()
+    clinic.pathway.tick()
+    assert clinic.states() == [("failed", "model-replaced")]
+
+
 @pytest.mark.parametrize("broken", ["", "typo = 1"], ids=["no-file", "bad-file"])
 def test_while_a_pathways_file_cant_be_used_nothing_is_read_on_it_and_what_came_is_read_after(
     clinic: Clinic, broken: str

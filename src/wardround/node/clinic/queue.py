@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import case, func, select
+from sqlalchemy import and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from wardround.foundation.clock import Clock
@@ -62,16 +62,23 @@ class Queue:
         return sum(row.state == ReadingState.WAITING for row in rows)
 
     def overdue(self) -> int:
-        """End the wait of what no result is wanted of any more: it keeps its normal order. Returns how many."""
+        """End the wait of what no result is wanted of any more, since its deadline has passed or another model took the
+        place of the one that it waits for: it keeps its normal order. Returns how many."""
         at = self._clock()
-        late = select(WorklistLine).where(WorklistLine.state == ReadingState.WAITING, WorklistLine.due_at < at)
+        replaced = and_(Deployment.active.is_(False), Deployment.suspended_at.is_(None))
+        late = (
+            select(WorklistLine)
+            .join(Deployment, Deployment.id == WorklistLine.deployment)
+            .where(WorklistLine.state == ReadingState.WAITING, or_(WorklistLine.due_at < at, replaced))
+        )
         with self._database.reading() as session:
             if session.scalars(late.limit(1)).first() is None:
                 return 0
         with self._database.writing() as session:
             lines = session.scalars(late).all()
             for line in lines:
-                line.state, line.reason = ReadingState.FAILED, "deadline-passed"
+                passed = line.due_at is not None and line.due_at < at
+                line.state, line.reason = ReadingState.FAILED, "deadline-passed" if passed else "model-replaced"
                 audit.record(session, "program", "fail-study", line.study, line.reason, clock=lambda: at)
         return len(lines)
 
