@@ -22,7 +22,7 @@ from wardround.node.receive.clinical import ClinicalStudy, clinical_studies
 
 _log = logging.getLogger(__name__)
 
-_OVERLAP = timedelta(minutes=5)
+_OVERLAP = timedelta(minutes=1)
 """How far back studies are asked for again: what was complete is told by a clock before its row is there."""
 
 
