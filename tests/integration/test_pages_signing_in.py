@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.pages_lab import ASKED, Face, NodeLab, form_of, words_of
+from tests.tls_lab import Authority
 from tests.unit.people.people_lab import GOOD, PeopleLab
 
 from wardround.node.pages.table import TEMPLATES, pages
@@ -15,6 +17,8 @@ from wardround.people import accounts, totp
 from wardround.people.roles import Role
 from wardround.ui.application import LARGEST_FORM, Faces
 from wardround.ui.page import Page
+from wardround.ui.server import PagesServer
+from wardround.ui.settings import PagesSettings
 from wardround.ui.signing import local
 
 
@@ -162,3 +166,21 @@ def test_somebody_new_is_told_how_to_begin(tmp_path: Path) -> None:
     assert "people add NAME --role operator" in words_of(face.browser().get("/sign-in"))
     face.close()
     empty.close()
+
+
+def test_over_https_the_session_is_bound_to_this_host_and_to_https(lab: NodeLab, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "hospital")
+    own = authority.issue("node")
+    settings = PagesSettings(enabled=True, port=0, certificate=own.certificate, key=own.key)
+    served = PagesServer(lab.face.people.roster, pages(lab.desk), TEMPLATES, settings, tmp_path)
+    served.start()
+    try:
+        assert served.address.startswith("https://127.0.0.1:")
+        trusted = ssl.create_default_context(cafile=str(authority.root))
+        with httpx.Client(base_url=served.address, verify=trusted, timeout=60) as browser:
+            answer = send(lab, browser, "operator", next="/people")
+            cookie = answer.headers["set-cookie"]
+            assert cookie.startswith("__Host-wardround-node-north=") and "Secure" in cookie
+            assert browser.get("/people").status_code == 200
+    finally:
+        served.stop()
