@@ -18,13 +18,13 @@ NODE_PORT = "WARDROUND_NODE_PORT"
 PARTICIPANT_PORT = "WARDROUND_PARTICIPANT_PORT"
 
 # Pieces of some megabytes come and go all the time. Left to itself, the C library has the kernel hand out and clear the
-# pages of each anew, piece after piece; so it keeps what is free, and few arenas of it. Sums of a block are too short
-# for threads, which would spin for them on every core and hold memory of their own.
+# pages of each anew, piece after piece; so it keeps some of what is free, in one arena for all threads. Sums of a block
+# are too short for threads, which would spin for them on every core and hold memory of their own.
 ALLOCATION = {
     "OPENBLAS_NUM_THREADS": "1",
-    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),
-    "MALLOC_TRIM_THRESHOLD_": str(256 * 1024 * 1024),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * 1024 * 1024),
 }
 
 
