@@ -69,8 +69,10 @@ def charts(
         high, low = (min(max(one, _LOWEST), _HIGHEST) for one in (share.high, share.low))
         watched.append(("more-findings", "findings more often", Share(high, _odds(high, _FINDINGS)), flagged))
         watched.append(("fewer-findings", "findings more seldom", Share(low, _odds(low, 1 / _FINDINGS)), flagged))
-    if shadow is not None and sum(shadow.agreement):
-        usual = proportion(shadow.agreement[1] + shadow.agreement[2], sum(shadow.agreement), _SURE)
+    if shadow is not None and any(shadow.agreement):
+        both, flagged_alone, found_alone, neither = shadow.agreement
+        otherwise = flagged_alone + found_alone
+        usual = proportion(otherwise, both + otherwise + neither, _SURE)
         high = min(max(usual.high, _LOWEST), _HIGHEST)
         change = Share(high, _odds(high, _DIFFERENCES))
         watched.append(("readers-differ", "readers who find otherwise", change, [float(one) for one in differing]))
