@@ -233,6 +233,14 @@ def test_a_model_that_hangs_holds_up_nobody_else(server: Annotation, lee: dict[s
         os.kill(process, signal.SIGCONT)
 
 
+def test_images_are_looked_at_once_and_the_strategies_go_by_it(server: Annotation) -> None:
+    header = server.person("dr-kim")
+    assert server.desk.look_at_images() == 2
+    assert server.desk.look_at_images() == 0
+    sample = server.http.post("/activelearning/diversity", json={}, headers=header).json()
+    assert sample == {} or sample["SeriesInstanceUID"] in server.series()
+
+
 def test_two_people_save_beside_each_other(server: Annotation, lee: dict[str, str], may: dict[str, str]) -> None:
     series = server.series()[0]
     for header, last in ((lee, 3), (may, 2)):
