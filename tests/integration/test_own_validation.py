@@ -31,6 +31,7 @@ from wardround.node.evidence.sharing import share
 from wardround.node.evidence.shelf import latest
 from wardround.node.evidence.tables import ValidationCase, ValidationRow
 from wardround.node.evidence.validation import allow, gallery, plan, planned, validate
+from wardround.node.optout.tables import OptOut, PatientKey
 from wardround.node.settings import RecordsSettings
 from wardround.node.training.cohort import EnclavePlace
 
@@ -153,7 +154,7 @@ def test_an_untrained_model_that_misses_what_was_planned_opens_no_stage(hospital
     assert failures[0].series
 
 
-def test_whoever_is_purged_is_in_no_frozen_cohort_and_in_no_gallery(hospital: Hospital) -> None:
+def test_whoever_is_purged_or_opts_out_is_in_no_frozen_cohort_and_in_no_gallery(hospital: Hospital) -> None:
     node = hospital.clinic.node
     digest = hospital.plan()
     hospital.allow(digest)
@@ -165,7 +166,16 @@ def test_whoever_is_purged_is_in_no_frozen_cohort_and_in_no_gallery(hospital: Ho
     with node.database.reading() as session:
         assert who not in session.scalars(select(ValidationCase.patient)).all()
         assert len(gallery(session, planned(session, digest))) == PATIENTS - 1
-    assert len(hospital.validate(digest).cases) == PATIENTS - 1
+        other = session.scalars(select(ValidationCase)).first()
+    assert other is not None
+    with node.database.writing() as session:
+        session.add(PatientKey(key="k" * 64, pseudonym=other.patient))
+        session.add(OptOut(key="k" * 64, kind="patient", scheme=None, added_at=node.clock(), added_by="person:ig"))
+    with pytest.raises(NotAllowed) as raised:
+        hospital.validate(digest)
+    assert raised.value.code == "too-few", "two of four are left, and the plan asks for three"
+    with node.database.reading() as session:
+        assert len(gallery(session, planned(session, digest))) == PATIENTS - 2
 
 
 def test_who_came_after_the_data_controllers_word_is_not_read(hospital: Hospital) -> None:
