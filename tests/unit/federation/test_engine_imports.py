@@ -24,3 +24,15 @@ def test_what_hub_and_node_import_loads_neither_engine_nor_torch(module: str) ->
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert told.stdout.strip() == "[]"
+
+
+def test_a_sites_process_of_a_leg_loads_its_own_side_alone() -> None:
+    """Every leg starts one at each site, and waits for what it imports."""
+    program = (
+        "import sys; from wardround.federation.flare import executor, process; process.know_two_drivers(); "
+        "print(sorted({'pydantic', 'aiohttp', 'torch', 'wardround.federation.leg'} & set(sys.modules)))"
+    )
+
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert told.stdout.strip() == "[]"
