@@ -25,6 +25,7 @@ from wardround.learning.layers import Sharing, sharing
 from wardround.learning.metrics import Outcome
 from wardround.learning.moments import Moments
 from wardround.learning.resumption import Checkpoint, Halfway, take_up_moments
+from wardround.learning.runtime import Fastest, Run
 from wardround.learning.steered import Steered, normalisation
 from wardround.learning.steering import Steering
 from wardround.learning.strategies.site import Trained
@@ -62,6 +63,9 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         self.setting = self.bundle.setting(setting)
         torch.set_num_threads(threads)
         self._module = network.built_for(self.bundle)
+        self._runs: Run = self._module
+        self._served: Arrays | None = None
+        self._threads = threads
         self._kept: tuple[int, int, torch.optim.Optimizer] | None = None
         self._fast_bfloat16 = network.has_fast_bfloat16()
         self._prepared: WeakKeyDictionary[CaseT, PreparedT] = WeakKeyDictionary()
@@ -131,7 +135,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         prepared = [self._ready(case) for case in cases if case.labelled]
         if not prepared:
             raise CaseRefused("no-labels", "none of the cases has a label to train on")
-        network.load_weights(self._module, arrays)
+        self._load(arrays)
         if guard is not None:
             self._check_guarded(guard)
         optimiser = self._optimiser(seed, round_number, checkpoint, steering, fresh=guard is not None)
@@ -188,7 +192,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
             Stopped: `stop` answered true between two cases.
             CaseRefused, ArraysRefused: as `train`.
         """
-        network.load_weights(self._module, arrays)
+        self._load(arrays)
         self._module.eval()
         found = {}
         for case in cases:
@@ -212,7 +216,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         prepared = [self._ready(case) for case in cases if case.labelled]
         if not prepared:
             raise CaseRefused("no-labels", "none of the cases has a label to train on")
-        network.load_weights(self._module, arrays)
+        self._load(arrays)
         draws = np.random.default_rng(seed)
         generator = torch.Generator().manual_seed(int(draws.integers(2**62)))
         self._module.eval()
@@ -229,9 +233,35 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
             CaseRefused: the case can't be prepared.
             ArraysRefused: the weights aren't this network's.
         """
-        network.load_weights(self._module, arrays)
-        self._module.eval()
+        if arrays is not self._served:
+            self._load(arrays)
+            self._module.eval()
         return self._predict(case)
+
+    def serve(self, arrays: Arrays) -> None:
+        """Have `predict` with these very arrays run in the fastest runtime that agrees with PyTorch (`runtime`).
+
+        Raises:
+            ArraysRefused: the weights aren't this network's.
+        """
+        self._load(arrays)
+        self._module.eval()
+        self._runs, self._served = Fastest(self._module, self._threads), arrays
+        with torch.inference_mode():
+            self._prime()
+
+    def _prime(self) -> None:
+        """Run once on an input of the shape that cases will have, where that is known before any came."""
+
+    @property
+    def runtime(self) -> str:
+        """What ran the network last, and how that was checked."""
+        return self._runs.said if isinstance(self._runs, Fastest) else "PyTorch"
+
+    def _load(self, arrays: Arrays) -> None:
+        """Other weights are run by PyTorch."""
+        self._runs, self._served = self._module, None
+        network.load_weights(self._module, arrays)
 
     def _check_single(self) -> None:
         if self.bundle.members > 1:
@@ -258,7 +288,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
 
     def _outputs(self, inputs: torch.Tensor) -> torch.Tensor:
         """What the network makes of a batch, as float32."""
-        found: torch.Tensor = self._module(inputs)
+        found: torch.Tensor = self._runs(inputs)
         return found.float()
 
     @abstractmethod

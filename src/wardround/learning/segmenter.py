@@ -69,7 +69,7 @@ class Segmenter(Learner[Case, PreparedSlices]):
 
     def _outputs(self, inputs: torch.Tensor) -> torch.Tensor:
         fold = self._preparation.fold
-        folded: torch.Tensor = self._module(functional.pixel_unshuffle(inputs, fold))
+        folded: torch.Tensor = self._runs(functional.pixel_unshuffle(inputs, fold))
         return functional.pixel_shuffle(folded, fold).float()
 
     def _prepare(self, case: Case) -> PreparedSlices:

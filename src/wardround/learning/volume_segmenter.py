@@ -78,6 +78,9 @@ class VolumeSegmenter(Learner[Case, PreparedVolume]):
         assert case.label is not None  # noqa: S101 - `evaluate` passes labelled cases only
         return (dice(self._predict(case), case.label),)
 
+    def _prime(self) -> None:
+        self._outputs(torch.zeros((1, 1, *self._preparation.patch)))
+
     def _predict(self, case: Case) -> NDArray[np.bool_]:
         post = self.bundle.postprocessing
         image = torch.from_numpy(self._preparation.image(case.image, case.spacing))[None, None]

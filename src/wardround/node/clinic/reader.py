@@ -86,7 +86,9 @@ def _model(package: Path, threads: int) -> tuple[Learner[Any, Any], Arrays]:
     from wardround.learning.kinds import learner_of
 
     bundle, arrays = load_bundle(package)
-    return learner_of(bundle, threads=threads), with_own(package, arrays)
+    learner, used = learner_of(bundle, threads=threads), with_own(package, arrays)
+    learner.serve(used)
+    return learner, used
 
 
 def warm(package: Path, threads: int) -> None:
@@ -165,7 +167,7 @@ def _finding(
     marked: bool | None = None,
 ) -> Finding:
     bundle, output = learner.bundle, definition.output
-    made_by = MadeBy(bundle.name, bundle.version, model, f"Wardround {version('wardround')}")
+    made_by = MadeBy(bundle.name, bundle.version, model, f"Wardround {version('wardround')}; {learner.runtime}")
     words = output.in_words(value)
     return Finding(output.of, words, measurements, made_by, now(), STAGES[stage].banner, marked)
 
