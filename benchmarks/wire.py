@@ -220,10 +220,13 @@ def serve_ours(folder: Path, port: int) -> None:
             self.file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             self.start = file_meta(header.sop_class_uid, header.sop_instance_uid, header.transfer_syntax_uid)
 
-        def write(self, *pieces: memoryview | bytes) -> None:
-            # The head goes with the first pieces, as it would in one call.
-            os.writev(self.file, [self.start, *pieces])
-            self.start = b""
+        def write(self, piece: memoryview | bytes) -> None:
+            # The head goes with the first piece, as it would in one call.
+            if self.start:
+                os.writev(self.file, [self.start, piece])
+                self.start = b""
+            else:
+                os.write(self.file, piece)
 
         def commit(self) -> Accepted:
             os.close(self.file)

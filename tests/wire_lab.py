@@ -218,10 +218,9 @@ class _Slot:
         self._uid = str(header.sop_instance_uid)  # type: ignore[attr-defined]  # a StoreHeader
         self._data = bytearray()
 
-    def write(self, *pieces: memoryview | bytes) -> None:
-        for piece in pieces:
-            self._shelf.pieces.append(len(piece))
-            self._data += piece
+    def write(self, piece: memoryview | bytes) -> None:
+        self._shelf.pieces.append(len(piece))
+        self._data += piece
 
     def commit(self) -> object:
         from wardround.dicom.network import Accepted

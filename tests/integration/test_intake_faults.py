@@ -7,7 +7,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.uid import UID
 from sqlalchemy import select
-from tests import wire_lab as lab
 from tests.front_door import FrontDoor, data_set, studies
 
 from wardround.dicom.network import Limits, Peer, SendReport, StorageReceiver, send
@@ -99,26 +98,6 @@ def locked_while_receiving(door: FrontDoor, port: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
-def test_an_object_in_more_fragments_than_the_system_writes_at_once_is_whole(
-    door: FrontDoor, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written = os.writev
-
-    def by_the_way(descriptor: int, pieces: Sequence[bytes]) -> int:
-        """A system that takes less than it is given, as it may, and refuses too many at once, as it does."""
-        assert len(pieces) <= os.sysconf("SC_IOV_MAX")
-        return written(descriptor, [b"".join(pieces)[:1000]])
-
-    monkeypatch.setattr("wardround.node.receive.landing.os.writev", by_the_way)
-    part10 = slices(1)[0]
-    uid = str(pydicom.dcmread(BytesIO(part10), specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
-    with lab.Caller(port) as caller:
-        caller.associate(lab.associate_rq())
-        caller.send(lab.store(data_set(part10), uid, size=1))
-        assert caller.status() == 0
-    assert in_quarantine(door) == [data_set(part10)]
-
-
 def test_names_that_climb_stay_where_they_are(door: FrontDoor, port: int, tmp_path: Path) -> None:
     part10 = slices(1)[0]
     odd = [

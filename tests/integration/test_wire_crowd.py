@@ -145,7 +145,7 @@ class Gate:
         self.opened.release()
         return self
 
-    def write(self, *pieces: memoryview | bytes) -> None:
+    def write(self, piece: memoryview | bytes) -> None:
         return None
 
     def commit(self) -> Accepted:
@@ -185,7 +185,7 @@ def test_stopping_aborts_who_waits_and_answers_what_is_being_committed() -> None
 
 def test_stopping_ends_a_sender_that_streams_without_pause() -> None:
     class Endless(Gate):
-        def write(self, *pieces: memoryview | bytes) -> None:
+        def write(self, piece: memoryview | bytes) -> None:
             self.reached.set()
 
     landing = Endless()
@@ -225,7 +225,7 @@ class Broken:
         self._fail("open")
         return self
 
-    def write(self, *pieces: memoryview | bytes) -> None:
+    def write(self, piece: memoryview | bytes) -> None:
         self._fail("write")
 
     def commit(self) -> Accepted:

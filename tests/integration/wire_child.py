@@ -16,7 +16,7 @@ class Drop:
     def open(self, header: StoreHeader) -> Drop | RefusedStorage:
         return RefusedStorage(0xA700) if header.sop_instance_uid.startswith("9") else self
 
-    def write(self, *pieces: memoryview | bytes) -> None:
+    def write(self, piece: memoryview | bytes) -> None:
         return None
 
     def commit(self) -> Accepted:

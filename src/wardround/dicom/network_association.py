@@ -257,7 +257,6 @@ class Association:
         self._exchange = Exchange(
             self._agreement, self._services, self._limits, self._send_message, number=self._number, peer=self._peer
         )
-        self._wire.lend(self._exchange.write)
         self._wire.send(self._agreement.answer)
 
     def _reject(self) -> None:

@@ -33,8 +33,6 @@ from wardround.dicom.network_tally import Tally
 
 log = logging.getLogger(__name__)
 
-MOST_PIECES = 256
-"""Pieces that are written at once at most; one call of the system takes no more than 1024 (POSIX IOV_MAX)."""
 Send = Callable[[int, bytes, bytes | None], None]
 """Sends a command set, and a data set after it if there is one, on a presentation context."""
 
@@ -70,7 +68,6 @@ class Exchange:
         self._command = bytearray()
         self._request: Command | None = None
         self._incoming: Incoming | None = None
-        self._borrowed: list[memoryview] = []
         self._status: int = Status.SUCCESS
         self._stored = b""
         self._collected: bytearray | None = None
@@ -98,15 +95,18 @@ class Exchange:
             raise InvalidPdu(Fault.UNEXPECTED_PARAMETER)
 
     def piece(self, data: memoryview) -> None:
-        """Part of the fragment that began. It has to hold until `write` is called, or the message has ended.
+        """Part of the fragment that began.
 
         Raises:
             InvalidCommand: the command set grows too long.
         """
         if self._incoming is not None:
-            self._borrowed.append(data)
-            if len(self._borrowed) >= MOST_PIECES:
-                self.write()
+            try:
+                self._incoming.write(data)
+            except OSError as error:
+                log.error("an object can't be written: %s", type(error).__name__)
+                self._status = OUT_OF_RESOURCES
+                self.abandon()
         elif self._request is None:
             if len(self._command) + len(data) > self._limits.command_bytes:
                 raise InvalidCommand
@@ -116,18 +116,6 @@ class Exchange:
                 self._collected, self._status = None, Status.RESOURCE_LIMITATION
             else:
                 self._collected += data
-
-    def write(self) -> None:
-        """Write what was borrowed: many pieces at once, which spares the system a call for each."""
-        pieces, self._borrowed = self._borrowed, []
-        if self._incoming is None or not pieces:
-            return
-        try:
-            self._incoming.write(*pieces)
-        except OSError as error:
-            log.error("an object can't be written: %s", type(error).__name__)
-            self._status = OUT_OF_RESOURCES
-            self.abandon()
 
     def end(self, control: int) -> None:
         """The fragment has ended; the last one of a command set or of a data set has it served.
@@ -146,13 +134,11 @@ class Exchange:
                 return
         else:
             command = self._request or _never()
-            self.write()
         self._finish(command)
 
     def abandon(self) -> None:
         """Drop the object that is on its way, if there is one."""
         incoming, self._incoming = self._incoming, None
-        self._borrowed.clear()
         if incoming is not None:
             try:
                 incoming.abandon()

@@ -61,8 +61,8 @@ Sink = Callable[[Received], Accepted | RefusedStorage]
 class Incoming(Protocol):
     """An object on its way in. One thread uses it, and it ends with exactly one `commit` or `abandon`."""
 
-    def write(self, *pieces: memoryview | bytes) -> None:
-        """Take the next pieces of the data set, at least one, as they came. They are valid during this call only.
+    def write(self, piece: memoryview | bytes) -> None:
+        """Take the next piece of the data set, as it came. The piece is valid during this call only.
 
         If this raises OSError, the rest of the object is read and dropped, `abandon` follows, and the sender is told
         0xA700 (out of resources).

@@ -33,11 +33,10 @@ class _Whole:
         self._largest = largest
         self._data = bytearray()
 
-    def write(self, *pieces: memoryview | bytes) -> None:
-        for piece in pieces:
-            if len(self._data) + len(piece) > self._largest:
-                raise OSError(errno.EFBIG, "the object is larger than what is held in memory")
-            self._data += piece
+    def write(self, piece: memoryview | bytes) -> None:
+        if len(self._data) + len(piece) > self._largest:
+            raise OSError(errno.EFBIG, "the object is larger than what is held in memory")
+        self._data += piece
 
     def commit(self) -> Accepted | RefusedStorage:
         header = self._header

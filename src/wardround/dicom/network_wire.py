@@ -7,7 +7,6 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable
 from typing import Protocol
 
 from wardround.dicom.network_pdu import HEADER
@@ -54,11 +53,6 @@ class Wire:
         self._start = 0
         self._end = 0
         self._stopping = False
-        self._refilling: Callable[[], None] = _nobody
-
-    def lend(self, refilling: Callable[[], None]) -> None:
-        """Have `piece` lend what it gives until ``refilling`` is called, which is before the buffer is used anew."""
-        self._refilling = refilling
 
     @property
     def begun(self) -> bool:
@@ -82,10 +76,9 @@ class Wire:
         return form.unpack_from(self._buffer, start)
 
     def piece(self, most: int, deadline: float) -> memoryview:
-        """What there is, at least 1 byte and at most ``most``; it holds until the next call, or see `lend`."""
+        """What there is, at least 1 byte and at most ``most``; it holds until the next call."""
         start = self._start
         if start == self._end:
-            self._refilling()
             self._start = self._end = start = 0
             self._receive(deadline)
         stop = min(self._end, start + most)
@@ -122,15 +115,13 @@ class Wire:
                 socket.socket.shutdown(self._stream, socket.SHUT_RD)
 
     def close(self) -> None:
-        """Close the connection; what was lent counts for nothing any more."""
-        self._refilling = _nobody
+        """Close the connection."""
         with contextlib.suppress(OSError):
             self._stream.close()
 
     def _need(self, size: int, deadline: float) -> None:
         if self._end - self._start >= size:
             return
-        self._refilling()
         unread = self._end - self._start
         self._buffer[:unread] = self._buffer[self._start : self._end]
         self._start, self._end = 0, unread
@@ -158,10 +149,6 @@ class Wire:
                 raise Late
             return
         raise Stopped
-
-
-def _nobody() -> None:
-    """Nobody has borrowed anything."""
 
 
 def patient(connection: socket.socket, seconds: float) -> None:

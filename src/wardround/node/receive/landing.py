@@ -170,29 +170,23 @@ class _Landing:
         self._seen: _Seen | None = None
         self._disk_failed = False
 
-    def write(self, *pieces: memoryview | bytes) -> None:
-        first = self._beginning is None
+    def write(self, piece: memoryview | bytes) -> None:
         try:
-            self._append(self._head, *pieces) if first else self._append(*pieces)
+            if self._beginning is not None:
+                written = os.write(self._descriptor, piece)
+            else:
+                self._beginning = bytes(piece[:_KEPT_AT_HAND])
+                written = os.writev(self._descriptor, (self._head, piece)) - len(self._head)
+                if written < 0:
+                    raise OSError("the disk took less than the head of an object")
+                self._look_ahead()
+            while written < len(piece):
+                written += os.write(self._descriptor, piece[written:])
         except OSError:
             self._disk_failed = True
             raise
-        for piece in pieces:
-            self._size += len(piece)
-            self._content = crc32(piece, self._content)
-        if first:
-            self._beginning = b"".join(piece[:_KEPT_AT_HAND] for piece in pieces)[:_KEPT_AT_HAND]
-            self._look_ahead()
-
-    def _append(self, *pieces: memoryview | bytes) -> None:
-        written = os.writev(self._descriptor, pieces)
-        for piece in pieces:
-            if written >= len(piece):
-                written -= len(piece)
-                continue
-            while written < len(piece):
-                written += os.write(self._descriptor, piece[written:])
-            written = 0
+        self._size += len(piece)
+        self._content = crc32(piece, self._content)
 
     def commit(self) -> Accepted | RefusedStorage:
         try:

@@ -188,7 +188,7 @@ def test_a_disk_that_fails_within_an_object_is_told_from_a_sender_that_does(
         incoming.write(b"begun")
         if failing:
             with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
-                patch.setattr(os, "writev", fail)
+                patch.setattr(os, "write", fail)
                 incoming.write(b"the rest")
         incoming.abandon()
     assert door.reception.settle(30)
