@@ -190,18 +190,18 @@ class NodeLab:
         with self.home.database.writing() as session:
             for row in session.scalars(select(ReceivedInstance)):
                 row.received_at = at - timedelta(hours=row.id * 1.7 % 23)
-            for day in range(80):
-                kind, project, size = kinds[day % 3]
+            for number in range(40):
+                kind, project, size = kinds[number % 3]
                 session.add(
                     Egress(
-                        at=at - timedelta(days=80 - day),
+                        at=at - timedelta(days=80 - 2 * number),
                         kind=kind,
                         project=project,
                         run="glioma-1" if project else None,
-                        size=size * (1 + day % 5),
-                        digest=f"{day:064x}",
+                        size=size * (1 + number % 5),
+                        digest=f"{number:064x}",
                         outcome="sent",
-                        ended_at=at - timedelta(days=80 - day) if day < 79 else at,
+                        ended_at=at - timedelta(days=80 - 2 * number) if number < 39 else at,
                     )
                 )
             deployment = Deployment(
