@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pydicom
 import pytest
 from sqlalchemy import select
 from tests.clinic_lab import Clinic, ToyReader, made
+from tests.clinic_lab import result as segmentation
+from tests.front_door import studies
 from tests.orthanc import INSTALLED, TITLE, running
+from tests.unit.node.report.finding_lab import FINDING
 
 from wardround.dicom.network import CommitmentListener, CommitmentReport, CommitmentRequest, Peer, RefusedStorage
 from wardround.node.audit import Audit
+from wardround.node.clinic import reader
 from wardround.node.clinic.retention import Retention
 from wardround.node.report.commitment import Commitments, Terms
+from wardround.node.report.making import reports_of, sizes
 from wardround.node.report.pacs import PACS_PAUSE, PacsDelivery
 from wardround.node.report.sending import LONGEST_PAUSE
 from wardround.node.report.tables import Output
@@ -79,6 +89,25 @@ def audited(clinic: Clinic) -> list[str]:
         return [row.detail for row in session.scalars(select(Audit).order_by(Audit.id)) if row.verb == "commit-output"]
 
 
+def whole_reading() -> reader.Reading:
+    """As the reading process makes it: a segmentation, and the reports on it."""
+    slices = [pydicom.dcmread(BytesIO(part10)) for part10 in studies(3)[0].slices]
+    mask = np.ones((4, 16, 16), dtype=bool)
+    reports = reports_of(slices, mask, segmentation(), replace(FINDING, measurements=sizes(mask, (3.0, 1.0, 1.0))))
+    return reader.Reading(segmentation(), "1.2.3", 4.2, reports=reports)
+
+
+def modalities(port: int) -> set[str]:
+    """Of the series that the PACS finds when dcmtk's findscu asks it."""
+    study = str(pydicom.dcmread(BytesIO(studies(3)[0].slices[0])).StudyInstanceUID)
+    keys = ["QueryRetrieveLevel=SERIES", f"StudyInstanceUID={study}", "SeriesInstanceUID", "Modality"]
+    asked = ["/usr/bin/findscu", "-S", "-aet", "WARDREPORT", "-aec", TITLE, "127.0.0.1", str(port)]
+    asked += [part for key in keys for part in ("-k", key)]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True, env=os.environ | {"TCP_NODELAY": "1"})
+    found = re.findall(r"\(0008,0060\) CS \[(\w+) ?\]", said.stderr + said.stdout)
+    return set(found)
+
+
 @pytest.mark.skipif(not INSTALLED, reason="Debian's orthanc is not installed")
 def test_a_real_pacs_commits_itself_on_an_association_of_its_own(clinic: Clinic, tmp_path: Path) -> None:
     reported = threading.Event()
@@ -94,21 +123,23 @@ def test_a_real_pacs_commits_itself_on_an_association_of_its_own(clinic: Clinic,
     with running(tmp_path / "pacs", {"WARDREPORT": listener.port, "WARDROUND": 9}) as orthanc:
         pacs = Peer("127.0.0.1", orthanc.port, TITLE)
         asking = commitments(clinic, pacs)
+        clinic.worker.answer = lambda *_: whole_reading()
         clinic.pathway.tick()
         to(clinic, pacs).tick()
-        assert states(clinic) == [("sent", "")]
-        assert asking.tick() == 1
+        assert states(clinic) == [("sent", "")] * 3
+        assert asking.tick() == 3
         assert reported.wait(30)
-        assert states(clinic) == [("committed", "")]
+        assert states(clinic) == [("committed", "")] * 3
         assert asking.tick() == 0
+        assert modalities(orthanc.port) == {"SEG", "SR", "OT"}
         there = httpx.post(f"{orthanc.url}/tools/lookup", content=outputs(clinic)[0].sop_instance).json()
         assert [one["Type"] for one in there] == ["Instance"]
         # A report on something else, or once more on this, changes nothing.
         asking.taken(CommitmentReport("1.2.3.4", (), tuple((*pair, 0x0112) for pair in heard[0].done)))
         asking.taken(heard[0])
-        assert states(clinic) == [("committed", "")]
+        assert states(clinic) == [("committed", "")] * 3
     listener.stop()
-    assert audited(clinic) == ["seg committed"]
+    assert audited(clinic) == ["seg committed", "sr committed", "capture committed"]
 
 
 def test_a_pacs_may_commit_itself_on_the_association_of_the_request(clinic: Clinic) -> None:
