@@ -26,15 +26,8 @@ def runs(home: HubHome, visit: Visit) -> Shown:
     """The newest first, and the newest ones' curves together."""
     with home.database.reading() as session:
         rows = [row for row in reversed(queries.runs(session)) if visit.may("see-runs", row.project)]
-        sent = dict(
-            session.execute(
-                select(RoundSiteRow.run, func.sum(RoundSiteRow.bytes_up + RoundSiteRow.bytes_down)).group_by(
-                    RoundSiteRow.run
-                )
-            )
-            .tuples()
-            .all()
-        )
+        carried = func.sum(RoundSiteRow.bytes_up + RoundSiteRow.bytes_down)
+        sent = dict(session.execute(select(RoundSiteRow.run, carried).group_by(RoundSiteRow.run)).all())
         curves = {
             row.id: [(float(one.number), one.score) for one in queries.rounds(session, row.id) if one.score is not None]
             for row in rows[:COMPARED]
