@@ -38,7 +38,7 @@ DECISION_STEPS = {
     "finished": {"withdrawn", "expired"},
 }
 READING_STEPS = {
-    "waiting": {"read", "failed", "not-read"},
+    "waiting": {"read", "kept", "failed", "not-read", "out-of-scope"},
     "read": {"delivered", "failed", "withheld"},
     "withheld": {"delivered"},
 }
