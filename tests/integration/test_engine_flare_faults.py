@@ -53,8 +53,9 @@ def without_faults(tmp_path: Path, rounds: int) -> bytes:
 
 
 def job_process(pid: int | None) -> psutil.Process:
-    (job,) = (child for child in psutil.Process(pid).children() if any("-job" in word for word in child.cmdline()))
-    return job
+    """The newest: that of a leg which has just ended may be about to."""
+    jobs = [child for child in psutil.Process(pid).children() if any("-job" in word for word in child.cmdline())]
+    return max(jobs, key=psutil.Process.create_time)
 
 
 def resume(federation: FlareFederation, run: FakeRun) -> None:

@@ -231,6 +231,10 @@ def test_an_engineers_and_a_wards_commands(wardround, node: Path) -> None:  # ty
         "No health record was loaded" in none
         and f"wardround node records load PATH --as FORM --source NAME --home {node}" in none
     )
+    none = wardround("node", "deploy", "f" * 64, "--home", node, code=1)
+    assert "wardround pathway new brain-mri-glioma" in none.err
+    made = ("pathway", "new", "brain-mri-glioma", "--from", "glioma-mr", "--model", "f" * 64)
+    wardround(*made, "--home", node)
     refused = wardround("node", "deploy", "f" * 64, "--home", node, code=1)
     assert "wardround model list" in refused.err and "wardround ledger verify" in refused.err
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import zstandard
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, ReturnCode
+from nvflare.fuel.f3.endpoint import Endpoint, EndpointMonitor
 from nvflare.fuel.f3.message import Message
 
 from wardround.federation.engine import (
@@ -60,6 +62,9 @@ class Cell:
     def __init__(self, origin: str, lose: Callable[[int], bool] = lambda n: False) -> None:
         self.origin, self.lose, self.sent = origin, lose, 0
         self.answer: Callable[[Message], Message]
+        self.waiters: dict[str, threading.Event] = {}
+        self.monitors: list[EndpointMonitor] = []
+        self.communicator = SimpleNamespace(register_monitor=self.monitors.append)
 
     def register_request_cb(self, channel: str, topic: str, cb: Callable[[Message], Message]) -> None:
         self.answer = cb
@@ -156,7 +161,7 @@ def test_a_piece_that_isnt_one_ends_the_sites_part_before_it_takes_memory(table:
         reply.payload = encode(head, bomb)
         return reply
 
-    line._cell.answer = send
+    line._requests._cell.answer = send
     with pytest.raises(MessageInvalid):
         line.pull(0)
 
@@ -171,6 +176,34 @@ def test_lost_answers_are_asked_for_again_and_nothing_counts_twice(table: Callab
     (result,) = laid.hub.results
     assert (len(result.sites), result.refused) == (1, ())
     assert laid.hub.aggregates == [to_bytes({"w": MODEL["w"] * 2})]
+
+
+def test_what_was_sent_into_a_cut_connection_is_asked_again_once_that_is_noticed(table: Callable[..., Table]) -> None:
+    laid = table(("alpha",))
+    cell, sent, woken = Cell(f"alpha.{JOB}"), threading.Event(), []
+    cell.answer = laid._registry.answer
+    whole = cell.send_request
+
+    def swallowed(channel: str, topic: str, target: str, request: Message, timeout: float) -> Message:
+        if woken:
+            return whole(channel, topic, target, request, timeout)
+        request.set_header(MessageHeaderKey.REQ_ID, "lost")
+        waiter = cell.waiters["lost"] = threading.Event()
+        sent.set()
+        woken.append(waiter.wait(timeout))
+        reply = Message()
+        reply.set_header(MessageHeaderKey.RETURN_CODE, ReturnCode.TIMEOUT)
+        return reply
+
+    def notice() -> None:
+        sent.wait(30)
+        for monitor in cell.monitors:
+            monitor.state_change(Endpoint("server"))
+
+    cell.send_request = swallowed  # type: ignore[method-assign]
+    threading.Thread(target=notice, daemon=True).start()
+    assert pulled(SiteLine(cell, JOB, lambda: False, Spool())).turn == 1
+    assert woken == [True], "it didn't wait for its time to be over"
 
 
 def test_a_hub_that_never_answers_is_given_up(table: Callable[..., Table]) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 from nvflare.fuel.f3.cellnet.core_cell import CoreCell
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, ReturnCode
 from nvflare.fuel.f3.cellnet.fqcn import FQCN
-from nvflare.fuel.f3.message import Message
 
 from wardround.federation.engine import EngineError, LegEnd, RoundTask, RoundUpdate, UpdateRefused
+from wardround.federation.flare.requests import Requests
 from wardround.federation.flare.transport import (
     CHANNEL,
     DELIVERY_SECONDS,
@@ -48,7 +48,7 @@ class SiteLine:
         spool: Spool,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
-        self._cell = cell
+        self._requests = Requests(cell)
         self._spool = spool
         self._target = FQCN.join([FQCN.ROOT_SERVER, job_id])
         self._gave_up = gave_up
@@ -110,9 +110,7 @@ class SiteLine:
         until = time.monotonic() + (self._patience if patience is None else patience)
         payload, pause = encode(head, body), 0.1
         while True:
-            reply = self._cell.send_request(
-                channel=CHANNEL, topic=TOPIC, target=self._target, request=Message(payload=payload), timeout=seconds
-            )
+            reply = self._requests.send(CHANNEL, TOPIC, self._target, payload, timeout=seconds)
             if reply.get_header(MessageHeaderKey.RETURN_CODE) == ReturnCode.OK:
                 answer, rest = decode(reply.payload)
                 if "refused" in answer:

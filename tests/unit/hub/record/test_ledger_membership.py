@@ -75,7 +75,7 @@ def test_the_number_of_faults_is_fixed_at_the_founding(tmp_path: Path) -> None:
     home = hub_of(tmp_path, 1)
     home.close()
     settings = home.settings.model_copy(update={"faults": 0})
-    (home.path / "hub.toml").write_text(write_toml(settings.model_dump(mode="json")))
+    (home.path / "hub.toml").write_text(write_toml(settings.model_dump(mode="json", exclude_none=True)))
     with pytest.raises(Conflict, match=r"founded with 1.*set faults = 1"):
         build(HubHome(home.path))
 
