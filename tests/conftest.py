@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from tests import postgresql
 
+from wardround.foundation.silence import fall_silent
+
+fall_silent()
+
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[Path]:

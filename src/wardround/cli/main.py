@@ -76,7 +76,9 @@ def _first_sentence(text: object) -> str | None:
 def run() -> None:
     """The console script. An error that is meant for people is one line on stderr and exit status 1."""
     from wardround.foundation.errors import WardroundError
+    from wardround.foundation.silence import fall_silent
 
+    fall_silent()
     try:
         build(sys.argv[1:])(prog_name="wardround")
     except WardroundError as error:

@@ -15,6 +15,7 @@ from wardround.foundation.clock import now
 from wardround.foundation.errors import WardroundError
 from wardround.foundation.processes import Program
 from wardround.foundation.settings import write_toml
+from wardround.foundation.silence import SILENT
 from wardround.hub.home import HubHome, make_hub_home
 from wardround.hub.people.roster import roster_of as people_of_hub
 from wardround.hub.settings import HubSettings
@@ -53,7 +54,7 @@ def free_ports(count: int) -> list[int]:
 def quiet_environment() -> dict[str, str]:
     """For every process: one thread per numerical library, and nothing phones home."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**threads, "MONAI_DATA_DIRECTORY": "", "DO_NOT_TRACK": "1", "PYTHONWARNINGS": "ignore"}
+    return {**threads, **SILENT, "PYTHONWARNINGS": "ignore"}
 
 
 class DemoFederation:

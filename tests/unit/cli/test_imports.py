@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
+
+from wardround.foundation.silence import SILENT
 
 PROGRAM = """
 import sys
@@ -51,3 +54,11 @@ def test_every_noun_is_shown() -> None:
     )
     for noun in NOUNS:
         assert f"\n  {noun} " in finished.stdout
+
+
+def test_a_command_tells_what_is_installed_beside_it_to_phone_nobody() -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in SILENT}
+    asked = PROGRAM + "import os\nprint({name: os.environ[name] for name in sys.argv[2:]})"
+    command = [sys.executable, "-c", asked, "--version", *SILENT]
+    told = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    assert told.stdout.splitlines()[-1] == str(SILENT), told.stderr
