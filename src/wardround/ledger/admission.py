@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from wardround.contracts.ledger_entry import Entry, EntryUnreadable, Seen
 from wardround.ledger import store
@@ -64,7 +63,7 @@ class Admission:
         hub: Verifier,
         start: int,
         rows: Sequence[Row],
-        proven: Mapping[bytes, bytes] = MappingProxyType({}),
+        proven: Mapping[bytes, bytes] = {},
     ) -> None:
         self._tx = tx
         self._start = start
@@ -112,7 +111,7 @@ class Admission:
 
 
 def proven_keys(
-    rows: Sequence[Row], members: Members, ledger: str, before: Mapping[bytes, bytes] = MappingProxyType({})
+    rows: Sequence[Row], members: Members, ledger: str, before: Mapping[bytes, bytes] = {}
 ) -> dict[bytes, bytes]:
     """For the leaves whose signature holds, the key by which it does: that which their origin has by the entries before
     them, if those are taken. Whether it is that is asked of each again, in its turn. What was proven ``before`` by that
