@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from wardround.contracts.robust import MultiKrum, NormBound, Robust
 from wardround.federation.spool import Spool, discard
 from wardround.foundation.stored import Held
-from wardround.learning.arrays import Arrays, ArraysRefused, blocks, from_bytes, header_of
+from wardround.learning.arrays import ArraysRefused, blocks, from_bytes, header_of
 from wardround.learning.robust import average_of
 from wardround.learning.wire import BLOCK, arrays_of, unpacked
 
@@ -147,12 +147,10 @@ class Gathering:
         yield from blocks(average.result(), BLOCK)
 
 
-def sound_model(given: Held) -> Arrays:
-    """The arrays of a model of which all was looked at, a block at a time. Raises `ArraysRefused`."""
-    model = from_bytes(given)
-    for _ in unpacked(given, model):
+def check_sound(given: Held) -> None:
+    """Look at all of a model, a block at a time. Raises `ArraysRefused`."""
+    for _ in unpacked(given, from_bytes(given)):
         pass
-    return model
 
 
 def _squares(values: Values, before: Values | None) -> float:

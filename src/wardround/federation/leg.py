@@ -29,13 +29,13 @@ from wardround.federation.engine import (
     RoundUpdate,
     UpdateRefused,
 )
-from wardround.federation.gathering import sound_model
+from wardround.federation.gathering import check_sound
 from wardround.federation.masked import NEEDS_QUORUM, Masked, round_of
 from wardround.federation.rounds import TOO_FAR, OpenRound
 from wardround.federation.spool import Spool, discard
 from wardround.federation.turns import RoundOfTurns
 from wardround.foundation.stored import Held
-from wardround.learning.arrays import Arrays, ArraysRefused, from_bytes
+from wardround.learning.arrays import ArraysRefused
 from wardround.learning.masking.refusal import MaskingRefused
 
 RULE: TypeAdapter[Robust] = TypeAdapter(Robust)
@@ -211,18 +211,17 @@ class Leg:
 
     def _run(self) -> LegStatus:
         try:
-            model = sound_model(self._start.arrays)
+            check_sound(self._start.arrays)
         except ArraysRefused as error:
             return self._finish(LegState.FAILED, f"the run's starting weights were refused: {error.reason}")
         for number in range(self._start.first_round, self._start.total_rounds + 1):
-            now_open = self._one_round(model, number)
+            now_open = self._one_round(number)
             if self._end is not None:
                 return self.status()
             if isinstance(now_open, str):
                 return self._finish(LegState.FAILED, now_open)
             try:
                 made = now_open.aggregate()
-                model = from_bytes(made)
             except ArraysRefused as error:
                 return self._finish(LegState.FAILED, f"the aggregate of round {number} was refused: {error.reason}")
             with self._changed:
@@ -236,7 +235,7 @@ class Leg:
                 return self._finish(LegState.FINISHED, wanted.reason or "stopped by the hub")
             if wanted.arrays:
                 try:
-                    model = sound_model(wanted.arrays)
+                    check_sound(wanted.arrays)
                 except ArraysRefused as error:
                     return self._finish(
                         LegState.FAILED, f"what the hub made of round {number} was refused: {error.reason}"
@@ -255,19 +254,15 @@ class Leg:
             update_kind=self._start.update_kind,
         )
 
-    def _one_round(self, model: Arrays, number: int) -> OpenRound | RoundOfTurns | str:
+    def _one_round(self, number: int) -> OpenRound | RoundOfTurns | str:
         """A round from its opening to its close; or why it can't be whole."""
         if self._turns is not None:
-            return self._round_of_turns(self._turns, model, number)
-        return (
-            self._open_round(model, number)
-            if self._masking is None
-            else self._masked_round(self._masking, model, number)
-        )
+            return self._round_of_turns(self._turns, number)
+        return self._open_round(number) if self._masking is None else self._masked_round(self._masking, number)
 
-    def _round_of_turns(self, turns: Turns, model: Arrays, number: int) -> RoundOfTurns | str:
+    def _round_of_turns(self, turns: Turns, number: int) -> RoundOfTurns | str:
         """As `_one_round`, one site after another."""
-        whole = RoundOfTurns(self._task(number), model, self._clock(), self.spool)
+        whole = RoundOfTurns(self._task(number), self._clock(), self.spool)
         for site in turns.of(self._sites.names, number):
             waiting, missing = self._expected([site])
             if not waiting:
@@ -282,12 +277,10 @@ class Leg:
         short = self._short_of(number, len(whole.done), self._start.quorum, whole.told_missing)
         return short or whole
 
-    def _open_round(self, model: Arrays, number: int) -> OpenRound | str:
+    def _open_round(self, number: int) -> OpenRound | str:
         """As `_one_round`, all sites at once."""
         waiting, missing = self._expected(self._sites.names)
-        now_open = OpenRound(
-            self._task(number), model, self._clock(), waiting, missing, robust=self._robust, spool=self.spool
-        )
+        now_open = OpenRound(self._task(number), self._clock(), waiting, missing, robust=self._robust, spool=self.spool)
         failure = self._wait_for_answers(now_open, self._start.quorum)
         if failure or self._end is not None:
             return failure or now_open
@@ -298,9 +291,9 @@ class Leg:
                     self._refuse(site, number, TOO_FAR)
         return self._short_of(number, len(now_open.done), self._start.quorum, now_open.told_missing) or now_open
 
-    def _masked_round(self, masking: MaskedLeg, model: Arrays, number: int) -> OpenRound | str:
+    def _masked_round(self, masking: MaskedLeg, number: int) -> OpenRound | str:
         """As `_one_round`, for a masked round: step by step, each for those that did the one before."""
-        masked = Masked(masking, self._task(number), model)
+        masked = Masked(masking, self._task(number))
         waiting, missing = self._expected(self._sites.names)
         for name in MASKING_STEPS:
             step = masked.open(name, waiting, missing, self._clock())

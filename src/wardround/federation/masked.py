@@ -16,7 +16,7 @@ from wardround.contracts.masking import MaskedLeg, MaskedRound, MaskingStep
 from wardround.federation.engine import MASKING_STEPS, RoundTask, RoundUpdate, UpdateHeader, UpdateRefused
 from wardround.federation.rounds import OpenRound
 from wardround.foundation.stored import Held, content
-from wardround.learning.arrays import Arrays, digest, to_bytes, total
+from wardround.learning.arrays import Arrays, digest, from_bytes, to_bytes, total
 from wardround.learning.masking.hub import MaskingHub
 from wardround.learning.masking.refusal import MaskingRefused
 from wardround.learning.masking.roster import verify_by
@@ -41,6 +41,7 @@ class MaskedStep(OpenRound):
     """One step. Only those take part that did the one before (`before`; None: whoever comes). `given` is how many
     bytes the round's weights have."""
 
+    model: Arrays = field(kw_only=True, repr=False)
     hub: MaskingHub = field(kw_only=True, repr=False)
     before: frozenset[str] | None = field(kw_only=True)
     given: int = field(kw_only=True)
@@ -108,7 +109,8 @@ class Masked:
         task: as it would be asked of a site without masks.
     """
 
-    def __init__(self, leg: MaskedLeg, task: RoundTask, model: Arrays) -> None:
+    def __init__(self, leg: MaskedLeg, task: RoundTask) -> None:
+        model = from_bytes(task.arrays)
         size = sum(array.size for array in model.values())
         about = MaskedRound(
             ledger=leg.ledger,
@@ -138,10 +140,10 @@ class Masked:
         largest = 4 * self._size if name == "input" else LARGEST_MESSAGE
         return MaskedStep(
             replace(task, step=name, largest_answer=largest),
-            self._model,
             now,
             waiting,
             missing,
+            model=self._model,
             hub=self._hub,
             before=self._before,
             given=len(self._task.arrays),

@@ -22,7 +22,7 @@ from wardround.federation.engine import (
 from wardround.federation.gathering import Gathering
 from wardround.federation.spool import Spool
 from wardround.foundation.stored import Held, digest_of
-from wardround.learning.arrays import Arrays, ArraysRefused
+from wardround.learning.arrays import ArraysRefused
 
 TOO_FAR = "too-far"
 
@@ -41,7 +41,6 @@ class OpenRound:
     """
 
     task: RoundTask
-    model: Arrays = field(repr=False)
     opened: float
     waiting: set[str]
     missing: dict[str, str]

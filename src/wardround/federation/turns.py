@@ -14,7 +14,7 @@ from wardround.federation.engine import Refusal, RoundResult, RoundTask, SiteRou
 from wardround.federation.rounds import OpenRound, in_words
 from wardround.federation.spool import Spool, discard
 from wardround.foundation.stored import Held
-from wardround.learning.arrays import Arrays, ArraysRefused, from_bytes
+from wardround.learning.arrays import ArraysRefused
 
 
 @dataclass
@@ -30,9 +30,8 @@ class Turn(OpenRound):
 class RoundOfTurns:
     """A round's turns, opened and closed one after the other; then the round as a whole."""
 
-    def __init__(self, task: RoundTask, model: Arrays, opened: float, spool: Spool) -> None:
+    def __init__(self, task: RoundTask, opened: float, spool: Spool) -> None:
         self._task = task
-        self._model = model
         self._opened = opened
         self._spool = spool
         self._made: Held = b""
@@ -41,7 +40,7 @@ class RoundOfTurns:
 
     def open(self, site: str, now: float) -> Turn:
         """The next turn, from what the turns so far made of the model."""
-        return Turn(self._task, self._model, now, {site}, {}, spool=self._spool, site=site)
+        return Turn(self._task, now, {site}, {}, spool=self._spool, site=site)
 
     def close(self, turn: Turn) -> None:
         """Hand on what the turn made; where it made nothing, or nothing sound, the model stays as it was."""
@@ -51,7 +50,6 @@ class RoundOfTurns:
             return
         try:
             made = turn.aggregate()
-            self._model = from_bytes(made)
         except ArraysRefused as error:
             self.missing[turn.site] = f"refused: {error.reason}"
             return
