@@ -174,13 +174,18 @@ class Manifest(_Entry):
     commitment: Digest
 
 
+def alone_run(run: str) -> str:
+    """The name under which the ledger keeps what a site trains alone, beside the run."""
+    return f"{run[:34]}-alone"
+
+
 class Use(_Entry):
     """The site begins to read the studies of the manifest at index ``manifest`` for a run. It is on the ledger before
     the first of them is read.
 
     ``purpose`` is the ``training`` of one ``round``, the ``preparation`` of the cohort before the first one, or the
     ``judging`` of the ``model`` with that digest; each names what its purpose needs and nothing else. A site that
-    trains alone, for comparison, does so in the first round of a run whose name ends in ``-alone``.
+    trains alone, for comparison, does so in the first round of a run of its own (:func:`alone_run`).
     """
 
     kind: Literal["use"] = "use"

@@ -97,7 +97,7 @@ def start(
 def _new_id(session: Session, project: str) -> str:
     """The project's name and a number; projects whose long names begin alike share the numbers.
 
-    At most 34 characters, so that what is named after the run (`intake.alone_run`) is a name of its own too.
+    At most 34 characters, so that what is named after the run (`ledger_entry.alone_run`) is a name of its own too.
     """
     number = 1
     while session.get(RunRow, f"{project[:30].rstrip('-')}-{number}") is not None:

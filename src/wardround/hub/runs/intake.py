@@ -7,7 +7,7 @@ from hashlib import sha256
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wardround.contracts.ledger_entry import Entry, Evidence, Update, Use
+from wardround.contracts.ledger_entry import Entry, Evidence, Update, Use, alone_run
 from wardround.contracts.outbound import EvaluationResult, LocalModel
 from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.errors import Conflict, NotAllowed
@@ -18,11 +18,6 @@ from wardround.ledger import store
 
 NO_ENTRY = "the ledger entry that the message names isn't there, isn't this site's, or speaks of something else"
 NO_USE = "the ledger entry doesn't name the use of data that it rests on"
-
-
-def alone_run(run: str) -> str:
-    """The name under which the ledger keeps a site's training alone, beside the run."""
-    return f"{run[:34]}-alone"
 
 
 def take_local_model(session: Session, site: str, message: LocalModel, weights: bytes, entry: Entry | None) -> None:

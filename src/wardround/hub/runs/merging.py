@@ -15,12 +15,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.disclosure import told_size
-from wardround.contracts.ledger_entry import Aggregate, Manifest, Update
+from wardround.contracts.ledger_entry import Aggregate, Manifest, Update, alone_run
 from wardround.contracts.metric import METRICS
 from wardround.foundation.files import ObjectStore
 from wardround.hub import audit
 from wardround.hub.runs import actions, queries
-from wardround.hub.runs.intake import alone_run
 from wardround.hub.runs.tables import EvaluationRow, LocalModelRow, RoundRow, RoundSiteRow, RunRow, StatisticsRow
 from wardround.learning.arrays import ArraysRefused, check, from_bytes, to_bytes
 from wardround.learning.ensemble import bundled

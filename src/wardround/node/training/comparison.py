@@ -12,7 +12,7 @@ from sqlalchemy import select
 from wardround.compute.worker import Worker
 from wardround.contracts.algorithm import Merge, Scaffold
 from wardround.contracts.evidence import OfflineValidation
-from wardround.contracts.ledger_entry import Update
+from wardround.contracts.ledger_entry import Update, alone_run
 from wardround.contracts.outbound import EvaluationResult, LocalModel, ObjectRequest
 from wardround.contracts.task import EstimateStatistics, EvaluateModel, TrainAlone
 from wardround.foundation.clock import Clock
@@ -72,7 +72,7 @@ class Comparison:
         assignment = self._assignments.begin(task.project, task.project_digest, task.run)
         if assignment.terms.leaving("local-model") is None:
             raise NotAllowed("no model that is trained here alone may leave", code="message-not-approved")
-        alone = f"{task.run[:34]}-alone"
+        alone = alone_run(task.run)
         use = self._uses.training(alone, 1, assignment.manifest)
         lesson = self._learned(task.run, learner.learn_alone, assignment, min(task.rounds, assignment.terms.rounds))
         self._send(task, assignment.manifest, use, alone, 1, lesson.update, steps=lesson.steps)
@@ -85,7 +85,7 @@ class Comparison:
         if assignment.terms.leaving("local-model") is None:
             raise NotAllowed("no model that is trained here alone may leave", code="message-not-approved")
         weights = self.fetch(task.model)
-        alone, number = f"{task.run[:34]}-alone", 1 + task.merge
+        alone, number = alone_run(task.run), 1 + task.merge
         use = self._uses.training(alone, number, assignment.manifest)
         found = self._learned(task.run, learner.estimate, assignment, weights)
         self._send(task, assignment.manifest, use, alone, number, found, steps=0, statistics_of=task.model)

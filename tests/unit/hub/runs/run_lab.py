@@ -22,7 +22,7 @@ from wardround.contracts.cohort_builder import imaging, patients
 from wardround.contracts.data_use import DataUse
 from wardround.contracts.disclosure import Count
 from wardround.contracts.lawful_basis import LawfulBasis
-from wardround.contracts.ledger_entry import Approval, Entry, Evidence, Manifest, Member, Update, Use
+from wardround.contracts.ledger_entry import Approval, Entry, Evidence, Manifest, Member, Update, Use, alone_run
 from wardround.contracts.metric import MetricName
 from wardround.contracts.outbound import EvaluationResult, LocalModel, ProjectDecision, TaskReport
 from wardround.contracts.project import Project
@@ -317,7 +317,7 @@ class RunLab:
 
     def send_local(self, site: str, task: TrainAlone, update: bytes) -> None:
         hospital = self.hospitals[site]
-        index = hospital.update_entry(intake.alone_run(task.run), 1, update)
+        index = hospital.update_entry(alone_run(task.run), 1, update)
         digest = sha256(update).hexdigest()
         message = LocalModel(project=task.project, run=task.run, digest=digest, steps=10, entry=index)
         with self.database.writing() as session:

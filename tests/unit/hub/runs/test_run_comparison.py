@@ -10,7 +10,7 @@ import pytest
 from tests.unit.hub.runs.run_lab import NOON, RunLab, project, weights
 
 from wardround.contracts.disclosure import Count
-from wardround.contracts.ledger_entry import Evidence, Model, Update
+from wardround.contracts.ledger_entry import Evidence, Model, Update, alone_run
 from wardround.contracts.outbound import EvaluationResult, LocalModel
 from wardround.contracts.task import EvaluateModel, TrainAlone
 from wardround.foundation.errors import NotAllowed
@@ -18,7 +18,7 @@ from wardround.hub.registry import queries as registry
 from wardround.hub.registry.tables import ModelRow
 from wardround.hub.runs import queries
 from wardround.hub.runs.driver import COMPARISON_PATIENCE
-from wardround.hub.runs.intake import alone_run, take_evaluation, take_local_model
+from wardround.hub.runs.intake import take_evaluation, take_local_model
 from wardround.hub.runs.states import RunState
 from wardround.ledger import store
 

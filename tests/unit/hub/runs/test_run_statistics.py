@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.unit.hub.runs.run_lab import RunLab
 
-from wardround.contracts.ledger_entry import Aggregate
+from wardround.contracts.ledger_entry import Aggregate, alone_run
 from wardround.contracts.outbound import LocalModel
 from wardround.contracts.task import EstimateStatistics, TrainAlone
 from wardround.foundation.errors import NotAllowed
@@ -40,7 +40,7 @@ def merging(lab: RunLab, *names: str) -> str:
 
 def tell(lab: RunLab, site: str, task: EstimateStatistics, arrays: Arrays) -> None:
     update = to_bytes(arrays)
-    index = lab.hospitals[site].update_entry(intake.alone_run(task.run), 1 + task.merge, update)
+    index = lab.hospitals[site].update_entry(alone_run(task.run), 1 + task.merge, update)
     message = LocalModel(
         project=task.project,
         run=task.run,
