@@ -12,7 +12,7 @@ from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.node.clinic.answers import answers_of
 from wardround.node.clinic.deployment import active
-from wardround.node.clinic.states import COUNTED
+from wardround.node.clinic.states import COUNTED, AnswerVerb
 from wardround.node.clinic.suspension import suspend
 from wardround.node.clinic.tables import Deployment, WorklistAnswer, WorklistLine
 from wardround.node.evidence.shelf import latest_shadow
@@ -36,7 +36,8 @@ def charts_of(session: Session, deployment: Deployment, settings: ClinicSettings
 
 
 class Monitor:
-    """`tick` looks at each model in use of which a study has ended, or been answered, since it last looked."""
+    """`tick` looks at each model in use of which a study has ended, or a person has said something of one,
+    since it last looked."""
 
     def __init__(self, database: Database, entries: SiteEntries, settings: ClinicSettings, clock: Clock) -> None:
         self._database = database
@@ -53,10 +54,12 @@ class Monitor:
                 ended = select(func.count()).where(
                     WorklistLine.deployment == deployment.id, WorklistLine.state.in_(COUNTED)
                 )
-                answered = select(func.count(WorklistAnswer.id)).join(
-                    WorklistLine, WorklistLine.id == WorklistAnswer.line
+                # That a study was opened changes no chart.
+                answered = (
+                    select(func.count(WorklistAnswer.id))
+                    .join(WorklistLine, WorklistLine.id == WorklistAnswer.line)
+                    .where(WorklistLine.deployment == deployment.id, WorklistAnswer.verb != AnswerVerb.OPENED)
                 )
-                answered = answered.where(WorklistLine.deployment == deployment.id)
                 count = session.scalar(ended) or 0, session.scalar(answered) or 0
                 if self._seen.get(deployment.id) == count:
                     continue
