@@ -75,11 +75,8 @@ def calibrated(record: LocalValidation) -> Calibration | None:
     return calibration([case.score for case in cases], [case.positive for case in cases])
 
 
-def missed(record: LocalValidation) -> dict[Measure, tuple[float | None, float]]:
-    """The measures that stay below what the plan asked: the lower bound, None where these cases can't tell it, and what
-    was asked."""
-    found = findings(record.cases.values(), record.threshold).measures
-    lows = {name: found[name].low if name in found else None for name in record.least}
-    return {
-        name: (lows[name], least) for name, least in record.least.items() if (low := lows[name]) is None or low < least
-    }
+def missed(found: Findings, least: Mapping[Measure, float]) -> dict[Measure, tuple[float | None, float]]:
+    """The measures that stay below what a plan asked for at least: the lower bound, None where these cases can't tell
+    it, and what was asked."""
+    lows = {name: found.measures[name].low if name in found.measures else None for name in least}
+    return {name: (lows[name], asked) for name, asked in least.items() if (low := lows[name]) is None or low < asked}

@@ -14,7 +14,7 @@ from wardround.contracts.stage import EVIDENCE, LADDER, STAGES, ApproverRole, Ev
 from wardround.contracts.use_evidence import ReaderStudy
 from wardround.contracts.validation import LocalValidation
 from wardround.foundation.errors import NotAllowed
-from wardround.learning.statistics.findings import missed
+from wardround.learning.statistics.findings import findings, missed
 from wardround.learning.statistics.readers import reader_study
 from wardround.node.evidence.shelf import Kept, fewest_of, latest, seen_by
 from wardround.node.evidence.tables import StageApproval
@@ -99,7 +99,7 @@ def lacking_evidence(found: Mapping[EvidenceKind, Kept | None], at: datetime) ->
 def _fault(record: EvidenceRecord) -> Missing | None:
     """What a record shows that keeps a stage shut: less than was asked of it before, or that somebody saw a result."""
     match record:
-        case LocalValidation() if below := missed(record):
+        case LocalValidation() if below := missed(findings(record.cases.values(), record.threshold), record.least):
             told = ", ".join(
                 f"{name} of at least {least:g}, and it " + ("can't be told" if low is None else f"may be {low:.3f}")
                 for name, (low, least) in below.items()

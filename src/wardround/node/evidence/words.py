@@ -187,7 +187,7 @@ def _validation(record: LocalValidation) -> Iterator[str]:
             if one is not None
         ]
         yield ", ".join(parts)
-    for name, (low, least) in missed(record).items():
+    for name, (low, least) in missed(found, record.least).items():
         at = "can't be told" if low is None else f"may be as low as {low:.3f}"
         yield f"MISSED: {name} was to be at least {least:g}, and {at}; this opens no stage"
     for axis, groups in by_group(record.cases.values(), record.threshold).items():
