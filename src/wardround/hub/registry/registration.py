@@ -51,9 +51,9 @@ class Registration:
             parents: the digests of the models that these weights were merged of.
         """
         plan = RunPlan.model_validate_json(run.plan)
-        name, whole = plan.package, whole_weights(self._objects, run, weights)
-        travelled = from_bytes(self._objects.get(weights)).keys()
-        at_home = sorted(whole.keys() - travelled - named(whole.keys(), plan.layers.frozen))
+        name, travelled = plan.package, from_bytes(self._objects.get(weights))
+        whole = _whole(self._objects, run, travelled)
+        at_home = sorted(whole.keys() - travelled.keys() - named(whole.keys(), plan.layers.frozen))
         told = Lineage(run=run.id, project=run.project, weights_sha256=weights, at_home=tuple(at_home), parents=parents)
         lineage = told.model_dump(mode="json", exclude_defaults=True)
         with tempfile.TemporaryDirectory() as scratch:
@@ -100,10 +100,13 @@ class Registration:
 
 def whole_weights(objects: ObjectStore, run: RunRow, weights: str) -> Arrays:
     """All arrays of a model of that run: those of the digest `weights`, and what didn't travel as the run began."""
-    arrays = from_bytes(objects.get(weights))
-    if run.began is None or members_of(arrays.keys()) > 1:  # an ensemble's members come whole
-        return arrays
-    return {**from_bytes(objects.get(run.began)), **arrays}
+    return _whole(objects, run, from_bytes(objects.get(weights)))
+
+
+def _whole(objects: ObjectStore, run: RunRow, travelled: Arrays) -> Arrays:
+    if run.began is None or members_of(travelled.keys()) > 1:  # an ensemble's members come whole
+        return travelled
+    return {**from_bytes(objects.get(run.began)), **travelled}
 
 
 def site_metrics(session: Session, run: str, weights: str) -> dict[str, dict[str, float]]:
