@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from wardround.contracts.model_card import UNACCEPTABLE, CardText, Hazard, SafetyCase
 
@@ -10,19 +12,30 @@ Section = tuple[str, Sequence[str]]
 """A head, and lines for a list below it."""
 
 
-def card(title: str, known: Sequence[Section], text: CardText | None, *, written: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The last edition of what people wrote."""
+
+    text: CardText
+    by: str
+    at: datetime
+
+
+def card(title: str, known: Sequence[Section], written: Written | None, *, edit: str) -> str:
     """The card.
 
     Args:
         known: what the program knows, by section; one without lines says so.
-        written: who wrote what people wrote, and when; what is to be done, where nobody did.
+        edit: the command that keeps what people write, told where nobody wrote anything yet.
     """
     parts = [f"# {title}"]
     for head, lines in known:
         parts.append(f"## {head}\n" + ("\n".join(f"- {line}" for line in lines) or "Nothing is known of it."))
-    parts.append(f"## Written by people\n{written}")
-    if text is not None:
-        parts += list(_of_people(text))
+    head = "## Written by people\n"
+    if written is None:
+        parts.append(f"{head}Nothing yet. Write it: {edit} MODEL --edit FILE")
+    else:
+        parts += [f"{head}By {written.by} on {written.at:%Y-%m-%d}.", *_of_people(written.text)]
     return "\n\n".join(parts) + "\n"
 
 

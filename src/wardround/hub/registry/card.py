@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wardround.contracts.card_words import Section, card
+from wardround.contracts.card_words import Section, Written, card
 from wardround.contracts.model_card import CardText
 from wardround.contracts.run_plan import RunPlan
 from wardround.hub import audit
@@ -58,19 +58,14 @@ def card_of(session: Session, row: ModelRow, parents: Sequence[str] = ()) -> str
         ),
         ("What became of it", became),
     ]
-    newest = session.scalars(
-        select(ModelText).where(ModelText.model == row.digest).order_by(ModelText.id.desc()).limit(1)
-    ).first()
-    if newest is None:
-        return card(
-            f"{row.package} {row.digest[:12]}",
-            known,
-            None,
-            written="Nothing yet. Write it: wardround model card MODEL --edit FILE",
-        )
-    text = CardText.model_validate_json(newest.text)
-    written = f"By {newest.written_by} on {newest.written_at:%Y-%m-%d}."
-    return card(f"{row.package} {row.digest[:12]}", known, text, written=written)
+    written = _written(session, row.digest)
+    return card(f"{row.package} {row.digest[:12]}", known, written, edit="wardround model card")
+
+
+def _written(session: Session, model: str) -> Written | None:
+    query = select(ModelText).where(ModelText.model == model).order_by(ModelText.id.desc()).limit(1)
+    row = session.scalars(query).first()
+    return None if row is None else Written(CardText.model_validate_json(row.text), row.written_by, row.written_at)
 
 
 def parents_of(archive: bytes) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wardround.contracts.card_words import Section, card
+from wardround.contracts.card_words import Section, Written, card
 from wardround.contracts.model_card import CardText
 from wardround.ledger.history import history, in_words
 from wardround.node import audit
@@ -26,11 +26,11 @@ def write(session: Session, model: str, text: CardText, *, actor: str, at: datet
     audit.record(session, actor, "edit-card", model, text.content_digest(), clock=lambda: at)
 
 
-def text_of(session: Session, model: str) -> tuple[CardText, ModelText] | None:
-    """What people wrote last, and its row."""
+def written_of(session: Session, model: str) -> Written | None:
+    """What people wrote last."""
     query = select(ModelText).where(ModelText.model == model).order_by(ModelText.id.desc()).limit(1)
     row = session.scalars(query).first()
-    return None if row is None else (CardText.model_validate_json(row.text), row)
+    return None if row is None else Written(CardText.model_validate_json(row.text), row.written_by, row.written_at)
 
 
 def card_of(session: Session, model: Model, size: int) -> str:
@@ -50,9 +50,5 @@ def card_of(session: Session, model: Model, size: int) -> str:
         ("What was found here", here),
         ("What became of it", became),
     ]
-    found = text_of(session, model.package)
-    title = f"Model {model.package[:12]}"
-    if found is None:
-        return card(title, known, None, written="Nothing yet. Write it: wardround node model card MODEL --edit FILE")
-    text, row = found
-    return card(title, known, text, written=f"By {row.written_by} on {row.written_at:%Y-%m-%d}.")
+    written = written_of(session, model.package)
+    return card(f"Model {model.package[:12]}", known, written, edit="wardround node model card")

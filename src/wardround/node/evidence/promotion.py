@@ -14,7 +14,7 @@ from wardround.contracts.stage import STAGES, EvidenceKind, StageName
 from wardround.foundation.errors import NotAllowed
 from wardround.node import audit
 from wardround.node.clinic.tables import Deployment
-from wardround.node.evidence.card import text_of
+from wardround.node.evidence.card import written_of
 from wardround.node.evidence.ladder import (
     Approver,
     Missing,
@@ -116,9 +116,9 @@ def _lacking(
     """What is missing before anybody can agree."""
     unused = Missing("not-in-use", "the model isn't in use; take it into shadow use first: wardround node deploy")
     use = () if deployment.active else (unused,)
-    written = text_of(session, deployment.model)
+    written = written_of(session, deployment.model)
     hazards = tuple(
         Missing("hazard-open", f"hazard {one.name} of its hazard log has an unacceptable risk left ({one.risk_left})")
-        for one in (written[0].unacceptable if written is not None else ())
+        for one in (written.text.unacceptable if written is not None else ())
     )
     return use + lacking_step(stage, deployment.stage) + lacking_evidence(found, at) + hazards
