@@ -140,7 +140,6 @@ def reject(study: str = STUDY, reason: str = REASON, pathway: str | None = PATHW
 
 def _judge(home: Path, study: str, pathway: str | None, verb: AnswerVerb, reason: str, actor: str) -> None:
     from wardround.cli.decide import reason_code
-    from wardround.foundation.errors import WardroundError
     from wardround.node.clinic.answers import judge
     from wardround.node.clinic.definition_file import Definitions
     from wardround.node.home import NodePaths
@@ -148,10 +147,7 @@ def _judge(home: Path, study: str, pathway: str | None, verb: AnswerVerb, reason
     code = reason_code(reason) if reason else ""
     definitions = Definitions(NodePaths(home).pathways)
     with _line(home, study, pathway) as (session, line, deployment, at):
-        try:
-            label = definitions.of(deployment.pathway).labels
-        except WardroundError:
-            label = False
+        label = definitions.labels(deployment.pathway)
         judge(session, line, deployment, verb, reason=code, label=label, actor=actor, at=at)
         told = line.study[:12]
     typer.echo(f"On record for study {told}: {verb.replace('-', ' ')}{f' ({code})' if code else ''}.")

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from wardround.foundation.errors import NotFound
+from wardround.foundation.errors import NotFound, WardroundError
 from wardround.foundation.settings import SettingsRefused, read_document
 from wardround.node.clinic.definition import NAME, Definition
 
@@ -69,6 +69,14 @@ class Definitions:
         if kept is None or kept[0] != mark:
             kept = self._read[name] = (mark, read_definition(path))
         return kept[1]
+
+    def labels(self, name: str) -> bool:
+        """Whether a result on that pathway that a person agrees with may serve as a reference label; none may where
+        its file can't be used."""
+        try:
+            return self.of(name).labels
+        except WardroundError:
+            return False
 
 
 def _fault(error: ValidationError, text: str) -> str:

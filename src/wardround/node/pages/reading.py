@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from sqlalchemy.orm import Session
 
 from wardround.contracts.stage import STAGES
-from wardround.foundation.errors import NotAllowed, WardroundError
+from wardround.foundation.errors import NotAllowed
 from wardround.node.clinic.answers import Answers, answers_of, is_shown, judge, line_of, open_study, report
 from wardround.node.clinic.definition_file import Definitions
 from wardround.node.clinic.order import worklist
@@ -74,10 +74,7 @@ def judged(desk: Desk, visit: Visit) -> Moved:
         raise NotAllowed("agree with the result, correct or reject it")
     reason = "" if verb is AnswerVerb.AGREED else code_of(visit)
     with _line(desk, visit) as (session, line, deployment):
-        try:
-            label = Definitions(desk.home.pathways).of(deployment.pathway).labels
-        except WardroundError:
-            label = False
+        label = Definitions(desk.home.pathways).labels(deployment.pathway)
         judge(session, line, deployment, verb, reason=reason, label=label, actor=visit.by, at=visit.at)
     return _back(line, deployment, "judged")
 
