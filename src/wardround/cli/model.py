@@ -80,7 +80,6 @@ def card(
     home: Path = HOME,
 ) -> None:
     """Show a model's card as Markdown: lineage, cohorts, evidence, and what people wrote of its use and its hazards."""
-    from wardround.cli.signin import acting
     from wardround.contracts.model_card import CardText
     from wardround.foundation.clock import now
     from wardround.foundation.settings import read_settings

@@ -104,7 +104,7 @@ def test(
     from wardround.dicom.volume import VolumeRefused
     from wardround.foundation.errors import NotFound
     from wardround.node.clinic.definition_file import Definitions
-    from wardround.node.clinic.examination import Examination, SeriesFound, examine, series_of
+    from wardround.node.clinic.examination import Examination, examine, series_of
     from wardround.node.clinic.template import shipped
     from wardround.node.home import NodePaths
     from wardround.node.receive.arrival import Unreadable
@@ -112,7 +112,7 @@ def test(
     if home is None and not template:
         raise NotFound("say whose pathway it is: --home FOLDER, or --template for one that is shipped")
     definition = (shipped() if home is None or template else Definitions(NodePaths(home).pathways)).of(name)
-    unreadable, found = 0, list[SeriesFound]()
+    unreadable = 0
     readable: list[Path] = []
     for file in files_in(files):
         try:
@@ -122,7 +122,7 @@ def test(
             unreadable += 1
             why = error.reason_code if isinstance(error, Unreadable) else error.strerror or type(error).__name__
             typer.echo(f"{shown(str(file))}: can't be read: {why}")
-    found += series_of(definition, readable)
+    found = series_of(definition, readable)
     unread = 0
     for number, study in enumerate(dict.fromkeys(one.study for one in found), start=1):
         of_study = [file for one in found if one.study == study for file in one.files]

@@ -26,7 +26,6 @@ class Findings:
     positive: int
     measures: Mapping[Measure, Interval]
     precision: Interval | None
-    alarms: Interval | None
     outlined: int
     average_mm: Interval | None
     hd95_mm: Interval | None
@@ -48,7 +47,6 @@ def findings(cases: Collection[JudgedCase], threshold: float) -> Findings:
         positive=sum(truth),
         measures={name: one for name, one in measures.items() if one is not None},
         precision=told.precision(),
-        alarms=told.alarm_share(),
         outlined=len(average),
         average_mm=resampled(average),
         hd95_mm=resampled([case.hd95_mm for case in cases if case.hd95_mm is not None]),

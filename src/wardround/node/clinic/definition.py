@@ -43,7 +43,6 @@ Priority = Literal["emergency", "routine"]
 OutputKind = Literal["outline", "volume", "class", "number"]
 OUTLINES: frozenset[OutputKind] = frozenset({"outline", "volume"})
 """The outputs of a model that marks something in the image; of the others a model tells one number of the person."""
-UNITS: dict[OutputKind, str] = {"outline": "ml", "volume": "ml", "class": "", "number": ""}
 
 
 def _condition(text: str) -> str:
