@@ -21,10 +21,10 @@ def order_effect(session: Session, deployment: Deployment, *, until: datetime) -
         NotAllowed: `wrong-stage`, the model doesn't order the worklist at this stage, or nobody would compare it.
     """
     stage = check_stage(deployment, "order-effect")
-    opened = [one for one in studies_at(session, deployment, stage, until) if one.opened_at is not None]
-    waits = _waits(opened)
-    since = min((study.line.arrived_at for study in opened), default=until)
-    finals = [study.final for study in opened if study.final is not None]
+    studies = studies_at(session, deployment, stage, until)
+    opened = [(study, at.timestamp()) for study in studies if (at := study.opened_at) is not None]
+    since = min((study.line.arrived_at for study, _ in opened), default=until)
+    finals = [study.final for study, _ in opened if study.final is not None]
     about = {
         "model": deployment.model,
         "pathway": deployment.pathway,
@@ -32,30 +32,29 @@ def order_effect(session: Session, deployment: Deployment, *, until: datetime) -
         "since": since,
         "until": until,
     }
-    pairs = list(zip(opened, waits, strict=True))
+    waits = [(study.flagged, wait) for (study, _), wait in zip(opened, _waits(opened), strict=True)]
     effect = OrderEffect.model_validate(
         {
             **about,
             "studies": len(opened),
             "days": max((until - since).total_seconds() / _DAY, 1 / 24),
-            "flagged": [wait for study, wait in pairs if study.flagged],
+            "flagged": [wait for flagged, wait in waits if flagged],
             "prevalence": (sum(finals), len(finals)),
         }
     )
-    delay = DelayOfUnflagged.model_validate(
-        {**about, "unflagged": [wait for study, wait in pairs if not study.flagged]}
-    )
+    delay = DelayOfUnflagged.model_validate({**about, "unflagged": [wait for flagged, wait in waits if not flagged]})
     return effect, delay
 
 
-def _waits(opened: list[Study]) -> list[Wait]:
-    came = [study.line.arrived_at.timestamp() for study in opened]
+def _waits(opened: list[tuple[Study, float]]) -> list[Wait]:
+    """Of studies, each with the moment at which it was opened."""
+    came = [study.line.arrived_at.timestamp() for study, _ in opened]
     # One that was opened before its last image came waited for nobody.
-    began = [max(_moment(study.opened_at), at) for study, at in zip(opened, came, strict=True)]
+    began = [max(moment, at) for (_, moment), at in zip(opened, came, strict=True)]
     by_arrival = in_order_of_arrival(came, began)
     return [
         _wait(study, at, start, instead)
-        for study, at, start, instead in zip(opened, came, began, by_arrival, strict=True)
+        for (study, _), at, start, instead in zip(opened, came, began, by_arrival, strict=True)
     ]
 
 
@@ -71,8 +70,3 @@ def _wait(study: Study, came: float, began: float, by_arrival: float) -> Wait:
         late_by_arrival=due is not None and by_arrival > due,
         finding=study.final,
     )
-
-
-def _moment(at: datetime | None) -> float:
-    assert at is not None  # noqa: S101 - only what was opened is handed in
-    return at.timestamp()

@@ -126,12 +126,10 @@ def _waits(waits: Sequence[Wait], whom: str) -> Iterator[str]:
             ],
         ),
     ):
-        if not pairs:
+        later = resampled([waited / 60 - instead / 60 for waited, instead in pairs])
+        if later is None:
             continue
-        minutes = np.array(pairs) / 60
-        later = resampled(list(minutes[:, 0] - minutes[:, 1]))
-        assert later is not None  # noqa: S101 - there is a pair
-        p50, p95 = np.percentile(minutes, (50, 95), axis=0)
+        p50, p95 = np.percentile(np.array(pairs) / 60, (50, 95), axis=0)
         yield (
             f"{whom} were {what} after {p50[0]:.1f} min (median; 95th percentile {p95[0]:.1f}), in order of arrival "
             f"after {p50[1]:.1f} ({p95[1]:.1f}): {_between(later)} min later on average, less than 0 is sooner"

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wardround.learning.statistics import distribution
-from wardround.learning.statistics.agreement import concordance, kappa
+from wardround.learning.statistics.agreement import Weights, concordance, kappa
 from wardround.learning.statistics.calibration import calibration
 from wardround.learning.statistics.diagnosis import Diagnosis, precision_at
 from wardround.learning.statistics.pooling import Estimate, pool, pool_shares
@@ -129,8 +129,8 @@ def test_the_calibration_error_is_the_gap_between_what_is_said_and_what_is() -> 
         ("quadratic", 0.4545454545454546, 0.27034863162707257, 0.6387422774638366),
     ],
 )
-def test_kappa_is_that_of_statsmodels(weights: str, value: float, low: float, high: float) -> None:
-    found = kappa([[44, 5, 1], [7, 20, 3], [9, 5, 6]], weights)  # type: ignore[arg-type]
+def test_kappa_is_that_of_statsmodels(weights: Weights, value: float, low: float, high: float) -> None:
+    found = kappa([[44, 5, 1], [7, 20, 3], [9, 5, 6]], weights)
     assert found is not None
     assert [found.value, found.low, found.high] == pytest.approx([value, low, high])
     assert kappa([[7, 0], [0, 0]], "none") is None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from itertools import combinations, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -190,16 +191,21 @@ def test_evidence_that_is_missing_or_not_current_is_named_and_nobody_can_agree(
     ladder: Ladder, kind: EvidenceKind, how: str, code: str
 ) -> None:
     ladder.use()
-    other = {
+    other: dict[str, Any] = {
         "other-model": {"model": "c" * 64},
         "other-pathway": {"pathway": "lung"},
         "personal": {"label": "personal"},
     }.get(how, {})
-    ways = {"none": None, "few": {"patients": 0}, "untold": {"told": False}, "stale": {}}
+    ways: dict[str, dict[str, Any] | None] = {
+        "none": None,
+        "few": {"patients": 0},
+        "untold": {"told": False},
+        "stale": {},
+    }
     if kind == "offline-validation":
         found = other or ways[how]
         if found is not None:
-            ladder.offline(**found)  # type: ignore[arg-type]
+            ladder.offline(**found)
         if how == "stale":
             ladder.door.clock.time += timedelta(days=EVIDENCE[kind].days + 1)
         ladder.shadow()
@@ -207,7 +213,7 @@ def test_evidence_that_is_missing_or_not_current_is_named_and_nobody_can_agree(
         ways |= {"few": {"studies": EVIDENCE[kind].fewest - 1}, "untold": {"tell": False}}
         found = other or ways[how]
         if found is not None:
-            ladder.shadow(**found)  # type: ignore[arg-type]
+            ladder.shadow(**found)
         if how == "stale":
             ladder.door.clock.time += timedelta(days=EVIDENCE[kind].days + 1)
         ladder.offline()
