@@ -54,8 +54,7 @@ def status(home: Path = HOME) -> None:
             typer.echo(f"{row.model[:12]} on {row.pathway}: {row.stage}, since {row.deployed_at:%Y-%m-%d}")
             typer.echo(f"  shows {stage.shows}, to {stage.to}; never {stage.never}")
             for kept in records(session, model.digests):
-                place = "waits for the ledger" if kept.entry is None else f"ledger entry {kept.entry}"
-                typer.echo(f"  {kept.record.kind}, {kept.made_at:%Y-%m-%d}, {place}")
+                typer.echo(f"  {kept.in_words()}")
                 for line in told(kept.record):
                     typer.echo(f"    {line}")
             for chart in charts_of(session, row, desk.home.settings.clinic):

@@ -42,8 +42,7 @@ def card_of(session: Session, model: Model, size: int) -> str:
     origin, became = in_words(history(session, model.package, model.weights, size))
     here = []
     for kept in records(session, model.digests):
-        place = "waits for the ledger" if kept.entry is None else f"ledger entry {kept.entry}"
-        here += [f"{kept.record.kind}, {kept.made_at:%Y-%m-%d}, {place}", *(f"  {line}" for line in told(kept.record))]
+        here += [kept.in_words(), *(f"  {line}" for line in told(kept.record))]
     known: list[Section] = [
         ("What it is", [f"digest {model.package}", f"weights {model.weights}"]),
         ("Where it comes from", origin),

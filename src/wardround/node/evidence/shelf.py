@@ -37,6 +37,11 @@ class Kept:
         """Whether it is about the model as it is shared, and not about one that this hospital made of it for itself."""
         return not isinstance(self.record, OfflineValidation) or self.record.label != "personal"
 
+    def in_words(self) -> str:
+        """What it is, of which day, and where it stands in the ledger."""
+        place = "waits for the ledger" if self.entry is None else f"ledger entry {self.entry}"
+        return f"{self.record.kind}, {self.made_at:%Y-%m-%d}, {place}"
+
     def enough(self) -> bool:
         """Whether it looked at enough to show anything."""
         return seen_by(self.record) >= fewest_of(self.record)
