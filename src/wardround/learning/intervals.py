@@ -26,6 +26,12 @@ class Interval:
     level: float = 0.95
 
 
+def wald(value: float, error: float, level: float = 0.95) -> Interval:
+    """A value with the interval of its standard error, as though it were normally distributed."""
+    half = NormalDist().inv_cdf((1 + level) / 2) * error
+    return Interval(value, value - half, value + half, level)
+
+
 def proportion(part: int, whole: int, level: float = 0.95) -> Interval:
     """A share with Wilson's score interval (Wilson, JASA 22(158), 1927), which holds at 0 and 1 and for small numbers.
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wardround.learning.intervals import Interval
+from wardround.learning.intervals import Interval, wald
 
 _BINS = 10
 _EDGE = 1e-6
@@ -46,12 +45,11 @@ def calibration(probabilities: Sequence[float], positive: Sequence[bool], level:
         raise ValueError("calibration is of probabilities from 0 to 1, each with its outcome")
     inside = np.clip(said, _EDGE, 1 - _EDGE)
     logit = np.log(inside / (1 - inside))
-    z = NormalDist().inv_cdf((1 + level) / 2)
     both = _logistic(np.column_stack([np.ones_like(logit), logit]), truth, np.zeros_like(logit))
     large = _logistic(np.ones((logit.size, 1)), truth, logit)
     return Calibration(
-        slope=None if both is None else _interval(both, 1, z, level),
-        intercept=None if large is None else _interval(large, 0, z, level),
+        slope=None if both is None else _interval(both, 1, level),
+        intercept=None if large is None else _interval(large, 0, level),
         error=_error(said, truth),
     )
 
@@ -82,6 +80,5 @@ def _logistic(columns: NDArray[np.float64], truth: NDArray[np.float64], offset: 
     return None
 
 
-def _interval(fitted: _Fitted, place: int, z: float, level: float) -> Interval:
-    value, half = float(fitted[0][place]), z * math.sqrt(float(fitted[1][place, place]))
-    return Interval(value, value - half, value + half, level)
+def _interval(fitted: _Fitted, place: int, level: float) -> Interval:
+    return wald(float(fitted[0][place]), math.sqrt(float(fitted[1][place, place])), level)

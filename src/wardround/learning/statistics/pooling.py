@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
-from wardround.learning.intervals import Interval
+from wardround.learning.intervals import Interval, wald
 from wardround.learning.statistics.distribution import chi_squared_above
 
 
@@ -57,10 +56,9 @@ def pool(estimates: Sequence[Estimate], level: float = 0.95) -> Pooled:
     scale = float(weights.sum() - (weights**2).sum() / weights.sum())
     between = max(0.0, (spread - freedom) / scale) if freedom and scale > 0 else 0.0
     loosened = 1 / (variances + between)
-    z = NormalDist().inv_cdf((1 + level) / 2)
     return Pooled(
-        fixed=_interval(middle, float(weights.sum()), z, level),
-        random=_interval(float((loosened * values).sum() / loosened.sum()), float(loosened.sum()), z, level),
+        fixed=wald(middle, 1 / math.sqrt(weights.sum()), level),
+        random=wald(float((loosened * values).sum() / loosened.sum()), 1 / math.sqrt(loosened.sum()), level),
         between=between,
         heterogeneity=spread,
         p=chi_squared_above(spread, freedom) if freedom else 1.0,
@@ -95,8 +93,3 @@ def as_shares(pooled: Pooled) -> Pooled:
 
 def _share(logit: float) -> float:
     return 1 / (1 + math.exp(-logit))
-
-
-def _interval(value: float, information: float, z: float, level: float) -> Interval:
-    half = z / math.sqrt(information)
-    return Interval(value, value - half, value + half, level)

@@ -10,7 +10,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wardround.learning.intervals import Interval
+from wardround.learning.intervals import Interval, wald
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,8 @@ def compare(first: Sequence[float], second: Sequence[float], positive: Sequence[
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     spread = math.sqrt(max(variance, 0.0))
     z = difference / spread if spread > 1e-12 else (math.copysign(math.inf, difference) if difference else 0.0)
-    half = NormalDist().inv_cdf((1 + level) / 2) * spread
     p = math.erfc(abs(z) / math.sqrt(2))
-    interval = Interval(difference, difference - half, difference + half, level)
-    return Compared(float(found[0]), float(found[1]), interval, z, p)
+    return Compared(float(found[0]), float(found[1]), wald(difference, spread, level), z, p)
 
 
 def _placed(these: NDArray[np.float64], those: NDArray[np.float64]) -> NDArray[np.float64]:
