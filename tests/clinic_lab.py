@@ -16,7 +16,7 @@ from sqlalchemy import select
 from tests.federation_lab import free_ports
 from tests.front_door import studies
 from tests.unit.hub.runs.run_lab import NOON, RunLab
-from tests.unit.node.projects.node_lab import NodeLab
+from tests.unit.node.projects.node_lab import NodeLab, beside_a_hub
 
 from wardround.contracts.evidence import OfflineValidation
 from wardround.contracts.ledger_entry import Model
@@ -258,10 +258,5 @@ class Clinic:
 
 
 def made(folder: Path, package: tuple[str, bytes], worker: Any) -> Iterator[Clinic]:
-    for name in ("hub", "node"):
-        (folder / name).mkdir()
-    hub = RunLab(folder / "hub")
-    clinic = Clinic(folder / "node", hub, package, worker)
-    yield clinic
-    clinic.close()
-    hub.close()
+    with beside_a_hub(folder, lambda place, hub: Clinic(place, hub, package, worker)) as clinic:
+        yield clinic

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
-from tests.unit.hub.runs.run_lab import RunLab
 from tests.unit.node.evidence.test_stage_ladder import LEAD, MODEL, OFFICER, PACKAGE, WEIGHTS, Ladder
+from tests.unit.node.projects.node_lab import beside_a_hub
 
 from wardround.contracts.evidence import EvidenceRecord, OfflineValidation, ShadowUse
 from wardround.contracts.stage import EVIDENCE, LADDER, STAGES, EvidenceKind, StageName
@@ -165,11 +164,13 @@ def test_every_kind_is_told_in_words_and_read_again_as_it_was(kind: EvidenceKind
     assert "—" not in " ".join(told(record))
 
 
-def test_a_model_climbs_to_the_top_on_evidence_of_each_stage_and_by_two_people_each_time(tmp_path: Path) -> None:
-    for name in ("hub", "node"):
-        (tmp_path / name).mkdir()
-    hub = RunLab(tmp_path / "hub")
-    ladder = Ladder(tmp_path / "node", hub)
+@pytest.fixture
+def ladder(tmp_path: Path) -> Iterator[Ladder]:
+    with beside_a_hub(tmp_path, Ladder) as found:
+        yield found
+
+
+def test_a_model_climbs_to_the_top_on_evidence_of_each_stage_and_by_two_people_each_time(ladder: Ladder) -> None:
     ladder.use()
     ladder.offline()
     kinds: list[EvidenceKind] = []
@@ -195,9 +196,5 @@ def test_a_model_climbs_to_the_top_on_evidence_of_each_stage_and_by_two_people_e
     ladder.entries.submit_waiting(ladder.database)
     assert [entry.stage for entry in ladder.promotions()] == list(LADDER[2:])
     with ladder.database.reading() as session:
-        from wardround.node.clinic.tables import Deployment
-
-        row = session.scalars(select(Deployment)).one()
-        assert standing(session, row, MODEL, "primary-reader", ladder.clock()).missing[0].code == "not-next"
-    ladder.close()
-    hub.close()
+        found = standing(session, ladder.row(session), MODEL, "primary-reader", ladder.clock())
+    assert found.missing[0].code == "not-next"

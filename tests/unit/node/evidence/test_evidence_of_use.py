@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from tests.unit.hub.runs.run_lab import RunLab
 from tests.unit.node.evidence.test_stage_ladder import MODEL, PACKAGE, Ladder
+from tests.unit.node.projects.node_lab import beside_a_hub
 
 from wardround.contracts.evidence import EvidenceRecord, ShadowUse
 from wardround.contracts.use_evidence import DelayOfUnflagged, OrderEffect, SecondReads
@@ -74,14 +74,9 @@ class Ward(Ladder):
 
 @pytest.fixture
 def ward(tmp_path: Path) -> Iterator[Ward]:
-    for name in ("hub", "node"):
-        (tmp_path / name).mkdir()
-    hub = RunLab(tmp_path / "hub")
-    found = Ward(tmp_path / "node", hub)
-    found.use()
-    yield found
-    found.close()
-    hub.close()
+    with beside_a_hub(tmp_path, Ward) as found:
+        found.use()
+        yield found
 
 
 def test_shadow_use_tells_agreement_drift_failures_and_that_nobody_saw_a_result(ward: Ward) -> None:

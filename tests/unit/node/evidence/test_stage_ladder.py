@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from tests.unit.hub.runs.run_lab import RunLab
-from tests.unit.node.projects.node_lab import NodeLab
+from tests.unit.node.projects.node_lab import NodeLab, beside_a_hub
 
 from wardround.contracts.evidence import OfflineValidation, ShadowUse
 from wardround.contracts.ledger_entry import Promotion, read_signed_entry
@@ -107,13 +106,8 @@ class Ladder(NodeLab):
 
 @pytest.fixture
 def ladder(tmp_path: Path) -> Iterator[Ladder]:
-    for name in ("hub", "node"):
-        (tmp_path / name).mkdir()
-    hub = RunLab(tmp_path / "hub")
-    found = Ladder(tmp_path / "node", hub)
-    yield found
-    found.close()
-    hub.close()
+    with beside_a_hub(tmp_path, Ladder) as found:
+        yield found
 
 
 def test_it_climbs_once_two_people_agreed_on_its_evidence_and_the_ledger_names_both(ladder: Ladder) -> None:

@@ -6,16 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.hub.runs.run_lab import RunLab
-from tests.unit.node.projects.node_lab import NodeLab
+from tests.unit.node.projects.node_lab import NodeLab, beside_a_hub
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[NodeLab]:
-    for folder in ("hub", "node"):
-        (tmp_path / folder).mkdir()
-    hub = RunLab(tmp_path / "hub")
-    made = NodeLab(tmp_path / "node", hub)
-    yield made
-    made.close()
-    hub.close()
+    with beside_a_hub(tmp_path, NodeLab) as made:
+        yield made

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import pytest
 from tests.front_door import SECRET, FrontDoor, studies
@@ -55,6 +56,22 @@ from wardround.node.training.participant import NodeParticipant
 from wardround.node.training.uses import Uses
 
 SITE = "north"
+
+
+class Closing(Protocol):
+    def close(self) -> None: ...
+
+
+Hospital = TypeVar("Hospital", bound=Closing)
+
+
+@contextmanager
+def beside_a_hub(folder: Path, make: Callable[[Path, RunLab], Hospital]) -> Iterator[Hospital]:
+    """A hospital with a hub beside it, each in a folder of its own."""
+    for name in ("hub", "node"):
+        (folder / name).mkdir()
+    with closing(RunLab(folder / "hub")) as hub, closing(make(folder / "node", hub)) as hospital:
+        yield hospital
 
 
 class Wire:
