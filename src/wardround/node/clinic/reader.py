@@ -5,7 +5,6 @@ Runs in a `compute.worker.Worker`. The model stays loaded between studies.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -137,9 +136,10 @@ def _outlined(
     mask: NDArray[Any],
     volume: Volume,
 ) -> Reading:
+    from wardround.dicom.measuring import volume_mm3
     from wardround.dicom.segmentation import write_segmentation
 
-    millilitres = float(np.count_nonzero(mask)) * math.prod(volume.spacing) / 1000
+    millilitres = volume_mm3(mask, volume.spacing) / 1000
     found = _finding(learner, model, stage, definition, millilitres, sizes(mask, volume.spacing), bool(mask.any()))
     segmentation = write_segmentation(
         slices,

@@ -3,14 +3,11 @@ network, and imports torch; the node's own process imports this module for its f
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from wardround.contracts.validation import JudgedCase
 from wardround.foundation.errors import WardroundError
@@ -95,10 +92,11 @@ def _judged(learner: Any, arrays: Arrays, example: Example) -> JudgedCase:
     if isinstance(example, Labelled | Row):
         return JudgedCase(score=float(told[0]), positive=example.target[0] > 0)
     assert isinstance(example, Case) and example.label is not None  # noqa: S101 - `Cohort.read` gives labelled ones
-    millilitres = float(np.count_nonzero(told)) * math.prod(example.spacing) / 1000
+    from wardround.dicom.measuring import volume_mm3
+
     apart = distances(told, example.label, example.spacing)
     return JudgedCase(
-        score=millilitres,
+        score=volume_mm3(told, example.spacing) / 1000,
         positive=bool(example.label.any()),
         dice=dice(told, example.label),
         average_mm=None if apart is None else apart.average,
