@@ -134,7 +134,7 @@ def test_what_counts_for_no_diagnosis_goes_into_no_record(clinic: Clinic, stage:
 def test_a_bundle_is_written_to_a_folder_whole(clinic: Clinic, tmp_path: Path) -> None:
     read_at(clinic, "primary-reader")
     node, folder = clinic.node, tmp_path / "fhir"
-    delivery = FhirDelivery(node.database, clinic.results, node.clock, patient_system="urn:x", folder=folder)
+    delivery = FhirDelivery(node.database, clinic.results, node.clock, patient_system="urn:x", to=folder)
     assert delivery.tick() == 1 and delivery.tick() == 0
     [file] = folder.iterdir()
     assert json.loads(file.read_bytes())["type"] == "transaction"
@@ -154,7 +154,7 @@ def test_a_server_that_is_away_is_tried_and_one_that_refuses_is_left(clinic: Cli
             raise httpx.ConnectError("away")
         return answer
 
-    delivery = FhirDelivery(node.database, clinic.results, node.clock, patient_system="urn:x", post=post)
+    delivery = FhirDelivery(node.database, clinic.results, node.clock, patient_system="urn:x", to=post)
     said = []
     while answers:
         delivery.tick()

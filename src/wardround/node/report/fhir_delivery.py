@@ -14,7 +14,6 @@ from wardround.foundation.database import Database
 from wardround.foundation.files import write_whole
 from wardround.node.report.document import OutputKind
 from wardround.node.report.fhir import bundle_of
-from wardround.node.report.record import RecordDamaged, from_bytes
 from wardround.node.report.sending import Due, Outbox
 from wardround.node.report.states import OutputState
 
@@ -31,7 +30,7 @@ class FhirDelivery:
 
     Args:
         patient_system: see `fhir.bundle_of`.
-        post: of a server; without one, bundles are written to `folder`.
+        to: a server, or a folder that bundles are written to.
     """
 
     def __init__(
@@ -41,40 +40,31 @@ class FhirDelivery:
         clock: Clock,
         *,
         patient_system: str,
-        post: Post | None = None,
-        folder: Path | None = None,
+        to: Post | Path,
     ) -> None:
         self._outbox = Outbox(database, results, [OutputKind.FHIR], clock)
         self._patient_system = patient_system
-        self._post = post
-        self._folder = folder
+        self._to = to
 
     def tick(self) -> int:
         """Returns how many findings were sent."""
         sent = 0
-        for one in self._outbox.due():
-            if not self._outbox.still_due(one) or (content := self._outbox.content(one)) is None:
-                continue
-            try:
-                bundle = bundle_of(from_bytes(content), patient_system=self._patient_system)
-            except RecordDamaged:
-                self._outbox.end(one, OutputState.LOST, "result-lost")
-                continue
+        for one, record in self._outbox.records():
+            bundle = bundle_of(record, patient_system=self._patient_system)
             sent += self._send(one, json.dumps(bundle, ensure_ascii=False).encode())
         return sent
 
     def _send(self, one: Due, data: bytes) -> bool:
-        if self._post is None:
-            assert self._folder is not None  # noqa: S101 - the settings see to it
+        if isinstance(self._to, Path):
             try:
-                write_whole(self._folder / f"{one.output.id:08d}.json", data)
+                write_whole(self._to / f"{one.output.id:08d}.json", data)
             except OSError as error:
                 _log.error("a finding can't be written: %s", type(error).__name__)
                 self._outbox.again(one, "fhir-folder", refused=False)
                 return False
         else:
             try:
-                status = self._post(data)
+                status = self._to(data)
             except httpx.HTTPError as error:
                 _log.info("findings wait for the FHIR server: %s", type(error).__name__)
                 self._outbox.again(one, "fhir-unreachable", refused=False)

@@ -15,7 +15,6 @@ from wardround.node.records.hl7.er7 import NotAMessage, parse
 from wardround.node.records.mllp.framing import BrokenFrame, TooLarge, Unframer, framed
 from wardround.node.report.document import OutputKind
 from wardround.node.report.oru import Addressing, message_of
-from wardround.node.report.record import RecordDamaged, from_bytes
 from wardround.node.report.sending import Outbox
 from wardround.node.report.states import OutputState
 
@@ -82,7 +81,7 @@ def _asked(connection: socket.socket, message: bytes, seconds: float) -> bytes:
 
 
 class Hl7Delivery:
-    """`tick` sends what is due, one message after another; the first that isn't taken ends it for now."""
+    """`tick` sends what is due, one message after another; a listener that is away ends it for now."""
 
     def __init__(
         self, database: Database, results: Path, clock: Clock, *, listener: Listener, addressing: Addressing
@@ -95,15 +94,8 @@ class Hl7Delivery:
     def tick(self) -> int:
         """Returns how many findings were accepted."""
         accepted = 0
-        for one in self._outbox.due():
-            if not self._outbox.still_due(one) or (content := self._outbox.content(one)) is None:
-                continue
+        for one, record in self._outbox.records():
             control_id = f"WR{one.output.id}"
-            try:
-                record = from_bytes(content)
-            except RecordDamaged:
-                self._outbox.end(one, OutputState.LOST, "result-lost")
-                continue
             message = message_of(record, self._addressing, control_id=control_id, at=self._clock())
             try:
                 tell(self._listener, message, control_id)

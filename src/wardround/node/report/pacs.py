@@ -67,11 +67,7 @@ class PacsDelivery:
 
     def _send(self, outputs: Sequence[Due]) -> bool:
         """Send a study's outputs; False where the PACS doesn't answer now, so that nothing else needs trying."""
-        ready = [
-            (one, content)
-            for one in outputs
-            if self._outbox.still_due(one) and (content := self._outbox.content(one)) is not None
-        ]
+        ready = list(self._outbox.contents(outputs))
         if not ready:
             return True
         try:
@@ -83,7 +79,7 @@ class PacsDelivery:
             return False
         except Refused:
             for one, _ in ready:
-                self._outbox.end(one, OutputState.LOST, "result-lost")
+                self._outbox.lost(one)
             return True
         self._away_until = None
         taken = set(report.accepted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from wardround.node.clinic.answers import first_readings
 from wardround.node.clinic.states import ReadingState
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.report.document import OutputKind
+from wardround.node.report.record import Record, RecordDamaged, from_bytes
 from wardround.node.report.states import OutputState, check_transition
 from wardround.node.report.tables import Output
 
@@ -79,8 +80,25 @@ class Outbox:
         with self._database.reading() as session:
             return self._due(session, None)
 
-    def still_due(self, one: Due) -> bool:
-        """Whether it is to be sent still: looked at just before."""
+    def contents(self, outputs: Iterable[Due]) -> Iterator[tuple[Due, bytes]]:
+        """Those of them that are to be sent still, looked at just before, with their files. One whose file is gone is
+        lost."""
+        for one in outputs:
+            if self._still_due(one) and (content := self._content(one)) is not None:
+                yield one, content
+
+    def records(self) -> Iterator[tuple[Due, Record]]:
+        """As `contents`, of all that is due, for what is made of the record of a finding. One that is damaged is
+        lost."""
+        for one, content in self.contents(self.due()):
+            try:
+                record = from_bytes(content)
+            except RecordDamaged:
+                self.lost(one)
+                continue
+            yield one, record
+
+    def _still_due(self, one: Due) -> bool:
         with self._database.reading() as session:
             return bool(self._due(session, one.output.id))
 
@@ -107,14 +125,17 @@ class Outbox:
             asked = asked.where(Output.id == number)
         return [Due(output, line) for output, line in session.execute(asked)]
 
-    def content(self, one: Due) -> bytes | None:
-        """The file; None where it is gone, which is on the record then."""
+    def _content(self, one: Due) -> bytes | None:
         assert one.output.file is not None  # noqa: S101 - `due` gives none without a file
         try:
             return (self._results / one.output.file).read_bytes()
         except OSError:
-            self.end(one, OutputState.LOST, "result-lost")
+            self.lost(one)
             return None
+
+    def lost(self, one: Due) -> None:
+        """Note that there is nothing of it that could be sent, audited."""
+        self.end(one, OutputState.LOST, "result-lost")
 
     def end(self, one: Due, state: OutputState, reason: str = "") -> None:
         """Note where it got to, audited."""

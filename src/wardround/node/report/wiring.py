@@ -130,7 +130,7 @@ def _listener(
 def _fhir(home: NodeHome, settings: FhirSettings, clock: Clock) -> FhirDelivery:
     results, system = home.path / "results", settings.patient_system
     if settings.folder:
-        return FhirDelivery(home.database, results, clock, patient_system=system, folder=home.path / settings.folder)
+        return FhirDelivery(home.database, results, clock, patient_system=system, to=home.path / settings.folder)
     _check_not_the_hub(home, urlsplit(settings.url).hostname or "", "fhir")
     headers = {"Content-Type": TYPE, "Accept": TYPE}
     try:
@@ -150,7 +150,7 @@ def _fhir(home: NodeHome, settings: FhirSettings, clock: Clock) -> FhirDelivery:
     def post(bundle: bytes) -> int:
         return client.post(settings.url, content=bundle).status_code
 
-    return FhirDelivery(home.database, results, clock, patient_system=system, post=post)
+    return FhirDelivery(home.database, results, clock, patient_system=system, to=post)
 
 
 def _hl7(home: NodeHome, settings: Hl7Settings, clock: Clock) -> Hl7Delivery:
