@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from wardround.contracts.metric import is_better
 from wardround.contracts.run_plan import RunPlan
-from wardround.contracts.task import EndRun
+from wardround.contracts.task import EndRun, Task
 from wardround.federation.engine import RoundResult
 from wardround.foundation.errors import Conflict, NotAllowed
 from wardround.hub import audit
@@ -18,7 +18,7 @@ from wardround.hub.projects import queries as projects
 from wardround.hub.projects.states import ProjectState
 from wardround.hub.runs import queries
 from wardround.hub.runs.states import RunState, check_transition
-from wardround.hub.runs.tables import LegRow, RoundRow, RoundSiteRow, RunRow
+from wardround.hub.runs.tables import LegRow, RoundRow, RoundSiteRow, RunRow, RunTaskRow
 from wardround.hub.sites.queries import members
 from wardround.hub.tasks.actions import enqueue
 
@@ -149,6 +149,12 @@ def end(session: Session, run: RunRow, new: RunState, *, reason: str, actor: str
     move(session, run, new, reason=reason, actor=actor, at=at)
     for site in queries.sites_to_free(session, run):
         enqueue(session, site, EndRun(project=run.project, run=run.id))
+
+
+def ask(session: Session, run: RunRow, site: str, task: Task, purpose: str) -> None:
+    """Queue a task for a site whose answer the run waits for, by what it is for."""
+    number = enqueue(session, site, task)
+    session.add(RunTaskRow(run=run.id, site=site, number=number, purpose=purpose))
 
 
 def open_leg(session: Session, run: RunRow, *, at: datetime) -> LegRow:

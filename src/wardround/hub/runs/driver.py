@@ -23,7 +23,7 @@ from wardround.hub.runs.ending import why_over
 from wardround.hub.runs.intake import statistics_for
 from wardround.hub.runs.merging import Merging, parents, with_models
 from wardround.hub.runs.states import RunState
-from wardround.hub.runs.tables import LegRow, LocalModelRow, RunRow, RunTaskRow
+from wardround.hub.runs.tables import LegRow, LocalModelRow, RunRow
 from wardround.hub.tasks.actions import enqueue
 from wardround.learning.ensemble import LARGEST
 
@@ -226,15 +226,12 @@ class RunDriver:
         rounds = run.round or actions.plan_of(run).rounds  # a run that merges has had none
         for site in queries.sites_to_train_alone(session, run, self._clock().date()):
             task = TrainAlone(project=run.project, project_digest=run.project_digest, run=run.id, rounds=rounds)
-            number = enqueue(session, site, task)
-            session.add(RunTaskRow(run=run.id, site=site, number=number, purpose="alone"))
+            actions.ask(session, run, site, task, "alone")
 
     def _compare(self, run_id: str) -> None:
         with self._database.reading() as session:
             run = session.get_one(RunRow, run_id)
-            late = self._clock() - run.state_since > COMPARISON_PATIENCE
-            purposes = ("alone", statistics_for(run.round + 1))
-            if any(queries.tasks_waiting(session, run_id, purpose) for purpose in purposes) and not late:
+            if self._awaits(session, run, "alone"):
                 return
         merge = self._next_merge(run_id)
         if merge is not None and self._ask_for_statistics(run_id, merge[1]):
@@ -257,6 +254,13 @@ class RunDriver:
             for local in session.scalars(select(LocalModelRow).where(LocalModelRow.run == run_id)):
                 models.add((f"local:{local.site}", local.digest))
             self._have_judged(session, run, models)
+
+    def _awaits(self, session: Session, run: RunRow, purpose: str) -> bool:
+        """Whether sites still have time for tasks of that purpose, or for the next merge's statistics."""
+        if self._clock() - run.state_since > COMPARISON_PATIENCE:
+            return False
+        purposes = (purpose, statistics_for(run.round + 1))
+        return any(queries.tasks_waiting(session, run.id, one) for one in purposes)
 
     def _have_judged(self, session: Session, run: RunRow, models: set[tuple[str, str]]) -> None:
         """Ask all sites to judge models, each a label and a digest."""
@@ -285,7 +289,8 @@ class RunDriver:
             return False
         with self._database.writing() as session:
             run = session.get_one(RunRow, run_id)
-            purpose, number = statistics_for(run.round + 1), run.round + 1
+            number = run.round + 1
+            purpose = statistics_for(number)
             if actions.plan_of(run).own_code or queries.sites_asked(session, run_id, purpose):
                 return False
             sites = queries.sites_to_train_alone(session, run, self._clock().date())
@@ -293,8 +298,7 @@ class RunDriver:
                 task = EstimateStatistics(
                     project=run.project, project_digest=run.project_digest, run=run_id, model=merge, merge=number
                 )
-                place = enqueue(session, site, task)
-                session.add(RunTaskRow(run=run_id, site=site, number=place, purpose=purpose))
+                actions.ask(session, run, site, task, purpose)
             reason = f"normalisation statistics of merge {number}"
             actions.move(session, run, RunState(run.state), reason=reason, actor=HUB, at=self._clock())
             return bool(sites)
@@ -316,9 +320,7 @@ class RunDriver:
     def _evaluate(self, run_id: str) -> None:
         with self._database.reading() as session:
             run = session.get_one(RunRow, run_id)
-            late = self._clock() - run.state_since > COMPARISON_PATIENCE
-            purposes = (judging.PURPOSE, statistics_for(run.round + 1))
-            if any(queries.tasks_waiting(session, run_id, purpose) for purpose in purposes) and not late:
+            if self._awaits(session, run, judging.PURPOSE):
                 return
             judges = run.judges
         if judges is not None:

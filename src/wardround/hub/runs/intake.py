@@ -12,7 +12,7 @@ from wardround.contracts.outbound import EvaluationResult, LocalModel
 from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.errors import Conflict, NotAllowed
 from wardround.hub import audit
-from wardround.hub.runs import queries
+from wardround.hub.runs import judging, queries
 from wardround.hub.runs.tables import EvaluationRow, LocalModelRow, StatisticsRow
 from wardround.ledger import store
 
@@ -76,7 +76,7 @@ def take_evaluation(session: Session, site: str, message: EvaluationResult, entr
     use = None if entry.use is None else store.entry(session, entry.use)
     if not isinstance(use, Use) or use.run != message.run:
         raise NotAllowed(NO_USE, code="no-use")
-    _check_asked(session, site, message.run, message.project, "evaluate")
+    _check_asked(session, site, message.run, message.project, judging.PURPOSE)
     asked = RunPlan.model_validate_json(queries.row_of(session, message.run).plan).metric
     if message.metric != asked:
         raise Conflict(f"the run is judged by {asked}, not by {message.metric}; judge it anew")

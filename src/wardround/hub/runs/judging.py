@@ -5,9 +5,8 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from wardround.contracts.task import EvaluateModel
-from wardround.hub.runs import queries
-from wardround.hub.runs.tables import RunRow, RunTaskRow
-from wardround.hub.tasks.actions import enqueue
+from wardround.hub.runs import actions, queries
+from wardround.hub.runs.tables import RunRow
 
 PURPOSE = "evaluate"
 """Of the run's tasks that are judgements."""
@@ -30,5 +29,4 @@ def ask(session: Session, run: RunRow, site: str, model: str, label: str, *, mem
         round=queries.round_of(session, run.id, model) or 0,
         membership=membership,
     )
-    number = enqueue(session, site, task)
-    session.add(RunTaskRow(run=run.id, site=site, number=number, purpose=PURPOSE))
+    actions.ask(session, run, site, task, PURPOSE)
