@@ -100,11 +100,18 @@ class TablePredictor(Predictor[Row]):
 class VolumePredictor(Predictor[Labelled]):
     """Of the middle of a volume."""
 
-    def _inputs(self, case: Labelled) -> NDArray[np.float32]:
+    @property
+    def _preparation(self) -> VolumePreparation:
         preparation = self.bundle.preparation
         assert isinstance(preparation, VolumePreparation)  # noqa: S101 - `kinds.learner_of` chose by it
+        return preparation
+
+    def _prime(self) -> None:
+        self._outputs(torch.zeros((1, 1, *self._preparation.patch)))
+
+    def _inputs(self, case: Labelled) -> NDArray[np.float32]:
         volume: Case = case.volume
-        return preparation.centred(preparation.image(volume.image, volume.spacing))[None]
+        return self._preparation.centred(self._preparation.image(volume.image, volume.spacing))[None]
 
     def _wanted(self, case: Labelled) -> tuple[float, ...]:
         return case.target

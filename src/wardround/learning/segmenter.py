@@ -49,6 +49,10 @@ class Segmenter(Learner[Case, PreparedSlices]):
         assert case.label is not None  # noqa: S101 - `evaluate` passes labelled cases only
         return (dice(self._predict(case), case.label),)
 
+    def _prime(self) -> None:
+        preparation = self._preparation
+        self._outputs(torch.zeros((_SLICES_AT_ONCE, 2 * preparation.neighbours + 1, *preparation.grid)))
+
     def _predict(self, case: Case) -> NDArray[np.bool_]:
         preparation, post = self._preparation, self.bundle.postprocessing
         placement = preparation.place(case.image, case.spacing)

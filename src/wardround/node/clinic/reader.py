@@ -91,7 +91,9 @@ def _model(package: Path, threads: int) -> tuple[Learner[Any, Any], Arrays]:
 
 
 def warm(package: Path, threads: int) -> None:
-    """Load the model before the first study arrives."""
+    """Load the model, and what writes its results, before the first study arrives."""
+    from wardround.dicom import capture, measurement_report, measuring, segmentation  # noqa: F401 - to have them loaded
+
     _model(package, threads)
 
 
