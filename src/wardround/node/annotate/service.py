@@ -12,10 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from wardround.compute.worker import WorkerDied
 from wardround.foundation.errors import Conflict, NotFound, WardroundError
@@ -25,12 +22,14 @@ from wardround.node.annotate.form import OCTETS, Form, read_form, read_params, w
 from wardround.node.annotate.inference import Answer
 from wardround.node.annotate.work import NotAnnotated
 from wardround.node.dicomweb.failure import WebFailure, bad_request
+from wardround.node.dicomweb.faults import answer_faults
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Caller, Request, bytes], Response]
 _PRIVATE = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
 _SMALL = 1 << 20
+_STATUS: Mapping[type[WardroundError], int] = {NotFound: 404, Conflict: 409, NotAnnotated: 422, WorkerDied: 503}
 
 
 def application(desk: AnnotationDesk) -> FastAPI:
@@ -38,7 +37,7 @@ def application(desk: AnnotationDesk) -> FastAPI:
     by a one-time address."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=True)
     _Service(desk).add_to(app)
-    _answer_errors(app)
+    answer_faults(app, log, "detail", _STATUS)
     return app
 
 
@@ -265,45 +264,3 @@ def _matches(check_sum: str, data: bytes) -> bool:
     kind, mark, digest = check_sum.rpartition(":")
     made = {"": sha256, "SHA256": sha256, "SHA512": sha512}.get(kind.upper() if mark else "")
     return made is not None and made(data).hexdigest() == digest.lower()
-
-
-def _answer_errors(app: FastAPI) -> None:
-    def told(status: int, text: str) -> Response:
-        headers = {"WWW-Authenticate": 'Bearer realm="wardround"'} if status == 401 else {}
-        return JSONResponse({"detail": text}, status, headers=headers)
-
-    def failed(_request: Request, failure: Exception) -> Response:
-        assert isinstance(failure, WebFailure)  # noqa: S101 - registered for it alone
-        return told(failure.status, failure.text)
-
-    def refused(_request: Request, failure: Exception) -> Response:
-        for kind, status in _STATUS.items():
-            if isinstance(failure, kind):
-                return told(status, str(failure))
-        log.error("a call was refused: %s", type(failure).__name__)
-        return told(500, "a fault of this node; its log says where")
-
-    def http(_request: Request, failure: Exception) -> Response:
-        assert isinstance(failure, HTTPException)  # noqa: S101 - registered for it alone
-        return told(failure.status_code, "no such resource" if failure.status_code == 404 else "not possible here")
-
-    def busy(_request: Request, failure: Exception) -> Response:
-        log.error("a call was not answered: %s", type(failure).__name__)
-        return told(503, "the node can't answer now; try again later")
-
-    def gone(_request: Request, _failure: Exception) -> Response:
-        return told(400, "the message ended too early")
-
-    def broken(_request: Request, failure: Exception) -> Response:
-        log.error("a call failed", exc_info=failure)
-        return told(500, "a fault of this node; its log says where")
-
-    app.add_exception_handler(WebFailure, failed)
-    app.add_exception_handler(WardroundError, refused)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(DBAPIError, busy)
-    app.add_exception_handler(ClientDisconnect, gone)
-    app.add_exception_handler(Exception, broken)
-
-
-_STATUS: Mapping[type[WardroundError], int] = {NotFound: 404, Conflict: 409, NotAnnotated: 422, WorkerDied: 503}

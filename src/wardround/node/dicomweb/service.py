@@ -11,10 +11,7 @@ from datetime import date
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, StreamingResponse
-from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from wardround.dicom.network import Landing
 from wardround.foundation.clock import Clock
@@ -23,6 +20,7 @@ from wardround.node import audit
 from wardround.node.dicomweb.accept import DICOM, DICOM_JSON, JSON, MULTIPART, MediaRange, accepted, choose
 from wardround.node.dicomweb.catalogue import Catalogue
 from wardround.node.dicomweb.failure import WebFailure, bad_request
+from wardround.node.dicomweb.faults import answer_faults
 from wardround.node.dicomweb.matching import Search, read_search
 from wardround.node.dicomweb.multipart import PartReader, boundary_of, media_type
 from wardround.node.dicomweb.qido import Found, Searches
@@ -59,7 +57,7 @@ def application(parts: Parts) -> FastAPI:
     """The service, at `/dicom-web`. Every call needs a token; every error is a status and one short line."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     _Service(parts).add_to(app)
-    _answer_errors(app)
+    answer_faults(app, log, "error")
     if parts.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -204,37 +202,6 @@ class _Service:
         detail = f"{taken} taken, {failed} refused"
         with self._parts.database.writing() as session:
             audit.record(session, who.actor, "store-objects", who.path.value, detail, clock=self._parts.clock)
-
-
-def _answer_errors(app: FastAPI) -> None:
-    def told(status: int, text: str) -> Response:
-        headers = {"WWW-Authenticate": 'Bearer realm="wardround"'} if status == 401 else {}
-        return JSONResponse({"error": text}, status, headers=headers)
-
-    def failed(_request: Request, failure: Exception) -> Response:
-        assert isinstance(failure, WebFailure)  # noqa: S101 - registered for it alone
-        return told(failure.status, failure.text)
-
-    def http(_request: Request, failure: Exception) -> Response:
-        assert isinstance(failure, HTTPException)  # noqa: S101 - registered for it alone
-        return told(failure.status_code, "no such resource" if failure.status_code == 404 else "not possible here")
-
-    def busy(_request: Request, failure: Exception) -> Response:
-        log.error("a call was not answered: %s", type(failure).__name__)
-        return told(503, "the node can't answer now; try again later")
-
-    def gone(_request: Request, _failure: Exception) -> Response:
-        return told(400, "the message ended too early")
-
-    def broken(_request: Request, failure: Exception) -> Response:
-        log.error("a call failed", exc_info=failure)
-        return told(500, "a fault of this node; its log says where")
-
-    app.add_exception_handler(WebFailure, failed)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(DBAPIError, busy)
-    app.add_exception_handler(ClientDisconnect, gone)
-    app.add_exception_handler(Exception, broken)
 
 
 def _sent(answer: Answer) -> Response:
