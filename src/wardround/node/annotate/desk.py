@@ -34,6 +34,7 @@ from wardround.node.annotate.volume_file import NIFTI_GZ
 from wardround.node.annotate.work import NotAnnotated, Source
 from wardround.node.dicomweb.multipart import PartReader, boundary_of, media_type
 from wardround.node.settings import AnnotationSettings
+from wardround.people.acting import Actor
 from wardround.people.roster import Roster
 
 log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class AnnotationDesk:
             "datastore": stats(self.database, self.subjects, self._settings.readers),
         }
 
-    def next_case(self, strategy: str, actor: str) -> Json:
+    def next_case(self, strategy: str, actor: Actor) -> Json:
         """The next case for a person, held for them; empty where none is left. Its `id` has a one-time ticket in it."""
         chosen = sittings.take(
             self.database,
@@ -133,7 +134,7 @@ class AnnotationDesk:
         if chosen is None:
             return {}
         return {
-            "id": self.tickets.name(chosen.series, actor),  # type: ignore[arg-type]  # an Actor, as the callers say
+            "id": self.tickets.name(chosen.series, actor),
             "name": f"{chosen.series}{NIFTI_GZ}",
             "ts": int(self._clock().timestamp()),
             **image_info(chosen),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -154,9 +154,7 @@ def _take(
     return chosen
 
 
-def _end(session: Session, which: object, how: str) -> None:
+def _end(session: Session, which: ColumnElement[bool], how: str) -> None:
     session.execute(
-        update(AnnotationSitting)
-        .where(AnnotationSitting.seat.is_not(None), which)  # type: ignore[arg-type]  # a column's condition
-        .values(seat=None, ended=how)
+        update(AnnotationSitting).where(AnnotationSitting.seat.is_not(None), which).values(seat=None, ended=how)
     )
