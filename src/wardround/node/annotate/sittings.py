@@ -130,9 +130,8 @@ def _take(
         and actor not in authors[one.series]
         and len(authors[one.series]) + len(taken[one.series]) < rules.readers
     ]
-    ordered = strategy.order([one for one in free if one.series not in passed], known(session)) or strategy.order(
-        free, known(session)
-    )
+    fresh = [one for one in free if one.series not in passed]
+    ordered = strategy.order(fresh or free, known(session))
     if not ordered:
         return None
     chosen = ordered[0]
