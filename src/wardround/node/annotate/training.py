@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,6 @@ class Training:
         self._clock = clock
         self._lock = threading.RLock()
         self._task: Task | None = None
-        self._future: Future[int] | None = None
 
     @property
     def network(self) -> Path | None:
@@ -120,13 +120,13 @@ class Training:
             self._told.unlink(missing_ok=True)
             task = Task(str(uuid.uuid4()), dict(request) | {"model": model}, len(lessons), self._clock())
             begin = None if request.get("pretrained") is False else self.network
-            self._future = self._worker.submit(
+            future = self._worker.submit(
                 lesson.train, lessons, self._weights, self._told, _steps(request), self._threads, begin
             )
             self._task = task
             with self._database.writing() as session:
                 audit.record(session, actor, "train-annotation", model, f"{len(lessons)} labels", clock=self._clock)
-        self._future.add_done_callback(self._ended(task))
+        future.add_done_callback(partial(self._ended, task))
         return task
 
     def status(self, *, running_only: bool) -> Task:
@@ -145,7 +145,6 @@ class Training:
             task = self._task
             task.lines = [*self._progress(), "stopped"]
             task.status, task.ended_at = "STOPPED", self._clock()
-            self._future = None
             with self._database.writing() as session:
                 audit.record(session, actor, "stop-annotation", CLICKS, clock=self._clock)
         self._worker.stop()
@@ -158,22 +157,19 @@ class Training:
     def _running(self) -> bool:
         return self._task is not None and self._task.status == "RUNNING"
 
-    def _ended(self, task: Task) -> Callable[[Future[int]], None]:
-        def ended(future: Future[int]) -> None:
-            with self._lock:
-                if task.status != "RUNNING":
-                    return
-                failure = None if future.cancelled() else future.exception()
-                task.lines = self._progress()
-                if future.cancelled() or failure is not None:
-                    task.status = "ERROR"
-                    task.lines.append(str(failure) if isinstance(failure, WardroundError) else "the process failed")
-                else:
-                    task.status = "DONE"
-                    task.lines.append(f"learned from {future.result()} labels")
-                task.ended_at = self._clock()
-
-        return ended
+    def _ended(self, task: Task, future: Future[int]) -> None:
+        with self._lock:
+            if task.status != "RUNNING":
+                return
+            failure = None if future.cancelled() else future.exception()
+            task.lines = self._progress()
+            if future.cancelled() or failure is not None:
+                task.status = "ERROR"
+                task.lines.append(str(failure) if isinstance(failure, WardroundError) else "the process failed")
+            else:
+                task.status = "DONE"
+                task.lines.append(f"learned from {future.result()} labels")
+            task.ended_at = self._clock()
 
     def _lessons(self) -> Sequence[LabelledSource]:
         """Of each series that may be used the accepted label, else the newest of a single reader."""
