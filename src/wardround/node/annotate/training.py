@@ -134,7 +134,8 @@ class Training:
         with self._lock:
             if self._task is None or (running_only and not self._running()):
                 raise NotFound("no training runs")
-            self._task.lines = self._progress() or self._task.lines
+            if self._running():
+                self._task.lines = self._progress()
             return self._task
 
     def stop(self, *, actor: str) -> Task:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.front_door import FrontDoor, studies
 
+from wardround.compute.worker import Worker
+from wardround.foundation.files import ObjectStore
 from wardround.learning.interactive.network import ClickNetwork
 from wardround.node.annotate import lesson, work
 from wardround.node.annotate.grid import Grid
+from wardround.node.annotate.labels import Drawn, Labels
 from wardround.node.annotate.lesson import LabelledSource
 from wardround.node.annotate.subjects import Subjects
+from wardround.node.annotate.training import Training
 from wardround.node.annotate.volume_file import NIFTI_GZ, NRRD, read_file, write_file
 from wardround.node.annotate.work import Ask, NotAnnotated, Source
 
@@ -51,3 +58,42 @@ def test_an_image_that_is_no_volume_has_no_look_and_is_refused_in_words(tmp_path
     assert work.look(source) == []
     with pytest.raises(NotAnnotated):
         work.image(source)
+
+
+class Held(Worker):
+    """Its work ends as the test says."""
+
+    def submit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        self.work: Future[Any] = Future()
+        return self.work
+
+
+def test_how_training_ended_is_told_until_another_begins(tmp_path: Path) -> None:
+    door = FrontDoor(tmp_path)
+    try:
+        door.give(*studies(1)[0].slices)
+        door.tick()
+        subjects, files, worker = Subjects(door.database, door.objects), ObjectStore(tmp_path / "labels"), Held("held")
+        labels = Labels(door.database, files, door.objects, door.clock)
+        labels.save(subjects.listed()[0], Drawn(b"seg", b"nifti", 60, 0.5), actor="person:dr-lee")
+        folder = tmp_path / "training"
+        training = Training(door.database, subjects, files, worker, folder, readers=1, threads=1, clock=door.clock)
+        for status, last in (
+            ("DONE", "learned from 1 labels"),
+            ("ERROR", "the process failed"),
+            ("STOPPED", "stopped"),
+        ):
+            training.start("clicks", {}, actor="person:dr-lee")
+            (folder / "progress.txt").write_text("10 of 400 steps, mean loss 0.500\n")
+            assert training.status(running_only=True).lines == ["10 of 400 steps, mean loss 0.500"]
+            if status == "DONE":
+                worker.work.set_result(1)
+            elif status == "ERROR":
+                worker.work.set_exception(RuntimeError("killed"))
+            else:
+                training.stop(actor="person:dr-lee")
+            told = training.status(running_only=False)
+            assert (told.status, told.lines) == (status, ["10 of 400 steps, mean loss 0.500", last])
+            assert training.lines()[-1] == last
+    finally:
+        door.close()
