@@ -29,7 +29,7 @@ from wardround.node.annotate.volume_file import NIFTI_GZ, read_file, write_file
 
 if TYPE_CHECKING:
     from wardround.learning.arrays import Arrays
-    from wardround.learning.interactive.network import ClickNetwork
+    from wardround.learning.interactive.network import ClickNetwork, Prepared
     from wardround.learning.learner import Learner
 
 Mark = tuple[int, int, int]
@@ -57,7 +57,7 @@ class Ask:
 
     model: `clicks`, `scribbles`, `interpolation`, or the folder of a model package. network: the weights of the click
     network, if it was trained. foreground, background: voxel indices (i, j, k) as clients count them: column, row,
-    slice. scribbles: a mask's bytes and name. values: what stands for foreground and background in it.
+    slice. drawn: a mask's name and bytes. values: what stands for foreground and background in it.
     """
 
     source: Source
@@ -179,7 +179,7 @@ def _clicks(ask: Ask, grid: Grid) -> NDArray[np.bool_]:
     foreground, background = ([_index(mark, grid) for mark in marks] for marks in (ask.foreground, ask.background))
     if ask.network is not None:
         network = _network(ask.network, ask.network.stat().st_mtime_ns, ask.threads)
-        return network.outline(_network_input(ask.source, ask.network), foreground, background)
+        return network.outline(_network_input(ask.source), foreground, background)
     return geodesic.outline(_coarse(ask.source), foreground, background)
 
 
@@ -286,7 +286,7 @@ def _network(path: Path, _written: int, threads: int) -> ClickNetwork:
 
 
 @lru_cache(maxsize=4)
-def _network_input(source: Source, _network_file: Path) -> Any:
+def _network_input(source: Source) -> Prepared:
     from wardround.learning.interactive.network import prepared
 
     return prepared(*_image_of(volume_of(source)))
