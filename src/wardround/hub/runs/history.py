@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy.orm import Session
 
@@ -28,6 +29,11 @@ class History:
     @property
     def metric(self) -> Metric:
         return METRICS[self.plan.metric]
+
+    @property
+    def when(self) -> Mapping[int, datetime]:
+        """When each round was whole; round 0 is the run's beginning."""
+        return {0: self.run.started_at} | {row.number: row.committed_at for row in self.rounds}
 
     @property
     def sites(self) -> list[str]:

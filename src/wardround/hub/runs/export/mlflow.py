@@ -96,8 +96,8 @@ def _tags(told: History) -> dict[str, str]:
 
 def _metrics(told: History) -> Mapping[str, str]:
     """By name, of a site after a slash: one line for each round."""
-    when = {0: told.run.started_at} | {row.number: row.committed_at for row in told.rounds}
     lines: dict[str, list[str]] = {}
+    when = told.when
 
     def add(name: str, number: int, value: float) -> None:
         lines.setdefault(name, []).append(f"{_milliseconds(when[number])} {value} {number}\n")

@@ -26,9 +26,8 @@ TOGETHER = "all"
 def as_tensorboard(told: History, folder: Path) -> Path:
     """A folder named after the run; in it one for each site, so that their curves lie over each other, and one for all
     together. Steps are rounds. Returns the folder."""
-    target, run = folder / told.run.id, told.run
+    target, run, when = folder / told.run.id, told.run, told.when
     target.mkdir(parents=True)
-    when = {0: run.started_at} | {row.number: row.committed_at for row in told.rounds}
     events: dict[str, list[bytes]] = {TOGETHER: []}
     for row in told.rounds:
         values = {"seconds": row.seconds}
