@@ -12,7 +12,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.algorithm import FedBN
-from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.errors import NotAllowed
 from wardround.hub.projects import queries as projects
 from wardround.hub.registry.tables import ModelRow
@@ -76,4 +75,4 @@ def judged(session: Session, model: str) -> list[tuple[RunRow, EvaluationRow]]:
 
 def metric_of(run: RunRow) -> str:
     """The name of what a run is judged by."""
-    return str(RunPlan.model_validate_json(run.plan).metric)
+    return str(actions.plan_of(run).metric)

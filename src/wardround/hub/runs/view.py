@@ -89,7 +89,7 @@ class RunView:
 
     @property
     def rounds_ended(self) -> str:
-        """Why the last leg that came to its end did so (`target-reached`, `last-round`); nothing before."""
+        """Why the last leg that came to its end did so, a code of `ending.WORDS`; nothing before."""
         return next((leg.reason for leg in reversed(self.legs) if leg.state == "finished"), "")
 
 
