@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Sequence
 
@@ -13,12 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom.uid import ExplicitVRLittleEndian
 
 from wardround.dicom.finding import Finding
-from wardround.dicom.source_header import UTF8, header_of, led, made_uid
+from wardround.dicom.result_object import part10
+from wardround.dicom.source_header import header_of, led, made_uid
 from wardround.dicom.volume import read_volume, slices_in_order
 from wardround.dicom.volume_refusal import Source
 
-SC_CLASS = "1.2.840.10008.5.1.4.1.1.7"
-"""Secondary Capture Image Storage."""
 SERIES_NUMBER = 9003
 WIDTH = 512
 """Of the picture in pixels, at least; small images are enlarged by a whole number."""
@@ -67,19 +65,13 @@ def write_capture(
             series_description=led(finding.banner, f"{finding.of.capitalize()}, key image"),
             transfer_syntax_uid=ExplicitVRLittleEndian,
         )
-    written.SpecificCharacterSet = UTF8
     written.BurnedInAnnotation = "NO"
     written.Laterality = str(header.get("Laterality", "") or "")
     written.ImageComments = led(finding.banner, finding.words)
     written.SecondaryCaptureDeviceManufacturer = by.manufacturer[:64]
     written.SecondaryCaptureDeviceManufacturerModelName = by.name[:64]
     written.SecondaryCaptureDeviceSoftwareVersions = by.version[:64]
-    for name in ("InstanceCreation", "Series", "Content"):
-        setattr(written, f"{name}Date", finding.at.strftime("%Y%m%d"))
-        setattr(written, f"{name}Time", finding.at.strftime("%H%M%S"))
-    part10 = io.BytesIO()
-    written.save_as(part10, enforce_file_format=True)
-    return part10.getvalue()
+    return part10(written, finding.at)
 
 
 def key_slice(mask: NDArray[np.bool_] | None, slices: int) -> int:

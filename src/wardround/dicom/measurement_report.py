@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import uuid
 import warnings
 from collections.abc import Sequence
@@ -12,16 +11,14 @@ from highdicom.sr.coding import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from wardround.dicom.finding import OWN, Concept, Finding, Measurement, coded
-from wardround.dicom.source_header import UTF8, header_of, led, made_uid
+from wardround.dicom.finding import OWN, Finding, Measurement, coded
+from wardround.dicom.result_object import ARTIFICIAL_INTELLIGENCE, code, part10
+from wardround.dicom.source_header import header_of, led, made_uid
 from wardround.dicom.volume import slices_in_order
 from wardround.dicom.volume_refusal import Source
 
-SR_CLASS = "1.2.840.10008.5.1.4.1.1.88.33"
-"""Comprehensive SR Storage."""
 SERIES_NUMBER = 9002
 _IMAGING_PROCEDURE = CodedConcept("363679005", "SCT", "Imaging procedure")
-_INTELLIGENCE = CodedConcept("123110", "DCM", "Artificial Intelligence")
 _STAGE = CodedConcept("STAGE", OWN, "Stage of use")
 _DIGITS = 6
 
@@ -83,15 +80,9 @@ def write_measurements(
     written.ManufacturerModelName = by.name[:64]
     written.SoftwareVersions = [by.version[:64], by.software[:64]]
     written.DeviceSerialNumber = by.digest[:64] or "1"
-    written.SpecificCharacterSet = UTF8
     written.CodingSchemeIdentificationSequence = [_own_scheme()]
-    for name in ("InstanceCreation", "Series", "Content"):
-        setattr(written, f"{name}Date", finding.at.strftime("%Y%m%d"))
-        setattr(written, f"{name}Time", finding.at.strftime("%H%M%S"))
-    part10 = io.BytesIO()
     written.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    written.save_as(part10, enforce_file_format=True)
-    return part10.getvalue()
+    return part10(written, finding.at)
 
 
 def uid_of_digest(digest: str) -> str:
@@ -116,7 +107,7 @@ def _group(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset |
         name=by.name[:64],
         version=by.version[:64],
         parameters=[f"digest={by.digest}", f"software={by.software}"],
-        family=_INTELLIGENCE,
+        family=ARTIFICIAL_INTELLIGENCE,
         manufacturer=by.manufacturer[:64],
     )
     evaluations = []
@@ -125,8 +116,8 @@ def _group(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset |
         evaluations.append(hd.sr.QualitativeEvaluation(name=_STAGE, value=stage))
     common = {
         "tracking_identifier": tracking,
-        "finding_type": _code(kind),
-        "finding_category": _code(category),
+        "finding_type": code(kind),
+        "finding_category": code(category),
         "measurements": [_measured(one) for one in finding.measurements],
         "qualitative_evaluations": evaluations or None,
         "algorithm_id": algorithm,
@@ -149,9 +140,5 @@ def _group(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset |
 def _measured(one: Measurement) -> Dataset:
     # A decimal string has 16 characters at most (VR DS).
     value = float(f"{one.value:.{_DIGITS}g}")
-    measured: Dataset = hd.sr.Measurement(name=_code(one.concept), value=value, unit=_code(one.unit))
+    measured: Dataset = hd.sr.Measurement(name=code(one.concept), value=value, unit=code(one.unit))
     return measured
-
-
-def _code(concept: Concept) -> CodedConcept:
-    return CodedConcept(concept.value, concept.scheme, concept.meaning)

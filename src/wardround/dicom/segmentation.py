@@ -5,7 +5,6 @@ Implements the Segmentation IOD, DICOM PS3.3 sections A.51 and C.8.20, with one 
 `wardround.dicom.volume.read_volume` for the segmented series, whatever the order the instances are given in.
 """
 
-import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +12,18 @@ from datetime import datetime
 
 import highdicom as hd
 import numpy as np
-from highdicom.sr.coding import CodedConcept
 from numpy.typing import NDArray
 from pydicom.uid import ExplicitVRLittleEndian
 
 from wardround.dicom.finding import MORPHOLOGY, NEOPLASM, Concept
+from wardround.dicom.result_object import ARTIFICIAL_INTELLIGENCE, code, part10
 from wardround.dicom.segmentation_reading import (
     SegmentationReason,
     SegmentationRefused,
     read_segmentation,
     referenced_series_uid,
 )
-from wardround.dicom.source_header import UTF8, header_of, led, made_uid
+from wardround.dicom.source_header import header_of, led, made_uid
 from wardround.dicom.volume import slices_in_order
 from wardround.dicom.volume_refusal import Source
 
@@ -37,7 +36,6 @@ __all__ = [
     "write_segmentation",
 ]
 
-ARTIFICIAL_INTELLIGENCE = CodedConcept("123110", "DCM", "Artificial Intelligence")
 MANUFACTURER = "Wardround"
 GLIOMA = "Glioma"
 
@@ -174,8 +172,8 @@ def _write(
     segment = hd.seg.SegmentDescription(
         segment_number=1,
         segment_label=by.label[:64],
-        segmented_property_category=_code(by.coded[0]),
-        segmented_property_type=_code(by.coded[1]),
+        segmented_property_category=code(by.coded[0]),
+        segmented_property_type=code(by.coded[1]),
         algorithm_type=by.algorithm_type,
         algorithm_identification=by.algorithm,
         tracking_uid=by.tracking_uid or made_uid(),
@@ -205,18 +203,7 @@ def _write(
             omit_empty_frames=bool(mask.any()),
             series_description=by.series_description,
         )
-    if by.at is not None:
-        for name in ("InstanceCreation", "Series", "Content"):
-            setattr(written, f"{name}Date", by.at.strftime("%Y%m%d"))
-            setattr(written, f"{name}Time", by.at.strftime("%H%M%S"))
-    written.SpecificCharacterSet = UTF8
-    part10 = io.BytesIO()
-    written.save_as(part10, enforce_file_format=True)
-    return part10.getvalue()
-
-
-def _code(concept: Concept) -> CodedConcept:
-    return CodedConcept(concept.value, concept.scheme, concept.meaning)
+    return part10(written, by.at)
 
 
 def _content_label(label: str) -> str:
