@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +17,7 @@ from pydantic import ValidationError
 from sqlalchemy import select, update
 from tests.clinic_lab import Clinic, ToyReader, made
 from tests.clinic_lab import result as segmentation
+from tests.intake_lab import until
 from tests.unit.node.report.finding_lab import RECORD
 
 from wardround.node.clinic import reader
@@ -22,13 +25,14 @@ from wardround.node.clinic.tables import Deployment
 from wardround.node.records.hl7.er7 import parse
 from wardround.node.records.mllp.acknowledgement import Verdict, acknowledgement
 from wardround.node.records.mllp.framing import Unframer, framed
+from wardround.node.report import wiring
 from wardround.node.report.document import Document, OutputKind
 from wardround.node.report.fhir_delivery import FhirDelivery
 from wardround.node.report.hl7_delivery import Hl7Delivery, Listener
 from wardround.node.report.oru import Addressing
 from wardround.node.report.record import to_bytes
 from wardround.node.report.sending import LONGEST_PAUSE
-from wardround.node.report.settings import FhirSettings, Hl7Settings
+from wardround.node.report.settings import FhirSettings, Hl7Settings, ReportSettings
 from wardround.node.report.shelf import Shelf
 from wardround.node.report.states import OutputState
 from wardround.node.report.tables import Output
@@ -162,6 +166,45 @@ def test_a_server_that_is_away_is_tried_and_one_that_refuses_is_left(clinic: Cli
         node.clock.time += LONGEST_PAUSE
     assert [reason for _, reason in said] == ["fhir-unreachable", "fhir-busy", "fhir-busy", "fhir-refused"]
     assert said[-1][0] == OutputState.REFUSED and len(set(posted)) == 1
+
+
+def test_a_server_that_is_away_is_asked_once_at_a_time_however_much_waits(clinic: Clinic) -> None:
+    read_at(clinic, "primary-reader")
+    clinic.arrive(1)
+    clinic.pathway.tick()
+    posted: list[bytes] = []
+
+    def post(data: bytes) -> int:
+        posted.append(data)
+        raise httpx.ReadTimeout("no answer")
+
+    node = clinic.node
+    delivery = FhirDelivery(node.database, clinic.results, node.clock, patient_system="urn:x", to=post)
+    assert delivery.tick() == 0 and len(posted) == 1
+    assert states(clinic, OutputKind.FHIR) == [(OutputState.WAITING, "fhir-unreachable"), (OutputState.WAITING, "")]
+
+
+def test_a_server_that_never_answers_holds_up_no_other_way(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wiring, "SECONDS", 600)
+    read_at(clinic, "primary-reader")
+    listening, silent = Listening(), socket.create_server(("127.0.0.1", 0))
+    listening.verdicts = [Verdict.ACCEPTED]
+    report = ReportSettings(
+        fhir=FhirSettings(url=f"http://127.0.0.1:{silent.getsockname()[1]}"),
+        hl7=Hl7Settings(host="127.0.0.1", port=listening.port),
+    )
+    settings = SimpleNamespace(pacs=None, hub=SimpleNamespace(host="hub.example"), report=report)
+    node, path = clinic.node, clinic.results.parent
+    home: Any = SimpleNamespace(settings=settings, path=path, database=node.database, site="guys")
+    reports = wiring.Reports(home, node.clock)
+    reports.start()
+    try:
+        until(lambda: states(clinic, OutputKind.HL7) == [(OutputState.SENT, "")])
+        assert states(clinic, OutputKind.FHIR) == [(OutputState.WAITING, "")]
+    finally:
+        silent.close()
+        reports.stop()
+        listening.close()
 
 
 def test_nothing_is_sent_of_a_model_that_was_suspended(clinic: Clinic) -> None:

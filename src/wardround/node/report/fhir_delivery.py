@@ -26,7 +26,8 @@ Post = Callable[[bytes], int]
 
 
 class FhirDelivery:
-    """`tick` sends what is due. A server that is away is tried until it answers; one that refuses, a few times.
+    """`tick` sends what is due. A server that is away ends it for now, and is tried until it answers; one that refuses,
+    a few times.
 
     Args:
         patient_system: see `fhir.bundle_of`.
@@ -51,7 +52,12 @@ class FhirDelivery:
         sent = 0
         for one, record in self._outbox.records():
             bundle = bundle_of(record, patient_system=self._patient_system)
-            sent += self._send(one, json.dumps(bundle, ensure_ascii=False).encode())
+            try:
+                sent += self._send(one, json.dumps(bundle, ensure_ascii=False).encode())
+            except httpx.HTTPError as error:
+                _log.info("findings wait for the FHIR server: %s", type(error).__name__)
+                self._outbox.again(one, "fhir-unreachable", refused=False)
+                return sent
         return sent
 
     def _send(self, one: Due, data: bytes) -> bool:
@@ -63,12 +69,7 @@ class FhirDelivery:
                 self._outbox.again(one, "fhir-folder", refused=False)
                 return False
         else:
-            try:
-                status = self._to(data)
-            except httpx.HTTPError as error:
-                _log.info("findings wait for the FHIR server: %s", type(error).__name__)
-                self._outbox.again(one, "fhir-unreachable", refused=False)
-                return False
+            status = self._to(data)
             if not 200 <= status < 300:
                 for_good = 400 <= status < 500 and status not in _LATER
                 self._outbox.again(one, "fhir-refused" if for_good else "fhir-busy", refused=for_good)

@@ -66,11 +66,13 @@ class Reports:
                     "[report.commitment] asks the PACS, and there is no [pacs]; add it, or leave it out"
                 )
             self._listener = _listener(home, settings.pacs, settings.report.commitment, asking)
+        ways = {"reports-pacs": ticks}
         if settings.report.fhir is not None:
-            ticks.append(_fhir(home, settings.report.fhir, clock).tick)
+            ways["reports-fhir"] = [_fhir(home, settings.report.fhir, clock).tick]
         if settings.report.hl7 is not None:
-            ticks.append(_hl7(home, settings.report.hl7, clock).tick)
-        self._loop = Loop("reports", ticks, pause=_PAUSE) if ticks else None
+            ways["reports-hl7"] = [_hl7(home, settings.report.hl7, clock).tick]
+        # One thread each, so that whoever doesn't answer holds up nobody else's results.
+        self._loops = [Loop(name, ticks, pause=_PAUSE) for name, ticks in ways.items() if ticks]
 
     @property
     def port(self) -> int | None:
@@ -80,12 +82,12 @@ class Reports:
     def start(self) -> None:
         if self._listener is not None:
             self._listener.start()
-        if self._loop is not None:
-            self._loop.start()
+        for loop in self._loops:
+            loop.start()
 
     def stop(self) -> None:
-        if self._loop is not None:
-            self._loop.stop()
+        for loop in self._loops:
+            loop.stop()
         if self._listener is not None:
             self._listener.stop()
 
