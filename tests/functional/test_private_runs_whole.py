@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,17 @@ from wardround.contracts.project import Project
 from wardround.contracts.run_plan import RunPlan
 from wardround.contracts.standard_project import usual_leaves
 from wardround.demo.federation import DemoFederation
+from wardround.demo.journey import CONTROLLER, RESEARCHER, await_project, begin_run
 from wardround.foundation.clock import now
 from wardround.hub.home import HubHome
 from wardround.hub.projects import actions as projects
 from wardround.hub.projects import queries as project_queries
-from wardround.hub.runs import actions as runs
 from wardround.hub.runs import queries
 from wardround.hub.runs.states import RunState
 from wardround.hub.runs.tables import RunRow
 from wardround.learning.bundle import bundle_digest, packaged
-from wardround.learning.initial import beginning
-from wardround.learning.packages import Packages
 from wardround.node.budget.queries import charges
-from wardround.node.desk import Desk
 from wardround.node.projects.approval import approve
-from wardround.node.projects.queries import projects as projects_at_node
 
 SITES = ("north", "south", "east")
 ROUNDS = 2
@@ -71,18 +66,14 @@ class Hospitals:
     def run(self, project: str, **said: Any) -> RunRow:
         asked = self._asked(project, said)
         with self.hub.database.writing() as session:
-            projects.draft(session, asked, actor="person:researcher", at=now())
-            projects.submit(session, project, actor="person:researcher", at=now())
+            projects.draft(session, asked, actor=RESEARCHER, at=now())
+            projects.submit(session, project, actor=RESEARCHER, at=now())
         for site in SITES:
-            self._approve(self.federation.desks[site], asked)
+            desk = self.federation.desks[site]
+            await_project(self.federation, desk, project, within=120)
+            approve(desk, project, asked.content_digest(), actor=CONTROLLER)
         self.federation.wait_for("hearing the decisions", lambda: self._decisions(project) == len(SITES), within=120)
-        weights = beginning(asked.plan, Packages(self.hub.packages))
-        initial, began = (self.hub.objects.put(arrays) for arrays in (weights.travelling, weights.whole))
-        with self.hub.database.writing() as session:
-            run = runs.start(
-                session, project, initial=initial, began=began, engine="flare", engine_version=version("nvflare"),
-                actor="person:researcher", at=now(),
-            ).id  # fmt: skip
+        run = begin_run(self.hub, asked)
         self.federation.wait_for("the run", lambda: RunState(self._row(run).state).over, within=420)
         return self._row(run)
 
@@ -110,14 +101,6 @@ class Hospitals:
             leaves=usual_leaves(plan, len(SITES)),
             ends=now().date() + timedelta(days=3),
         )
-
-    def _approve(self, desk: Desk, asked: Project) -> None:
-        def arrived() -> bool:
-            with desk.home.database.reading() as session:
-                return any(row.id == asked.id for row in projects_at_node(session))
-
-        self.federation.wait_for("putting the project before a hospital", arrived, within=120)
-        approve(desk, asked.id, asked.content_digest(), actor="person:data-controller")
 
     def _decisions(self, project: str) -> int:
         with self.hub.database.reading() as session:

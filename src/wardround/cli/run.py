@@ -91,19 +91,18 @@ def show(run: str = typer.Argument(..., help="The run."), home: Path = HOME) -> 
     from wardround.foundation.clock import now
     from wardround.hub.home import HubHome
     from wardround.hub.runs import ending
-    from wardround.hub.runs.reasons import code_of, in_words
+    from wardround.hub.runs.reasons import explained
     from wardround.hub.runs.view import see
 
     opened = HubHome(home)
     with opened.database.reading() as session:
         view = see(session, run, now().date())
     opened.close()
-    row, reasons = view.row, dict[str, str]()
+    row = view.row
     table = Table("round", "leg", "seconds", METRICS[view.plan.metric].words, "took part", "missing or refused")
     for found in view.rounds:
         taken = ", ".join(part.site for part in found.taken)
         missing = ", ".join(f"{site} ({reason})" for site, reason in found.absent)
-        reasons |= {code_of(reason): in_words(reason) for _, reason in found.absent}
         score = "" if found.row.score is None else f"{found.row.score:.3f}"
         carried = "ensemble" if found.row.ensemble else str(found.row.leg)
         table.add_row(str(found.row.number), carried, f"{found.row.seconds:.1f}", score, taken, missing)
@@ -122,9 +121,8 @@ def show(run: str = typer.Argument(..., help="The run."), home: Path = HOME) -> 
         for judged in view.judgements:
             score = "not told" if judged.score is None else f"{judged.score:.3f}"
             console.print(f"  {judged.site}: {METRICS[view.plan.metric].words} {score}", highlight=False)
-    for code, words in sorted(reasons.items()):
-        if words:
-            console.print(f"  {code}: {words}", highlight=False)
+    for code, words in explained(reason for found in view.rounds for _, reason in found.absent).items():
+        console.print(f"  {code}: {words}", highlight=False)
     if row.model is not None:
         console.print(f"Model {row.model}\nHow good it is where: wardround model list --home {home}", highlight=False)
 

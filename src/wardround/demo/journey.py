@@ -48,6 +48,7 @@ from wardround.node.clinic.definition_file import Definitions
 from wardround.node.clinic.states import ReadingState
 from wardround.node.clinic.tables import WorklistLine
 from wardround.node.clinic.template import begin
+from wardround.node.desk import Desk
 from wardround.node.projects.approval import approve, refuse
 from wardround.node.projects.queries import projects as projects_at_node
 from wardround.node.receive.summary import intake_summary
@@ -56,6 +57,33 @@ RESEARCHER = "person:researcher"
 CONTROLLER = "person:data-controller"
 SAFETY_OFFICER = "person:safety-officer"
 PATHWAYS = Path(__file__).parent / "pathways"
+
+
+def await_project(federation: DemoFederation, desk: Desk, project: str, *, within: float = PATIENCE) -> None:
+    """Wait until a hospital has been told of the project."""
+
+    def arrived() -> bool:
+        with desk.home.database.reading() as session:
+            return any(row.id == project for row in projects_at_node(session))
+
+    federation.wait_for("putting the project before the hospitals", arrived, within=within)
+
+
+def begin_run(hub: HubHome, project: Project) -> str:
+    """Begin a run of an approved project, as its researcher; returns its name."""
+    weights = beginning(project.plan, Packages(hub.packages))
+    initial, began = (hub.objects.put(arrays) for arrays in (weights.travelling, weights.whole))
+    with hub.database.writing() as session:
+        return runs.start(
+            session,
+            project.id,
+            initial=initial,
+            began=began,
+            engine="flare",
+            engine_version=version("nvflare"),
+            actor=RESEARCHER,
+            at=now(),
+        ).id
 
 
 class Journey:
@@ -138,12 +166,7 @@ class Journey:
         digest = project.content_digest()
         for hospital in self.hospitals:
             desk = federation.desks[hospital.code]
-
-            def arrived(code: str = hospital.code) -> bool:
-                with federation.desks[code].home.database.reading() as session:
-                    return any(row.id == project.id for row in projects_at_node(session))
-
-            federation.wait_for("putting the project before the hospitals", arrived, within=PATIENCE)
+            await_project(federation, desk, project.id)
             try:
                 approve(desk, project.id, digest, actor=CONTROLLER)
             except NotAllowed as error:
@@ -159,21 +182,7 @@ class Journey:
         self.await_run()
 
     def start_run(self) -> str:
-        hub = self._hub
-        weights = beginning(self.project().plan, Packages(hub.packages))
-        initial, began = (hub.objects.put(arrays) for arrays in (weights.travelling, weights.whole))
-        with hub.database.writing() as session:
-            run = runs.start(
-                session,
-                PROJECT,
-                initial=initial,
-                began=began,
-                engine="flare",
-                engine_version=version("nvflare"),
-                actor=RESEARCHER,
-                at=now(),
-            )
-            self.story.run = run.id
+        self.story.run = begin_run(self._hub, self.project())
         return self.story.run
 
     def await_run(self, *, within: float = 6 * 3600) -> None:

@@ -11,7 +11,7 @@ from wardround.contracts.metric import METRICS
 from wardround.foundation.errors import NotFound
 from wardround.hub.home import HubHome
 from wardround.hub.runs import actions, queries
-from wardround.hub.runs.reasons import code_of, in_words
+from wardround.hub.runs.reasons import explained
 from wardround.hub.runs.states import WAITS_FOR, RunState
 from wardround.hub.runs.tables import RoundSiteRow, RunRow
 from wardround.hub.runs.view import RoundView, see
@@ -48,16 +48,16 @@ def run(home: HubHome, visit: Visit) -> Shown:
         view = see(session, row.id, visit.at.date())
     metric = METRICS[view.plan.metric]
     curves = _curves(view.rounds)
-    reasons = {code_of(why): in_words(why) for one in view.rounds for _, why in one.absent}
+    reasons = [why for one in view.rounds for _, why in one.absent]
     if view.under_way is not None:
-        reasons |= {code_of(why): in_words(why) for why in view.under_way.absent.values()}
+        reasons += view.under_way.absent.values()
     values = {
         "view": view,
         "row": row,
         "metric": metric,
         "chart": lines(f"{metric.words} at each hospital, by round", curves),
         "legend": legend(list(curves)),
-        "reasons": {code: words for code, words in sorted(reasons.items()) if words},
+        "reasons": explained(reasons),
         "judged": view.judgements,
         "after": {one.row.aggregate: one.row.number for one in view.rounds},
         "may_stop": visit.may("stop-run", row.project),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 DECLINED, REFUSED = "declined: ", "refused: "
 
 WORDS = {
@@ -75,3 +77,9 @@ def code_of(reason: str) -> str:
 def in_words(reason: str) -> str:
     """What a reason means; nothing where its code says all there is."""
     return WORDS.get(code_of(reason), "")
+
+
+def explained(reasons: Iterable[str]) -> dict[str, str]:
+    """Words by code, in the order of the codes, for those of these reasons whose code doesn't say all there is."""
+    words = {code_of(reason): in_words(reason) for reason in reasons}
+    return {code: words[code] for code in sorted(words) if words[code]}
