@@ -231,12 +231,14 @@ class AnnotationDesk:
         network = self.training.network
         model = f"clicks {network.stat().st_mtime_ns}" if network is not None else ""
         with self.database.reading() as session:
-            kept = {row.series: (row.digest, row.model) for row in session.scalars(select(AnnotationTrait))}
+            looked_with = {
+                row.series: row.model for row in session.execute(select(AnnotationTrait.series, AnnotationTrait.model))
+            }
         done = 0
         for subject in self.subjects.listed():
             if done >= most:
                 break
-            if subject.series in kept and kept[subject.series][1] == model:
+            if looked_with.get(subject.series) == model:
                 continue
             files = self.subjects.files(subject.series)
             source = Source(files.paths)
