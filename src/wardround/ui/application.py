@@ -29,7 +29,7 @@ from wardround.people.rights import MayNot, Person
 from wardround.people.roster import Roster
 from wardround.people.sessions import NotSignedIn, person_of
 from wardround.ui import assets, signing
-from wardround.ui.page import ANYBODY, SIGNED_IN, Moved, Page, Scope, Shown, Visit
+from wardround.ui.page import ANYBODY, SIGNED_IN, Moved, Page, Scope, Sent, Shown, Visit
 from wardround.ui.rendering import Templates
 
 log = logging.getLogger(__name__)
@@ -123,6 +123,8 @@ class Faces:
         except WardroundError as error:
             status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 409)
             answer = _refusal(status, "That can't be done", f"{error}.")
+        if isinstance(answer, Sent):
+            return self._headed(Response(answer.content, media_type=answer.kind))
         return self._move(answer) if isinstance(answer, Moved) else self._show(request, visit, answer)
 
     def _visit(self, page: Page, request: Request, form: Mapping[str, tuple[str, ...]]) -> Visit:

@@ -47,6 +47,15 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """Bytes as they are, for a page that shows them: a picture, a volume. `kind` is their media type (RFC 9110 section
+    8.3.1). Like every answer it is kept by no cache."""
+
+    content: bytes = field(repr=False)
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class Moved:
     """After a form: go on to that address (RFC 9110 section 15.4.4). `session`: a session's token that begins, or empty
     where one ends."""
@@ -105,7 +114,7 @@ class Page:
     method: Literal["GET", "POST"]
     path: str
     may: str
-    answer: Callable[[Visit], Shown | Moved]
+    answer: Callable[[Visit], Shown | Moved | Sent]
     scope: Scope = Scope.WHOLE
     place: str = ""
 
