@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -52,7 +53,6 @@ class Modality:
         self._entity = AE("MODALITY")
         self._entity.add_requested_context(StorageCommitmentPushModel)
         self._entity.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
-        self._handlers = [(evt.EVT_N_EVENT_REPORT, self._hear)]
         self._port = port
 
     def ask(self, peer: Peer, *instances: Pair, wait: bool = True, status: int = 0) -> int:
@@ -64,13 +64,12 @@ class Modality:
             item = Dataset()
             item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, uid
             wanted.ReferencedSOPSequence.append(item)
-        self._status = status
         made = self._entity.associate(
             peer.host,
             peer.port,
             ae_title=peer.ae_title,
             ext_neg=[build_role(StorageCommitmentPushModel, scu_role=True, scp_role=False)],
-            evt_handlers=self._handlers,
+            evt_handlers=self._answering(status),
         )
         assert made.is_established
         answer, _ = made.send_n_action(wanted, 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
@@ -80,17 +79,20 @@ class Modality:
         return int(answer.Status)
 
     def listen(self, status: int = 0) -> None:
-        self._status = status
-        self._entity.start_server(("127.0.0.1", self._port), block=False, evt_handlers=self._handlers)
+        self._entity.start_server(("127.0.0.1", self._port), block=False, evt_handlers=self._answering(status))
 
     def stop(self) -> None:
         self._entity.shutdown()
 
-    def _hear(self, event: evt.Event) -> tuple[int, None]:
-        if self._status == 0:
+    def _answering(self, status: int) -> list[Any]:
+        """What answers reports with that status, on the one association or the port alone."""
+        return [(evt.EVT_N_EVENT_REPORT, self._hear, [status])]
+
+    def _hear(self, event: evt.Event, status: int) -> tuple[int, None]:
+        if status == 0:
             self.heard.append(event.event_information)
         self.event.set()
-        return self._status, None
+        return status, None
 
 
 def told(report: Dataset) -> tuple[list[Pair], dict[Pair, int]]:
@@ -149,7 +151,6 @@ def test_an_answer_that_is_not_taken_comes_later_on_an_association_of_its_own(tm
         modality.listen()
         sent = [pair(part10) for part10 in study.slices]
         modality.ask(node.clinic, *sent, status=0x0110)
-        modality._status = 0
         until(lambda: commitments(node) == {"delivered": 1})
         assert told(modality.heard[-1]) == (sent, {})
     modality.stop()

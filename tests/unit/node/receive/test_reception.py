@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -293,14 +294,15 @@ def test_recovery_beside_a_living_process_leaves_its_objects_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     living = FrontDoor(tmp_path)
-    written = Register.write
+    index = living.reception.index
+    written = index.write
     held = threading.Event()
 
-    def later(*arguments: object) -> None:
+    def later(*arguments: Any) -> None:
         held.wait(30)
-        written(*arguments)  # type: ignore[arg-type]  # passed through
+        written(*arguments)
 
-    monkeypatch.setattr(Register, "write", later)
+    monkeypatch.setattr(index, "write", later)
     slices = studies()[0].slices
     assert {living.stream(part10) for part10 in slices} == {Answer.STORED}
     beside = FrontDoor(tmp_path)
