@@ -1,36 +1,45 @@
-"""De-identification as a process of its own, to be killed: `python -m tests.integration.deidentify_child HOME`.
+"""De-identification as a process of its own, to be killed: `python -m tests.integration.deidentify_child`.
 
-Prints a line before and after each step of each group, and `done` at the end.
+Everything is imported once; each line on standard input, a home and how many processes do the work (0: its own), has it
+fork one such process. It prints `born` and the process's id, then a line before and after each step of each group and
+`done` at the end, and last `dead` and its exit code.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.front_door import FrontDoor
+from tests.front_door import FrontDoor, studies
 
 from wardround.foundation import files
 from wardround.node.deidentify import intake
+
+
+def tell(line: str) -> None:
+    """One write, so that a process killed in the middle of its line leaves none of it."""
+    os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
 def told(owner: Any, name: str) -> None:
     step: Callable[..., Any] = getattr(owner, name)
 
     def telling(*args: Any, **kwargs: Any) -> Any:
-        print(name, "begins", flush=True)
+        tell(f"{name} begins")
         result = step(*args, **kwargs)
-        print(name, "ended", flush=True)
+        tell(f"{name} ended")
         return result
 
     setattr(owner, name, telling)
 
 
-def main(home: Path) -> None:
+def work(home: Path, workers: int) -> None:
     intake.GROUP = 7
-    door = FrontDoor(home, workers=2)
+    door = FrontDoor(home, workers=workers)
     told(files.os, "replace")
     told(door.vault, "remember")
     told(intake, "_settle")
@@ -40,8 +49,29 @@ def main(home: Path) -> None:
     door.deidentification.start()
     door.deidentification.tick()
     door.close()
-    print("done", flush=True)
+    tell("done")
+
+
+def main() -> None:
+    # What is imported when it is first needed is imported now.
+    with tempfile.TemporaryDirectory() as scratch:
+        door = FrontDoor(Path(scratch))
+        door.give(studies()[0].slices[0])
+        door.tick()
+        door.close()
+    for line in iter(sys.stdin.readline, ""):
+        home, workers = line.split()
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                work(Path(home), int(workers))
+                code = 0
+            finally:
+                os._exit(code)
+        tell(f"born {child}")
+        tell(f"dead {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
