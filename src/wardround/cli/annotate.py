@@ -95,10 +95,10 @@ def agreement(home: Path = HOME) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from wardround.node.annotate.told import agreements
+    from wardround.node.annotate.told import agreements, overlap_in
 
     with _labels(home) as (opened, labels):
-        found = agreements(opened.database, labels.files)
+        found = agreements(opened.database, overlap_in(labels.files))
     if not found:
         typer.echo("No series has labels of two people. Set readers = 2 under [annotation] in node.toml to have that.")
         return

@@ -146,15 +146,16 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             legs,
             puller,
             Loop("pulls", [puller.tick], pause=0.4),
-            *_viewing(home, intake, clock),
+            *_viewing(desk, intake, clock),
             HealthRecords(home, clock),
             *pages_at(desk),
         ],
     )
 
 
-def _viewing(home: NodeHome, intake: Intake, clock: Clock) -> list[Background]:
+def _viewing(desk: Desk, intake: Intake, clock: Clock) -> list[Background]:
     """What shows the enclave to viewers at this hospital, and what keeps its catalogue in step; nothing by default."""
+    home = desk.home
     web, query = home.settings.dicomweb.enabled, home.settings.query.enabled
     drawn = home.settings.annotation.enabled
     if not (web or query or drawn):
@@ -166,7 +167,7 @@ def _viewing(home: NodeHome, intake: Intake, clock: Clock) -> list[Background]:
     if query:
         parts.append(QueryServer(home, catalogue, clock))
     if drawn:
-        parts.append(AnnotationServer(home, catalogue, intake.reception, clock))
+        parts.append(AnnotationServer(desk.annotation, home.settings.annotation, catalogue, intake.reception, clock))
     return parts
 
 

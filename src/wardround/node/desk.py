@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from wardround.contracts.cohort_query import CohortQuestion
 from wardround.dicom.pseudonym import PseudonymKeys
@@ -25,12 +26,16 @@ from wardround.node.enclave.upkeep import Upkeep
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.home import NodeHome
 from wardround.node.membership.queries import membership
+from wardround.node.people.roster import roster_of
 from wardround.node.record.entries import SiteEntries
 from wardround.node.record.purges import Purges
 from wardround.node.record.wiring import purges_at
 from wardround.node.records.keys import RecordKeys
 from wardround.node.training.cohort import EnclavePlace
 from wardround.node.training.own import OwnArrays
+
+if TYPE_CHECKING:
+    from wardround.node.annotate.desk import AnnotationDesk
 
 
 class Desk:
@@ -142,7 +147,25 @@ class Desk:
             self.clock,
         )
 
+    @cached_property
+    def annotation(self) -> AnnotationDesk:
+        """Drawing on images of the enclave, for pages and for clients alike."""
+        from wardround.node.annotate.desk import AnnotationDesk  # what reads volumes is loaded where they are drawn on
+
+        home = self.home
+        return AnnotationDesk(
+            home.database,
+            ObjectStore(self.place.objects),
+            roster_of(home),
+            home.path / "annotation",
+            home.settings.annotation,
+            lambda digest: home.path / "models" / digest,
+            self.clock,
+        )
+
     def close(self) -> None:
+        if "annotation" in self.__dict__:
+            self.annotation.stop()
         if "gateway" in self.__dict__:
             self.gateway.close()
         self.home.close()

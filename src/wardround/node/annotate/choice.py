@@ -75,6 +75,10 @@ STRATEGIES: Mapping[str, Strategy] = {
 }
 
 
+CHOSEN = Strategy("The one that a person asked for", _first)
+"""Of one case alone, so that it isn't in the list."""
+
+
 def strategy_of(name: str) -> Strategy:
     """Raises `NotFound` where there is none of that name."""
     try:

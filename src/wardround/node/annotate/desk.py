@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ import wardround
 from wardround.compute.worker import Worker, WorkerDied
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
-from wardround.foundation.errors import NotFound
+from wardround.foundation.errors import Conflict, NotFound
 from wardround.foundation.files import ObjectStore
 from wardround.node import audit
 from wardround.node.annotate import sittings, work
 from wardround.node.annotate.callers import Callers, Tickets, series_of
-from wardround.node.annotate.choice import STRATEGIES, strategy_of
+from wardround.node.annotate.choice import CHOSEN, STRATEGIES, Strategy, strategy_of
 from wardround.node.annotate.form import FormFile
 from wardround.node.annotate.guests import Guest, Guests
 from wardround.node.annotate.inference import Inference
@@ -28,7 +28,7 @@ from wardround.node.annotate.models import Helpers
 from wardround.node.annotate.sittings import Rules
 from wardround.node.annotate.subjects import Subject, Subjects
 from wardround.node.annotate.tables import AnnotationLabel, AnnotationTrait
-from wardround.node.annotate.told import image_info, listing, stats
+from wardround.node.annotate.told import Agreement, agreements, image_info, listing, stats
 from wardround.node.annotate.training import CLICKS, Training
 from wardround.node.annotate.volume_file import NIFTI_GZ
 from wardround.node.annotate.work import NotAnnotated, Source
@@ -84,6 +84,7 @@ class AnnotationDesk:
             threads=threads,
             clock=clock,
         )
+        self._overlaps: dict[tuple[str, str], float] = {}
         self._helpers = Helpers(database, package)
         self.inference = Inference(
             database,
@@ -120,17 +121,44 @@ class AnnotationDesk:
             "datastore": stats(self.database, self.subjects, self._settings.readers),
         }
 
+    def take(self, strategy: str, actor: Actor) -> Subject | None:
+        """Give a person the next case, and hold it for them; None where none is left. Raises `NotFound`: no such
+        strategy."""
+        return self._give(self.subjects.listed(), strategy, strategy_of(strategy), actor)
+
+    def take_case(self, series: str, actor: Actor) -> Subject:
+        """Give a person this very case, unless they have it already or drew it.
+
+        Raises:
+            NotFound: it isn't here.
+            Conflict: somebody else has it, or it is drawn.
+        """
+        subject = self.subjects.find(series)
+        with self.database.reading() as session:
+            if sittings.has(session, series, actor=actor):
+                return subject
+            sittings.check_free(session, series, self._settings.readers, actor=actor)
+        if self._give([subject], "chosen", CHOSEN, actor) is None:
+            raise Conflict("somebody else took this case at the same moment; take another one")
+        return subject
+
+    def _give(self, subjects: Sequence[Subject], name: str, strategy: Strategy, actor: Actor) -> Subject | None:
+        rules = Rules(self._settings.readers, timedelta(minutes=self._settings.hold_minutes))
+        return sittings.take(self.database, subjects, name, strategy, rules, actor=actor, clock=self._clock)
+
+    def agreements(self, series: Collection[str]) -> Sequence[Agreement]:
+        """As `told.agreements`, of these alone; worked out once in a process of its own, since labels never change."""
+        return agreements(self.database, self._overlap, series)
+
+    def _overlap(self, one: str, other: str) -> float:
+        if (one, other) not in self._overlaps:
+            files = self.labels.files
+            self._overlaps[one, other] = self.reading.call(work.overlap, files.get(one), files.get(other))
+        return self._overlaps[one, other]
+
     def next_case(self, strategy: str, actor: Actor) -> Json:
-        """The next case for a person, held for them; empty where none is left. Its `id` has a one-time ticket in it."""
-        chosen = sittings.take(
-            self.database,
-            self.subjects.listed(),
-            strategy,
-            strategy_of(strategy),
-            Rules(self._settings.readers, timedelta(minutes=self._settings.hold_minutes)),
-            actor=actor,
-            clock=self._clock,
-        )
+        """The next case as clients are told of it; empty where none is left. Its `id` has a one-time ticket in it."""
+        chosen = self.take(strategy, actor)
         if chosen is None:
             return {}
         return {

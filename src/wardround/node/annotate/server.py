@@ -9,7 +9,6 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from wardround.dicom.network import Landing
 from wardround.foundation.clock import Clock
-from wardround.foundation.files import ObjectStore
 from wardround.foundation.loop import Loop
 from wardround.foundation.web_server import WebServer
 from wardround.node.annotate.desk import AnnotationDesk
@@ -20,9 +19,8 @@ from wardround.node.dicomweb.failure import WebFailure
 from wardround.node.dicomweb.service import Parts
 from wardround.node.dicomweb.service import application as dicomweb
 from wardround.node.dicomweb.tokens import Caller, Scope
-from wardround.node.home import NodeHome
-from wardround.node.people.roster import roster_of
 from wardround.node.receive.route import StudyPath
+from wardround.node.settings import AnnotationSettings
 
 log = logging.getLogger(__name__)
 
@@ -53,23 +51,16 @@ def annotation_app(desk: AnnotationDesk, catalogue: Catalogue, landing: Landing,
 
 
 class AnnotationServer:
-    """The home's annotation.
+    """The home's annotation, for clients; `desk` is what its pages stand on too.
 
     Raises:
         SettingsRefused: the files of its certificate can't be used.
     """
 
-    def __init__(self, home: NodeHome, catalogue: Catalogue, landing: Landing, clock: Clock) -> None:
-        settings = home.settings.annotation
-        self.desk = AnnotationDesk(
-            home.database,
-            ObjectStore(home.enclave / "objects"),
-            roster_of(home),
-            home.path / "annotation",
-            settings,
-            lambda digest: home.path / "models" / digest,
-            clock,
-        )
+    def __init__(
+        self, desk: AnnotationDesk, settings: AnnotationSettings, catalogue: Catalogue, landing: Landing, clock: Clock
+    ) -> None:
+        self.desk = desk
         self._looking = Loop("annotation", [self.desk.look_at_images], pause=LOOKED_EVERY)
         self._server = WebServer(
             annotation_app(self.desk, catalogue, landing, clock),

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
+from wardround.foundation.errors import Conflict
 from wardround.node import audit
 from wardround.node.annotate.choice import Known, Strategy, Trait
 from wardround.node.annotate.states import LabelState
@@ -53,6 +54,47 @@ def take(
         except IntegrityError:
             continue  # somebody took that seat at the same moment
     return None
+
+
+def give_back(database: Database, *, actor: str, clock: Clock = now) -> None:
+    """Have what `actor` holds offered to others at once. Of somebody who holds nothing nothing is done."""
+    with database.writing() as session:
+        mine = AnnotationSitting.person == actor, AnnotationSitting.seat.is_not(None)
+        for sitting in session.scalars(select(AnnotationSitting).where(*mine)).all():
+            sitting.seat, sitting.ended = None, PASSED
+            audit.record(session, actor, "give-case-back", sitting.series, clock=clock)
+
+
+def has(session: Session, series: str, *, actor: str) -> bool:
+    """Whether somebody has a case before them, or has drawn it already and may draw it anew, as another version."""
+    return current(session, actor, series) is not None or any(row.author == actor for row in _standing(session, series))
+
+
+def check_may_draw(session: Session, series: str, readers: int, *, actor: str) -> None:
+    """Raises `Conflict` where they don't have the case (`has`); it says who does, or that it is to be taken first."""
+    if not has(session, series, actor=actor):
+        check_free(session, series, readers, actor=actor)
+        raise Conflict("take the case first, so that nobody else is given it")
+
+
+def check_free(session: Session, series: str, readers: int, *, actor: str) -> None:
+    """Raises `Conflict` where a case that `actor` doesn't have can't be given to them; it says who has or drew it."""
+    labels = _standing(session, series)
+    seats = select(AnnotationSitting).where(AnnotationSitting.series == series, AnnotationSitting.seat.is_not(None))
+    others = [row for row in session.scalars(seats) if row.person != actor]
+    accepted = next((row for row in labels if row.state == LabelState.ACCEPTED), None)
+    if accepted is not None:
+        raise Conflict(f"the label that {_name(accepted.author)} drew was accepted for this case")
+    authors = sorted({row.author for row in labels})
+    if len(authors) + len(others) < readers:
+        return
+    if others:
+        last = max(others, key=lambda row: row.until)
+        raise Conflict(
+            f"{' and '.join(_name(row.person) for row in others)} has this case before them, until"
+            f" {last.until:%H:%M} UTC at the latest; take another one"
+        )
+    raise Conflict(f"{' and '.join(_name(one) for one in authors)} drew this case; its labels wait for a decision")
 
 
 def current(session: Session, actor: str, series: str) -> AnnotationSitting | None:
@@ -151,6 +193,15 @@ def _take(
     )
     audit.record(session, actor, "take-case", chosen.series, name, clock=clock)
     return chosen
+
+
+def _standing(session: Session, series: str) -> Sequence[AnnotationLabel]:
+    rows = select(AnnotationLabel).where(AnnotationLabel.series == series, AnnotationLabel.state != LabelState.REJECTED)
+    return session.scalars(rows).all()
+
+
+def _name(actor: str) -> str:
+    return actor.removeprefix("person:")
 
 
 def _end(session: Session, which: ColumnElement[bool], how: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
@@ -104,17 +104,25 @@ def labels_of(database: Database, series: str | None = None) -> Sequence[Annotat
         return list(session.scalars(query))
 
 
-def agreements(database: Database, files: ObjectStore) -> Sequence[Agreement]:
-    """Of each series that several people drew, each two of them by their newest label that stands."""
+def overlap_in(files: ObjectStore) -> Callable[[str, str], float]:
+    """How far two labels of a store overlap, by the digests of their NIfTI files."""
+    return lambda one, other: overlap(files.get(one), files.get(other))
+
+
+def agreements(
+    database: Database, overlap: Callable[[str, str], float], series: Collection[str] | None = None
+) -> Sequence[Agreement]:
+    """Of each series that several people drew (all where `series` is None), each two of them by their newest label
+    that stands. `overlap`: of two labels by the digests of their NIfTI files."""
     newest: dict[str, dict[str, AnnotationLabel]] = defaultdict(dict)
     for row in labels_of(database):
-        if row.state != LabelState.REJECTED:
+        if row.state != LabelState.REJECTED and (series is None or row.series in series):
             newest[row.series][row.author] = row
     found = []
-    for series, by_author in sorted(newest.items()):
+    for name, by_author in sorted(newest.items()):
         for one, other in combinations(sorted(by_author), 2):
-            dice = overlap(files.get(by_author[one].nifti), files.get(by_author[other].nifti))
-            found.append(Agreement(series, (one, other), dice))
+            dice = overlap(by_author[one].nifti, by_author[other].nifti)
+            found.append(Agreement(name, (one, other), dice))
     return found
 
 
@@ -127,3 +135,22 @@ def efforts(database: Database) -> Sequence[Effort]:
     return [
         Effort(person, helped, len(taken), median(taken) / 60) for (person, helped), taken in sorted(seconds.items())
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What a person's cases with help took beside their own by hand. `minutes`: saved over all of `helped`'s cases,
+    below 0 where help cost time."""
+
+    helped: Effort
+    alone: Effort
+
+    @property
+    def minutes(self) -> float:
+        return (self.alone.minutes - self.helped.minutes) * self.helped.cases
+
+
+def savings(found: Sequence[Effort]) -> Sequence[Saving]:
+    """Of each person who drew both ways; nobody is compared with somebody else."""
+    alone = {one.person: one for one in found if not one.helped}
+    return [Saving(one, alone[one.person]) for one in found if one.helped and one.person in alone]

@@ -24,7 +24,7 @@ from wardround.node.annotate.sittings import Rules, take
 from wardround.node.annotate.states import LabelState
 from wardround.node.annotate.subjects import Subject, Subjects
 from wardround.node.annotate.tables import AnnotationLabel
-from wardround.node.annotate.told import agreements, efforts, stats
+from wardround.node.annotate.told import agreements, efforts, overlap_in, stats
 from wardround.node.annotate.volume_file import NIFTI_GZ, write_file
 from wardround.node.annotate.work import NotAnnotated, Source
 from wardround.node.enclave.purge import Scope, order_purge
@@ -102,7 +102,7 @@ def test_two_readers_each_draw_a_case_and_neither_is_led_by_the_other(room: Room
     with pytest.raises(NotFound):
         room.labels.newest(series, "final", actor=ANN, readers=2)
     assert room.labels.newest(series, "final", actor=ANN, readers=1).id == may.id
-    [agreed] = agreements(room.door.database, room.labels.files)
+    [agreed] = agreements(room.door.database, overlap_in(room.labels.files))
     assert agreed.people == (LEE, MAY)
     assert agreed.dice == pytest.approx(2 * 60 / (60 + 100))
     assert stats(room.door.database, room.subjects, 2)["completed"] == 1
