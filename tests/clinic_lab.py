@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +27,7 @@ from wardround.dicom.network import (
     Received,
     RefusedStorage,
     StorageReceiver,
+    send,
     write_part10,
 )
 from wardround.hub.registry.tables import ModelRow
@@ -180,7 +181,9 @@ class Clinic:
     def make_pathway(self) -> Pathway:
         node = self.node
         ways = [
-            PacsDelivery(node.database, self.results, peer, "WARDROUND", node.clock, audience)
+            PacsDelivery(
+                node.database, self.results, partial(send, to=peer, calling_ae="WARDROUND"), node.clock, audience
+            )
             for peer, audience in ((self.pacs.peer, "ward"), (self.pacs.examiners, "examiners"))
         ]
         return ReadAndSent(

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -56,3 +61,45 @@ class Authority:
             )
         )
         return builder.sign(self._key, hashes.SHA256())
+
+
+@contextmanager
+def in_front_of(port: int, server: TlsSettings) -> Iterator[int]:
+    """TLS before a port of this machine that speaks none, as a hospital's proxy has it; a caller has to show a
+    certificate. The port that it listens on."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=server.trusted)
+    context.load_cert_chain(server.certificate, server.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def accept() -> None:
+        while True:
+            try:
+                plain, _ = listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=[plain], daemon=True).start()
+
+    def serve(plain: socket.socket) -> None:
+        try:
+            secured = context.wrap_socket(plain, server_side=True)
+            behind = socket.create_connection(("127.0.0.1", port))
+        except OSError:
+            plain.close()
+            return
+        threading.Thread(target=pump, args=[secured, behind], daemon=True).start()
+        pump(behind, secured)
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(65536):
+                sink.sendall(piece)
+        for one in (source, sink):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield int(listening.getsockname()[1])
+    finally:
+        listening.close()

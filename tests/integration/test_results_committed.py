@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from tests.front_door import studies
 from tests.orthanc import INSTALLED, TITLE, running
 from tests.unit.node.report.finding_lab import FINDING
 
-from wardround.dicom.network import CommitmentListener, CommitmentReport, CommitmentRequest, Peer, RefusedStorage
+from wardround.dicom.network import CommitmentListener, CommitmentReport, CommitmentRequest, Peer, RefusedStorage, send
 from wardround.node.audit import Audit
 from wardround.node.clinic import reader
 from wardround.node.clinic.retention import Retention
@@ -72,7 +73,8 @@ def commitments(clinic: Clinic, pacs: Peer | None = None) -> Commitments:
 
 def to(clinic: Clinic, pacs: Peer) -> PacsDelivery:
     """The way to a PACS of what is read in shadow use."""
-    return PacsDelivery(clinic.node.database, clinic.results, pacs, "WARDROUND", clinic.node.clock, "examiners")
+    store = partial(send, to=pacs, calling_ae="WARDROUND")
+    return PacsDelivery(clinic.node.database, clinic.results, store, clinic.node.clock, "examiners")
 
 
 def outputs(clinic: Clinic) -> list[Output]:

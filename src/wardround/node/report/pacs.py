@@ -1,18 +1,19 @@
-"""Outputs go to the PACS by C-STORE: those of one study on one association, in the order in which they were made."""
+"""Outputs go to the PACS, by C-STORE or over the web: a study's together, in the order in which they were made."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 
+from pydicom.errors import InvalidDicomError
 from sqlalchemy import select
 
 from wardround.contracts.stage import Audience
 from wardround.dicom.errors import AssociationRefused, PeerUnreachable, Refused
-from wardround.dicom.network import Peer, send
+from wardround.dicom.network import SendReport
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.node import audit
@@ -25,6 +26,10 @@ from wardround.node.report.tables import Output
 
 _log = logging.getLogger(__name__)
 
+Store = Callable[[Sequence[bytes]], SendReport]
+"""Sends Part 10 files, and says what became of each. Raises `PeerUnreachable` or `AssociationRefused` where nothing is
+taken now, `Refused` or `InvalidDicomError` where one is no such file."""
+
 PACS_PAUSE = timedelta(seconds=5)
 """How long a PACS that didn't answer is left alone."""
 
@@ -34,21 +39,18 @@ class PacsDelivery:
 
     A PACS that is away, or says that it has no room, is tried until it takes the outputs. One that refuses an object is
     offered it a few times; where it takes others of the same study, that study is delivered all the same.
+
+    Args:
+        store: the way there.
+        audience: those who look there.
     """
 
     def __init__(
-        self,
-        database: Database,
-        results: Path,
-        pacs: Peer,
-        calling_ae: str,
-        clock: Clock,
-        audience: Audience = "ward",
+        self, database: Database, results: Path, store: Store, clock: Clock, audience: Audience = "ward"
     ) -> None:
         self._database = database
         self._outbox = Outbox(database, results, DICOM, clock, audience)
-        self._pacs = pacs
-        self._calling_ae = calling_ae
+        self._store = store
         self._clock = clock
         self._away_until: datetime | None = None
 
@@ -71,13 +73,13 @@ class PacsDelivery:
         if not ready:
             return True
         try:
-            report = send([content for _, content in ready], self._pacs, self._calling_ae)
+            report = self._store([content for _, content in ready])
         except (PeerUnreachable, AssociationRefused):
             if self._away_until is None:
                 _log.warning("results wait: the PACS doesn't take them now")
             self._away_until = self._clock() + PACS_PAUSE
             return False
-        except Refused:
+        except (Refused, InvalidDicomError):
             for one, _ in ready:
                 self._outbox.lost(one)
             return True

@@ -34,7 +34,50 @@ class CommitmentSettings(Settings):
     tls: bool = False
 
 
-class FhirSettings(Settings):
+class _WebSettings(Settings):
+    """What every server of the hospital's that is called over the web has: how it is trusted, and what is shown to it.
+
+    trusted (PEM): who signed its certificate, if no public authority did. certificate, key (PEM): this node's own, for
+    a server that asks. token_file: what is shown as a bearer token.
+    """
+
+    trusted: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    token_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _has_both_of_a_pair(self) -> Self:
+        if (self.certificate is None) is not (self.key is None):
+            raise ValueError("certificate and key go together")
+        return self
+
+
+def _check_private(url: str, name: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in _HERE:
+        raise ValueError(f"{name} names patients over the network; begin it with https://")
+
+
+class StowSettings(_WebSettings):
+    """Send DICOM results over the web (STOW-RS) to the base `url` of the PACS's DICOMweb service, instead of by C-STORE
+    to `[pacs]`. examiners_url: another one, where nobody looks who treats the patient; there go results of models in
+    shadow use, which stay at the node without it. trusted, certificate, key, token_file: as under `[report.fhir]`.
+    """
+
+    url: str = Field(pattern=r"^https?://[^\s]+$")
+    examiners_url: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
+
+    @model_validator(mode="after")
+    def _goes_somewhere_safe(self) -> Self:
+        _check_private(self.url, "url")
+        _check_private(self.examiners_url, "examiners_url")
+        if self.examiners_url.rstrip("/") == self.url.rstrip("/"):
+            raise ValueError("examiners_url is url, where the ward looks; name another one, or none")
+        return self
+
+
+class FhirSettings(_WebSettings):
     """Send findings as FHIR R4 bundles: to the base `url` of a server of the hospital, or into a `folder` (in the home
     if its path isn't absolute), one of them.
 
@@ -46,21 +89,13 @@ class FhirSettings(Settings):
     url: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
     folder: str = ""
     patient_system: str = Field(default="urn:wardround:patient-number", min_length=1)
-    trusted: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    token_file: Path | None = None
     from_stage: ReportedStage = "second-reader"
 
     @model_validator(mode="after")
     def _goes_somewhere_safe(self) -> Self:
         if bool(self.url) == bool(self.folder):
             raise ValueError("set url or folder, one of them")
-        parts = urlsplit(self.url)
-        if parts.scheme == "http" and parts.hostname not in _HERE:
-            raise ValueError("url names patients over the network; begin it with https://")
-        if (self.certificate is None) is not (self.key is None):
-            raise ValueError("certificate and key go together")
+        _check_private(self.url, "url")
         return self
 
 
@@ -92,5 +127,6 @@ class ReportSettings(Settings):
     """What is left out isn't done."""
 
     commitment: CommitmentSettings | None = None
+    dicomweb: StowSettings | None = None
     fhir: FhirSettings | None = None
     hl7: Hl7Settings | None = None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
 import httpx
 
 from wardround.contracts.stage import Audience, StageName
-from wardround.dicom.network import CommitmentListener, CommitmentReport, Peer, TlsRefused, TlsSettings
+from wardround.dicom.network import CommitmentListener, CommitmentReport, Peer, TlsRefused, TlsSettings, send
 from wardround.foundation.clock import Clock
 from wardround.foundation.loop import Loop
 from wardround.foundation.settings import SettingsRefused
@@ -20,9 +21,10 @@ from wardround.node.report.document import OutputKind
 from wardround.node.report.fhir_delivery import TYPE, FhirDelivery
 from wardround.node.report.hl7_delivery import SECONDS, Hl7Delivery, Listener
 from wardround.node.report.oru import Addressing
-from wardround.node.report.pacs import PacsDelivery
-from wardround.node.report.settings import CommitmentSettings, FhirSettings, Hl7Settings
+from wardround.node.report.pacs import PacsDelivery, Store
+from wardround.node.report.settings import CommitmentSettings, FhirSettings, Hl7Settings, StowSettings
 from wardround.node.report.shelf import Shelf
+from wardround.node.report.stow import Stow
 from wardround.node.settings import PacsSettings
 from wardround.node.wire import client_tls, tls_of
 
@@ -37,7 +39,11 @@ def shelf_at(home: NodeHome) -> Shelf:
         from_stage[OutputKind.FHIR] = report.fhir.from_stage
     if report.hl7 is not None:
         from_stage[OutputKind.HL7] = report.hl7.from_stage
-    return Shelf(home.path / "results", from_stage, examiners=pacs is not None and bool(pacs.examiners_title))
+    if report.dicomweb is not None:
+        examiners = bool(report.dicomweb.examiners_url)
+    else:
+        examiners = pacs is not None and bool(pacs.examiners_title)
+    return Shelf(home.path / "results", from_stage, examiners=examiners)
 
 
 class Reports:
@@ -51,12 +57,12 @@ class Reports:
     def __init__(self, home: NodeHome, clock: Clock) -> None:
         settings, results = home.settings, home.path / "results"
         self._listener: CommitmentListener | None = None
-        ticks: list[Callable[[], object]] = []
+        ticks: list[Callable[[], object]] = [
+            PacsDelivery(home.database, results, store, clock, audience).tick for store, audience in _stores(home)
+        ]
         asking: list[Commitments] = []
-        for pacs, audience in _peers(settings.pacs):
-            calling = settings.dicom.ae_title
-            ticks.append(PacsDelivery(home.database, results, pacs, calling, clock, audience).tick)
-            if settings.report.commitment is not None:
+        if settings.report.commitment is not None:
+            for pacs, audience in _peers(settings.pacs):
                 terms = _terms(home, pacs, settings.report.commitment, audience)
                 asking.append(Commitments(home.database, terms, clock))
         ticks += [commitments.tick for commitments in asking]
@@ -101,6 +107,20 @@ def _peers(pacs: PacsSettings | None) -> list[tuple[Peer, Audience]]:
     return peers
 
 
+def _stores(home: NodeHome) -> list[tuple[Store, Audience]]:
+    """The ways to the PACS: over the web where its address there is set, else by C-STORE."""
+    settings = home.settings
+    if settings.report.dicomweb is None:
+        calling = settings.dicom.ae_title
+        return [(partial(send, to=peer, calling_ae=calling), audience) for peer, audience in _peers(settings.pacs)]
+    web = settings.report.dicomweb
+    client = _web_client(web, "dicomweb", {})
+    places: list[tuple[str, Audience]] = [(web.url, "ward"), (web.examiners_url, "examiners")]
+    for url, _ in places:
+        _check_not_the_hub(home, urlsplit(url).hostname or "", "dicomweb")
+    return [(Stow(client, url), audience) for url, audience in places if url]
+
+
 def _terms(home: NodeHome, pacs: Peer, settings: CommitmentSettings, audience: Audience) -> Terms:
     tls: ssl.SSLContext | None = None
     if settings.tls:
@@ -134,25 +154,29 @@ def _fhir(home: NodeHome, settings: FhirSettings, clock: Clock) -> FhirDelivery:
     if settings.folder:
         return FhirDelivery(home.database, results, clock, patient_system=system, to=home.path / settings.folder)
     _check_not_the_hub(home, urlsplit(settings.url).hostname or "", "fhir")
-    headers = {"Content-Type": TYPE, "Accept": TYPE}
+    client = _web_client(settings, "fhir", {"Content-Type": TYPE, "Accept": TYPE})
+
+    def post(bundle: bytes) -> int:
+        return client.post(settings.url, content=bundle).status_code
+
+    return FhirDelivery(home.database, results, clock, patient_system=system, to=post)
+
+
+def _web_client(settings: FhirSettings | StowSettings, table: str, headers: Mapping[str, str]) -> httpx.Client:
+    shown = dict(headers)
     try:
         context = ssl.create_default_context(cafile=settings.trusted)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if settings.certificate is not None:
             context.load_cert_chain(settings.certificate, settings.key)
         if settings.token_file is not None:
-            headers["Authorization"] = f"Bearer {settings.token_file.read_text().strip()}"
+            shown["Authorization"] = f"Bearer {settings.token_file.read_text().strip()}"
     except OSError:
         raise SettingsRefused(
-            "[report.fhir]: trusted, certificate, key or token_file can't be used; check that they can be read"
+            f"[report.{table}]: trusted, certificate, key or token_file can't be used; check that they can be read"
         ) from None
     # Proxies that the environment names are no part of the settings; a redirect may lead anywhere.
-    client = httpx.Client(verify=context, headers=headers, timeout=SECONDS, trust_env=False, follow_redirects=False)
-
-    def post(bundle: bytes) -> int:
-        return client.post(settings.url, content=bundle).status_code
-
-    return FhirDelivery(home.database, results, clock, patient_system=system, to=post)
+    return httpx.Client(verify=context, headers=shown, timeout=SECONDS, trust_env=False, follow_redirects=False)
 
 
 def _hl7(home: NodeHome, settings: Hl7Settings, clock: Clock) -> Hl7Delivery:
