@@ -15,8 +15,8 @@ from tests.unit.people.people_lab import GOOD, PeopleLab
 from wardround.node.pages.table import TEMPLATES, pages
 from wardround.people import accounts, totp
 from wardround.people.roles import Role
-from wardround.ui.application import LARGEST_FORM, Faces
-from wardround.ui.page import Page
+from wardround.ui.application import Faces
+from wardround.ui.page import LARGEST_FORM, Page
 from wardround.ui.server import PagesServer
 from wardround.ui.settings import PagesSettings
 from wardround.ui.signing import local

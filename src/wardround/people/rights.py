@@ -206,3 +206,12 @@ def can_may(person: Person, verb: str, project: str | None = None, *, site: str 
     except MayNot:
         return False
     return True
+
+
+def can_may_somewhere(person: Person, verb: str) -> bool:
+    """As `check_may_somewhere`, for a page that shows the way or doesn't."""
+    try:
+        check_may_somewhere(person, verb)
+    except MayNot:
+        return False
+    return True

@@ -1,10 +1,10 @@
 """A program's pages as a web application: each call passes the same steps, of which any that fails ends it.
 
 1. The address and method have a row in the table; else not found.
-2. A form came from a page of ours, as the browser says (Fetch Metadata), and is small.
+2. A form came from a page of ours, as the browser says (Fetch Metadata).
 3. Somebody has signed in, where the row asks for more than anybody.
 4. They may do the row's verb, for the project that the address names.
-5. The form carries the token of this very session.
+5. The form, of which no byte was read before, is no larger than the row allows and carries the token of this session.
 Only then is the row's function called. What it raises for people is shown as a page; of anything else nothing is.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
@@ -34,7 +35,6 @@ from wardround.ui.rendering import Templates
 
 log = logging.getLogger(__name__)
 
-LARGEST_FORM = 64 * 1024
 POLICY = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -99,36 +99,22 @@ class Faces:
 
     def _endpoint(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
+            visit: Visit | None = None
             try:
-                form = await self._form(request) if page.method == "POST" else {}
-            except _Refused as refused:
-                return self._show(request, None, refused.shown)
-            return await run_in_threadpool(self._answer, page, request, form)
+                if page.method == "POST":
+                    _check_ours(request)
+                visit = await run_in_threadpool(self._visit, page, request)
+                if page.method == "POST":
+                    visit = _filled(visit, await self._form(request, page.largest))
+                answer = await run_in_threadpool(page.answer, visit)
+            except (NotSignedIn, _Refused, WardroundError) as refusal:
+                answer = _said(page, request, refusal)
+            return await run_in_threadpool(self._response, request, visit, answer)
 
         return answer
 
-    def _answer(self, page: Page, request: Request, form: Mapping[str, tuple[str, ...]]) -> Response:
-        visit: Visit | None = None
-        try:
-            visit = self._visit(page, request, form)
-            answer = page.answer(visit)
-        except NotSignedIn:
-            if page.method == "GET":
-                return self._headed(RedirectResponse(f"/sign-in?next={quote(request.url.path)}", status_code=303))
-            answer = _refusal(403, "Your session has ended", "Sign in again, then repeat what you were doing.")
-        except MayNot as refusal:
-            answer = _refusal(403, "You may not do that", f"{refusal}.")
-        except _Refused as refused:
-            answer = refused.shown
-        except WardroundError as error:
-            status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 409)
-            answer = _refusal(status, "That can't be done", f"{error}.")
-        if isinstance(answer, Sent):
-            return self._headed(Response(answer.content, media_type=answer.kind))
-        return self._move(answer) if isinstance(answer, Moved) else self._show(request, visit, answer)
-
-    def _visit(self, page: Page, request: Request, form: Mapping[str, tuple[str, ...]]) -> Visit:
-        """Steps 3 to 5."""
+    def _visit(self, page: Page, request: Request) -> Visit:
+        """Steps 3 and 4; the form is still empty."""
         token, roster = request.cookies.get(self._cookie, ""), self._roster
         person, actor = None, None
         if page.may == ANYBODY:
@@ -141,21 +127,22 @@ class Faces:
         else:
             project = request.path_params["project"] if page.scope is Scope.PROJECT else None
             actor, person = acting_as(roster, token, page.may, project, somewhere=page.scope is Scope.EACH)
-        if page.method == "POST" and person is not None and not is_form_token(token, _one(form, "form")):
-            raise _Refused(403, "This form isn't of your session", "Go back, load the page anew and send it again.")
         query = {name: tuple(values) for name, values in parse_qs(request.url.query).items()}
         source = f"address:{request.client.host if request.client else 'unknown'}"
-        return Visit(roster, roster.clock(), source, request.path_params, query, form, token, person, actor)
+        return Visit(roster, roster.clock(), source, request.path_params, query, {}, token, person, actor)
 
-    async def _form(self, request: Request) -> dict[str, tuple[str, ...]]:
-        """Step 2, and the form's fields."""
-        if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
-            raise _Refused(403, "This form isn't ours", "It was sent from another site. Go to the page itself.")
-        body = b""
+    def _response(self, request: Request, visit: Visit | None, answer: Shown | Moved | Sent) -> Response:
+        if isinstance(answer, Sent):
+            return self._headed(Response(answer.content, media_type=answer.kind))
+        return self._move(answer) if isinstance(answer, Moved) else self._show(request, visit, answer)
+
+    async def _form(self, request: Request, largest: int) -> dict[str, tuple[str, ...]]:
+        """The form's fields."""
+        body = bytearray()
         async for piece in request.stream():
             body += piece
-            if len(body) > LARGEST_FORM:
-                raise _Refused(413, "That is too large", f"A form takes at most {LARGEST_FORM // 1024} kB.")
+            if len(body) > largest:
+                raise _Refused(413, "That is too large", f"This form takes at most {largest // 1024:,} kB.")
         try:
             read = parse_qs(body.decode(), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=200)
         except ValueError:
@@ -219,6 +206,33 @@ class Faces:
             return await run_in_threadpool(self._show, request, None, _refusal(status, title, words))
 
         return answer
+
+
+def _check_ours(request: Request) -> None:
+    """Step 2."""
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        raise _Refused(403, "This form isn't ours", "It was sent from another site. Go to the page itself.")
+
+
+def _filled(visit: Visit, form: Mapping[str, tuple[str, ...]]) -> Visit:
+    """Step 5: the visit with its form."""
+    if visit.person is not None and not is_form_token(visit.token, _one(form, "form")):
+        raise _Refused(403, "This form isn't of your session", "Go back, load the page anew and send it again.")
+    return replace(visit, form=form)
+
+
+def _said(page: Page, request: Request, refusal: NotSignedIn | _Refused | WardroundError) -> Shown | Moved:
+    """What somebody is shown of a step that failed, or of what the row's function raised for people."""
+    if isinstance(refusal, _Refused):
+        return refusal.shown
+    if isinstance(refusal, NotSignedIn):
+        if page.method == "GET":
+            return Moved(f"/sign-in?next={quote(request.url.path)}")
+        return _refusal(403, "Your session has ended", "Sign in again, then repeat what you were doing.")
+    if isinstance(refusal, MayNot):
+        return _refusal(403, "You may not do that", f"{refusal}.")
+    status = next((code for kind, code in STATUS.items() if isinstance(refusal, kind)), 409)
+    return _refusal(status, "That can't be done", f"{refusal}.")
 
 
 def _refusal(status: int, title: str, words: str) -> Shown:

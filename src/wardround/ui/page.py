@@ -15,9 +15,11 @@ from typing import Any, Literal
 
 from wardround.foundation.errors import NotAllowed
 from wardround.people.acting import Actor
-from wardround.people.rights import MayNot, Person, can_may, check_may_somewhere
+from wardround.people.rights import Person, can_may, can_may_somewhere
 from wardround.people.roster import Roster
 
+LARGEST_FORM = 64 * 1024
+"""Bytes of a form, but where a row says otherwise."""
 ANYBODY = "anybody"
 """In the place of a verb: also who hasn't signed in."""
 SIGNED_IN = "signed-in"
@@ -109,7 +111,7 @@ class Visit:
 @dataclass(frozen=True, slots=True)
 class Page:
     """A row. `may`: a verb of `people.rights`, `ANYBODY` or `SIGNED_IN`. `place`: its word in the menu, empty where it
-    isn't in it."""
+    isn't in it. `largest`: how many bytes its form may have."""
 
     method: Literal["GET", "POST"]
     path: str
@@ -117,6 +119,7 @@ class Page:
     answer: Callable[[Visit], Shown | Moved | Sent]
     scope: Scope = Scope.WHOLE
     place: str = ""
+    largest: int = LARGEST_FORM
 
     def open_to(self, person: Person) -> bool:
         """Whether it is worth showing them the way there. Of a page about one project that is said by itself."""
@@ -124,8 +127,4 @@ class Page:
             return True
         if self.scope is Scope.WHOLE:
             return can_may(person, self.may)
-        try:
-            check_may_somewhere(person, self.may)
-        except MayNot:
-            return False
-        return True
+        return can_may_somewhere(person, self.may)
