@@ -75,7 +75,7 @@ def template(
 ) -> None:
     """Print a project to start from, as JSON."""
     from datetime import timedelta
-    from typing import get_args
+    from typing import cast, get_args
 
     from pydantic import TypeAdapter, ValidationError
 
@@ -84,17 +84,17 @@ def template(
     from wardround.contracts.data_use import DataUse
     from wardround.contracts.lawful_basis import LawfulBasis
     from wardround.contracts.project import Project
-    from wardround.contracts.run_plan import RunPlan
     from wardround.contracts.standard_project import usual_leaves
     from wardround.foundation.clock import now
     from wardround.foundation.errors import NotFound
-    from wardround.learning.bundle import BundleRefused, bundle_digest, packaged, read_bundle
+    from wardround.learning.bundle import BundleRefused, packaged, read_bundle
+    from wardround.learning.usual_plan import usual_plan
 
     try:
         TypeAdapter(ProjectId).validate_python(name)
         directory = package if package.is_dir() else packaged(str(package))
         bundle = read_bundle(directory)
-        tuned = bundle.setting(setting)
+        bundle.setting(setting)
     except ValidationError:
         raise typer.BadParameter(
             f"{name!r} can't be a project's name: 2 to 40 lower-case letters, digits and hyphens, a letter first"
@@ -103,17 +103,8 @@ def template(
         raise NotFound(str(error)) from None
     if algorithm not in get_args(AlgorithmName):
         raise typer.BadParameter(f"{algorithm!r} is no algorithm; there are {', '.join(get_args(AlgorithmName))}")
-    plan = RunPlan(
-        package=bundle.name,
-        package_digest=bundle_digest(directory),
-        algorithm=algorithm,
-        compare_alone=algorithm != "fedbn",
-        setting=setting,
-        reads=bundle.reads,
-        metric=bundle.metric,
-        rounds=rounds or tuned.rounds,
-        quorum=sites // 2 + 1,
-    )
+    chosen = cast("AlgorithmName", algorithm)
+    plan = usual_plan(directory, setting=setting, algorithm=chosen, rounds=rounds, quorum=sites // 2 + 1)
     project = Project(
         id=name,
         title="What the model shall do, in one line",

@@ -42,39 +42,13 @@ class Change(Protocol):
 @app.command()
 def start(project: str = typer.Argument(..., help="An approved project."), home: Path = HOME) -> None:
     """Begin a run of a project that enough hospitals approved."""
-    from importlib.metadata import version
-
     from wardround.foundation.clock import now
-    from wardround.foundation.errors import NotFound
     from wardround.hub.home import HubHome
-    from wardround.hub.projects import queries
-    from wardround.hub.runs import actions
-    from wardround.learning.arrays import ArraysRefused
-    from wardround.learning.bundle import BundleRefused
-    from wardround.learning.initial import beginning
-    from wardround.learning.packages import Packages
+    from wardround.hub.runs.starting import begin
 
     actor = acting(home, "start-run", project)
     opened = HubHome(home)
-    with opened.database.reading() as session:
-        actions.check_may_start(session, project, now().date())
-        plan = queries.project_of(session, project).plan
-    try:
-        weights = beginning(plan, Packages(opened.packages))
-    except (ArraysRefused, BundleRefused) as error:
-        raise NotFound(f"this hub can't begin {project}: {error}") from None
-    initial, began = (opened.objects.put(arrays) for arrays in (weights.travelling, weights.whole))
-    with opened.database.writing() as session:
-        run = actions.start(
-            session,
-            project,
-            initial=initial,
-            began=began,
-            engine="flare",
-            engine_version=version("nvflare"),
-            actor=actor,
-            at=now(),
-        )
+    run = begin(opened, project, actor=actor, at=now())
     opened.close()
     typer.echo(
         f"Run {run.id} begins as soon as a quorum connects. Watch it: wardround run watch {run.id} --home {home}"

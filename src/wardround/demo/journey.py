@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from importlib.metadata import version
 from pathlib import Path
 
 from sqlalchemy import select
@@ -35,13 +34,11 @@ from wardround.hub.projects import actions as projects
 from wardround.hub.projects import queries as project_queries
 from wardround.hub.registry.queries import models
 from wardround.hub.registry.tables import ModelRow
-from wardround.hub.runs import actions as runs
 from wardround.hub.runs import queries as run_queries
+from wardround.hub.runs.starting import begin as begin_at_hub
 from wardround.hub.runs.states import RunState
 from wardround.learning.bundle import bundle_digest, packaged
-from wardround.learning.initial import beginning
 from wardround.learning.metrics import dice
-from wardround.learning.packages import Packages
 from wardround.ledger.log import Log
 from wardround.ledger.verification import verify
 from wardround.node.clinic.definition_file import Definitions
@@ -71,19 +68,7 @@ def await_project(federation: DemoFederation, desk: Desk, project: str, *, withi
 
 def begin_run(hub: HubHome, project: Project) -> str:
     """Begin a run of an approved project, as its researcher; returns its name."""
-    weights = beginning(project.plan, Packages(hub.packages))
-    initial, began = (hub.objects.put(arrays) for arrays in (weights.travelling, weights.whole))
-    with hub.database.writing() as session:
-        return runs.start(
-            session,
-            project.id,
-            initial=initial,
-            began=began,
-            engine="flare",
-            engine_version=version("nvflare"),
-            actor=RESEARCHER,
-            at=now(),
-        ).id
+    return begin_at_hub(hub, project.id, actor=RESEARCHER, at=now()).id
 
 
 class Journey:

@@ -143,11 +143,16 @@ def packaged(name: str = "brain-mri-glioma") -> Path:
     Raises:
         BundleRefused: `unknown-package`.
     """
-    home = Path(__file__).parent.parent / "bundles"
-    known = {entry.name.replace("_", "-"): entry for entry in sorted(home.iterdir()) if (entry / "configs").is_dir()}
+    known = shipped()
     if name not in known:
         raise BundleRefused("unknown-package", f"no model package {name!r}; installed are {', '.join(known)}")
     return known[name]
+
+
+def shipped() -> dict[str, Path]:
+    """The directories of the model packages that are part of this installation, by name."""
+    home = Path(__file__).parent.parent / "bundles"
+    return {entry.name.replace("_", "-"): entry for entry in sorted(home.iterdir()) if (entry / "configs").is_dir()}
 
 
 def read_bundle(directory: Path) -> Bundle:

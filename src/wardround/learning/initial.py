@@ -1,12 +1,18 @@
-"""A run's first weights."""
+"""A run's first weights.
+
+`python -m wardround.learning.initial PACKAGES FOLDER` makes them of the plan on standard input, as files `whole` and
+`travelling`, for a program that loads no torch itself.
+"""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from wardround.contracts.run_plan import RunPlan
-from wardround.learning.arrays import to_bytes
-from wardround.learning.bundle import load_bundle, read_bundle
+from wardround.learning.arrays import ArraysRefused, to_bytes
+from wardround.learning.bundle import BundleRefused, load_bundle, read_bundle
 from wardround.learning.kinds import learner_of
 from wardround.learning.layers import sharing
 from wardround.learning.packages import Packages
@@ -37,3 +43,19 @@ def beginning(plan: RunPlan, packages: Packages) -> Beginning:
     teacher = learner_of(bundle, setting=plan.setting)
     arrays = teacher.initial(plan.seed)
     return Beginning(to_bytes(arrays), to_bytes(teacher.sharing(plan).travelling_of(arrays)))
+
+
+def main(packages: str, folder: str) -> int:
+    """0, or 1 with the reason as the last line of standard error."""
+    try:
+        made = beginning(RunPlan.model_validate_json(sys.stdin.buffer.read()), Packages(Path(packages)))
+    except (ArraysRefused, BundleRefused) as refused:
+        sys.stderr.write(f"{refused}\n")
+        return 1
+    for name, content in (("whole", made.whole), ("travelling", made.travelling)):
+        (Path(folder) / name).write_bytes(content)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -104,11 +104,13 @@ RIGHTS: Mapping[str, Right] = {
     "promote-model": _right(NODE, "agree to a model's next stage", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
     "suspend-model": _right(NODE, "take a model out of use", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
     "read-study": _right(NODE, "read a study on the worklist", Role.RADIOLOGIST),
+    "examine-model": _right(NODE, "examine what a model in shadow use found", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD),
     # At a hospital: what its pages show.
     "see-today": _right(NODE, "see how this node is", *_HOSPITAL, Role.OPERATOR),
     "see-asked": _right(NODE, "see what is asked of this hospital", *_HOSPITAL),
     "see-leaving": _right(NODE, "see what left this hospital", *_HOSPITAL, Role.OPERATOR),
     "see-worklist": _right(NODE, "see the worklist", Role.RADIOLOGIST, Role.PATHWAY_LEAD, Role.SAFETY_OFFICER),
+    "see-enclave": _right(NODE, "see the images in the enclave", Role.DATA_CONTROLLER, Role.RADIOLOGIST),
     "see-deployments": _right(NODE, "see the models in use here", *_HOSPITAL),
     # At the hub: what its pages show.
     "see-federation": _right(HUB, "see the hospitals of the federation", Role.RESEARCHER, Role.OPERATOR),

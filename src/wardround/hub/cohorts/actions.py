@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from secrets import token_hex
 
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from wardround.contracts.cohort_query import LARGEST, CohortQuestion
@@ -12,9 +13,14 @@ from wardround.contracts.outbound import CohortAnswer
 from wardround.contracts.task import Axis, CountCohort
 from wardround.foundation.errors import Conflict, NotAllowed
 from wardround.hub import audit
+from wardround.hub.cohorts.queries import standing
 from wardround.hub.cohorts.tables import CohortAsk, CohortReply
 from wardround.hub.sites.queries import members
 from wardround.hub.tasks.actions import enqueue
+from wardround.hub.tasks.tables import QueuedTask
+
+TAKEN_BACK = "taken-back"
+"""The reason of a site that is asked no more."""
 
 
 def ask(
@@ -64,6 +70,24 @@ def ask(
         session.add(CohortReply(ask=asked.id, site=site, task=enqueue(session, site, task, now=at), parts=[]))
     audit.record(session, actor, "ask-cohort", project or f"researcher:{asked_by}", asked.digest)
     return asked
+
+
+def take_back(session: Session, ask: str, *, actor: str, at: datetime) -> list[str]:
+    """Ask no site any more that hasn't answered yet; gives those sites. What one tells all the same is kept.
+
+    Raises:
+        NotFound: nothing was asked under that name.
+    """
+    waiting = [site.site for site in standing(session, ask).sites if site.state == "waiting"]
+    numbers = select(CohortReply.task).where(CohortReply.ask == ask, CohortReply.site.in_(waiting))
+    session.execute(
+        update(QueuedTask)
+        .where(QueuedTask.number.in_(numbers), QueuedTask.state == "queued")
+        .values(state="refused", reason=TAKEN_BACK, reported_at=at)
+        .execution_options(synchronize_session=False)
+    )
+    audit.record(session, actor, "take-back-cohort", ask, ", ".join(waiting))
+    return waiting
 
 
 def take_answer(session: Session, site: str, answer: CohortAnswer, *, at: datetime) -> CohortAsk:

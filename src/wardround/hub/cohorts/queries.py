@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import select
@@ -82,6 +83,15 @@ def _answer(reply: CohortReply, task: QueuedTask | None) -> SiteAnswer:
     return SiteAnswer(reply.site, "waiting")
 
 
-def newest(session: Session, last: int) -> Sequence[CohortAsk]:
-    """What was asked last, the newest first."""
-    return session.scalars(select(CohortAsk).order_by(CohortAsk.asked_at.desc(), CohortAsk.id).limit(last)).all()
+def newest(session: Session, last: int, *, project: str | None = None) -> Sequence[CohortAsk]:
+    """What was asked last, the newest first; of one project where that is given."""
+    query = select(CohortAsk).order_by(CohortAsk.asked_at.desc(), CohortAsk.id).limit(last)
+    return session.scalars(query if project is None else query.where(CohortAsk.project == project)).all()
+
+
+def spent(session: Session, asked_by: str, project: str, *, since: datetime | None = None) -> int:
+    """What somebody asked for a project, as hospitals' budgets count it at most: each question and each of its
+    breakdowns is one. A hospital takes nothing for what it told before."""
+    query = select(CohortAsk.by).where(CohortAsk.asked_by == asked_by, CohortAsk.project == project)
+    rows = session.scalars(query if since is None else query.where(CohortAsk.asked_at >= since))
+    return sum(1 + len(by) for by in rows)

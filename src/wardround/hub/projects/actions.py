@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from wardround.contracts.ledger_entry import Approval, Refusal, Withdrawal
 from wardround.contracts.outbound import CohortAnswer, ProjectDecision
 from wardround.contracts.project import Project
-from wardround.contracts.task import ConsiderProject
+from wardround.contracts.task import Axis, ConsiderProject
 from wardround.foundation.errors import Conflict, NotAllowed
 from wardround.hub import audit
 from wardround.hub.cohorts.actions import ask
@@ -39,14 +39,17 @@ def draft(session: Session, project: Project, *, actor: str, at: datetime) -> No
     audit.record(session, actor, "draft-project", project.id, row.digest)
 
 
-def ask_counts(session: Session, project: str, *, actor: str, at: datetime) -> CohortAsk:
+def ask_counts(session: Session, project: str, *, by: tuple[Axis, ...] = (), actor: str, at: datetime) -> CohortAsk:
     """Ask every active site how many people the project's question finds, under its researcher's name.
+
+    Args:
+        by: what to break the answers down by, each once.
 
     Raises:
         NotAllowed: no site has joined.
     """
     asked = queries.project_of(session, project)
-    return ask(session, asked.cohort, asked_by=asked.researcher, project=project, actor=actor, at=at)
+    return ask(session, asked.cohort, asked_by=asked.researcher, project=project, by=by, actor=actor, at=at)
 
 
 def submit(session: Session, project: str, *, actor: str, at: datetime) -> list[str]:
