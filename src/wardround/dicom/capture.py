@@ -90,7 +90,15 @@ def _orientation(cosines: Sequence[float]) -> tuple[str, str]:
     return named[0], named[1]
 
 
-def _picture(image: NDArray[np.float32], marked: NDArray[np.bool_] | None, finding: Finding) -> NDArray[np.uint8]:
+def outlined(image: NDArray[np.float32], marked: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+    """A slice in grey, enlarged, with the outline of what is marked drawn in.
+
+    Args:
+        image, marked: (Y, X).
+
+    Returns:
+        RGB of (rows, columns, 3), at least `WIDTH` columns.
+    """
     low, high = np.percentile(image, _PERCENTILES)
     grey = np.clip((image - low) / max(float(high - low), 1e-6), 0, 1) * 255
     times = max(1, -(-WIDTH // image.shape[1]))
@@ -98,6 +106,11 @@ def _picture(image: NDArray[np.float32], marked: NDArray[np.bool_] | None, findi
     rgb = np.repeat(large[:, :, None], 3, axis=2)
     if marked is not None:
         rgb[_edge(np.kron(marked, np.ones((times, times), dtype=bool)))] = _OUTLINE
+    return rgb
+
+
+def _picture(image: NDArray[np.float32], marked: NDArray[np.bool_] | None, finding: Finding) -> NDArray[np.uint8]:
+    rgb = outlined(image, marked)
     by = finding.made_by
     above = [(finding.banner, _WARNING)] if finding.banner else []
     below = [(finding.words, _TEXT), (f"{by.name} {by.version} ({by.digest[:12]})", _TEXT)]

@@ -36,6 +36,7 @@ from wardround.dicom.finding import (
 from wardround.dicom.measurement_report import uid_of_digest, write_measurements
 from wardround.dicom.measuring import longest_diameter_mm, volume_mm3
 from wardround.dicom.segmentation import write_segmentation
+from wardround.dicom.summary import write_summary
 
 DCIODVFY = Path("/usr/bin/dciodvfy")
 DIGEST = "ab" * 32
@@ -88,6 +89,7 @@ def written(slices: list[pydicom.Dataset], finding: Finding) -> dict[str, bytes]
         "seg": segmentation,
         "sr": write_measurements(slices, finding, segmentation=pydicom.dcmread(BytesIO(segmentation))),
         "capture": write_capture(slices, marked(), finding),
+        "pdf": write_summary(slices, marked(), finding),
     }
 
 

@@ -41,6 +41,7 @@ NAME = r"^[a-z][a-z0-9-]{0,59}$"
 Orientation = Literal["axial", "coronal", "sagittal"]
 Priority = Literal["emergency", "routine"]
 OutputKind = Literal["outline", "volume", "class", "number"]
+Summary = Literal["picture", "pdf"]
 OUTLINES: frozenset[OutputKind] = frozenset({"outline", "volume"})
 """The outputs of a model that marks something in the image; of the others a model tells one number of the person."""
 
@@ -115,7 +116,8 @@ class Runtime(Settings):
 class Output(Settings):
     """kind: what the model gives: an `outline`, a `volume` in ml from an outline, a `class` as its probability, or a
     `number`. of: what that is of, in words for people. unit: of a number. flag_above, flag_below: where a study is
-    flagged, in ml, as a probability or in the unit. to: `pacs` or `node`, where results stay here.
+    flagged, in ml, as a probability or in the unit. to: `pacs` or `node`, where results stay here. summary: what people
+    see at one glance, a `picture` (Secondary Capture) or a page of `pdf`.
     """
 
     kind: OutputKind
@@ -124,6 +126,7 @@ class Output(Settings):
     flag_above: float | None = Field(default=None, allow_inf_nan=False)
     flag_below: float | None = Field(default=None, allow_inf_nan=False)
     to: Literal["pacs", "node"] = "pacs"
+    summary: Summary = "picture"
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

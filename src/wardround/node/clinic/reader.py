@@ -117,7 +117,7 @@ def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: 
         if definition.output.kind not in OUTLINES:
             told = float(learner.predict(arrays, Labelled(case, ()))[0])
             finding = _finding(learner, model, stage, definition, told, (measured(definition.output, told),))
-            reports = reports_of(slices, None, None, finding)
+            reports = reports_of(slices, None, None, finding, definition.output.summary)
             return Reading(None, None, None, _contrast(volume.array), reports, told)
         mask = learner.predict(arrays, case)
     except VolumeRefused as error:
@@ -155,7 +155,7 @@ def _outlined(
         at=found.at,
     )
     uid = str(pydicom.dcmread(BytesIO(segmentation), specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
-    reports = reports_of(slices, mask, segmentation, found)
+    reports = reports_of(slices, mask, segmentation, found, definition.output.summary)
     return Reading(segmentation, uid, millilitres, _contrast(volume.array), reports)
 
 

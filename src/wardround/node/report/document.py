@@ -10,11 +10,12 @@ class OutputKind(StrEnum):
     SEGMENTATION = "seg"
     MEASUREMENTS = "sr"
     CAPTURE = "capture"
+    SUMMARY = "pdf"
     FHIR = "fhir"
     HL7 = "hl7"
 
 
-DICOM = frozenset({OutputKind.SEGMENTATION, OutputKind.MEASUREMENTS, OutputKind.CAPTURE})
+DICOM = frozenset({OutputKind.SEGMENTATION, OutputKind.MEASUREMENTS, OutputKind.CAPTURE, OutputKind.SUMMARY})
 
 
 @dataclass(frozen=True, slots=True)

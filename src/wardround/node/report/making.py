@@ -1,4 +1,4 @@
-"""Every report of one reading, made in the reading process: SR, picture, and the record for FHIR and HL7."""
+"""Every report of one reading, made in the reading process: SR, picture or PDF, and the record for FHIR and HL7."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from wardround.dicom.finding import (
     number_concept,
     unit_of,
 )
-from wardround.node.clinic.definition import Output
+from wardround.node.clinic.definition import Output, Summary
 from wardround.node.report.document import Document, OutputKind
 from wardround.node.report.record import Made, Record, subject_of, to_bytes
 
@@ -44,24 +44,32 @@ def measured(output: Output, told: float) -> Measurement:
 
 
 def reports_of(
-    slices: Sequence[Dataset], mask: NDArray[np.bool_] | None, segmentation: bytes | None, finding: Finding
+    slices: Sequence[Dataset],
+    mask: NDArray[np.bool_] | None,
+    segmentation: bytes | None,
+    finding: Finding,
+    summary: Summary = "picture",
 ) -> tuple[Document, ...]:
     """What goes out beside a segmentation.
 
     Args:
         slices: the series that was read.
         mask: what was outlined, on its grid; None for a model that outlines nothing, as `segmentation` then.
+        summary: what people are shown of it at one glance.
 
     Raises:
         VolumeRefused: the series is no volume.
     """
     from wardround.dicom.capture import write_capture
     from wardround.dicom.measurement_report import write_measurements
+    from wardround.dicom.summary import write_summary
 
     segmented = None if segmentation is None else dcmread(BytesIO(segmentation))
     written = (
         (OutputKind.MEASUREMENTS, write_measurements(slices, finding, segmentation=segmented)),
-        (OutputKind.CAPTURE, write_capture(slices, mask, finding)),
+        (OutputKind.CAPTURE, write_capture(slices, mask, finding))
+        if summary == "picture"
+        else (OutputKind.SUMMARY, write_summary(slices, mask, finding)),
     )
     documents, made = [], [] if segmented is None else [_made(segmented)]
     for kind, data in written:
