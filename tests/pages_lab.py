@@ -10,10 +10,12 @@ from pathlib import Path
 
 import httpx
 from sqlalchemy import select
-from tests.front_door import SECRET, FrontDoor, studies
+from tests.front_door import SECRET, FrontDoor, edited, studies
 from tests.unit.hub.runs.run_lab import project
 from tests.unit.people.people_lab import CHEAP, GOOD
 
+from wardround.dicom.pixels_screening import Screener
+from wardround.dicom.pixels_text import TextReader
 from wardround.foundation.clock import now
 from wardround.foundation.database import Database
 from wardround.foundation.signing import make_signing_key
@@ -36,6 +38,7 @@ from wardround.node.pages.table import pages as node_pages
 from wardround.node.policy.adoption import adopt
 from wardround.node.projects import actions
 from wardround.node.receive.tables import ReceivedInstance
+from wardround.node.review.tables import PixelReview
 from wardround.people import accounts, totp
 from wardround.people.cookie import cookie_name
 from wardround.people.grants import scoped
@@ -151,7 +154,7 @@ class NodeLab:
         (folder / "identity" / "pseudonyms.key").write_bytes(SECRET)
         make_signing_key(folder / "identity" / "ledger.key")
         self._stack = ExitStack()
-        door = FrontDoor(folder)
+        self.door = door = FrontDoor(folder, screener=Screener(reader=TextReader(program="no-such-program-here")))
         self._stack.callback(door.close)
         for study in studies(2):
             door.give_study(study)
@@ -181,7 +184,9 @@ class NodeLab:
         self.face = Face(Faces(people.roster, node_pages(self.desk), NODE_TEMPLATES, secure=False), people)
 
     def seed(self) -> None:
-        """What a hospital has after some weeks: messages that left, a model in shadow use, studies on the worklist."""
+        """What a hospital has after some weeks: messages that left, a model in shadow use, studies on the worklist, and
+        two images of which screening isn't sure."""
+        self.doubt(2)
         at, model = self.clock(), "5f" * 32
         configs = self.home.path / "models" / model / "configs"
         configs.mkdir(parents=True)
@@ -235,6 +240,15 @@ class NodeLab:
                         priority="emergency" if number == 3 else "routine",
                     )
                 )
+
+    def doubt(self, images: int) -> None:
+        """Have images come that say that something is burned in, and something be found in each."""
+        for slice_ in studies(3)[2].slices[:images]:
+            self.door.give(edited(slice_, BurnedInAnnotation="YES"))
+        self.door.tick()
+        with self.home.database.writing() as session:
+            for row in session.scalars(select(PixelReview)):
+                row.found = [[2, 3, 4, 9, None]]
 
     def close(self) -> None:
         self.face.close()

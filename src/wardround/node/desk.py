@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from wardround.compute.worker import Worker
 from wardround.contracts.cohort_query import CohortQuestion
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.clock import Clock, now
@@ -163,7 +164,14 @@ class Desk:
             self.clock,
         )
 
+    @cached_property
+    def volumes(self) -> Worker:
+        """The process that reads volumes for who looks at them in a page (`node.pages.volumes`)."""
+        return Worker("the viewer")
+
     def close(self) -> None:
+        if "volumes" in self.__dict__:
+            self.volumes.stop()
         if "annotation" in self.__dict__:
             self.annotation.stop()
         if "gateway" in self.__dict__:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wardround.node.audit import Audit
 from wardround.node.desk import Desk
-from wardround.node.pages import asked, deployed, reading
+from wardround.node.pages import asked, deployed, reading, screening
 from wardround.node.pages.leaving import left
 from wardround.node.pages.today import today
 from wardround.ui import record, rosters, trail
@@ -26,6 +26,14 @@ def pages(desk: Desk) -> tuple[Page, ...]:
         Page("POST", "/projects/{project}/refuse", "refuse-project", partial(asked.refuse, desk), Scope.PROJECT),
         Page("POST", "/projects/{project}/withdraw", "withdraw-project", partial(asked.withdraw, desk), Scope.PROJECT),
         Page("GET", "/left", "see-leaving", partial(left, desk), place="What left"),
+        Page("GET", "/review", "look-at-pixels", partial(screening.reviews, desk), place="De-identification"),
+        Page("GET", "/review/{number}", "look-at-pixels", partial(screening.review, desk)),
+        Page("GET", "/review/{number}/frames/{frame}", "look-at-pixels", partial(screening.outlined, desk)),
+        Page("GET", "/review/{number}/frames/{frame}/plain", "look-at-pixels", partial(screening.frame, desk)),
+        Page("POST", "/review/{number}/identity", "look-at-pixels", partial(screening.identity, desk)),
+        Page("POST", "/review/{number}/approve", "decide-review", partial(screening.approve, desk)),
+        Page("POST", "/review/{number}/redact", "decide-review", partial(screening.redact, desk)),
+        Page("POST", "/review/{number}/refuse", "decide-review", partial(screening.refuse, desk)),
         Page("GET", "/worklist", "see-worklist", partial(reading.studies, desk), place="Worklist"),
         Page("GET", "/worklist/{study}", "see-worklist", partial(reading.study, desk)),
         Page("POST", "/worklist/{study}/open", "read-study", partial(reading.opened, desk)),

@@ -96,10 +96,7 @@ def _wishes(session: Session, desk: Desk, visit: Visit, *, reviews: int) -> list
         if state is DecisionState.WAITING:
             found.append(Wish(f"Project {row.id} waits for this hospital's decision", f"/projects/{row.id}"))
     if reviews:
-        found.append(
-            Wish(
-                f"{reviews} images may name their patient, and wait for somebody to look",
-                command="wardround deid review",
-            )
-        )
+        words = f"{reviews} images may name their patient, and wait for somebody to look"
+        looks = visit.may("look-at-pixels")
+        found.append(Wish(words, "/review") if looks else Wish(words, command="wardround deid review"))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -34,6 +34,7 @@ ONE_BY_ONE = frozenset(
     }
 )
 """Reasons for which an object is approved by itself, never with its series."""
+Draw = Callable[[bytes, int, Sequence[tuple[int, int, int, int]]], bytes]
 _LONGEST_REASON = 500
 _NAMED = ("PatientName", "PatientID", "PatientBirthDate", "AccessionNumber")
 
@@ -52,12 +53,14 @@ class Reviews:
     Args:
         database: the node's database, upgraded.
         quarantine: where the originals are.
+        draw: `png`, or what calls it in a process of its own, where many people look.
     """
 
-    def __init__(self, database: Database, quarantine: Path, *, clock: Clock = now) -> None:
+    def __init__(self, database: Database, quarantine: Path, *, clock: Clock = now, draw: Draw = png) -> None:
         self._database = database
         self._quarantine = quarantine
         self._clock = clock
+        self._draw = draw
 
     def look(self, number: int, *, frame: int = 1, boxes: bool = True, actor: str) -> bytes:
         """One frame (from 1) of the original as a PNG file, with the boxes in question outlined.
@@ -77,7 +80,7 @@ class Reviews:
             raise NotFound(f"review {number} is about an image of {frames} frames; choose one from 1 to {frames}")
         shown = [(box.row, box.column, box.height, box.width) for box in outlined if boxes and box.of(frame)]
         try:
-            picture = png(part10, frame, shown)
+            picture = self._draw(part10, frame, shown)
         except Undecodable:
             raise NotAllowed(
                 f"the pixels of review {number} can't be decoded here; refuse it, or have it stored uncompressed"
