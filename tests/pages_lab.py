@@ -48,7 +48,7 @@ from wardround.people.roster import Roster
 from wardround.people.sign_in import sign_in
 from wardround.ui.application import Faces
 
-NODE = 'site = "north"\nfederation = "trial"\n[hub]\nhost = "127.0.0.1"\napi_port = 1\n'
+NODE = 'site = "north"\nfederation = "trial"\n[hub]\nhost = "127.0.0.1"\napi_port = 1\n[annotation]\nenabled = true\n'
 ASKED = project().model_copy(update={"ends": now().date() + timedelta(days=400)})
 _FORM = re.compile(r'name="form" value="([0-9a-f]*)"')
 
@@ -143,13 +143,13 @@ def words_of(page: httpx.Response) -> str:
 
 
 class NodeLab:
-    """A hospital with two patients for research, and a project put before it."""
+    """A hospital with two patients for research, and a project put before it. `settings`: more of `[annotation]`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: str = "") -> None:
         from wardround.node.audit import record
 
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "node.toml").write_text(NODE)
+        (folder / "node.toml").write_text(NODE + settings)
         (folder / "identity").mkdir()
         (folder / "identity" / "pseudonyms.key").write_bytes(SECRET)
         make_signing_key(folder / "identity" / "ledger.key")

@@ -17,6 +17,7 @@ _INSTALLED = _HERE / "node_modules"
 FILES: dict[str, tuple[Path, str]] = {
     "wardround.css": (_HERE / "static" / "wardround.css", "text/css; charset=utf-8"),
     "wardround.js": (_HERE / "static" / "wardround.js", "text/javascript; charset=utf-8"),
+    "drawing.js": (_HERE / "static" / "drawing.js", "text/javascript; charset=utf-8"),
     "viewer.js": (_HERE / "static" / "viewer.js", "text/javascript; charset=utf-8"),
     "redact.js": (_HERE / "static" / "redact.js", "text/javascript; charset=utf-8"),
     "mark.svg": (_HERE / "static" / "mark.svg", "image/svg+xml"),

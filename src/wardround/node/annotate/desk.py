@@ -85,12 +85,12 @@ class AnnotationDesk:
             clock=clock,
         )
         self._overlaps: dict[tuple[str, str], float] = {}
-        self._helpers = Helpers(database, package)
+        self.helpers = Helpers(database, package)
         self.inference = Inference(
             database,
             self.subjects,
             self.guests,
-            self._helpers,
+            self.helpers,
             self.helping,
             lambda: self.training.network,
             label=settings.label,
@@ -113,7 +113,7 @@ class AnnotationDesk:
             "description": "Annotation of this hospital's de-identified images",
             "version": wardround.__version__,
             "labels": [label],
-            "models": {name: helper.told(label) for name, helper in self._helpers.listed().items()},
+            "models": {name: helper.told(label) for name, helper in self.helpers.listed().items()},
             "trainers": {CLICKS: {"description": "Train the clicks on the labels of this hospital", "config": {}}},
             "strategies": {name: {"description": one.words} for name, one in STRATEGIES.items()},
             "scoring": {},
@@ -145,6 +145,10 @@ class AnnotationDesk:
     def _give(self, subjects: Sequence[Subject], name: str, strategy: Strategy, actor: Actor) -> Subject | None:
         rules = Rules(self._settings.readers, timedelta(minutes=self._settings.hold_minutes))
         return sittings.take(self.database, subjects, name, strategy, rules, actor=actor, clock=self._clock)
+
+    def give_back(self, actor: Actor) -> None:
+        """What a person holds is offered to others at once."""
+        sittings.give_back(self.database, actor=actor, clock=self._clock)
 
     def agreements(self, series: Collection[str]) -> Sequence[Agreement]:
         """As `told.agreements`, of these alone; worked out once in a process of its own, since labels never change."""

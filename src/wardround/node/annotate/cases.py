@@ -1,0 +1,80 @@
+"""Cases as people who share them read them: who has each, who drew it, and how far it is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from wardround.foundation.database import Database
+from wardround.node.annotate.sittings import held
+from wardround.node.annotate.states import LabelState
+from wardround.node.annotate.subjects import Subject
+from wardround.node.annotate.tables import AnnotationLabel, AnnotationSitting
+from wardround.node.annotate.told import labels_of
+
+
+class CaseState(StrEnum):
+    """How far a case is, in the words that pages have for it."""
+
+    FREE = "not drawn yet"
+    HELD = "with somebody"
+    PARTLY = "drawn by some"
+    WAITING = "waits for a decision"
+    ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A case with all labels that were saved of it, by version, and the sittings over it that go on."""
+
+    subject: Subject
+    labels: tuple[AnnotationLabel, ...]
+    sittings: tuple[AnnotationSitting, ...]
+    state: CaseState
+
+    @property
+    def standing(self) -> tuple[AnnotationLabel, ...]:
+        """The labels that weren't rejected."""
+        return tuple(row for row in self.labels if row.state != LabelState.REJECTED)
+
+    def is_with(self, actor: str) -> bool:
+        """Whether they have it before them."""
+        return any(row.person == actor for row in self.sittings)
+
+    def is_by(self, actor: str) -> bool:
+        """Whether a label of theirs stands."""
+        return any(row.author == actor for row in self.standing)
+
+
+def cases_of(database: Database, subjects: Sequence[Subject], readers: int, at: datetime) -> Sequence[Case]:
+    """The cases in the order of `subjects`; `readers`: how many people are to draw each."""
+    labels: dict[str, list[AnnotationLabel]] = defaultdict(list)
+    for row in labels_of(database):
+        labels[row.series].append(row)
+    sittings: dict[str, list[AnnotationSitting]] = defaultdict(list)
+    with database.reading() as session:
+        for sitting in held(session, at):
+            sittings[sitting.series].append(sitting)
+    return [
+        Case(
+            one,
+            tuple(labels[one.series]),
+            tuple(sittings[one.series]),
+            _state(labels[one.series], bool(sittings[one.series]), readers),
+        )
+        for one in subjects
+    ]
+
+
+def _state(labels: Sequence[AnnotationLabel], is_held: bool, readers: int) -> CaseState:
+    standing = [row for row in labels if row.state != LabelState.REJECTED]
+    if any(row.state == LabelState.ACCEPTED for row in standing):
+        return CaseState.ACCEPTED
+    if is_held:
+        return CaseState.HELD
+    if not standing:
+        return CaseState.FREE
+    return CaseState.WAITING if len({row.author for row in standing}) >= readers else CaseState.PARTLY
