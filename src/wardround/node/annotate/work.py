@@ -25,7 +25,7 @@ from wardround.learning.interactive import geodesic
 from wardround.learning.interactive.interpolation import between
 from wardround.node.annotate.grid import Grid, GridRefused, laid_on
 from wardround.node.annotate.labels import Drawn
-from wardround.node.annotate.volume_file import NIFTI_GZ, read_file, write_file
+from wardround.node.annotate.volume_file import NIFTI_GZ, narrowed, read_file, write_file
 
 if TYPE_CHECKING:
     from wardround.learning.arrays import Arrays
@@ -86,10 +86,7 @@ class Outline:
 def image(source: Source, ending: str = NIFTI_GZ) -> bytes:
     """An image as a file for clients. Raises `NotAnnotated`."""
     grid = volume_of(source)
-    array = grid.array
-    if np.array_equal(array, np.rint(array)) and np.abs(array).max(initial=0) < 32768:
-        array = array.astype(np.int16)  # half the bytes on the way, and the same values
-    return write_file(Grid(array, grid.affine), ending)
+    return write_file(Grid(narrowed(grid.array), grid.affine), ending)
 
 
 def infer(ask: Ask) -> Outline:

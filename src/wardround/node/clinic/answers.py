@@ -82,10 +82,16 @@ def first_readings() -> Select[int]:
 def is_shown(line: WorklistLine, deployment: Deployment, answers: Answers) -> bool:
     """Whether a model's result is before whoever reads the study: by the table of stages, for the stage that it was
     read at, and only while the model is in use."""
-    if line.state not in WITH_RESULT or line.state == ReadingState.WITHHELD or not deployment.active:
+    if not _in_use(line, deployment):
         return False
     stage = STAGES[line.read_as or deployment.stage]
     return stage.findings_shown and (not stage.after_first_reading or answers.found is not None)
+
+
+def is_for_examiners(line: WorklistLine, deployment: Deployment) -> bool:
+    """Whether a model's result is before those who examine the model, and before nobody who reads: as `is_shown`, at a
+    stage whose results go to them alone."""
+    return _in_use(line, deployment) and STAGES[line.read_as or deployment.stage].results == "examiners"
 
 
 def line_of(session: Session, study: str, pathway: str | None = None) -> tuple[WorklistLine, Deployment]:
@@ -178,6 +184,11 @@ def judge(
     if verb is not AnswerVerb.AGREED and not reason:
         raise NotAllowed("say why, as a code: --reason CODE", code="no-reason")
     _keep(session, line, verb, actor, at, shown=True, reason=reason, label=label and verb is AnswerVerb.AGREED)
+
+
+def _in_use(line: WorklistLine, deployment: Deployment) -> bool:
+    """Whether there is a result, of a model that may still show it."""
+    return line.state in WITH_RESULT and line.state != ReadingState.WITHHELD and deployment.active
 
 
 def _said(session: Session, line: WorklistLine) -> Answers:

@@ -12,14 +12,16 @@ from sqlalchemy.orm import Session
 
 from wardround.contracts.stage import STAGES
 from wardround.foundation.errors import NotAllowed
-from wardround.node.clinic.answers import Answers, answers_of, is_shown, judge, line_of, open_study, report
+from wardround.node.clinic.answers import judge, line_of, open_study, report
 from wardround.node.clinic.definition_file import Definitions
 from wardround.node.clinic.order import worklist
 from wardround.node.clinic.states import IN_WORDS, JUDGEMENTS, AnswerVerb, ReadingState
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.desk import Desk
+from wardround.node.pages.sight import sight_of
 from wardround.ui.forms import code_of
 from wardround.ui.page import Moved, Shown, Visit
+from wardround.ui.viewer import WIDENED
 
 
 def studies(desk: Desk, visit: Visit) -> Shown:
@@ -32,9 +34,9 @@ def studies(desk: Desk, visit: Visit) -> Shown:
 
 def study(desk: Desk, visit: Visit) -> Shown:
     with desk.home.database.reading() as session:
-        line, deployment = line_of(session, visit.path["study"], visit.asked("pathway") or None)
-        said = answers_of(session, [line.id]).get(line.id, Answers())
-    shown = said.opened is not None and is_shown(line, deployment, said)
+        seen = sight_of(session, visit)
+        place = next((one for one in worklist(session, visit.at) if one.line.id == seen.line.id), None)
+    line, deployment, said = seen.line, seen.deployment, seen.said
     stage = line.read_as or deployment.stage
     values = {
         "line": line,
@@ -42,13 +44,18 @@ def study(desk: Desk, visit: Visit) -> Shown:
         "stage": STAGES[stage],
         "stage_name": stage,
         "said": said,
-        "shown": shown,
+        "shown": seen.result,
+        "examines": seen.examines,
+        "viewing": seen.viewing,
+        "outline": seen.outline,
+        "why": "" if place is None else place.reason,
+        "at": visit.at,
         "unseen": not any(row.shown for row in said.rows),
-        "progress": IN_WORDS[ReadingState(line.state)] if shown or line.state == ReadingState.WAITING else "",
+        "progress": IN_WORDS[ReadingState(line.state)] if seen.result or line.state == ReadingState.WAITING else "",
         "may_read": visit.may("read-study"),
         "done": visit.asked("done"),
     }
-    return Shown("study.html", values)
+    return Shown("study.html", values, widened=WIDENED)
 
 
 def opened(desk: Desk, visit: Visit) -> Moved:

@@ -1,0 +1,175 @@
+"""The enclave's studies as people look for them, and one study with its images and what was drawn on them.
+
+Only of whom nobody opted out, and only whole studies: the same as cohorts see. That somebody looked at voxels is in the
+audit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import select
+
+from wardround.foundation.errors import NotAllowed, NotFound
+from wardround.foundation.files import ObjectStore
+from wardround.node import audit
+from wardround.node.annotate.tables import AnnotationLabel
+from wardround.node.cohort.selection import usable
+from wardround.node.desk import Desk
+from wardround.node.enclave import listing
+from wardround.node.enclave.listing import AT_ONCE, Label, SeriesLine, Wanted
+from wardround.node.enclave.tables import EnclaveInstance, EnclaveSeries
+from wardround.node.pages import volumes
+from wardround.node.pages.volumes import NotShown
+from wardround.node.projects import queries as projects
+from wardround.ui.page import Sent, Shown, Visit
+from wardround.ui.viewer import WIDENED, Overlay, Viewing
+
+NIFTI = "application/gzip"
+LONGEST = 120.0
+"""Seconds that a volume may take."""
+LAID_OVER = 6
+
+
+def studies(desk: Desk, visit: Visit) -> Shown:
+    """The newest first; of one modality, one project's cohort, with or without a label, where that is asked."""
+    page = visit.asked("page") or "1"
+    if not (page.isascii() and page.isdecimal() and 0 < int(page) < 1_000_000):
+        raise NotAllowed(f"{page!r} is no number of a page")
+    wanted = Wanted(visit.asked("modality"), visit.asked("project"), _labelled(visit.asked("labelled")))
+    with desk.home.database.reading() as session:
+        asked = [row.id for row in projects.projects(session) if visit.may("see-asked", row.id)]
+        if wanted.project not in asked:
+            wanted = replace(wanted, project="")
+        lines, count = listing.found(session, wanted, int(page))
+        modalities = listing.modalities(session)
+    values = {
+        "lines": lines,
+        "count": count,
+        "wanted": wanted,
+        "modalities": modalities,
+        "projects": asked,
+        "page": int(page),
+        "pages": -(-count // AT_ONCE),
+        "settings": desk.home.settings,
+        "nothing": count == 0 and wanted == Wanted(),
+    }
+    return Shown("enclave.html", values)
+
+
+def study(desk: Desk, visit: Visit) -> Shown:
+    """A study and its series, one of them in the viewer: the one that is asked for, else the one with most to show."""
+    wish = visit.asked("series")
+    with desk.home.database.reading() as session:
+        row, series = listing.study(session, visit.path["study"])
+        names = {
+            uid: (author.removeprefix("person:"), by)
+            for uid, author, by in session.execute(
+                select(AnnotationLabel.object_uid, AnnotationLabel.author, AnnotationLabel.decided_by).where(
+                    AnnotationLabel.study == row.uid, AnnotationLabel.object_uid.is_not(None)
+                )
+            )
+        }
+    shown = next((one for one in series if one.row.uid == wish), series[0] if series else None)
+    if wish and shown is not None and shown.row.uid != wish:
+        raise NotFound("this study has no such series of images")
+    values = {
+        "study": row,
+        "series": series,
+        "shown": shown,
+        "viewing": None if shown is None else _viewing(row.uid, shown, _names(shown.labels, names)),
+        "names": {one.row.uid: _names(one.labels, names) for one in series},
+        "most": LAID_OVER,
+    }
+    return Shown("enclave_study.html", values, widened=WIDENED)
+
+
+def volume(desk: Desk, visit: Visit) -> Sent:
+    """A series as NIfTI."""
+    paths = _paths(desk, visit)
+    _note(desk, visit, "view-image", visit.path["series"])
+    return Sent(desk.volumes.call_within(LONGEST, volumes.volume, paths), NIFTI)
+
+
+def picture(desk: Desk, visit: Visit) -> Sent:
+    """The middle of a series, with its newest label where it has one."""
+    paths = _paths(desk, visit)
+    with desk.home.database.reading() as session:
+        labels = listing.labels_on(session, visit.path["series"])
+    _note(desk, visit, "view-image", visit.path["series"])
+    label = _objects(desk).path(labels[0].digest) if labels else None
+    try:
+        return Sent(desk.volumes.call_within(LONGEST, volumes.picture, paths, label), "image/png")
+    except NotShown:
+        return Sent(desk.volumes.call_within(LONGEST, volumes.picture, paths), "image/png")
+
+
+def label(desk: Desk, visit: Visit) -> Sent:
+    """What was drawn on a series, as NIfTI on its grid."""
+    paths = _paths(desk, visit)
+    with desk.home.database.reading() as session:
+        labels = listing.labels_on(session, visit.path["series"])
+    digest = next((one.digest for one in labels if one.uid == visit.path["label"]), None)
+    if digest is None:
+        raise NotFound("this series has no such label")
+    _note(desk, visit, "view-label", visit.path["label"])
+    return Sent(desk.volumes.call_within(LONGEST, volumes.mask, paths, _objects(desk).path(digest)), NIFTI)
+
+
+def _paths(desk: Desk, visit: Visit) -> tuple[Path, ...]:
+    """The objects of the series that the address names. Raises `NotFound`."""
+    series = visit.path["series"]
+    query = (
+        select(EnclaveInstance.digest)
+        .join(EnclaveSeries, EnclaveSeries.uid == EnclaveInstance.series_uid)
+        .where(usable(), EnclaveSeries.uid == series, EnclaveSeries.study_uid == visit.path["study"])
+        .order_by(EnclaveInstance.position, EnclaveInstance.uid)
+    )
+    with desk.home.database.reading() as session:
+        digests = session.scalars(query).all()
+    if not digests:
+        raise NotFound("no such series is in the enclave, or it may not be used")
+    return tuple(_objects(desk).path(digest) for digest in digests)
+
+
+def _objects(desk: Desk) -> ObjectStore:
+    return ObjectStore(desk.place.objects)
+
+
+def _note(desk: Desk, visit: Visit, verb: str, subject: str) -> None:
+    """Before anything is read, so that nobody looks unseen."""
+    with desk.home.database.writing() as session:
+        audit.record(session, visit.by, verb, subject, clock=lambda: visit.at)
+
+
+def _viewing(study: str, shown: SeriesLine, names: Sequence[str]) -> Viewing:
+    here = f"/enclave/{study}/{shown.row.uid}"
+    overlays = [
+        Overlay(f"{here}/labels/{label.uid}.nii.gz", name) for label, name in zip(shown.labels, names, strict=True)
+    ]
+    words = " ".join(word for word in ("the series", shown.row.modality, shown.row.description) if word)
+    return Viewing(
+        f"{here}/volume.nii.gz", f"{here}/middle.png", words, shown.row.modality or "", tuple(overlays[:LAID_OVER])
+    )
+
+
+def _names(labels: Sequence[Label], drawn: dict[str | None, tuple[str, str | None]]) -> list[str]:
+    """What each label is called: whose it is where it was drawn here."""
+    found = []
+    for place, one in enumerate(labels, 1):
+        author = drawn.get(one.uid)
+        if author is not None:
+            found.append(f"Drawn here by {author[0]}")
+        elif one.is_reference:
+            found.append("Drawn by a person, came with the study")
+        else:
+            found.append("Made by an algorithm")
+        if len(labels) > 1:
+            found[-1] = f"{place}. {found[-1]}"
+    return found
+
+
+def _labelled(text: str) -> listing.Labelled:
+    return "yes" if text == "yes" else "no" if text == "no" else ""
