@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from wardround.dicom.finding import Finding
 from wardround.dicom.result_object import part10
 from wardround.dicom.source_header import header_of, led, made_uid
-from wardround.dicom.volume import read_volume, slices_in_order
+from wardround.dicom.source_series import SourceSeries
 from wardround.dicom.volume_refusal import Source
 
 SERIES_NUMBER = 9003
@@ -26,7 +26,7 @@ _PERCENTILES = (1.0, 99.0)
 
 
 def write_capture(
-    source_instances: Sequence[Source],
+    source_instances: Sequence[Source] | SourceSeries,
     mask: NDArray[np.bool_] | None,
     finding: Finding,
     *,
@@ -41,11 +41,11 @@ def write_capture(
     Raises:
         VolumeRefused: the source is no regular series.
     """
-    datasets, _ = slices_in_order(source_instances)
-    image = read_volume(datasets).array
+    series = SourceSeries.of(source_instances)
+    image = series.volume.array
     shown = key_slice(mask, image.shape[0])
     picture = _picture(image[shown], None if mask is None else mask[shown], finding)
-    header = header_of(datasets[shown])
+    header = header_of(series.datasets[shown])
     by = finding.made_by
     with warnings.catch_warnings():
         # highdicom's warnings quote person names, which must not reach a log.

@@ -13,8 +13,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from wardround.dicom.finding import OWN, Finding, Measurement, coded
 from wardround.dicom.result_object import ARTIFICIAL_INTELLIGENCE, code, part10
-from wardround.dicom.source_header import header_of, led, made_uid
-from wardround.dicom.volume import slices_in_order
+from wardround.dicom.source_header import led, made_uid
+from wardround.dicom.source_series import SourceSeries
 from wardround.dicom.volume_refusal import Source
 
 SERIES_NUMBER = 9002
@@ -24,7 +24,7 @@ _DIGITS = 6
 
 
 def write_measurements(
-    source_instances: Sequence[Source],
+    source_instances: Sequence[Source] | SourceSeries,
     finding: Finding,
     *,
     segmentation: Dataset | None,
@@ -43,8 +43,7 @@ def write_measurements(
     Raises:
         VolumeRefused: the source is no regular series.
     """
-    datasets, _ = slices_in_order(source_instances)
-    headers = [header_of(ds) for ds in datasets]
+    headers = SourceSeries.of(source_instances).headers
     by = finding.made_by
     with warnings.catch_warnings():
         # highdicom's warnings quote person names, which must not reach a log.

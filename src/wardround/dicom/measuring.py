@@ -32,6 +32,7 @@ def longest_diameter_mm(mask: NDArray[np.bool_], spacing: tuple[float, float, fl
     """
     if not mask.any():
         return 0.0
+    mask = mask[find_objects(mask.view(np.uint8))[0]]  # what is marked is a small part of most images
     labelled, count = label(mask, structure=np.ones((3, 3, 3)))
     sizes = np.bincount(labelled.ravel(), minlength=count + 1)[1:]
     largest = int(np.argmax(sizes)) + 1

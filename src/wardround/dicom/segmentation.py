@@ -23,8 +23,8 @@ from wardround.dicom.segmentation_reading import (
     read_segmentation,
     referenced_series_uid,
 )
-from wardround.dicom.source_header import header_of, led, made_uid
-from wardround.dicom.volume import slices_in_order
+from wardround.dicom.source_header import led, made_uid
+from wardround.dicom.source_series import SourceSeries
 from wardround.dicom.volume_refusal import Source
 
 __all__ = [
@@ -41,7 +41,7 @@ GLIOMA = "Glioma"
 
 
 def write_segmentation(
-    source_instances: Sequence[Source],
+    source_instances: Sequence[Source] | SourceSeries,
     mask: NDArray[np.bool_],
     *,
     model_name: str,
@@ -158,13 +158,14 @@ class _Authorship:
 
 
 def _write(
-    source_instances: Sequence[Source],
+    source_instances: Sequence[Source] | SourceSeries,
     mask: NDArray[np.bool_],
     by: _Authorship,
     series_instance_uid: str | None,
     sop_instance_uid: str | None,
 ) -> bytes:
-    datasets, shape = slices_in_order(source_instances)
+    series = SourceSeries.of(source_instances)
+    shape = series.shape
     if mask.shape != shape or mask.dtype != np.bool_:
         raise ValueError(
             f"the mask must be bool of shape {shape} (slices, rows, columns); it is {mask.dtype} of shape {mask.shape}"
@@ -184,7 +185,7 @@ def _write(
         # highdicom's warnings quote person names, which must not reach a log.
         warnings.simplefilter("ignore")
         written = hd.seg.Segmentation(
-            source_images=[header_of(ds) for ds in datasets],
+            source_images=series.headers,
             pixel_array=mask.astype(np.uint8),
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[segment],

@@ -14,7 +14,7 @@ from wardround.dicom.finding import Finding
 from wardround.dicom.page import Line, write_page
 from wardround.dicom.result_object import part10
 from wardround.dicom.source_header import header_of, led, made_uid
-from wardround.dicom.volume import read_volume, slices_in_order
+from wardround.dicom.source_series import SourceSeries
 from wardround.dicom.volume_refusal import Source
 
 SERIES_NUMBER = 9004
@@ -37,7 +37,7 @@ _OF_THE_STUDY = (
 
 
 def write_summary(
-    source_instances: Sequence[Source],
+    source_instances: Sequence[Source] | SourceSeries,
     mask: NDArray[np.bool_] | None,
     finding: Finding,
     *,
@@ -52,11 +52,11 @@ def write_summary(
     Raises:
         VolumeRefused: the source is no regular series.
     """
-    datasets, _ = slices_in_order(source_instances)
-    image = read_volume(datasets).array
+    series = SourceSeries.of(source_instances)
+    image = series.volume.array
     shown = key_slice(mask, image.shape[0])
     page = _page(outlined(image[shown], None if mask is None else mask[shown]), finding)
-    header, by = header_of(datasets[shown]), finding.made_by
+    header, by = header_of(series.datasets[shown]), finding.made_by
     written = Dataset()
     for keyword in _OF_THE_STUDY:
         if keyword in header:

@@ -91,15 +91,36 @@ class VolumePreparation:
             turned = _along(turned, place, count, self._step(place, spacing))
         return np.ascontiguousarray(turned, np.float32)
 
-    def from_network(
-        self, found: NDArray[np.float32], shape: tuple[int, ...], spacing: tuple[float, float, float]
-    ) -> NDArray[np.float32]:
-        """What a network found, back on a volume's own grid (Z, Y, X) of that shape."""
-        order = [_AXIS[letter] for letter in self.axes]
+    def mask_from_network(
+        self, found: NDArray[np.float32], threshold: float, shape: tuple[int, ...], spacing: tuple[float, float, float]
+    ) -> NDArray[np.bool_]:
+        """Where what a network found, values from 0 on, is at least `threshold` on a volume's own grid (Z, Y, X) of
+        that shape, by linear interpolation; only the part of it in which that can be is looked at.
+
+        Args:
+            threshold: above 0.
+        """
+        mask, reached = np.zeros(shape, bool), found >= threshold
+        order, box, matrices = [_AXIS[letter] for letter in self.axes], [slice(0)] * 3, []
         for place, axis in enumerate(order):
-            found = _along(found, place, shape[axis], 1 / self._step(place, spacing))
-        found = np.flip(found, self._turned)
-        return np.ascontiguousarray(np.transpose(found, np.argsort(order)), np.float32)
+            others = tuple(other for other in range(3) if other != place)
+            marked = reached.any(axis=others)
+            matrix = resampling(shape[axis], found.shape[place], 0.0, 1 / self._step(place, spacing))
+            # A mean of values below the threshold is below it: a row that reaches none of them can't get there.
+            rows = np.flatnonzero(matrix[:, marked].any(axis=1))
+            if not len(rows):
+                return mask
+            inside = slice(int(rows[0]), int(rows[-1]) + 1)
+            matrices.append(matrix[inside])
+            count = shape[axis]
+            turned = place in self._turned
+            box[axis] = slice(count - inside.stop, count - inside.start) if turned else inside
+        part = found
+        for place, matrix in enumerate(matrices):
+            part = np.moveaxis(np.tensordot(matrix, part, (1, place)), 0, place)
+        part = np.transpose(np.flip(part, self._turned), np.argsort(order))
+        mask[tuple(box)] = part >= threshold
+        return mask
 
     def centred(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """The middle of an image on the network's axes, as large as `patch`; 0 where the image doesn't reach."""

@@ -89,4 +89,4 @@ class VolumeSegmenter(Learner[Case, PreparedVolume]):
             found = torch.sigmoid(torch.as_tensor(logits))[0, 0].numpy()
         if post.smallest_part > 0:
             found = found * without_small(found >= post.threshold, post.smallest_part)
-        return self._preparation.from_network(found, case.image.shape, case.spacing) >= post.threshold
+        return self._preparation.mask_from_network(found, post.threshold, case.image.shape, case.spacing)

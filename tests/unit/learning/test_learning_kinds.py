@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from wardround.learning.arrays import digest
 from wardround.learning.bundle import BundleRefused, packaged, read_bundle
-from wardround.learning.case import Case, Labelled
+from wardround.learning.case import Case, Labelled, resampling
 from wardround.learning.fact import Fact, Target
 from wardround.learning.kinds import learner_of
 from wardround.learning.metrics import auc, concordance, over
@@ -214,5 +214,30 @@ def test_the_partial_likelihood_is_coxs(people: list[tuple[int, int, bool]]) -> 
 def test_what_a_network_finds_comes_back_where_it_was(axes: str) -> None:
     preparation = VolumePreparation(patch=(8, 8, 8), axes=axes)
     volume = np.random.default_rng(1).standard_normal((4, 5, 6)).astype(np.float32)
-    there = preparation.to_network(volume, (6.0, 1.0, 1.0))
-    np.testing.assert_array_equal(preparation.from_network(there, volume.shape, (6.0, 1.0, 1.0)), volume)
+    there = np.maximum(preparation.to_network(volume, (6.0, 1.0, 1.0)), 0)
+    mask = preparation.mask_from_network(there, 0.5, volume.shape, (6.0, 1.0, 1.0))
+    np.testing.assert_array_equal(mask, volume >= 0.5)
+
+
+@given(
+    st.sampled_from(["SPL", "RAS", "IAR", "LPS"]),
+    st.tuples(*[st.sampled_from([0.7, 1.0, 2.5])] * 3),
+    st.lists(st.tuples(*[st.integers(0, 40)] * 3, st.floats(0.3, 1.0)), max_size=4),
+)
+def test_an_outline_on_the_images_grid_is_what_interpolating_all_of_it_gives(
+    axes: str, spacing: Any, spots: Any
+) -> None:
+    step, shape = (1.6, 1.1, 1.0), (9, 14, 11)
+    preparation = VolumePreparation(patch=(8, 8, 8), axes=axes, spacing=step)
+    found = np.zeros_like(preparation.to_network(np.zeros(shape, np.float32), spacing))
+    for z, y, x, value in spots:
+        found[z % found.shape[0] :, y % found.shape[1] :, x % found.shape[2] :][:3, :2, :2] = value
+    whole, order = found, ["SPLIAR".index(letter) % 3 for letter in axes]
+    for place, (axis, letter) in enumerate(zip(order, axes, strict=True)):
+        matrix = resampling(shape[axis], found.shape[place], 0.0, spacing[axis] / step[place])
+        whole = np.moveaxis(np.tensordot(matrix, whole, (1, place)), 0, place)
+        whole = np.flip(whole, place) if letter in "IAR" else whole
+    whole = np.transpose(whole, np.argsort(order))
+    mask = preparation.mask_from_network(found, 0.5, shape, spacing)
+    sure = np.abs(whole - 0.5) > 1e-5
+    np.testing.assert_array_equal(mask[sure], (whole >= 0.5)[sure])

@@ -5,6 +5,7 @@ Runs in a `compute.worker.Worker`. The model stays loaded between studies.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 
 from wardround.contracts.stage import STAGES
 from wardround.dicom.finding import Finding, MadeBy, Measurement, coded
-from wardround.dicom.volume import Volume, VolumeRefused, read_volume
+from wardround.dicom.source_series import SourceSeries
+from wardround.dicom.volume import VolumeRefused
 from wardround.foundation.clock import now
 from wardround.learning.arrays import Arrays
 from wardround.learning.bundle import load_bundle
@@ -110,14 +112,14 @@ def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: 
         if examination.chosen is None or failed is not None:
             failed = failed or NO_SERIES
             raise OutOfScope(failed.code, failed.words)
-        slices = [pydicom.dcmread(file) for file in examination.chosen.files]
-        volume = read_volume(slices)
+        series = SourceSeries(examination.chosen.files)
+        volume = series.volume
         learner, arrays = _model(package, threads)
         case = Case("", volume.array, None, volume.spacing)
         if definition.output.kind not in OUTLINES:
             told = float(learner.predict(arrays, Labelled(case, ()))[0])
             finding = _finding(learner, model, stage, definition, told, (measured(definition.output, told),))
-            reports = reports_of(slices, None, None, finding, definition.output.summary)
+            reports = reports_of(series, None, None, finding, definition.output.summary)
             return Reading(None, None, None, _contrast(volume.array), reports, told)
         mask = learner.predict(arrays, case)
     except VolumeRefused as error:
@@ -126,7 +128,7 @@ def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: 
         raise StudyUnreadable(error.reason_code) from None
     except CaseRefused as error:
         raise StudyUnreadable(error.reason) from None
-    return _outlined(learner, model, stage, definition, slices, mask, volume)
+    return _outlined(learner, model, stage, definition, series, mask)
 
 
 def _outlined(
@@ -134,17 +136,17 @@ def _outlined(
     model: str,
     stage: str,
     definition: Definition,
-    slices: Sequence[pydicom.Dataset],
+    series: SourceSeries,
     mask: NDArray[Any],
-    volume: Volume,
 ) -> Reading:
     from wardround.dicom.measuring import volume_mm3
     from wardround.dicom.segmentation import write_segmentation
 
+    volume = series.volume
     millilitres = volume_mm3(mask, volume.spacing) / 1000
     found = _finding(learner, model, stage, definition, millilitres, sizes(mask, volume.spacing), bool(mask.any()))
     segmentation = write_segmentation(
-        slices,
+        series,
         mask,
         model_name=learner.bundle.name,
         model_version=learner.bundle.version,
@@ -155,7 +157,7 @@ def _outlined(
         at=found.at,
     )
     uid = str(pydicom.dcmread(BytesIO(segmentation), specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
-    reports = reports_of(slices, mask, segmentation, found, definition.output.summary)
+    reports = reports_of(series, mask, segmentation, found, definition.output.summary)
     return Reading(segmentation, uid, millilitres, _contrast(volume.array), reports)
 
 
@@ -175,6 +177,12 @@ def _finding(
 
 
 def _contrast(image: NDArray[Any]) -> float | None:
-    above = np.asarray(image, np.float64)
-    above = above[above > above.mean()]
-    return float(above.std() / above.mean()) if above.size and above.mean() > 0 else None
+    # By slices: a CT as float64 takes a gigabyte, and so does each step over the whole of it.
+    mean = image.mean(dtype=np.float64)
+    above = [slice_[slice_ > mean].astype(np.float64) for slice_ in image]
+    count, total = sum(part.size for part in above), sum(float(part.sum()) for part in above)
+    if not count or total <= 0:
+        return None
+    middle = total / count
+    spread = math.sqrt(sum(float(((part - middle) ** 2).sum()) for part in above) / count)
+    return float(spread / middle)

@@ -22,6 +22,7 @@ from wardround.dicom.finding import (
     number_concept,
     unit_of,
 )
+from wardround.dicom.source_series import SourceSeries
 from wardround.node.clinic.definition import Output, Summary
 from wardround.node.report.document import Document, OutputKind
 from wardround.node.report.record import Made, Record, subject_of, to_bytes
@@ -44,7 +45,7 @@ def measured(output: Output, told: float) -> Measurement:
 
 
 def reports_of(
-    slices: Sequence[Dataset],
+    slices: Sequence[Dataset] | SourceSeries,
     mask: NDArray[np.bool_] | None,
     segmentation: bytes | None,
     finding: Finding,
@@ -64,19 +65,20 @@ def reports_of(
     from wardround.dicom.measurement_report import write_measurements
     from wardround.dicom.summary import write_summary
 
+    series = SourceSeries.of(slices)
     segmented = None if segmentation is None else dcmread(BytesIO(segmentation))
     written = (
-        (OutputKind.MEASUREMENTS, write_measurements(slices, finding, segmentation=segmented)),
-        (OutputKind.CAPTURE, write_capture(slices, mask, finding))
+        (OutputKind.MEASUREMENTS, write_measurements(series, finding, segmentation=segmented)),
+        (OutputKind.CAPTURE, write_capture(series, mask, finding))
         if summary == "picture"
-        else (OutputKind.SUMMARY, write_summary(slices, mask, finding)),
+        else (OutputKind.SUMMARY, write_summary(series, mask, finding)),
     )
     documents, made = [], [] if segmented is None else [_made(segmented)]
     for kind, data in written:
         object_ = _made(dcmread(BytesIO(data), stop_before_pixels=True))
         made.append(object_)
         documents.append(Document(kind, data, object_.sop_class, object_.sop_instance))
-    record = to_bytes(Record(subject_of(slices[0], len(slices)), finding, tuple(made)))
+    record = to_bytes(Record(subject_of(series.headers[0], len(series.headers)), finding, tuple(made)))
     return (*documents, Document(OutputKind.FHIR, record), Document(OutputKind.HL7, record))
 
 

@@ -1,0 +1,81 @@
+"""The series that results are made of, so that each of them needn't read, order and copy it anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from pydicom.dataset import Dataset
+
+from wardround.dicom.source_header import header_of
+from wardround.dicom.volume import Volume, read_volume, slices_in_order
+from wardround.dicom.volume_refusal import Source, open_instance
+
+_PLACING = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "Modality",
+    "Rows",
+    "Columns",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+)
+"""What a result takes of each image beyond the first: which it is, where it lies, and whether it lost something."""
+
+
+class SourceSeries:
+    """The images of one regular series in the order of its slices, each part made when it is first asked for.
+
+    Raises:
+        VolumeRefused: an image can't be opened; from the parts, as `read_volume` under `STRICT`.
+    """
+
+    def __init__(self, instances: Sequence[Source]) -> None:
+        self._opened = [open_instance(one) for one in instances]
+
+    @classmethod
+    def of(cls, instances: Sequence[Source] | SourceSeries) -> SourceSeries:
+        """These images; a series that is one already stays what it is."""
+        return instances if isinstance(instances, SourceSeries) else cls(instances)
+
+    @cached_property
+    def volume(self) -> Volume:
+        return read_volume(self._opened)
+
+    @cached_property
+    def datasets(self) -> list[Dataset]:
+        """The images themselves."""
+        if "volume" not in self.__dict__:
+            return slices_in_order(self._opened)[0]
+        # Their order is known by now, and finding it costs as much as reading half of them.
+        named = {str(ds.SOPInstanceUID): ds for ds in self._opened}
+        return [named[uid] for uid in self.volume.sop_instance_uids]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Slices, rows, columns."""
+        first = self.datasets[0]
+        return len(self.datasets), int(first.Rows), int(first.Columns)
+
+    @cached_property
+    def headers(self) -> list[Dataset]:
+        """The first image's header whole, as results take it over, and of the others what places them."""
+        first, *others = self.datasets
+        return [header_of(first), *map(_placing, others)]
+
+
+def _placing(ds: Dataset) -> Dataset:
+    header = Dataset()
+    for keyword in _PLACING:
+        if keyword in ds:
+            header[keyword] = ds[keyword]
+    return header
