@@ -210,8 +210,8 @@ def cpu(process: psutil.Process) -> float:
     return sum(one.cpu_times().user + one.cpu_times().system for one in family)
 
 
-def send(files: Path, port: int, title: str) -> tuple[float, float]:
-    """Send a folder; seconds until the last response, and the moment of it."""
+def send(files: Path, port: int, title: str, expected: int = SLICES) -> tuple[float, float]:
+    """Send a folder of so many; seconds until the last response, and the moment of it."""
     began = time.monotonic()
     command = [STORESCU, "-v", "-aec", title, "+sd", "127.0.0.1", str(port), str(files)]
     process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -219,8 +219,8 @@ def send(files: Path, port: int, title: str) -> tuple[float, float]:
     for line in process.stdout or ():
         if "Received Store Response (Success)" in line:
             last, responses = time.monotonic(), responses + 1
-    if process.wait() or responses != SLICES:
-        raise SystemExit(f"{responses} of {SLICES} slices were taken; storescu ended with {process.returncode}")
+    if process.wait() or responses != expected:
+        raise SystemExit(f"{responses} of {expected} slices were taken; storescu ended with {process.returncode}")
     return last - began, last
 
 

@@ -177,12 +177,12 @@ def _finding(
 
 
 def _contrast(image: NDArray[Any]) -> float | None:
-    # By slices: a CT as float64 takes a gigabyte, and so does each step over the whole of it.
-    mean = image.mean(dtype=np.float64)
-    above = [slice_[slice_ > mean].astype(np.float64) for slice_ in image]
-    count, total = sum(part.size for part in above), sum(float(part.sum()) for part in above)
-    if not count or total <= 0:
+    # Slice by slice: a CT as float64 takes a gigabyte, and so does each step over the whole of it.
+    mean = float(image.mean(dtype=np.float64))
+    count, total, squares = 0, 0.0, 0.0
+    for slice_ in image:
+        beyond = slice_[slice_ > mean].astype(np.float64) - mean
+        count, total, squares = count + beyond.size, total + float(beyond.sum()), squares + float(beyond @ beyond)
+    if not count or mean + total / count <= 0:
         return None
-    middle = total / count
-    spread = math.sqrt(sum(float(((part - middle) ** 2).sum()) for part in above) / count)
-    return float(spread / middle)
+    return math.sqrt(max(squares / count - (total / count) ** 2, 0.0)) / (mean + total / count)
