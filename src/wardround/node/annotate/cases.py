@@ -44,10 +44,6 @@ class Case:
         """Whether they have it before them."""
         return any(row.person == actor for row in self.sittings)
 
-    def is_by(self, actor: str) -> bool:
-        """Whether a label of theirs stands."""
-        return any(row.author == actor for row in self.standing)
-
 
 def cases_of(database: Database, subjects: Sequence[Subject], readers: int, at: datetime) -> Sequence[Case]:
     """The cases in the order of `subjects`; `readers`: how many people are to draw each."""

@@ -89,11 +89,9 @@ def check_free(session: Session, series: str, readers: int, *, actor: str) -> No
     if len(authors) + len(others) < readers:
         return
     if others:
-        last = max(others, key=lambda row: row.until)
-        raise Conflict(
-            f"{' and '.join(_name(row.person) for row in others)} {'have' if len(others) > 1 else 'has'} this case before"
-            f" them, until {last.until:%H:%M} UTC at the latest; take another one"
-        )
+        names, until = " and ".join(_name(row.person) for row in others), max(row.until for row in others)
+        have = "have" if len(others) > 1 else "has"
+        raise Conflict(f"{names} {have} this case before them, until {until:%H:%M} UTC at the latest; take another one")
     raise Conflict(f"{' and '.join(_name(one) for one in authors)} drew this case; its labels wait for a decision")
 
 

@@ -10,9 +10,10 @@ from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
-from wardround.foundation.errors import NotAllowed, NotFound
+from wardround.foundation.errors import Conflict, NotAllowed, NotFound
 from wardround.node.annotate.cases import Case, CaseState, cases_of
 from wardround.node.annotate.choice import STRATEGIES
+from wardround.node.annotate.sittings import check_free, has
 from wardround.node.annotate.states import IN_WORDS, LabelState
 from wardround.node.annotate.tables import AnnotationLabel
 from wardround.node.annotate.told import Agreement, efforts, labels_of, savings
@@ -162,6 +163,14 @@ def agreement(desk: Desk, cases: Sequence[Case]) -> Mapping[str, Sequence[Agreem
 def case(desk: Desk, visit: Visit) -> Shown:
     """One case: its labels, of which those that may be shown, and what can be decided on each."""
     found = case_of(desk, visit)
+    series, readers = found.subject.series, desk.home.settings.annotation.readers
+    with desk.home.database.reading() as session:
+        theirs = has(session, series, actor=visit.by)
+        try:
+            check_free(session, series, readers, actor=visit.by)
+            why_not = ""
+        except Conflict as refusal:
+            why_not = str(refusal)
     seen = [row for row in found.labels if may_see(desk, found, row, visit)]
     overlays = [
         Overlay(f"/annotation/labels/{row.id}.nii.gz", f"Version {row.version}, {row.author.removeprefix('person:')}")
@@ -170,8 +179,10 @@ def case(desk: Desk, visit: Visit) -> Shown:
     values: dict[str, Any] = {
         "case": found,
         "seen": seen,
+        "theirs": theirs,
+        "why_not": why_not,
         "viewing": replace(viewing(found), overlays=tuple(overlays)),
-        "agreed": agreement(desk, [found]).get(found.subject.series, ()),
+        "agreed": agreement(desk, [found]).get(series, ()),
         "in_words": {state.value: words for state, words in IN_WORDS.items()},
         "me": _actor(visit),
         "may_decide": visit.may("decide-label"),

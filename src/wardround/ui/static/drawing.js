@@ -108,11 +108,13 @@ class Drawing {
     this.buttons = TOOLS.map(([tool, words, key]) => button(words, key, () => this.hold(tool)));
     this.undone = button("Undo", "u", () => this.undo());
     this.size = document.createElement("span");
-    this.shape = button("Ball", "t", () => this.across());
-    this.fill = button("Fill", "g", () => this.surround());
+    this.shape = button("Pen as a ball", "t", () => this.across());
+    this.fill = button("Fill inside", "g", () => this.surround());
+    viewer.tools.setAttribute("role", "group");
+    viewer.tools.setAttribute("aria-label", "Drawing");
     viewer.tools.append(
       ...this.buttons, this.undone, button("Between slices", "l", () => this.between()), this.shape, this.fill,
-      button("Smaller", "[", () => this.resize(1 / 1.25)), button("Larger", "]", () => this.resize(1.25)), this.size,
+      button("Smaller pen", "[", () => this.resize(1 / 1.25)), button("Larger pen", "]", () => this.resize(1.25)), this.size,
     );
     for (const model of this.root.dataset.models.split(",").filter(Boolean)) {
       viewer.tools.append(button(`Outline by ${model}`, "", () => this.outline(model)));
