@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from html import unescape
 from pathlib import Path
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 from tests.front_door import SECRET, FrontDoor, edited, studies
 from tests.unit.hub.runs.run_lab import project
 from tests.unit.people.people_lab import CHEAP, GOOD
 
+from wardround.contracts.ledger_entry import HUB, Member
 from wardround.dicom.pixels_screening import Screener
 from wardround.dicom.pixels_text import TextReader
 from wardround.foundation.clock import now
@@ -27,6 +30,9 @@ from wardround.hub.projects import actions as projects
 from wardround.hub.runs.tables import RoundRow, RoundSiteRow, RunRow
 from wardround.hub.settings import HubSettings
 from wardround.hub.sites.tables import Site
+from wardround.ledger.checkpoint import open_checkpoint
+from wardround.ledger.cosignature import cosign
+from wardround.ledger.log import Log
 from wardround.ledger.note import SignatureType, Signer
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.desk import Desk
@@ -269,8 +275,9 @@ class HubLab:
         self.face = Face(Faces(people.roster, hub_pages(self.home), HUB_TEMPLATES, secure=False), people)
 
     def seed(self) -> None:
-        """Four hospitals, one of which is silent, and a run of six rounds that one of them missed twice."""
+        """Four hospitals, one of which is silent, a run of six rounds that one of them missed twice, and a ledger."""
         at, names = self.clock(), ("east", "north", "south", "west")
+        self.settle(*names)
         with self.home.database.writing() as session:
             for place, name in enumerate(names):
                 session.add(
@@ -327,6 +334,21 @@ class HubLab:
                             bytes_down=4_800_000,
                         )
                     )
+
+    def settle(self, *names: str) -> None:
+        """Have these hospitals join the ledger and, but for the last, cosign all of it."""
+        at, log = self.clock(), Log(self.home.ledger_origin, self.home.ledger_key)
+        witnesses = [Signer(name, SignatureType.COSIGNATURE, Ed25519PrivateKey.generate()) for name in names]
+        with self.home.database.writing() as session:
+            for witness in witnesses:
+                key = b64encode(Ed25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
+                vkey = str(witness.verifier)
+                log.record(session, Member(origin=HUB, at=at, site=witness.name, entry_key=key, witness=vkey))
+            note = log.checkpoint(session, at)
+            assert note is not None
+            checkpoint = open_checkpoint(note, log.verifier)
+            for witness in witnesses[:-1]:
+                log.add_cosignature(session, checkpoint.size, cosign(checkpoint, witness, at))
 
     def close(self) -> None:
         self.face.close()

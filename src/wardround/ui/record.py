@@ -8,14 +8,15 @@ from functools import partial
 
 from sqlalchemy import select
 
-from wardround.contracts.disclosure import Count
 from wardround.contracts.ledger_entry import Entry, read_signed_entry
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotFound, WardroundError
 from wardround.ledger import store, tables
 from wardround.ledger.note import Verifier
 from wardround.ledger.proving import prove_entry
+from wardround.ui import proving
 from wardround.ui.page import Page, Shown, Visit
+from wardround.ui.proving import number_of, told_of
 
 SHOWN = 50
 KINDS: Mapping[str, str] = {
@@ -53,6 +54,9 @@ def pages(database: Database, hub: Callable[[], Verifier]) -> tuple[Page, ...]:
     """`hub` gives the key that checkpoints have to be signed with."""
     return (
         Page("GET", "/ledger", "see-ledger", partial(ledger, database, hub), place="Ledger"),
+        Page("GET", "/ledger/check", "see-ledger", partial(proving.form, database, hub)),
+        Page("POST", "/ledger/check", "see-ledger", proving.check, largest=proving.LARGEST),
+        Page("GET", "/ledger/{index}/proof", "see-ledger", partial(proving.file, database, hub)),
         Page("GET", "/ledger/{index}", "see-ledger", partial(proof, database, hub)),
     )
 
@@ -61,7 +65,7 @@ def ledger(database: Database, hub: Callable[[], Verifier], visit: Visit) -> Sho
     """The newest entries, or those before an index."""
     with database.reading() as session:
         size = store.size(session)
-        end = min(_index(visit.asked("before"), size), size)
+        end = min(number_of(visit.asked("before"), size), size)
         start = max(0, end - SHOWN)
         rows = [] if end <= start else store.entries(session, start, end - start)
         newest = store.newest_checkpoint(session)
@@ -90,7 +94,7 @@ def ledger(database: Database, hub: Callable[[], Verifier], visit: Visit) -> Sho
 
 def proof(database: Database, hub: Callable[[], Verifier], visit: Visit) -> Shown:
     """One entry, and its proof in the form of C2SP tlog-proof."""
-    index = _index(visit.path["index"], -1)
+    index = number_of(visit.path["index"], -1)
     with database.reading() as session:
         rows = store.entries(session, index, 1) if 0 <= index < store.size(session) else []
         if not rows:
@@ -102,23 +106,6 @@ def proof(database: Database, hub: Callable[[], Verifier], visit: Visit) -> Show
     return Shown("entry.html", {"line": _line(index, rows[0]), "proof": text, "fault": fault})
 
 
-def _index(text: str, otherwise: int) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else otherwise
-
-
 def _line(index: int, data: bytes) -> Line:
     entry = read_signed_entry(data).entry
-    told = entry.model_dump(mode="json", exclude={"origin", "at", "nonce", "kind", "seen"})
-    words = tuple((key.replace("_", " "), _plain(value)) for key, value in told.items() if value not in (None, [], {}))
-    return Line(index, entry, KINDS.get(entry.kind, ""), words)
-
-
-def _plain(value: object) -> str:
-    """As people read it: a number of people as it may be told, the rest as it stands."""
-    if isinstance(value, dict):
-        if value.keys() == {"about"}:
-            return Count.model_validate(value).in_words()
-        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items() if inner not in (None, [], {}))
-    if isinstance(value, list):
-        return ", ".join(_plain(inner) for inner in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return Line(index, entry, KINDS.get(entry.kind, ""), told_of(entry))
