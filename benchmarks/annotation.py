@@ -32,7 +32,9 @@ from wardround.foundation.files import ObjectStore
 from wardround.foundation.web_server import WebServer
 from wardround.learning.case import Case
 from wardround.learning.interactive import geodesic
-from wardround.learning.interactive.network import ClickNetwork, Lesson, prepared, trained
+from wardround.learning.interactive.canvas import Canvas
+from wardround.learning.interactive.lessons import Lesson, trained
+from wardround.learning.interactive.network import ClickNetwork
 from wardround.learning.interactive.simulation import next_click
 from wardround.learning.metrics import dice
 from wardround.node import audit
@@ -77,10 +79,10 @@ def read_by_clicks(outline: Outliner, wanted: NDArray[np.bool_]) -> tuple[list[f
 
 def outliners(case: Case, network: ClickNetwork) -> dict[str, Outliner]:
     image = np.asarray(case.image, np.float32)
-    coarse, ready = geodesic.Coarse.of(image, case.spacing), prepared(image, case.spacing)
+    coarse, canvas = geodesic.Coarse.of(image, case.spacing), Canvas.of(image, case.spacing)
     return {
         "geodesic": lambda inside, outside: geodesic.outline(coarse, inside, outside),
-        "network": lambda inside, outside: network.outline(ready, inside, outside),
+        "network": lambda inside, outside: network.outline(canvas, inside, outside),
     }
 
 

@@ -34,14 +34,15 @@ def next_click(
     parts = []
     for wrong, inside in ((wanted & ~found, True), (found & ~wanted, False)):
         if wrong.any():
-            labelled = components(wrong)
+            box = _box(wrong)
+            labelled = components(wrong[box])
             sizes = np.bincount(labelled.ravel())
             sizes[0] = 0
             largest = int(sizes.argmax())
-            parts.append((int(sizes[largest]), labelled == largest, inside))
+            parts.append((int(sizes[largest]), labelled == largest, box, inside))
     if not parts:
         return None
-    _, part, inside = max(parts, key=lambda one: one[0])
+    _, part, box, inside = max(parts, key=lambda one: one[0])
     depth = inwardness(part)
     if draws is None:
         place = np.unravel_index(int(depth.argmax()), depth.shape)
@@ -50,7 +51,7 @@ def next_click(
         weights = depth.ravel()[candidates].astype(np.float64)
         chosen = int(candidates[draws.choice(len(candidates), p=weights / weights.sum())])
         place = np.unravel_index(chosen, depth.shape)
-    z, y, x = (int(at) for at in place)
+    z, y, x = (int(at) + axis.start for at, axis in zip(place, box, strict=True))
     return Click((z, y, x), inside)
 
 
@@ -71,3 +72,9 @@ def inwardness(mask: NDArray[np.bool_], most: int = 64) -> NDArray[np.int16]:
             break
         deep += left
     return deep
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Where a mask that isn't empty lies."""
+    there = [np.flatnonzero(mask.any(tuple(other for other in range(3) if other != axis))) for axis in range(3)]
+    return tuple(slice(int(one[0]), int(one[-1]) + 1) for one in there)

@@ -36,7 +36,7 @@ def train(
     Raises:
         NotAnnotated: none of the images can be read.
     """
-    from wardround.learning.interactive.network import Lesson, trained
+    from wardround.learning.interactive.lessons import Lesson, trained
 
     read = []
     for one in lessons:

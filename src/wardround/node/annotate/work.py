@@ -22,6 +22,7 @@ from wardround.dicom.volume import Volume, VolumeRefused, read_volume
 from wardround.foundation.errors import WardroundError
 from wardround.learning.case import Case, CaseRefused
 from wardround.learning.interactive import geodesic
+from wardround.learning.interactive.canvas import Canvas
 from wardround.learning.interactive.interpolation import between
 from wardround.node.annotate.grid import Grid, GridRefused, laid_on
 from wardround.node.annotate.labels import Drawn
@@ -29,7 +30,7 @@ from wardround.node.annotate.volume_file import NIFTI_GZ, narrowed, read_file, w
 
 if TYPE_CHECKING:
     from wardround.learning.arrays import Arrays
-    from wardround.learning.interactive.network import ClickNetwork, Prepared
+    from wardround.learning.interactive.network import ClickNetwork
     from wardround.learning.learner import Learner
 
 Mark = tuple[int, int, int]
@@ -166,17 +167,17 @@ def look(source: Source) -> list[float]:
 def doubt(source: Source, network: Path, threads: int) -> float | None:
     """How unsure the click network is of an image without any click, from 0 to 1; None where it can't be asked."""
     try:
-        grid = volume_of(source)
+        canvas = _canvas(source)
     except NotAnnotated:
         return None
-    return _network(network, network.stat().st_mtime_ns, threads).doubt(*_image_of(grid))
+    return _network(network, network.stat().st_mtime_ns, threads).doubt(canvas)
 
 
 def _clicks(ask: Ask, grid: Grid) -> NDArray[np.bool_]:
     foreground, background = ([_index(mark, grid) for mark in marks] for marks in (ask.foreground, ask.background))
     if ask.network is not None:
         network = _network(ask.network, ask.network.stat().st_mtime_ns, ask.threads)
-        return network.outline(_network_input(ask.source), foreground, background)
+        return network.outline(_canvas(ask.source), foreground, background)
     return geodesic.outline(_coarse(ask.source), foreground, background)
 
 
@@ -283,10 +284,8 @@ def _network(path: Path, _written: int, threads: int) -> ClickNetwork:
 
 
 @lru_cache(maxsize=4)
-def _network_input(source: Source) -> Prepared:
-    from wardround.learning.interactive.network import prepared
-
-    return prepared(*_image_of(volume_of(source)))
+def _canvas(source: Source) -> Canvas:
+    return Canvas.of(*_image_of(volume_of(source)))
 
 
 @lru_cache(maxsize=2)

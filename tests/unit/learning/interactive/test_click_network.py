@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from wardround.learning.arrays import ArraysRefused
-from wardround.learning.interactive.network import ClickNetwork, Lesson, prepared, trained
+from wardround.learning.interactive.canvas import Canvas
+from wardround.learning.interactive.lessons import Lesson, trained
+from wardround.learning.interactive.network import ClickNetwork
 
 SPACING = (3.0, 2.0, 2.0)
 
@@ -27,7 +29,7 @@ def weights(scene: tuple[np.ndarray, np.ndarray]) -> bytes:
 
 def test_it_learns_to_outline_what_was_labelled(scene: tuple[np.ndarray, np.ndarray], weights: bytes) -> None:
     image, label = scene
-    found = ClickNetwork.of(weights).outline(prepared(image, SPACING), [(3, 7, 8)], [(0, 0, 0)])
+    found = ClickNetwork.of(weights).outline(Canvas.of(image, SPACING), [(3, 7, 8)], [(0, 0, 0)])
     assert found.shape == label.shape and found.dtype == np.bool_
     assert 2 * (found & label).sum() / (found.sum() + label.sum()) > 0.5
 
@@ -44,10 +46,10 @@ def test_the_same_lessons_give_the_same_weights_and_training_goes_on(
 
 
 def test_its_doubt_is_a_share_and_the_same_each_time(scene: tuple[np.ndarray, np.ndarray], weights: bytes) -> None:
-    network = ClickNetwork.of(weights)
-    doubt = network.doubt(scene[0], SPACING)
+    network, canvas = ClickNetwork.of(weights), Canvas.of(scene[0], SPACING)
+    doubt = network.doubt(canvas)
     assert 0 <= doubt <= 1
-    assert network.doubt(scene[0], SPACING) == doubt
+    assert network.doubt(canvas) == doubt
 
 
 def test_weights_of_another_network_are_refused() -> None:
