@@ -20,6 +20,7 @@ NAME = typer.Argument(..., help="Whose it is: 3 to 40 lower-case letters, digits
 class _Scope(StrEnum):
     READ = "read"
     STORE = "store"
+    WORK = "work"
 
 
 class _Path(StrEnum):
@@ -32,7 +33,10 @@ def make(
     name: str = NAME,
     home: Path = HOME,
     scope: _Scope = typer.Option(
-        ..., "--scope", help="`read`: search and retrieve from the enclave. `store`: store to the front door."
+        ...,
+        "--scope",
+        help="`read`: search and retrieve from the enclave. `store`: store to the front door. `work`: see and change "
+        "workitems, which name patients.",
     ),
     path: _Path = typer.Option(_Path.RESEARCH, "--path", help="Which path the studies take that `store` stores."),
 ) -> None:

@@ -58,6 +58,7 @@ from wardround.node.training.own import OwnArrays
 from wardround.node.training.participant import NodeParticipant
 from wardround.node.training.preparation import Preparation
 from wardround.node.training.uses import Uses
+from wardround.node.workitems.opening import Opening
 
 CATALOGUE_CAUGHT_UP_EVERY = 1.0
 
@@ -164,6 +165,8 @@ def _viewing(desk: Desk, intake: Intake, clock: Clock) -> list[Background]:
     parts: list[Background] = [Loop("catalogue", [catalogue.catch_up], pause=CATALOGUE_CAUGHT_UP_EVERY)]
     if web:
         parts.append(DicomWeb(home, catalogue, intake.reception, clock))
+    if web and home.settings.dicomweb.worklist:
+        parts.append(Loop("workitems", [Opening(home.database, clock).tick], pause=0.4))
     if query:
         parts.append(QueryServer(home, catalogue, clock))
     if drawn:

@@ -21,7 +21,8 @@ import wardround.node.record.tables
 import wardround.node.report.tables
 import wardround.node.retrieve.tables
 import wardround.node.review.tables
-import wardround.node.training.tables  # noqa: F401 - a module of tables registers them
+import wardround.node.training.tables
+import wardround.node.workitems.tables  # noqa: F401 - a module of tables registers them
 from wardround.ledger.tables import metadata as ledger
 from wardround.node.base import NodeTable
 from wardround.people.tables import PeopleTable

@@ -201,9 +201,11 @@ class DicomwebSettings(Settings):
 
     `origins`: web origins, exactly as a browser says them, whose pages may call it (CORS). `certificate` and `key`
     (PEM) make it HTTPS, without which it listens on loopback alone. `largest_mb`: of one object that is stored.
+    `worklist`: serve the readings of the clinic as workitems too (UPS-RS), which name patients.
     """
 
     enabled: bool = False
+    worklist: bool = False
     host: str = "127.0.0.1"
     port: int = Field(default=8043, ge=0, le=65535)
     origins: tuple[str, ...] = ()

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 
 class WebFailure(Exception):
-    """An HTTP status (RFC 9110) and a line for the client."""
+    """An HTTP status (RFC 9110) and a line for the client. warned: it is told in a Warning header too."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, *, warned: bool = False) -> None:
         super().__init__(f"{status}: {text}")
         self.status = status
         self.text = text
+        self.warned = warned
+
+
+def warning(text: str) -> str:
+    """The value of a Warning header (RFC 7234 5.5)."""
+    return f'299 wardround "{text}"'
 
 
 def bad_request(text: str) -> WebFailure:

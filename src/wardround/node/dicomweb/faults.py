@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from wardround.foundation.errors import WardroundError
-from wardround.node.dicomweb.failure import WebFailure
+from wardround.node.dicomweb.failure import WebFailure, warning
 
 _OURS = "a fault of this node; its log says where"
 
@@ -33,7 +33,10 @@ def answer_faults(
 
     @app.exception_handler(WebFailure)
     def failed(_request: Request, failure: WebFailure) -> Response:
-        return told(failure.status, failure.text)
+        answer = told(failure.status, failure.text)
+        if failure.warned:
+            answer.headers["Warning"] = warning(failure.text)
+        return answer
 
     @app.exception_handler(HTTPException)
     def http(_request: Request, failure: HTTPException) -> Response:

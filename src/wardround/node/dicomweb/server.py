@@ -11,6 +11,7 @@ from wardround.node.dicomweb.catalogue import Catalogue
 from wardround.node.dicomweb.service import Parts, application
 from wardround.node.home import NodeHome
 from wardround.node.receive.route import StudyPath
+from wardround.node.workitems.wiring import worklist_at
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class DicomWeb:
             clock=clock,
             largest=settings.largest_mb * 1_000_000,
             origins=settings.origins,
+            worklist=worklist_at(home, clock) if settings.worklist else None,
         )
         self._server = WebServer(
             application(parts),

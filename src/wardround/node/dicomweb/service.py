@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Protocol
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
@@ -19,7 +20,7 @@ from wardround.foundation.database import Database
 from wardround.node import audit
 from wardround.node.dicomweb.accept import DICOM, DICOM_JSON, JSON, MULTIPART, MediaRange, accepted, choose
 from wardround.node.dicomweb.catalogue import Catalogue
-from wardround.node.dicomweb.failure import WebFailure, bad_request
+from wardround.node.dicomweb.failure import WebFailure, bad_request, warning
 from wardround.node.dicomweb.faults import answer_faults
 from wardround.node.dicomweb.matching import Search, read_search
 from wardround.node.dicomweb.multipart import PartReader, boundary_of, media_type
@@ -31,8 +32,15 @@ from wardround.node.dicomweb.wado import Answer, Retrievals
 log = logging.getLogger(__name__)
 
 BASE = "/dicom-web"
-_CUT = '299 wardround "there are more answers; ask again with a larger offset"'
-_NOT_FUZZY = '299 wardround "fuzzymatching is not supported; only literal matching was done"'
+_CUT = warning("there are more answers; ask again with a larger offset")
+_NOT_FUZZY = warning("fuzzymatching is not supported; only literal matching was done")
+
+
+class Resources(Protocol):
+    """Resources that are served beside studies: `add_to` is told the base address, and what says whose a call is or
+    raises `WebFailure`."""
+
+    def add_to(self, app: FastAPI, base: str, who: Callable[[Request, Scope], Caller]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,8 @@ class Parts:
     """What the service stands on. `titles`: path to the AE title that what is stored counts as sent to.
 
     largest: bytes of one object that is stored. origins: web origins that may call (CORS). callers: whose call it is by
-    its Authorization header; those of `tokens` if not given.
+    its Authorization header; those of `tokens` if not given. worklist: other resources of the service, UPS-RS, if they
+    are served.
     """
 
     database: Database
@@ -51,20 +60,24 @@ class Parts:
     largest: int = 1 << 30
     origins: Sequence[str] = ()
     callers: Callable[[str], Caller | None] | None = None
+    worklist: Resources | None = None
 
 
 def application(parts: Parts) -> FastAPI:
     """The service, at `/dicom-web`. Every call needs a token; every error is a status and one short line."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    _Service(parts).add_to(app)
+    service = _Service(parts)
+    service.add_to(app)
+    if parts.worklist is not None:
+        parts.worklist.add_to(app, BASE, service.caller)
     answer_faults(app, log, "error")
     if parts.origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(parts.origins),
-            allow_methods=["GET", "POST", "OPTIONS"],
+            allow_methods=["GET", "POST", "PUT", "OPTIONS"],
             allow_headers=["Authorization", "Accept", "Content-Type"],
-            expose_headers=["Content-Location", "Warning"],
+            expose_headers=["Content-Location", "Location", "Warning"],
         )
     return app
 
@@ -136,7 +149,7 @@ class _Service:
 
     async def store(self, request: Request) -> Response:
         """Each part is stored as it comes in; the answer tells of every one."""
-        who = await run_in_threadpool(self._caller, request, Scope.STORE)
+        who = await run_in_threadpool(self.caller, request, Scope.STORE)
         study = request.path_params.get("study")
         if study is not None:
             _check_uid(study)
@@ -158,7 +171,7 @@ class _Service:
         return JSONResponse(stored.answer(), stored.status, media_type=kind)
 
     def _search(self, request: Request, find: Callable[[Searches, Search], Found]) -> Response:
-        self._caller(request, Scope.READ)
+        self.caller(request, Scope.READ)
         kind = choose(_accepted(request), (DICOM_JSON, JSON))
         search = read_search(request.query_params.multi_items())
         found = find(Searches(self._parts.database, _links(request)), search)
@@ -169,7 +182,7 @@ class _Service:
         return Response(json.dumps(found.answers, separators=(",", ":")), headers=headers, media_type=kind)
 
     def _retrieving(self, request: Request) -> tuple[Retrievals, list[MediaRange]]:
-        who = self._caller(request, Scope.READ)
+        who = self.caller(request, Scope.READ)
         wanted = _accepted(request)
         self._record_viewing(who, _uids(request)[0])
         return Retrievals(self._parts.catalogue, _links(request)), wanted
@@ -180,13 +193,14 @@ class _Service:
         answer = retrievals.picture(wanted, request.query_params, *_uids(request), frames, thumbnail=thumbnail)
         return _sent(answer)
 
-    def _caller(self, request: Request, scope: Scope) -> Caller:
+    def caller(self, request: Request, scope: Scope) -> Caller:
+        """Whose call it is. Raises `WebFailure` 401 or 403 where it may not be made."""
         header = request.headers.get("authorization", "")
         who = self._parts.callers(header) if self._parts.callers else caller(self._parts.database, header)
         if who is None:
             raise WebFailure(401, "a token is needed; ask the node's engineer")
         if who.scope is not scope:
-            raise WebFailure(403, f"this token isn't for {'storing' if scope is Scope.STORE else 'reading'}")
+            raise WebFailure(403, f"this token isn't for {scope.words}")
         return who
 
     def _record_viewing(self, who: Caller, study: str) -> None:

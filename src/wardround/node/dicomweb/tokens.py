@@ -23,10 +23,16 @@ _PREFIX = "wrd_"
 
 
 class Scope(StrEnum):
-    """What a token is for: `read` searches and retrieves from the enclave, `store` stores to the front door."""
+    """What a token is for: `read` searches and retrieves from the enclave, `store` stores to the front door, `work`
+    sees and changes workitems, which name patients."""
 
     READ = "read"
     STORE = "store"
+    WORK = "work"
+
+    @property
+    def words(self) -> str:
+        return {Scope.READ: "reading", Scope.STORE: "storing", Scope.WORK: "workitems"}[self]
 
 
 @dataclass(frozen=True, slots=True)

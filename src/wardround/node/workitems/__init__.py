@@ -1,0 +1,1 @@
+"""The worklist of readings for other systems of the hospital: UPS-RS."""

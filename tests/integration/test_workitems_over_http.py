@@ -1,0 +1,237 @@
+"""Readings as workitems over real HTTP: a requester, a performer and a watcher of other systems, as AIW-I has them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pydicom
+import pytest
+from sqlalchemy import select, update
+from tests.clinic_lab import Clinic, ToyReader, made
+from tests.front_door import SECRET, studies
+from tests.unit.node.workitems.task_lab import task
+
+from wardround.foundation.web_server import WebServer
+from wardround.node.audit import Audit
+from wardround.node.clinic.retention import Retention
+from wardround.node.clinic.tables import Deployment
+from wardround.node.dicomweb.catalogue import Catalogue
+from wardround.node.dicomweb.service import Parts, application
+from wardround.node.dicomweb.tokens import Scope, make
+from wardround.node.receive.arrival import KeyMaker
+from wardround.node.workitems import attributes as at
+from wardround.node.workitems.desk import WorkitemDesk
+from wardround.node.workitems.opening import Opening
+from wardround.node.workitems.service import WorklistService
+from wardround.node.workitems.telling import WorkitemView
+
+KEEP = timedelta(days=14)
+CLAIM, STRANGER = "2.25.11", "2.25.12"
+SOURCE = pydicom.dcmread(BytesIO(studies(3)[0].slices[0]))
+
+
+@dataclass
+class Ward:
+    """A clinic whose readings other systems see, and how these call it."""
+
+    clinic: Clinic
+    http: httpx.Client
+    opening: Opening
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def call(self, method: str, path: str, said: Any = None, token: str = "work") -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.tokens[token]}", "Accept": "application/dicom+json"}
+        if said is not None:
+            headers["Content-Type"] = "application/dicom+json"
+        return self.http.request(
+            method, f"/workitems{path}", headers=headers, content=None if said is None else json.dumps([said])
+        )
+
+    def item(self, uid: str) -> dict[str, Any]:
+        [told] = self.call("GET", f"/{uid}").raise_for_status().json()
+        assert isinstance(told, dict)
+        return told
+
+    def found(self, query: str = "") -> list[dict[str, Any]]:
+        answer = self.call("GET", f"?{query}")
+        return [] if answer.status_code == 204 else answer.raise_for_status().json()  # type: ignore[no-any-return]
+
+    def to(self, uid: str, state: str, transaction: str | None) -> httpx.Response:
+        said = {at.STATE: at.one("CS", state), at.TRANSACTION_UID: at.one("UI", transaction)}
+        return self.call("PUT", f"/{uid}/state", said)
+
+
+@pytest.fixture
+def ward(tmp_path: Path, package: tuple[str, bytes]) -> Iterator[Ward]:
+    for clinic in made(tmp_path, package, ToyReader()):
+        clinic.register()
+        clinic.deploy()
+        clinic.arrive()
+        node = clinic.node
+        service = WorklistService(
+            WorkitemDesk(node.database, node.door.clinical, lambda uid: KeyMaker(SECRET).key("study", uid), node.clock),
+            WorkitemView(node.database, node.door.clinical, clinic.results, KEEP, "guys", node.clock),
+        )
+        catalogue = Catalogue(node.database, node.door.objects)
+        parts = Parts(node.database, catalogue, node.door.reception, {}, node.clock, worklist=service)
+        server = WebServer(application(parts), "dicomweb", host="127.0.0.1", port=0)
+        server.start()
+        client = httpx.Client(base_url=f"http://127.0.0.1:{server.port}/dicom-web", timeout=60)
+        tokens = {scope: make(node.database, f"for-{scope}", Scope(scope), actor="operator:test") for scope in Scope}
+        yield Ward(clinic, client, Opening(node.database, node.clock), tokens)
+        client.close()
+        server.stop()
+
+
+DONE = at.items(
+    {
+        at.STATION: at.items(at.coded("PARTNER", "99PARTNER", "A partner's program")),
+        at.BEGUN: at.one("DT", "20261130120100"),
+        at.ENDED: at.one("DT", "20261130120200"),
+        at.DONE_CODE: at.items(at.coded("OPINION", "99PARTNER", "Second opinion")),
+        at.OUTPUT: at.items(),
+    }
+)
+STOPPED = at.items(
+    {
+        at.CANCELED_AT: at.one("DT", "20261130120100"),
+        at.REASON_CODE: at.items(at.coded("110513", "DCM", "Discontinued for unspecified reason")),
+    }
+)
+
+
+def read_at(ward: Ward, stage: str) -> None:
+    with ward.clinic.node.database.writing() as session:
+        session.execute(update(Deployment).values(stage=stage))
+    ward.clinic.pacs.up()
+
+
+def test_a_reading_is_a_workitem_from_arrival_to_what_the_pacs_has_of_it(ward: Ward) -> None:
+    read_at(ward, "primary-reader")
+    ward.clinic.pathway._queue.enlist(ward.clinic.pathway._serving())
+    ward.opening.tick()
+    [waiting] = ward.found("ProcedureStepState=SCHEDULED")
+    assert at.text(waiting, at.LABEL) == "brain" and at.text(waiting, at.STATE) == "SCHEDULED"
+    assert waiting[at.PATIENT[1]]["Value"] == [SOURCE.PatientID]
+    uid = at.text(waiting, at.SOP_INSTANCE)
+    [inputs] = at.sequence(ward.item(uid), at.INPUT)
+    assert at.text(inputs, at.STUDY) == SOURCE.StudyInstanceUID
+    assert len(at.sequence(inputs, at.REFERENCED)) == 4
+    ward.clinic.pathway.tick()
+    ward.opening.tick()
+    done = ward.item(uid)
+    assert at.text(done, at.STATE) == "COMPLETED" and at.TRANSACTION_UID not in done
+    [performed] = at.sequence(done, at.PERFORMED)
+    [output] = at.sequence(performed, at.OUTPUT)
+    [sent] = ward.clinic.pacs.taken
+    assert [at.text(one, at.OF_INSTANCE) for one in at.sequence(output, at.REFERENCED)] == [sent.SOPInstanceUID]
+    assert at.text(output, at.SERIES) == sent.SeriesInstanceUID
+    assert ward.found("ProcedureStepState=SCHEDULED") == []
+
+
+def test_what_a_stage_shows_nobody_is_named_by_no_workitem(ward: Ward) -> None:
+    read_at(ward, "shadow")
+    ward.clinic.pathway.tick()
+    ward.opening.tick()
+    assert len(ward.clinic.pacs.taken) == 1, "the examiners have it"
+    [told] = ward.found()
+    [performed] = at.sequence(ward.item(at.text(told, at.SOP_INSTANCE)), at.PERFORMED)
+    assert at.sequence(performed, at.OUTPUT) == []
+    assert "lesion" not in json.dumps(ward.item(at.text(told, at.SOP_INSTANCE)))
+
+
+def test_a_reading_is_this_nodes_own_to_perform_and_others_may_ask_it_to_stop(ward: Ward) -> None:
+    ward.clinic.pathway._queue.enlist(ward.clinic.pathway._serving())
+    ward.opening.tick()
+    uid = at.text(ward.found()[0], at.SOP_INSTANCE)
+    refused = ward.to(uid, "IN PROGRESS", CLAIM)
+    assert refused.status_code == 409 and "this node works" in refused.headers["warning"].lower()
+    asked = {at.REASON: at.one("LT", "scanned in error")}
+    assert ward.call("POST", f"/{uid}/cancelrequest", asked).status_code == 202
+    assert ward.clinic.states() == [("failed", "cancel-requested")]
+    ward.clinic.pathway.tick()
+    ward.opening.tick()
+    assert ward.clinic.worker.reads == [], "its study keeps its normal order"
+    told = ward.item(uid)
+    [progress] = at.sequence(told, at.PROGRESS)
+    assert at.text(told, at.STATE) == "CANCELED" and at.text(progress, at.REASON) == "scanned in error"
+    again = ward.call("POST", f"/{uid}/cancelrequest")
+    assert again.status_code == 202 and "already" in again.headers["warning"]
+    with ward.clinic.node.database.reading() as session:
+        [row] = session.scalars(select(Audit).where(Audit.verb == "cancel-workitem"))
+    assert row.actor == "token:for-work"
+
+
+def test_another_system_asks_for_work_and_a_third_one_does_it(ward: Ward) -> None:
+    created = ward.call("POST", "?2.25.7", task())
+    assert created.status_code == 201 and created.headers["location"].endswith("/workitems/2.25.7")
+    assert "warning" not in created.headers
+    assert ward.call("POST", "?2.25.7", task()).status_code == 409
+    code = f"{at.WORK_CODE}.{at.CODE_VALUE}"
+    assert [at.text(one, at.SOP_INSTANCE) for one in ward.found(f"{code}=OPINION")] == ["2.25.7"]
+    assert ward.found("ScheduledWorkitemCodeSequence.CodeValue=OTHER") == []
+    assert ward.call("POST", "/2.25.7", {at.PRIORITY: at.one("CS", "HIGH")}).status_code == 200
+    # Who has it to do claims it, and from then on moves it alone.
+    assert ward.to("2.25.7", "COMPLETED", CLAIM).status_code == 409
+    assert ward.to("2.25.7", "IN PROGRESS", CLAIM).status_code == 200
+    for state, transaction in (
+        ("IN PROGRESS", CLAIM),
+        ("COMPLETED", STRANGER),
+        ("CANCELED", None),
+        ("SCHEDULED", CLAIM),
+    ):
+        assert ward.to("2.25.7", state, transaction).status_code == 409, (state, transaction)
+    assert ward.call("POST", f"/2.25.7?{STRANGER}", {at.PERFORMED: DONE}).status_code == 409
+    lacking = ward.to("2.25.7", "COMPLETED", CLAIM)
+    assert lacking.status_code == 409 and "Performed Station Name" in lacking.headers["warning"]
+    assert ward.call("POST", f"/2.25.7?{CLAIM}", {at.PERFORMED: DONE}).status_code == 200
+    assert ward.call("POST", "/2.25.7/cancelrequest").status_code == 202
+    assert at.text(ward.item("2.25.7"), at.STATE) == "IN PROGRESS", "its performer decides"
+    assert ward.to("2.25.7", "COMPLETED", CLAIM).status_code == 200
+    told = ward.item("2.25.7")
+    assert (at.text(told, at.STATE), at.text(told, at.PRIORITY)) == ("COMPLETED", "HIGH")
+    assert told[at.PERFORMED] == DONE and CLAIM not in json.dumps(told)
+    assert "already" in ward.to("2.25.7", "COMPLETED", CLAIM).headers["warning"]
+    assert ward.call("POST", f"/2.25.7?{CLAIM}", {at.PERFORMED: DONE}).status_code == 409
+
+
+def test_a_performer_that_gives_up_says_why_first(ward: Ward) -> None:
+    ward.call("POST", "?2.25.8", task())
+    ward.to("2.25.8", "IN PROGRESS", CLAIM)
+    assert ward.to("2.25.8", "CANCELED", CLAIM).status_code == 409
+    assert ward.call("POST", f"/2.25.8?{CLAIM}", {at.PROGRESS: STOPPED}).status_code == 200
+    assert ward.to("2.25.8", "CANCELED", CLAIM).status_code == 200
+
+
+def test_a_task_on_a_study_that_isnt_here_is_refused(ward: Ward) -> None:
+    elsewhere = {at.INPUT: at.items(at.referenced("1.2.3.4", "1", []))}
+    refused = ward.call("POST", "?2.25.9", task() | elsewhere)
+    assert refused.status_code == 400 and "clinical path" in refused.json()["error"]
+    assert ward.call("POST", "?2.25.9", {at.LABEL: at.one("LO", "x" * 300_000)}).status_code == 413
+    assert ward.found() == []
+
+
+def test_no_token_for_images_opens_the_worklist_and_none_of_it_those(ward: Ward) -> None:
+    for scope in (Scope.READ, Scope.STORE):
+        assert ward.call("GET", "", token=scope).status_code == 403
+    assert ward.http.get("/workitems").status_code == 401
+    headers = {"Authorization": f"Bearer {ward.tokens['work']}"}
+    assert ward.http.get("/studies", headers=headers).status_code == 403
+    assert ward.call("GET", "/2.25.404").status_code == 404
+    assert ward.call("GET", "/none").status_code == 400
+
+
+def test_a_workitem_tells_nothing_once_its_study_was_purged(ward: Ward) -> None:
+    ward.call("POST", "?2.25.10", task())
+    clinic = ward.clinic
+    clinic.node.clock.time += KEEP + timedelta(hours=1)
+    Retention(clinic.node.database, clinic.node.door.clinical, clinic.results, KEEP, clinic.node.clock).tick()
+    assert ward.call("GET", "/2.25.10").status_code == 410
+    assert ward.found() == []
