@@ -85,6 +85,7 @@ def test_two_people_draw_a_case_a_third_is_told_who_and_somebody_else_decides(re
     # Lee is helped by clicks, over a form of the page.
     page = readers.get(LEE, f"{case}/draw")
     assert page.status_code == 200 and f'data-outline="{case}/outline"' in page.text
+    assert readers.lab.desk.annotation.helping.process_ids(), "the image is being read before the first click on it"
     answer = readers.post(LEE, f"{case}/outline", model="clicks", foreground="[[6, 6, 1]]", background="[]")
     assert answer.status_code == 200, answer.text
     outline = read_file(answer.content, NIFTI_GZ).array

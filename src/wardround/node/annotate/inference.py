@@ -84,6 +84,16 @@ class Inference:
         }
         return Answer(told, f"{model}{ending}", outline.data)
 
+    def warm(self, series: str) -> None:
+        """Have the process read an image of the enclave, so that somebody's first click on it waits for less. Returns
+        at once; what comes of it is nobody's. Raises `NotFound`."""
+        source = Source(self._subjects.files(series).paths)
+        asked = Form({}, {})
+        self._worker.submit(
+            work.infer,
+            self._ask(source, "clicks", self._helpers.find("clicks"), NIFTI_GZ, asked, {"foreground": [[0, 0, 0]]}),
+        )
+
     def _source(self, actor: str, series: str, session: str, form: Form) -> tuple[Source, bool]:
         """What is to be outlined, and whether it is a file that was sent, with the call or before."""
         sent = form.file("file")

@@ -37,6 +37,7 @@ def draw(desk: Desk, visit: Visit) -> Shown:
         begun = desk.annotation.labels.newest(series, FINAL, actor=visit.by, readers=settings.readers)
     except NotFound:
         begun = None
+    desk.annotation.inference.warm(series)
     values = {
         "case": found,
         "begun": begun,
