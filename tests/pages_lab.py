@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64encode
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from html import unescape
@@ -16,7 +18,8 @@ from tests.front_door import SECRET, FrontDoor, edited, studies
 from tests.unit.hub.runs.run_lab import project
 from tests.unit.people.people_lab import CHEAP, GOOD
 
-from wardround.contracts.ledger_entry import HUB, Member
+from wardround.contracts import ledger_entry
+from wardround.contracts.ledger_entry import HUB, Entry, Evidence, Member, Model
 from wardround.dicom.pixels_screening import Screener
 from wardround.dicom.pixels_text import TextReader
 from wardround.foundation.clock import now
@@ -27,11 +30,15 @@ from wardround.hub.home import HubHome, make_hub_home
 from wardround.hub.pages.table import TEMPLATES as HUB_TEMPLATES
 from wardround.hub.pages.table import pages as hub_pages
 from wardround.hub.projects import actions as projects
+from wardround.hub.registry.tables import ModelRow
 from wardround.hub.runs.tables import RoundRow, RoundSiteRow, RunRow
 from wardround.hub.settings import HubSettings
 from wardround.hub.sites.tables import Site
+from wardround.learning.archive import pack
+from wardround.learning.bundle import bundle_digest, packaged
 from wardround.ledger.checkpoint import open_checkpoint
 from wardround.ledger.cosignature import cosign
+from wardround.ledger.envelope import sign_entry
 from wardround.ledger.log import Log
 from wardround.ledger.note import SignatureType, Signer
 from wardround.node.clinic.tables import Deployment, WorklistLine
@@ -277,7 +284,14 @@ class HubLab:
     def seed(self) -> None:
         """Four hospitals, one of which is silent, a run of six rounds that one of them missed twice, and a ledger."""
         at, names = self.clock(), ("east", "north", "south", "west")
-        self.settle(*names)
+        model = self.register("glioma-1")
+
+        def said(name: str) -> Sequence[Entry]:
+            about = {"origin": name, "at": at, "model": model, "pathway": "brain-mri-glioma"}
+            known = Evidence(**about, stage="offline", record="c" * 64)
+            return (known, ledger_entry.Deployment(**about, stage="shadow")) if name in ("east", "north") else ()
+
+        self.settle(*names, said=said)
         with self.home.database.writing() as session:
             for place, name in enumerate(names):
                 session.add(
@@ -335,20 +349,48 @@ class HubLab:
                         )
                     )
 
-    def settle(self, *names: str) -> None:
-        """Have these hospitals join the ledger and, but for the last, cosign all of it."""
+    def settle(self, *names: str, said: Callable[[str], Sequence[Entry]] = lambda name: ()) -> None:
+        """Have these hospitals join the ledger, say something each and, but for the last, cosign all of it."""
         at, log = self.clock(), Log(self.home.ledger_origin, self.home.ledger_key)
         witnesses = [Signer(name, SignatureType.COSIGNATURE, Ed25519PrivateKey.generate()) for name in names]
         with self.home.database.writing() as session:
             for witness in witnesses:
-                key = b64encode(Ed25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
+                key = b64encode(witness.key.public_key().public_bytes_raw()).decode()
                 vkey = str(witness.verifier)
                 log.record(session, Member(origin=HUB, at=at, site=witness.name, entry_key=key, witness=vkey))
+            for witness in witnesses:
+                for entry in said(witness.name):
+                    log.append(session, sign_entry(entry, witness.key, self.home.ledger_origin))
             note = log.checkpoint(session, at)
             assert note is not None
             checkpoint = open_checkpoint(note, log.verifier)
             for witness in witnesses[:-1]:
                 log.add_cosignature(session, checkpoint.size, cosign(checkpoint, witness, at))
+
+    def register(self, run: str) -> str:
+        """Register the package itself as the model of a run, as if it had been trained; its digest."""
+        at, log = self.clock(), Log(self.home.ledger_origin, self.home.ledger_key)
+        folder, metrics = (
+            packaged(ASKED.plan.package),
+            {"north": {"dice": 0.81, "local_dice": 0.74}, "east": {"dice": 0.78}},
+        )
+        digest = bundle_digest(folder)
+        with self.home.database.writing() as session:
+            model = Model(origin=HUB, at=at, digest=digest, run=run, best_round=6, metrics=metrics)
+            session.add(
+                ModelRow(
+                    digest=digest,
+                    package=ASKED.plan.package,
+                    archive=self.home.objects.put(pack(folder)),
+                    weights="a" * 64,
+                    run=run,
+                    round=6,
+                    metrics=json.dumps(metrics).encode(),
+                    entry=log.record(session, model),
+                    registered_at=at,
+                )
+            )
+        return digest
 
     def close(self) -> None:
         self.face.close()

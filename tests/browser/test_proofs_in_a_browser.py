@@ -34,7 +34,7 @@ JUDGED = """async ([address, vectors]) => {
 
 def test_a_proof_is_checked_in_the_browser_and_a_changed_one_is_refused(sit: Sit, hub: HubLab) -> None:
     seat = sit(hub.face, Role.OPERATOR.value)
-    page = seat.go("/ledger/2")
+    page = seat.go("/ledger/3")
     page.get_by_role("link", name="Check it in this browser").click()
     page.get_by_label("A file that ends in .tlog-proof").wait_for()
     page.wait_for_load_state("load")
@@ -53,9 +53,9 @@ def test_a_proof_is_checked_in_the_browser_and_a_changed_one_is_refused(sit: Sit
     signed = next(line for line in whole.splitlines() if line.startswith("\u2014 wardround/trial "))
     forged = signed[:60] + ("A" if signed[60] != "A" else "B") + signed[61:]
     for changed, trusted, says in (
-        (whole.replace("index 2", "index 1"), known, "leads to another root"),
-        (whole.replace("index 2", "index 9"), known, "outside of the tree"),
-        (whole.replace("wardround/trial\n5\n", "wardround/trial\n6\n"), known, "The entry is in the tree"),
+        (whole.replace("index 3", "index 2"), known, "leads to another root"),
+        (whole.replace("index 3", "index 99"), known, "outside of the tree"),
+        (whole.replace("wardround/trial\n10\n", "wardround/trial\n11\n"), known, "The entry is in the tree"),
         (whole.replace("\u2014 wardround/trial ", "\u2014 someone/else "), known, "the hub didn't sign"),
         (whole.replace(signed, forged), known, "the hub's signature doesn't hold"),
         (whole, "\n".join([vkeys[0], vkeys[4]]), "0 of 1 witnesses cosigned it, and 1 have to"),

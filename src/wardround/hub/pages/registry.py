@@ -1,13 +1,35 @@
-"""The page of registered models: what each was made of, and how good it is at each hospital."""
+"""The pages of registered models: what each was made of, how good it is at each hospital, and what became of it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
+from markupsafe import Markup
+
+from wardround.contracts.ledger_entry import Deployment, Evidence, Promotion, Suspension
+from wardround.foundation.errors import NotFound
 from wardround.hub.home import HubHome
+from wardround.hub.registry.card import card_of, parents_of
+from wardround.hub.registry.evidence import together
+from wardround.hub.registry.queries import model_of
 from wardround.hub.registry.queries import models as registered
+from wardround.hub.registry.tables import ModelRow
 from wardround.hub.runs import queries as runs
+from wardround.ledger import store
+from wardround.ledger.history import History, history
 from wardround.ui.page import Shown, Visit
+from wardround.ui.picture import Box, Tie, picture
+
+
+@dataclass(slots=True)
+class AtSite:
+    """A model at one hospital. `stage`: of each pathway what the newest entry says, and that entry's place; `evidence`
+    the places of its records there, by stage."""
+
+    stage: dict[str, tuple[str, int]] = field(default_factory=dict)
+    evidence: dict[str, list[int]] = field(default_factory=dict)
 
 
 def models(home: HubHome, visit: Visit) -> Shown:
@@ -20,10 +42,44 @@ def models(home: HubHome, visit: Visit) -> Shown:
             if not visit.may("see-registry", project):
                 continue
             taken = runs.sites_taken(session, row.run) if project is not None else []
-            metrics = json.loads(row.metrics)
-            names = sorted({name for told in metrics.values() for name in told})
-            found.append((row, project, taken, [(name, _words(name)) for name in names], dict(sorted(metrics.items()))))
+            metrics, names = _metrics(row)
+            found.append((row, project, taken, names, metrics))
     return Shown("registry.html", {"models": found})
+
+
+def model(home: HubHome, visit: Visit) -> Shown:
+    """One model: its lineage as a picture, evidence and stage at each hospital, and its card."""
+    with home.database.reading() as session:
+        row = model_of(session, visit.path["model"])
+        run = runs.row_of(session, row.run)
+        if run.project != visit.path["project"]:
+            raise NotFound(f"project {visit.path['project']} has no model {visit.path['model']}")
+        said = history(session, row.digest, row.weights, store.size(session))
+        parents = parents_of(home.objects.get(row.archive))
+        card, pooled = card_of(session, row, parents), together(session, row.digest)
+        taken = runs.sites_taken(session, row.run)
+    metrics, names = _metrics(row)
+    sites = _at_sites(said)
+    values = {
+        "row": row,
+        "run": run,
+        "lineage": _lineage(row, run.project, taken, said, sites, parents),
+        "cohorts": said.cohorts,
+        "updates": said.updates,
+        "names": names,
+        "metrics": metrics,
+        "sites": dict(sorted(({site: AtSite() for site in {*taken, *metrics}} | sites).items())),
+        "pooled": pooled,
+        "card": card,
+    }
+    return Shown("model.html", values)
+
+
+def _metrics(row: ModelRow) -> tuple[dict[str, dict[str, float]], list[tuple[str, str]]]:
+    """What each hospital told, and what was told by any, with its words."""
+    metrics = json.loads(row.metrics)
+    names = sorted({name for told in metrics.values() for name in told})
+    return dict(sorted(metrics.items())), [(name, _words(name)) for name in names]
 
 
 def _words(name: str) -> str:
@@ -32,3 +88,44 @@ def _words(name: str) -> str:
         if name.startswith(before):
             return f"{name.removeprefix(before)}, {words}"
     return name
+
+
+def _at_sites(said: History) -> dict[str, AtSite]:
+    """By the ledger, whose entries are in the order in which they came: the last word on a pathway holds."""
+    found: dict[str, AtSite] = {}
+    for place, entry in said.uses:
+        at = found.setdefault(entry.origin, AtSite())
+        match entry:
+            case Evidence():
+                at.evidence.setdefault(entry.stage, []).append(place)
+            case Deployment() | Promotion() | Suspension():
+                at.stage[entry.pathway] = (entry.stage, place)
+    return found
+
+
+def _lineage(
+    row: ModelRow, project: str, taken: Sequence[str], said: History, sites: dict[str, AtSite], parents: Sequence[str]
+) -> Markup:
+    """Cohorts at the left, the run and its model, and where it is in use at the right."""
+    gave = [Box(f"from {site}", (site, *_gave(site, said))) for site in taken]
+    merged = [Box(f"from {parent}", (f"model {parent[:12]}", "trained alone")) for parent in parents]
+    run = Box("run", (f"run {row.run}", f"project {project}"))
+    made = Box("model", (f"model {row.digest[:12]}", row.package, f"round {row.round}"), True)
+    used = [
+        Box(f"at {site}", (site, *(f"{pathway}: {stage}" for pathway, (stage, _) in at.stage.items())))
+        for site, at in sorted(sites.items())
+        if at.stage
+    ]
+    ties = [Tie(box.key, "run") for box in (*gave, *merged)] + [Tie("run", "model")]
+    ties += [Tie("model", box.key, all(_over(stage) for stage, _ in sites[box.key[3:]].stage.values())) for box in used]
+    return picture("Where the model comes from, and where it is in use", ([*gave, *merged], [run], [made], used), ties)
+
+
+def _gave(site: str, said: History) -> Iterator[str]:
+    if updates := said.updates.get(site, 0):
+        yield f"{updates} update{'' if updates == 1 else 's'}"
+    yield from (f"{cohort.people.in_words()} people" for cohort in said.cohorts.values() if cohort.origin == site)
+
+
+def _over(stage: str) -> bool:
+    return stage in ("suspended", "withdrawn")

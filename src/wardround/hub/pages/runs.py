@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
 
+from markupsafe import Markup
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.metric import METRICS
+from wardround.contracts.run_plan import RunPlan
 from wardround.foundation.errors import NotFound
 from wardround.hub.home import HubHome
 from wardround.hub.runs import actions, queries
@@ -15,31 +19,63 @@ from wardround.hub.runs.reasons import explained
 from wardround.hub.runs.states import WAITS_FOR, RunState
 from wardround.hub.runs.tables import RoundSiteRow, RunRow
 from wardround.hub.runs.view import RoundView, see
-from wardround.ui.chart import legend, lines
+from wardround.ui.chart import KINDS, legend, lines
 from wardround.ui.page import Moved, Shown, Visit
 
 COMPARED = 6
-"""So many of the newest runs are drawn together."""
+"""So many of the newest runs are drawn together where nobody chose others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One run beside others. `seconds`: of its middle round, None before one is whole. `carried`: bytes, both ways."""
+
+    row: RunRow
+    plan: RunPlan
+    sites: Sequence[str]
+    seconds: float | None
+    carried: int
 
 
 def runs(home: HubHome, visit: Visit) -> Shown:
-    """The newest first, and the newest ones' curves together."""
+    """The newest first, and beside each other those that were chosen, else the newest ones."""
+    chosen = visit.query.get("run", ())
     with home.database.reading() as session:
         rows = [row for row in reversed(queries.runs(session)) if visit.may("see-runs", row.project)]
         carried = func.sum(RoundSiteRow.bytes_up + RoundSiteRow.bytes_down)
         sent = dict(session.execute(select(RoundSiteRow.run, carried).group_by(RoundSiteRow.run)).all())
+        beside = [row for row in rows if row.id in chosen][:KINDS] or rows[:COMPARED]
+        compared = [_compared(session, row, sent.get(row.id) or 0) for row in beside]
         curves = {
             row.id: [(float(one.number), one.score) for one in queries.rounds(session, row.id) if one.score is not None]
-            for row in rows[:COMPARED]
+            for row in beside
         }
-    curves = {run: points for run, points in curves.items() if points}
     values = {
         "rows": [(row, RunState(row.state), sent.get(row.id) or 0) for row in rows],
         "waits": WAITS_FOR,
-        "chart": lines("How good each run's model was after each round", curves),
-        "legend": legend(list(curves)),
+        "chosen": set(chosen),
+        "compared": compared,
+        "metrics": METRICS,
+        "charts": list(_charts(compared, curves)),
     }
     return Shown("runs.html", values)
+
+
+def _compared(session: Session, row: RunRow, carried: int) -> Compared:
+    seconds = [one.seconds for one in queries.rounds(session, row.id)]
+    taken = queries.sites_taken(session, row.id)
+    return Compared(row, actions.plan_of(row), taken, median(seconds) if seconds else None, carried)
+
+
+def _charts(
+    compared: Sequence[Compared], curves: Mapping[str, Sequence[tuple[float, float]]]
+) -> Iterator[tuple[str, Markup, Markup]]:
+    """For each metric its words, a line for each run that has a score by it, and what the lines stand for."""
+    for metric in dict.fromkeys(one.plan.metric for one in compared):
+        drawn = {one.row.id: curves[one.row.id] for one in compared if one.plan.metric == metric and curves[one.row.id]}
+        if drawn:
+            words = METRICS[metric].words
+            yield words, lines(f"{words} of each run's model after each round", drawn), legend(list(drawn))
 
 
 def run(home: HubHome, visit: Visit) -> Shown:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from wardround.hub.audit import Audit
 from wardround.hub.home import HubHome
-from wardround.hub.pages import drafting, drafts, runs
+from wardround.hub.pages import drafting, drafts, registry, runs
 from wardround.hub.pages.federation import federation
-from wardround.hub.pages.registry import models
 from wardround.ui import record, rosters, trail
 from wardround.ui.page import Page, Scope
 
@@ -37,7 +36,8 @@ def pages(home: HubHome) -> tuple[Page, ...]:
         Page("POST", "/runs/{project}/{run}/stop", "stop-run", partial(runs.stop, home), Scope.PROJECT),
         Page("POST", "/runs/{project}/{run}/resume", "resume-run", partial(runs.resume, home), Scope.PROJECT),
         Page("POST", "/runs/{project}/{run}/end", "end-run", partial(runs.end, home), Scope.PROJECT),
-        Page("GET", "/models", "see-registry", partial(models, home), Scope.EACH, place="Models"),
+        Page("GET", "/models", "see-registry", partial(registry.models, home), Scope.EACH, place="Models"),
+        Page("GET", "/models/{project}/{model}", "see-registry", partial(registry.model, home), Scope.PROJECT),
         *record.pages(home.database, lambda: home.ledger_signer.verifier),
         *rosters.pages(),
         *trail.pages(Audit),
