@@ -169,23 +169,26 @@ def pooled(image: NDArray[np.float32], block: tuple[int, int, int]) -> NDArray[n
 
 def spread_out(values: NDArray[np.float32], coarse: Coarse) -> NDArray[np.float32]:
     """Values of the coarse grid on the image's own, by linear interpolation."""
-    for axis in range(3):
-        if coarse.block[axis] > 1:
-            values = _stretched(values, axis, coarse.block[axis], coarse.shape[axis])
-        else:
-            values = np.take(values, range(coarse.shape[axis]), axis=axis)
+    for axis in (2, 1, 0):
+        at = (np.arange(coarse.shape[axis]) + 0.5) / coarse.block[axis] - 0.5
+        values = stretched(values, axis, at)
     return values
 
 
-def _stretched(values: NDArray[np.float32], axis: int, size: int, extent: int) -> NDArray[np.float32]:
-    at = (np.arange(extent) + 0.5) / size - 0.5
-    low = np.clip(np.floor(at).astype(np.intp), 0, values.shape[axis] - 1)
-    high = np.minimum(low + 1, values.shape[axis] - 1)
+def stretched(values: NDArray[np.float32], axis: int, at: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Values at places along one axis, between voxels linearly; beyond its ends they are repeated."""
+    last = values.shape[axis] - 1
+    low = np.clip(np.floor(at).astype(np.intp), 0, last)
+    if np.array_equal(low, at):
+        return np.take(values, low, axis=axis)
     shape = [1, 1, 1]
-    shape[axis] = extent
+    shape[axis] = len(at)
     part = np.clip(at - low, 0, 1).astype(np.float32).reshape(shape)
     first = np.take(values, low, axis=axis)
-    first += part * (np.take(values, high, axis=axis) - first)
+    second = np.take(values, np.minimum(low + 1, last), axis=axis)
+    second -= first
+    second *= part
+    first += second
     return first
 
 
