@@ -20,6 +20,7 @@ uses it), else a tree in memory that is made of RFC 6962's definitions, hash by 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import statistics
@@ -423,6 +424,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     total = options.entries or (200_000 if options.quick else 1_000_000)
     out = Measured([])
     print(f"{machine()}; {total:,} entries in batches of {BATCH:,}; peer: {peer_class().name}", flush=True)
+    # As a hub does once it serves.
+    gc.collect()
+    gc.freeze()
     with tempfile.TemporaryDirectory() as made, ExitStack() as stack:
         folder = Path(made)
         if options.only != "postgresql":

@@ -156,14 +156,22 @@ async def _renew_own_certificates(hub: Hub, contexts: list[ssl.SSLContext]) -> N
 
 def run(hub: Hub, ready: Callable[[], None]) -> None:
     """Serve in this process until SIGTERM or Ctrl-C."""
+    import gc
     import signal
+
+    def started() -> None:
+        # What was loaded stays: looking through it for cycles again and again takes a fifth of the time in which
+        # entries of the ledger are read.
+        gc.collect()
+        gc.freeze()
+        ready()
 
     async def until_told() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await serve(hub, stop, ready)
+        await serve(hub, stop, started)
 
     asyncio.run(until_told())
     hub.home.close()
