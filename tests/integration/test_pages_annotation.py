@@ -140,6 +140,24 @@ def test_minutes_are_compared_for_those_who_drew_both_ways_and_for_nobody_else(r
     assert "9 minutes saved, over 1 case" in told
 
 
+def test_clicks_learn_from_what_was_accepted_and_can_be_stopped(readers: Readers) -> None:
+    """The process itself is tried where the network is; here that it begins, is shown, and ends when it is told to."""
+    nothing = readers.post(LEE, "/annotation/stop-training")
+    assert nothing.status_code == 404 and "no training runs" in words_of(nothing)
+    series = readers.lab.desk.annotation.subjects.listed()[0].series
+    assert readers.post("kim", f"/annotation/cases/{series}/save", label=readers.drawn(series)).status_code == 303
+    number = readers.labels()[-1].id
+    assert readers.post(LEE, f"/annotation/labels/{number}/accept").status_code == 303
+    assert readers.post(LEE, "/annotation/train").headers["location"] == "/annotation#clicks"
+    told = readers.get(LEE, "/annotation")
+    assert "They learn from" in words_of(told) or "The last training" in words_of(told)
+    stopped = readers.post(LEE, "/annotation/stop-training")
+    assert stopped.status_code in (303, 404)  # 404 where it was done already
+    told = words_of(readers.get(LEE, "/annotation"))
+    assert "The last training" in told and "Train them on what was drawn" in told
+    assert readers.audited("train-annotation") == ["person:radiologist"]
+
+
 def test_what_cannot_be_read_is_said_in_words_and_changes_nothing(readers: Readers) -> None:
     series = readers.take(MAY)
     case, before = f"/annotation/cases/{series}", len(readers.labels())

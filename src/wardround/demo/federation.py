@@ -117,6 +117,7 @@ class DemoFederation:
             more: dict[str, object] = {
                 "people": WITHOUT_TELEPHONE.model_dump(mode="json"),
                 "pages": {"enabled": True, "port": free_ports(1)[0]},
+                "annotation": {"enabled": True, "port": free_ports(1)[0]},
             }
             with (path / "node.toml").open("a") as file:
                 file.write(write_toml(more))

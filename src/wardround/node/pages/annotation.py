@@ -17,6 +17,7 @@ from wardround.node.annotate.sittings import check_free, has
 from wardround.node.annotate.states import IN_WORDS, LabelState
 from wardround.node.annotate.tables import AnnotationLabel
 from wardround.node.annotate.told import Agreement, efforts, labels_of, savings
+from wardround.node.annotate.training import CLICKS, Task
 from wardround.node.desk import Desk
 from wardround.ui.chart import Bar, bars, legend
 from wardround.ui.page import Moved, Shown, Visit
@@ -52,6 +53,7 @@ def queue(desk: Desk, visit: Visit) -> Shown:
         "mean": _mean([one.dice for pairs in agreed.values() for one in pairs]),
         "strategies": STRATEGIES,
         "trained": desk.annotation.training.network is not None,
+        "training": _training(desk),
         "settings": settings,
         "me": _actor(visit),
         "may_draw": visit.may("annotate-images"),
@@ -94,6 +96,21 @@ def reject(desk: Desk, visit: Visit) -> Moved:
     number, reason = number_of(visit.path["number"]), visit.field("reason")[:2000]
     row = desk.annotation.labels.reject(number, actor=visit.by, reason=reason)
     return Moved(f"/annotation/cases/{row.series}?done=rejected")
+
+
+def train(desk: Desk, visit: Visit) -> Moved:
+    """Have clicks learn from what was drawn, in a process that steps behind. Raises `Conflict` where they do already,
+    or there is nothing to learn from."""
+    check_on(desk)
+    desk.annotation.training.start(CLICKS, {}, actor=visit.by)
+    return Moved("/annotation#clicks")
+
+
+def stop_training(desk: Desk, visit: Visit) -> Moved:
+    """What was learned before stays. Raises `NotFound` where nothing is trained."""
+    check_on(desk)
+    desk.annotation.training.stop(actor=visit.by)
+    return Moved("/annotation#clicks")
 
 
 def minutes(desk: Desk, visit: Visit) -> Shown:
@@ -195,6 +212,14 @@ def case(desk: Desk, visit: Visit) -> Shown:
 def check_on(desk: Desk) -> None:
     if not desk.home.settings.annotation.enabled:
         raise NotAllowed("annotation is off here; an engineer sets enabled = true under [annotation] in node.toml")
+
+
+def _training(desk: Desk) -> Task | None:
+    """The training that goes on, or the last one since this node was served."""
+    try:
+        return desk.annotation.training.status(running_only=False)
+    except NotFound:
+        return None
 
 
 def _actor(visit: Visit) -> str:

@@ -52,6 +52,8 @@ def pages(desk: Desk) -> tuple[Page, ...]:
         Page("GET", "/annotation/minutes", "see-annotation", partial(annotation.minutes, desk)),
         Page("POST", "/annotation/take", "annotate-images", partial(annotation.take, desk)),
         Page("POST", "/annotation/give-back", "annotate-images", partial(annotation.give_back, desk)),
+        Page("POST", "/annotation/train", "annotate-images", partial(annotation.train, desk)),
+        Page("POST", "/annotation/stop-training", "annotate-images", partial(annotation.stop_training, desk)),
         Page("GET", CASE, "annotate-images", partial(annotation.case, desk)),
         Page("POST", f"{CASE}/take", "annotate-images", partial(annotation.take_this, desk)),
         Page("GET", f"{CASE}/draw", "annotate-images", partial(drawing.draw, desk)),
