@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from tests.clinic_lab import Clinic, ToyReader, made, result
+from tests.unit.node.evidence.test_stage_ladder import HAZARD
 
+from wardround.contracts.model_card import CardText
 from wardround.contracts.stage import EVIDENCE
 from wardround.node.clinic import reader
 from wardround.node.clinic.order import worklist
 from wardround.node.clinic.tables import Deployment
+from wardround.node.evidence.card import write
 from wardround.node.evidence.ladder import Approver, NotYet
 from wardround.node.evidence.promotion import agree
 from wardround.node.evidence.shadow import shadow_use
@@ -38,6 +41,7 @@ def promote(clinic: Clinic) -> None:
         # As many studies as a stage asks: these few are read over and over in the test's place.
         record = record.model_copy(update={"studies": EVIDENCE["shadow-use"].fewest})
         keep_and_tell(session, record, "shadow", node.entries, at=node.clock(), actor="person:officer")
+        write(session, row.model, CardText(hazards=(HAZARD,)), actor="person:officer", at=node.clock())
     node.entries.submit_waiting(node.database)
     for name, role in (("officer", "safety-officer"), ("lead", "pathway-lead")):
         with node.database.writing() as session:

@@ -91,7 +91,8 @@ class Stage:
     hospital for this very version. approvers: a person of each of these roles has to agree, each another one; `either`
     that one of them is enough. banner: on each result. orders_worklist: flagged studies move up. results: who a result
     is sent to. findings_shown: the worklist tells what the model found; after_first_reading: not before a person has
-    said what they found themselves, nor does a result go out before.
+    said what they found themselves, nor does a result go out before. hazard_log: it opens only with this hospital's
+    hazard log of that version, with no unacceptable risk left, and whoever agrees accepts that edition of it.
     """
 
     shows: str
@@ -105,6 +106,7 @@ class Stage:
     results: Audience = "nobody"
     findings_shown: bool = False
     after_first_reading: bool = False
+    hazard_log: bool = False
 
 
 _BOTH: tuple[ApproverRole, ...] = ("safety-officer", "pathway-lead")
@@ -149,6 +151,7 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
             orders_worklist=True,
             results="ward",
             findings_shown=True,
+            hazard_log=True,
         ),
         "triage": Stage(
             shows="flagged and unflagged studies on lists of their own",
@@ -160,6 +163,7 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
             orders_worklist=True,
             results="ward",
             findings_shown=True,
+            hazard_log=True,
         ),
         "second-reader": Stage(
             shows="its result, once the first reading is written",
@@ -171,6 +175,7 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
             results="ward",
             findings_shown=True,
             after_first_reading=True,
+            hazard_log=True,
         ),
         "primary-reader": Stage(
             shows="its result as the first reading, for a radiologist to confirm",
@@ -188,6 +193,7 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
             orders_worklist=True,
             results="ward",
             findings_shown=True,
+            hazard_log=True,
         ),
         "suspended": Stage(
             shows="nothing",

@@ -44,7 +44,7 @@ class Standing:
 def standing(session: Session, deployment: Deployment, model: Model, stage: StageName, at: datetime) -> Standing:
     """What is missing before this deployment may go to `stage`; nothing is, where it could go now."""
     found = evidence_for(session, model, stage)
-    agreed = tuple(approvals(session, deployment.id, stage, named(found)))
+    agreed = tuple(approvals(session, deployment.id, stage, _word(session, deployment, stage, found)))
     missing = _lacking(session, deployment, stage, found, at) + lacking_approvers(stage, agreed)
     return Standing(stage, missing, agreed)
 
@@ -59,7 +59,8 @@ def agree(
     *,
     at: datetime,
 ) -> Standing:
-    """A person agrees that a model goes to a stage, on the evidence as it is now; with the last who has to, it goes.
+    """A person agrees that a model goes to a stage, on the evidence as it is now, and on the hazard log where the stage
+    asks for one; with the last who has to, it goes.
 
     Their word is on the audit, and the promotion waits for the ledger in the same transaction.
 
@@ -74,7 +75,7 @@ def agree(
     roles = sorted(person.roles & set(row.approvers))
     if not roles:
         raise NotAllowed(f"{stage} is agreed to by a {' and a '.join(row.approvers)}", code="wrong-role")
-    word = named(found)
+    word = _word(session, deployment, stage, found)
     query = select(StageApproval).filter_by(deployment=deployment.id, stage=stage, actor=person.actor)
     given = session.scalar(query)
     if given is None:
@@ -116,9 +117,24 @@ def _lacking(
     """What is missing before anybody can agree."""
     unused = Missing("not-in-use", "the model isn't in use; take it into shadow use first: wardround node deploy")
     use = () if deployment.active else (unused,)
+    return (
+        use + lacking_step(stage, deployment.stage) + lacking_evidence(found, at) + _hazards(session, deployment, stage)
+    )
+
+
+def _hazards(session: Session, deployment: Deployment, stage: StageName) -> tuple[Missing, ...]:
+    """What the hazard log says that keeps the stage shut; where it has to be there, that it isn't."""
     written = written_of(session, deployment.model)
-    hazards = tuple(
+    if STAGES[stage].hazard_log and (written is None or not written.text.hazards):
+        words = "there is no hazard log of its use here: write it with wardround node model card --edit"
+        return (Missing("no-hazard-log", words),)
+    return tuple(
         Missing("hazard-open", f"hazard {one.name} of its hazard log has an unacceptable risk left ({one.risk_left})")
         for one in (written.text.unacceptable if written is not None else ())
     )
-    return use + lacking_step(stage, deployment.stage) + lacking_evidence(found, at) + hazards
+
+
+def _word(session: Session, deployment: Deployment, stage: StageName, found: Mapping[EvidenceKind, Kept | None]) -> str:
+    """What an agreement rests on: the records and, where the stage asks for one, this edition of the hazard log."""
+    written = written_of(session, deployment.model) if STAGES[stage].hazard_log else None
+    return ",".join([named(found), *([] if written is None else [written.text.content_digest()])])

@@ -32,7 +32,8 @@ class EvidenceRow(NodeTable):
 
 class StageApproval(NodeTable):
     """A person agrees, in a role, that a deployment goes to a stage. `evidence` is what they could read then: the
-    digests of the records, sorted, by comma. An approval counts for that evidence alone."""
+    digests of the records, sorted, by comma, and that of the hazard log where the stage asks for one. An approval
+    counts for exactly that."""
 
     __tablename__ = "stage_approvals"
     __table_args__ = (UniqueConstraint("deployment", "stage", "actor"),)

@@ -34,10 +34,24 @@ LEAD = Approver("person:grace", frozenset({"pathway-lead"}))
 BOTH = Approver("person:both", frozenset({"safety-officer", "pathway-lead"}))
 
 
+HAZARD = Hazard(
+    name="H1",
+    hazard="it isn't read",
+    effect="harm",
+    severity="catastrophic",
+    likelihood="medium",
+    controls=("a radiologist reads every study",),
+    severity_left="catastrophic",
+    likelihood_left="very-low",
+    owner="lead",
+)
+
+
 class Ladder(NodeLab):
-    """A hospital where one model is in use."""
+    """A hospital where one model is in use, with a hazard log."""
 
     def use(self, stage: str = "shadow", *, active: bool = True) -> None:
+        self.log(HAZARD)
         with self.database.writing() as session:
             session.add(
                 Deployment(
@@ -51,6 +65,10 @@ class Ladder(NodeLab):
                     entry=1,
                 )
             )
+
+    def log(self, *hazards: Hazard) -> None:
+        with self.database.writing() as session:
+            write(session, PACKAGE, CardText(hazards=hazards), actor="person:ada", at=self.clock())
 
     def offline(self, *, model: str = WEIGHTS, patients: int = 5, told: bool = True, label: str = "federated") -> None:
         outcomes = {f"P{number}": (0.5 + number / 100,) for number in range(patients)}
@@ -239,29 +257,41 @@ def test_a_hazard_of_unacceptable_risk_keeps_the_stage_shut_until_the_log_says_w
     ladder.use()
     ladder.offline()
     ladder.shadow()
-    hazard = Hazard(
-        name="H1",
-        hazard="it isn't read",
-        effect="harm",
-        severity="catastrophic",
-        likelihood="medium",
-        controls=("a radiologist reads every study",),
-        severity_left="catastrophic",
-        likelihood_left="medium",
-        owner="lead",
-    )
-
-    def log(one: Hazard) -> None:
-        with ladder.database.writing() as session:
-            write(session, PACKAGE, CardText(hazards=(one,)), actor="person:ada", at=ladder.clock())
-
-    log(hazard)
+    ladder.log(HAZARD.model_copy(update={"likelihood_left": "medium"}))
     assert ladder.refused() == "hazard-open"
-    log(hazard.model_copy(update={"likelihood_left": "very-low"}))
+    ladder.log(HAZARD)
     ladder.agree(OFFICER)
     with ladder.database.reading() as session:
         shown = card_of(session, MODEL, 0)
     assert "offline-validation" in shown and "By person:ada" in shown and "| H1 |" in shown
+
+
+LOGGED = [name for name in LADDER if STAGES[name].hazard_log]
+
+
+def test_every_stage_that_two_people_open_asks_for_a_hazard_log() -> None:
+    assert [name for name in LADDER if len(STAGES[name].approvers) == 2 and not STAGES[name].either] == LOGGED
+
+
+@pytest.mark.parametrize("stage", LOGGED)
+def test_without_a_hazard_log_no_stage_that_people_rely_on_opens(ladder: Ladder, stage: StageName) -> None:
+    ladder.use(LADDER[LADDER.index(stage) - 1])
+    ladder.log()
+    with ladder.database.reading() as session:
+        found = standing(session, ladder.row(session), MODEL, stage, ladder.clock())
+    assert "no-hazard-log" in [one.code for one in found.missing]
+
+
+def test_who_agreed_accepted_the_hazard_log_as_it_was_and_is_asked_anew_once_it_changed(ladder: Ladder) -> None:
+    ladder.use()
+    ladder.offline()
+    ladder.shadow()
+    ladder.agree(OFFICER)
+    ladder.log(HAZARD, HAZARD.model_copy(update={"name": "H2"}))
+    still = ladder.agree(LEAD)
+    assert "safety-officer" in still.missing[0].words and ladder.stage() == "shadow"
+    ladder.agree(OFFICER)
+    assert ladder.stage() == "prioritisation"
 
 
 def test_a_model_out_of_use_goes_nowhere(ladder: Ladder) -> None:
