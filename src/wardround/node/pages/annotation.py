@@ -39,7 +39,7 @@ def queue(desk: Desk, visit: Visit) -> Shown:
     chosen = [case for case in everything if state is None or case.state is state]
     first = number_of(visit.asked("from") or "0")
     shown = chosen[first : first + SHOWN]
-    agreed = agreement(desk, shown)
+    agreed = agreement(desk, shown, visit)
     values = {
         "counts": Counter(case.state for case in everything),
         "states": list(CaseState),
@@ -170,9 +170,10 @@ def may_see(desk: Desk, case: Case, label: AnnotationLabel, visit: Visit) -> boo
     return alone or label.author == visit.by or label.state == LabelState.ACCEPTED
 
 
-def agreement(desk: Desk, cases: Sequence[Case]) -> Mapping[str, Sequence[Agreement]]:
-    """By series, of those that several people drew."""
-    several = [case.subject.series for case in cases if len({row.author for row in case.standing}) > 1]
+def agreement(desk: Desk, cases: Sequence[Case], visit: Visit) -> Mapping[str, Sequence[Agreement]]:
+    """By series, of those that several people drew and that aren't before the visitor."""
+    drawn = [case for case in cases if len({row.author for row in case.standing}) > 1]
+    several = [case.subject.series for case in drawn if not case.is_with(_actor(visit))]
     found = desk.annotation.agreements(several) if several else []
     return {series: list(pairs) for series, pairs in groupby(found, key=lambda one: one.series)}
 
@@ -199,7 +200,7 @@ def case(desk: Desk, visit: Visit) -> Shown:
         "theirs": theirs,
         "why_not": why_not,
         "viewing": replace(viewing(found), overlays=tuple(overlays)),
-        "agreed": agreement(desk, [found]).get(series, ()),
+        "agreed": agreement(desk, [found], visit).get(series, ()),
         "in_words": {state.value: words for state, words in IN_WORDS.items()},
         "me": _actor(visit),
         "may_decide": visit.may("decide-label"),
