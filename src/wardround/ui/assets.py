@@ -19,6 +19,7 @@ FILES: dict[str, tuple[Path, str]] = {
     "wardround.js": (_HERE / "static" / "wardround.js", "text/javascript; charset=utf-8"),
     "drawing.js": (_HERE / "static" / "drawing.js", "text/javascript; charset=utf-8"),
     "viewer.js": (_HERE / "static" / "viewer.js", "text/javascript; charset=utf-8"),
+    "viewer-panel.js": (_HERE / "static" / "viewer-panel.js", "text/javascript; charset=utf-8"),
     "redact.js": (_HERE / "static" / "redact.js", "text/javascript; charset=utf-8"),
     "proof.js": (_HERE / "static" / "proof.js", "text/javascript; charset=utf-8"),
     "mark.svg": (_HERE / "static" / "mark.svg", "image/svg+xml"),
