@@ -124,8 +124,9 @@ class Hl7Settings(Settings):
 
 
 class ReportSettings(Settings):
-    """What is left out isn't done."""
+    """What is left out isn't done. tls: send results by C-STORE in TLS, with the files under `[wire]`."""
 
+    tls: bool = False
     commitment: CommitmentSettings | None = None
     dicomweb: StowSettings | None = None
     fhir: FhirSettings | None = None

@@ -112,7 +112,9 @@ def _stores(home: NodeHome) -> list[tuple[Store, Audience]]:
     settings = home.settings
     if settings.report.dicomweb is None:
         calling = settings.dicom.ae_title
-        return [(partial(send, to=peer, calling_ae=calling), audience) for peer, audience in _peers(settings.pacs)]
+        tls = _wire_tls(home, "report") if settings.report.tls else None
+        peers = _peers(settings.pacs)
+        return [(partial(send, to=peer, calling_ae=calling, tls=tls), audience) for peer, audience in peers]
     web = settings.report.dicomweb
     client = _web_client(web, "dicomweb", {})
     places: list[tuple[str, Audience]] = [(web.url, "ward"), (web.examiners_url, "examiners")]
@@ -122,14 +124,15 @@ def _stores(home: NodeHome) -> list[tuple[Store, Audience]]:
 
 
 def _terms(home: NodeHome, pacs: Peer, settings: CommitmentSettings, audience: Audience) -> Terms:
-    tls: ssl.SSLContext | None = None
-    if settings.tls:
-        tls = client_tls(home.settings.wire, "wire")
-        if tls is None:
-            raise SettingsRefused(
-                "[report.commitment]: tls = true needs tls_certificate, tls_key and tls_trusted under [wire]"
-            )
+    tls = _wire_tls(home, "report.commitment") if settings.tls else None
     return Terms(pacs, settings.ae_title, timedelta(minutes=settings.within_minutes), tls, audience)
+
+
+def _wire_tls(home: NodeHome, table: str) -> ssl.SSLContext:
+    tls = client_tls(home.settings.wire, "wire")
+    if tls is None:
+        raise SettingsRefused(f"[{table}]: tls = true needs tls_certificate, tls_key and tls_trusted under [wire]")
+    return tls
 
 
 def _listener(
