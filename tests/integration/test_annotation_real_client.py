@@ -6,13 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from tests.annotate_lab import Annotation, annotation, real_client, square
+from tests.tls_lab import Authority
 from tests.unit.people.people_lab import GOOD
 
+from wardround.foundation.web_server import WebServer
 from wardround.node.annotate.grid import Grid
+from wardround.node.annotate.server import annotation_app
 from wardround.node.annotate.volume_file import NIFTI_GZ, read_file, write_file
+from wardround.node.dicomweb.catalogue import Catalogue
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +125,34 @@ def test_who_may_not_draw_is_told_so(client_module: Any, server: Annotation) -> 
         stranger.info()
     with pytest.raises(client_module.MONAILabelClientException, match="radiologist"):
         stranger.auth_token("boss", GOOD)
+
+
+def test_it_signs_in_clicks_and_is_answered_over_https(
+    client_module: Any, server: Annotation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path / "authority", "hospital")
+    own = authority.issue("node")
+    # It looks at no certificate but where it sends a volume, which goes by `requests`.
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.root))
+    catalogue = Catalogue(server.door.database, server.door.objects)
+    app = annotation_app(server.desk, catalogue, server.door.reception, server.door.clock)
+    secure = WebServer(app, "annotation", host="127.0.0.1", port=0, certificate=own.certificate, key=own.key)
+    secure.start()
+    try:
+        client = client_module.MONAILabelClient(f"https://127.0.0.1:{secure.port}/monailabel", tmpdir=str(tmp_path))
+        client.update_auth(client.auth_token("dr-lee", GOOD))
+        assert client.info()["labels"] == ["glioma"]
+        sent = tmp_path / "own.nii.gz"
+        bright = np.zeros((4, 20, 20), np.int16)
+        bright[1:3, 6:14, 6:14] = 500
+        sent.write_bytes(write_file(Grid(bright, np.diag([2.0, 1.0, 1.0, 1.0])), NIFTI_GZ))
+        session = client.create_session(str(sent))["session_id"]
+        file, _ = client.infer("clicks", "", {"foreground": [[10, 10, 2]]}, session_id=session)
+        assert read_file(Path(file).read_bytes(), file).array[2, 10, 10] == 1
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"http://127.0.0.1:{secure.port}/monailabel/auth/", timeout=60)
+    finally:
+        secure.stop()
 
 
 def _stored(server: Annotation, series: str) -> Any:
