@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from wardround.learning.bundle import Bundle
 
 app = typer.Typer(help="Model packages: check, add, list.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -30,6 +34,9 @@ def check(path: Path = PATH) -> None:
         typer.echo(f"Reads {READS[bundle.reads]}, judged by {METRICS[bundle.metric].words}")
         for line in bundle.facts_in_words():
             typer.echo(f"  {line}")
+        if bundle.finished:
+            typer.echo("A finished model, which is used as it is. It can be added.")
+            return
         typer.echo(f"Begins with {'weights that it holds' if bundle.weights else 'fresh weights'}. It can be added.")
         return
     try:
@@ -46,38 +53,68 @@ def check(path: Path = PATH) -> None:
 
 
 @app.command()
-def add(path: Path = PATH, home: Path = HOME) -> None:
+def add(
+    path: Path = PATH,
+    about: Path | None = typer.Option(
+        None,
+        "--about",
+        help="Of a finished model, an .onnx file or a program's folder: the TOML file that describes it.",
+    ),
+    home: Path = HOME,
+) -> None:
     """Keep a model package at a hub or node, under its digest; a MONAI Bundle from elsewhere is written anew as one.
 
-    The hub and every node of a project need the same: what comes of a bundle has the same digest everywhere.
+    The hub and every node of a project need the same: what comes of a bundle has the same digest everywhere. With
+    --about it is a model that the hospital bought or built, which is used as it is.
     """
     import tempfile
 
     from wardround.cli.signin import acting, roster_at
     from wardround.foundation.errors import WardroundError
+    from wardround.foundation.settings import read_document
     from wardround.learning.adoption import adopt
     from wardround.learning.bundle import BundleRefused, read_bundle
+    from wardround.learning.finished import wrap
     from wardround.learning.packages import Packages
 
+    said = None if about is None else read_document(about, "description of a model")
     actor = acting(home, "add-package")
     try:
         with tempfile.TemporaryDirectory() as scratch, roster_at(home) as roster:
-            try:
-                read_bundle(path)
-                source = path
-            except BundleRefused:
-                source = Path(scratch) / "adopted"
-                adopt(path, source)
-            name = read_bundle(source).name
+            source = Path(scratch) / "written"
+            if said is not None:
+                wrap(path, said, source)
+            else:
+                try:
+                    read_bundle(path)
+                    source = path
+                except BundleRefused:
+                    adopt(path, source)
+            bundle = read_bundle(source)
+            _check_loads(bundle)
+            name = bundle.name
             with roster.database.writing() as session:
                 digest = Packages(home / "packages").add(source)
                 roster.record(session, actor, "add-package", digest, name)
     except BundleRefused as error:
         raise WardroundError(f"{path} can't be added: {error}") from None
-    typer.echo(
-        f"Added {name}, digest {digest}.\n"
-        f"A project that trains it: wardround project template NAME --package {home / 'packages' / digest}"
-    )
+    if bundle.finished:
+        following = f"Show how good it is here: wardround node model plan {digest} --cohort FILE … --home {home}"
+    else:
+        following = f"A project that trains it: wardround project template NAME --package {home / 'packages' / digest}"
+    typer.echo(f"Added {name}, digest {digest}.\n{following}")
+
+
+def _check_loads(bundle: Bundle) -> None:
+    """Whether a finished model can be used on this machine; raises `BundleRefused`, `JailUnavailable`."""
+    from wardround.compute.jail import check_jail
+
+    if bundle.onnx is not None:
+        from wardround.learning.onnx_network import OnnxNetwork
+
+        OnnxNetwork(bundle)
+    elif bundle.finished:
+        check_jail()
 
 
 @app.command("list")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -125,6 +126,17 @@ def run_jailed(
             raise JailEnded(f"the program in the jail ended with {process.returncode}; see this node's log")
     if reason := _overflowing(output, bounds):
         raise JailEnded(f"the work in the jail was not taken: {reason}", code=reason)
+
+
+def plain(file: Path, largest: int) -> bytes:
+    """A file that a jail left, and not one elsewhere to which it left a link. Raises `JailEnded`."""
+    try:
+        state = file.lstat()
+    except OSError:
+        raise JailEnded(f"the program in the jail left no {file.name}") from None
+    if not stat.S_ISREG(state.st_mode) or state.st_size > largest:
+        raise JailEnded(f"the program in the jail left a {file.name} that can't be read")
+    return file.read_bytes()
 
 
 def _bubblewrap(inputs: Mapping[str, Path], output: Path, bounds: Bounds, *, python: bool) -> list[str]:

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import pickle
-import shutil
-import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import psutil
-
-from wardround.compute.jail import Bounds, JailEnded, run_jailed
+from wardround.compute.jail import Bounds, JailEnded, plain, run_jailed
+from wardround.compute.room import room_beside
 from wardround.contracts.run_plan import RunPlan
 from wardround.learning.arrays import Arrays, check, from_bytes
 from wardround.learning.bundle import BundleRefused, load_bundle
@@ -33,7 +29,6 @@ from wardround.learning.strategies.site import Trained
 
 ANSWER, ARRAYS = "answer.json", "arrays.safetensors"
 """What `compute.inmate` leaves."""
-_ROOM = ".jail-"
 _LARGEST_ANSWER = 16 * 1024 * 1024
 
 
@@ -56,10 +51,7 @@ class JailedLearner:
         self._setting = setting
         self._package = package
         self._bounds = bounds
-        for room in package.parent.glob(f"{_ROOM}*"):
-            if not psutil.pid_exists(int(room.name.removeprefix(_ROOM).partition("-")[0])):
-                shutil.rmtree(room)  # of a process that was killed
-        self._room = TemporaryDirectory(prefix=f"{_ROOM}{os.getpid()}-", dir=package.parent)
+        self._room = room_beside(package)
         self._laid: dict[tuple[int, ...], Path] = {}
 
     def initial(self, seed: int) -> Arrays:
@@ -103,7 +95,7 @@ class JailedLearner:
         with TemporaryDirectory(prefix="out-", dir=self._room.name) as folder:
             output = Path(folder)
             answer = self._call("train", arrays, cases, said, output)
-            trained = from_bytes(_plain(output / ARRAYS, self._bounds.output_bytes))
+            trained = from_bytes(plain(output / ARRAYS, self._bounds.output_bytes))
         check(trained, like=arrays)
         loss, rates = (_number(answer, name) for name in ("loss", "rates"))
         return Trained({**trained, **{name: arrays[name] for name in steering.frozen}}, loss, steps, rates)
@@ -142,20 +134,9 @@ class JailedLearner:
         return self._laid[which]
 
 
-def _plain(file: Path, largest: int) -> bytes:
-    """A file that the jail left, and not one elsewhere to which it left a link. Raises `JailEnded`."""
-    try:
-        state = file.lstat()
-    except OSError:
-        raise JailEnded(f"the package's code left no {file.name}") from None
-    if not stat.S_ISREG(state.st_mode) or state.st_size > largest:
-        raise JailEnded(f"the package's code left a {file.name} that can't be read")
-    return file.read_bytes()
-
-
 def _read(file: Path) -> dict[str, Any]:
     try:
-        answer = json.loads(_plain(file, _LARGEST_ANSWER))
+        answer = json.loads(plain(file, _LARGEST_ANSWER))
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):

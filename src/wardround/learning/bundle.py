@@ -2,9 +2,11 @@
 
 Layout of a bundle (MONAI Bundle specification, https://docs.monai.io/en/stable/bundle.html):
 `configs/metadata.json`, `configs/{train,evaluate,inference}.json`, `models/model.safetensors` once trained,
-`docs/README.md`, a licence. MONAI's ConfigParser would run any code that a bundle names (`$` expressions,
-`_target_` of any import path); here only known targets are accepted and nothing is evaluated. A bundle may bring the
-class of its network as Python of its own, `scripts/MODULE.py`; that runs in a jail only (`compute.jailed`).
+`docs/README.md`, a licence. A finished model (`learning.finished`) is laid out alike.
+
+MONAI's ConfigParser would run any code that a bundle names (`$` expressions, `_target_` of any import path); here only
+known targets are accepted and nothing is evaluated. A bundle may bring the class of its network as Python of its own,
+`scripts/MODULE.py`; that runs in a jail only (`compute.jailed`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from wardround.foundation.files import write_whole
 from wardround.learning.arrays import Arrays, check, from_bytes, to_bytes
 from wardround.learning.ensemble import LARGEST, members_of
 from wardround.learning.fact import Target
+from wardround.learning.finished import FINISHED, ONNX, ONNX_FILE, check_finished, is_finished
 from wardround.learning.parts import (
     AnyPreparation,
     check_kind,
@@ -87,6 +90,7 @@ class Bundle:
     settings: named ways to train it; `default` is always there.
     own_code: the network is a class of the package's own, so that everything that is done with it is done in a jail.
     members: how many such networks the weights are of, whose predictions are averaged (`learning.ensemble`).
+    onnx: the file of a model that came as one.
     """
 
     name: str
@@ -102,6 +106,7 @@ class Bundle:
     fresh: tuple[str, ...] = ()
     own_code: bool = False
     members: int = 1
+    onnx: Path | None = None
 
     @property
     def reads(self) -> Reads:
@@ -110,8 +115,24 @@ class Bundle:
             return "records"
         return "images" if self.target is None else "images-and-records"
 
+    @property
+    def finished(self) -> bool:
+        """It is an ONNX file or a program, which is used as it is."""
+        return is_finished(self.network)
+
+    def check_trainable(self) -> None:
+        """Raises `BundleRefused` (`finished`, `ensemble`) where a package is used as it is."""
+        if self.finished:
+            raise BundleRefused("finished", f"{self.name} came finished; it is used as it is, and can't be trained")
+        if self.members > 1:
+            raise BundleRefused(
+                "ensemble", f"{self.name} is an ensemble, which is used as it is; train the package it is of"
+            )
+
     def check_fits(self, plan: RunPlan) -> None:
-        """Raises `BundleRefused` (`wrong-plan`) where a plan says of its package what isn't so."""
+        """Raises `BundleRefused` (`wrong-plan`) where a plan says of its package what isn't so; `finished`."""
+        if self.finished:
+            self.check_trainable()
         for word, said, own in (
             ("reads", plan.reads, self.reads),
             ("metric", plan.metric, self.metric),
@@ -195,7 +216,10 @@ def read_bundle(directory: Path) -> Bundle:
     if own is not None:
         _check_own(directory, own, weights, fresh)
         network = {"_target_": own, **network}
-    check_network(network, preparation)
+    if is_finished(network):
+        check_finished(directory, network, preparation, weights=weights is not None)
+    else:
+        check_network(network, preparation)
     return Bundle(
         name=str(metadata.get("name", directory.name)),
         version=metadata["version"],
@@ -210,17 +234,20 @@ def read_bundle(directory: Path) -> Bundle:
         fresh=fresh,
         own_code=own is not None,
         members=members,
+        onnx=directory / ONNX_FILE if network["_target_"] == ONNX else None,
     )
 
 
 def load_bundle(directory: Path) -> tuple[Bundle, Arrays]:
-    """A trained bundle: its checked configuration and its weights.
+    """A trained bundle: its checked configuration and its weights, none of a finished model.
 
     Raises:
         BundleRefused: as `read_bundle`, or `no-weights`.
         ArraysRefused: the weights are damaged or not finite.
     """
     bundle = read_bundle(directory)
+    if bundle.finished:
+        return bundle, {}
     path = directory / WEIGHTS
     if not path.is_file():
         raise BundleRefused("no-weights", f"the bundle has no {WEIGHTS.as_posix()}; export a trained model")
@@ -322,7 +349,7 @@ def _check_data(value: object, where: str) -> None:
                 raise BundleRefused("code", f"{where}: the key {key!r} is not a plain name")
             if key == "imports" or (key.startswith("_") and key not in _SPECIAL):
                 raise BundleRefused("code", f"{where}: the key {key!r} would make MONAI act on it")
-            if key == "_target_" and inner not in TARGETS:
+            if key == "_target_" and inner not in TARGETS | FINISHED:
                 raise BundleRefused("unknown-target", f"{where}: _target_ {inner!r} is not one of {sorted(TARGETS)}")
             _check_data(inner, f"{where}: {key}")
     elif isinstance(value, list | tuple):

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from wardround.contracts.run_plan import RunPlan
 from wardround.learning import network
 from wardround.learning.arrays import Arrays, ArraysRefused, check, from_bytes
-from wardround.learning.bundle import Bundle, BundleRefused, read_bundle
+from wardround.learning.bundle import Bundle, read_bundle
 from wardround.learning.case import CaseRefused, Example
 from wardround.learning.layers import Sharing, sharing
 from wardround.learning.metrics import Outcome
 from wardround.learning.moments import Moments
 from wardround.learning.resumption import Checkpoint, Halfway, take_up_moments
-from wardround.learning.runtime import Fastest, Run
+from wardround.learning.runtime import Fastest, Run, reference_of
 from wardround.learning.steered import Steered, normalisation
 from wardround.learning.steering import Steering
 from wardround.learning.strategies.site import Trained
@@ -76,9 +76,9 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
 
         Raises:
             ArraysRefused: the package's weights aren't this network's.
-            BundleRefused: `ensemble`, see `train`.
+            BundleRefused: see `Bundle.check_trainable`.
         """
-        self._check_single()
+        self.bundle.check_trainable()
         module = network.build(self.bundle.network, seed)
         self._begin(module)
         fresh = network.weights(module)
@@ -126,12 +126,12 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
             Stopped: `stop` answered true between two steps.
             CaseRefused: `no-labels`, no case has a label; or a case can't be prepared.
             ArraysRefused: the weights aren't this network's; `not-finite`, training diverged.
-            BundleRefused: `mixes-patients`, this network can't be trained under a guard; `ensemble`, it is several.
+            BundleRefused: `mixes-patients`, this network can't be trained under a guard; see `Bundle.check_trainable`.
             StateRefused: what `checkpoint` has can't be gone on with.
         """
         if steps < 1 or not 1 <= round_number <= total_rounds:
             raise ValueError(f"{steps} steps in round {round_number} of {total_rounds} make no sense")
-        self._check_single()
+        self.bundle.check_trainable()
         prepared = [self._ready(case) for case in cases if case.labelled]
         if not prepared:
             raise CaseRefused("no-labels", "none of the cases has a label to train on")
@@ -256,18 +256,12 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
     @property
     def runtime(self) -> str:
         """What ran the network last, and how that was checked."""
-        return self._runs.said if isinstance(self._runs, Fastest) else "PyTorch"
+        return self._runs.said if isinstance(self._runs, Fastest) else reference_of(self._module)
 
     def _load(self, arrays: Arrays) -> None:
         """Other weights are run by PyTorch."""
         self._runs, self._served = self._module, None
         network.load_weights(self._module, arrays)
-
-    def _check_single(self) -> None:
-        if self.bundle.members > 1:
-            raise BundleRefused(
-                "ensemble", f"{self.bundle.name} is an ensemble, which is used as it is; train the package it is of"
-            )
 
     def _check_guarded(self, guard: Guard) -> None:
         """Raises `BundleRefused` (`mixes-patients`) where this can't be trained under a guard."""

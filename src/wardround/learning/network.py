@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from wardround.learning.arrays import Arrays, ArraysRefused, check
 from wardround.learning.bundle import OWN_TARGET, SCRIPTS, Bundle, BundleRefused
+from wardround.learning.finished import ONNX
 
 _NETWORKS = {
     "monai.networks.nets.AttentionUnet": ("monai.networks.nets.attentionunet", "AttentionUnet"),
@@ -90,7 +91,17 @@ class Ensemble(torch.nn.Module):
 
 
 def built_for(bundle: Bundle) -> torch.nn.Module:
-    """The network of a package; of an ensemble's, all members. Raises `BundleRefused`, as `build`."""
+    """The network of a package; of an ensemble's, all members.
+
+    Raises:
+        BundleRefused: as `build`; `wrong-onnx`; `program`, it is no network.
+    """
+    if bundle.network["_target_"] == ONNX:
+        from wardround.learning.onnx_network import OnnxNetwork
+
+        return OnnxNetwork(bundle)
+    if bundle.finished:
+        raise BundleRefused("program", f"{bundle.name} is a program, which runs in a jail alone")
     if bundle.members == 1:
         return build(bundle.network)
     return Ensemble(
@@ -142,6 +153,8 @@ def weights(module: torch.nn.Module) -> Arrays:
 def load_weights(module: torch.nn.Module, arrays: Mapping[str, np.ndarray[Any, np.dtype[np.float32]]]) -> None:
     """Copy `arrays` into the network. Raises `ArraysRefused` where they aren't finite or aren't its own."""
     state = {name: tensor for name, tensor in module.state_dict().items() if name.rpartition(".")[2] != COUNTER}
+    if not state and not arrays:
+        return  # a finished model has its weights in its file
     check(arrays, like={name: np.broadcast_to(np.float32(0), tensor.shape) for name, tensor in state.items()})
     with torch.no_grad():
         for name, tensor in state.items():

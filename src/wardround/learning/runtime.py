@@ -1,7 +1,8 @@
-"""Runs a network in OpenVINO, float32, where that agrees with PyTorch, and in PyTorch where not. Needs torch.
+"""Runs a network in OpenVINO, float32, where that agrees with its reference, and in that where not. Needs torch.
 
-PyTorch as it is (eager) is the reference. Whatever OpenVINO makes of a network is held against it on a fixed random
-input of each shape that it is given, before it reads any patient; what was found goes with the result.
+PyTorch as it is (eager) is the reference, and ONNX Runtime that of an ONNX file. Whatever OpenVINO makes of a network
+is held against it on a fixed random input of each shape that it is given, before it reads any patient; what was found
+goes with the result.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch.nn import functional
+
+from wardround.learning.onnx_network import OnnxNetwork
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +59,7 @@ class Fastest:
         self._reference = module
         self._threads = threads
         self._runs: dict[tuple[int, ...], tuple[Run, str]] = {}
-        self.said = "PyTorch"
+        self._name = self.said = reference_of(module)
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         shape = tuple(inputs.shape)
@@ -69,19 +73,24 @@ class Fastest:
 
     def _chosen(self, shape: tuple[int, ...]) -> tuple[Run, str]:
         if find_spec("openvino") is None:
-            return self._reference, "PyTorch: OpenVINO isn't installed"
+            return self._reference, f"{self._name}: OpenVINO isn't installed"
         sample = check_input(shape)
         try:
             run, version = compiled(self._reference, sample, self._threads)
             found = agreement(run(sample), self._reference(sample))
         except RuntimeError as error:
-            _log.warning("a network runs in PyTorch: OpenVINO can't take it (%s)", type(error).__name__)
-            return self._reference, "PyTorch: OpenVINO can't take it"
+            _log.warning("a network runs in %s: OpenVINO can't take it (%s)", self._name, type(error).__name__)
+            return self._reference, f"{self._name}: OpenVINO can't take it"
         told = f"argmax {found.argmax:.6f}, largest difference {found.difference:.1e}"
         if not found.enough:
-            _log.warning("a network runs in PyTorch: OpenVINO disagrees, %s", told)
-            return self._reference, f"PyTorch: OpenVINO disagreed, {told}"
-        return run, f"OpenVINO {version}, against PyTorch: {told}"
+            _log.warning("a network runs in %s: OpenVINO disagrees, %s", self._name, told)
+            return self._reference, f"{self._name}: OpenVINO disagreed, {told}"
+        return run, f"OpenVINO {version}, against {self._name}: {told}"
+
+
+def reference_of(module: torch.nn.Module) -> str:
+    """What a network runs in where nothing else agrees."""
+    return module.reference if isinstance(module, OnnxNetwork) else "PyTorch"
 
 
 def check_input(shape: tuple[int, ...]) -> torch.Tensor:
@@ -116,6 +125,29 @@ def compiled(module: torch.nn.Module, sample: torch.Tensor, threads: int) -> tup
     # OpenVINO counts its uses, and tells its makers, through this package; without it, it doesn't.
     sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # as Python has it for what mustn't be imported
     import openvino
+
+    told: Run
+    if isinstance(module, OnnxNetwork):
+        model, told = openvino.Core().read_model(module.content, b""), module.logits
+    else:
+        model, told = _traced(module, sample), _as_it_is
+    # Slices come in batches of any number, patches of volumes one at a time, which is faster when it is fixed.
+    model.reshape([sample.shape[0] if sample.dim() == _WHOLE else -1, *sample.shape[1:]])
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY", "INFERENCE_NUM_THREADS": threads}
+    network = openvino.Core().compile_model(model, "CPU", hints)
+
+    def run(inputs: torch.Tensor) -> torch.Tensor:
+        return told(torch.from_numpy(network(inputs.contiguous().numpy())[0].copy()))
+
+    return run, ".".join(openvino.__version__.split(".")[:2])
+
+
+def _as_it_is(outputs: torch.Tensor) -> torch.Tensor:
+    return outputs
+
+
+def _traced(module: torch.nn.Module, sample: torch.Tensor) -> Any:
+    """OpenVINO's model of a network of PyTorch."""
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -127,13 +159,4 @@ def compiled(module: torch.nn.Module, sample: torch.Tensor, threads: int) -> tup
     decoder = TorchScriptPythonDecoder(traced, example_input=sample)
     front_end = FrontEndManager().load_by_framework("pytorch")
     loaded = front_end.load(decoder)
-    model = front_end.convert(loaded)
-    # Slices come in batches of any number, patches of volumes one at a time, which is faster when it is fixed.
-    model.reshape([sample.shape[0] if sample.dim() == _WHOLE else -1, *sample.shape[1:]])
-    hints = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY", "INFERENCE_NUM_THREADS": threads}
-    network = openvino.Core().compile_model(model, "CPU", hints)
-
-    def run(inputs: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(network(inputs.contiguous().numpy())[0].copy())
-
-    return run, ".".join(openvino.__version__.split(".")[:2])
+    return front_end.convert(loaded)

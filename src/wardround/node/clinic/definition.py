@@ -102,6 +102,7 @@ class Input(Settings):
 
 class Runtime(Settings):
     """seconds: how long one reading may take before its process is ended. attempts: how often a study is tried.
+    memory_gb: what a model that is a program may take of memory.
 
     deadline_minutes: how long after its last image a result is still wanted, emergency_minutes that of an emergency;
     a study that isn't read by then keeps its normal order.
@@ -109,6 +110,7 @@ class Runtime(Settings):
 
     seconds: float = Field(default=120, ge=1, le=3600)
     attempts: int = Field(default=3, ge=1, le=10)
+    memory_gb: float = Field(default=4, gt=0, le=1000)
     deadline_minutes: float = Field(default=240, gt=0, le=10_080)
     emergency_minutes: float = Field(default=30, gt=0, le=10_080)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from wardround.compute.jail import check_jail
 from wardround.contracts.ledger_entry import Deployment as DeploymentEntry
 from wardround.contracts.ledger_entry import Model
 from wardround.contracts.outbound import ObjectRequest
@@ -18,6 +19,7 @@ from wardround.foundation.errors import NotAllowed, NotFound
 from wardround.foundation.files import write_whole
 from wardround.learning.archive import unpack
 from wardround.learning.bundle import bundle_digest, files_of, load_bundle, read_bundle
+from wardround.learning.finished import PROGRAM
 from wardround.learning.lineage import lineage_of
 from wardround.learning.packages import Packages
 from wardround.ledger import store
@@ -126,6 +128,7 @@ class Deployments:
             NotFound: there is no such pathway here; the hub doesn't have its package, or it is another than its digest
                 says.
             BundleRefused: it is no model package that may be run here.
+            JailUnavailable: it is a program, and this machine can't make a jail.
         """
         definition = self.definitions.of(pathway)
         check_names(definition, pathway, digest)
@@ -142,6 +145,8 @@ class Deployments:
             raise NotAllowed(
                 f"{bundle.name} brings Python of its own, which reads no patient's study yet", code="own-code"
             )
+        if bundle.network["_target_"] == PROGRAM:
+            check_jail()
         lay_beside(target, self._own)
         at = self._clock()
         with self._database.reading() as session:

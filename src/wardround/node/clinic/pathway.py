@@ -65,7 +65,7 @@ class Pathway:
         passed: set[int] = set()
         while True:
             serving = self._serving()
-            self._warm(deployment for deployment, _ in serving.values())
+            self._warm(serving.values())
             steps += self._queue.enlist(serving)
             line = self._queue.next(serving, passed)
             if line is None:
@@ -99,11 +99,12 @@ class Pathway:
         with self._database.writing() as session:
             return end_suspended(session)
 
-    def _warm(self, in_use: Iterable[Deployment]) -> None:
-        for deployment in in_use:
+    def _warm(self, serving: Iterable[tuple[Deployment, Definition]]) -> None:
+        for deployment, definition in serving:
             if deployment.model not in self._warmed:
                 self._warmed.add(deployment.model)
-                self._worker.submit(reader.warm, self._deployments.package(deployment.model), self._threads)
+                package = self._deployments.package(deployment.model)
+                self._worker.submit(reader.warm, package, self._threads, definition)
 
     def _take(self, line: WorklistLine, deployment: Deployment, definition: Definition) -> int:
         """Take one study from the queue; how many steps that was."""

@@ -12,19 +12,20 @@ from functools import lru_cache
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
+from wardround.compute.jail import Bounds, JailEnded, JailUnavailable
+from wardround.compute.serving import Reads, reader_of
 from wardround.contracts.stage import STAGES
 from wardround.dicom.finding import Finding, MadeBy, Measurement, coded
 from wardround.dicom.source_series import SourceSeries
 from wardround.dicom.volume import VolumeRefused
 from wardround.foundation.clock import now
 from wardround.learning.arrays import Arrays
-from wardround.learning.bundle import load_bundle
 from wardround.learning.case import Case, CaseRefused, Labelled
 from wardround.node.clinic.definition import OUTLINES, Definition
 from wardround.node.clinic.examination import NO_SERIES, examine
@@ -33,11 +34,11 @@ from wardround.node.receive.arrival import Unreadable
 from wardround.node.report.document import Document, OutputKind
 from wardround.node.report.making import measured, reports_of, sizes
 
-if TYPE_CHECKING:
-    from wardround.learning.learner import Learner
-
 SEG_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
 """Segmentation Storage (PS3.4 Table B.5-1)."""
+_LOADED = 8
+"""So many models lie in memory together; to load another one anew costs seconds."""
+_SPARE, _SHORTEST = 5.0, 1.0
 
 
 class OutOfScope(RuntimeError):
@@ -59,7 +60,8 @@ class StudyUnreadable(RuntimeError):
 @dataclass(frozen=True)
 class Reading:
     """A result: the Part 10 bytes of a SEG and its UID, the volume of what was marked in ml, and the image's contrast
-    (`tables.WorklistLine`). A model that outlines nothing gives none of the first three, and `told`: one number."""
+    and `image` (`tables.WorklistLine`). A model that outlines nothing gives none of the first three, and `told`: one
+    number."""
 
     segmentation: bytes | None
     sop_instance_uid: str | None
@@ -81,22 +83,27 @@ class Reading:
         return self.told if self.told is not None else self.volume_ml or 0.0
 
 
-@lru_cache(maxsize=2)
-def _model(package: Path, threads: int) -> tuple[Learner[Any, Any], Arrays]:
+@lru_cache(maxsize=_LOADED)
+def _model(package: Path, bounds: Bounds) -> tuple[Reads, Arrays]:
     # The node's own process imports this module too, for its functions' names; torch is for the worker alone.
-    from wardround.learning.kinds import learner_of
-
-    bundle, arrays = load_bundle(package)
-    learner, used = learner_of(bundle, threads=threads), with_own(package, arrays)
+    learner, arrays = reader_of(package, bounds)
+    used = with_own(package, arrays)
     learner.serve(used)
     return learner, used
 
 
-def warm(package: Path, threads: int) -> None:
+def _bounds(definition: Definition, threads: int) -> Bounds:
+    """What a reading by a program may take; its time is up just before the reading's own, so that it is told why."""
+    runtime = definition.runtime
+    seconds = max(_SHORTEST, runtime.seconds - _SPARE)
+    return Bounds(memory_bytes=int(runtime.memory_gb * 1024**3), seconds=seconds, threads=threads)
+
+
+def warm(package: Path, threads: int, definition: Definition) -> None:
     """Load the model, and what writes its results, before the first study arrives."""
     from wardround.dicom import capture, measurement_report, measuring, segmentation  # noqa: F401 - to have them loaded
 
-    _model(package, threads)
+    _model(package, _bounds(definition, threads))
 
 
 def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: int, definition: Definition) -> Reading:
@@ -114,7 +121,7 @@ def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: 
             raise OutOfScope(failed.code, failed.words)
         series = SourceSeries(examination.chosen.files)
         volume = series.volume
-        learner, arrays = _model(package, threads)
+        learner, arrays = _model(package, _bounds(definition, threads))
         case = Case("", volume.array, None, volume.spacing)
         if definition.output.kind not in OUTLINES:
             told = float(learner.predict(arrays, Labelled(case, ()))[0])
@@ -128,11 +135,13 @@ def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: 
         raise StudyUnreadable(error.reason_code) from None
     except CaseRefused as error:
         raise StudyUnreadable(error.reason) from None
+    except (JailUnavailable, JailEnded) as error:
+        raise StudyUnreadable(error.code) from None
     return _outlined(learner, model, stage, definition, series, mask)
 
 
 def _outlined(
-    learner: Learner[Any, Any],
+    learner: Reads,
     model: str,
     stage: str,
     definition: Definition,
@@ -162,7 +171,7 @@ def _outlined(
 
 
 def _finding(
-    learner: Learner[Any, Any],
+    learner: Reads,
     model: str,
     stage: str,
     definition: Definition,

@@ -9,10 +9,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from wardround.compute.jail import Bounds, JailEnded, JailUnavailable
+from wardround.compute.serving import reader_of
 from wardround.contracts.validation import JudgedCase
 from wardround.foundation.errors import WardroundError
 from wardround.learning.arrays import Arrays, ArraysRefused
-from wardround.learning.bundle import Bundle, BundleRefused, load_bundle
+from wardround.learning.bundle import Bundle, BundleRefused, read_bundle
 from wardround.learning.case import Case, CaseRefused, Example, Labelled
 from wardround.learning.metrics import dice
 from wardround.learning.statistics.surface import distances
@@ -23,6 +25,8 @@ from wardround.node.training.cohort import Cohort
 
 _AT_ONCE = 8
 """So many patients' images lie in memory together."""
+_SECONDS = 600.0
+"""How long a model that is a program may take for a patient."""
 
 
 class JudgingRefused(WardroundError):
@@ -55,12 +59,11 @@ def judge(package: Path, cohort: Cohort, threads: int) -> Judged:
     Raises:
         JudgingRefused: package or weights can't be used, or it tells no class and no outline.
     """
-    from wardround.learning.kinds import learner_of
-
     try:
-        bundle, arrays = load_bundle(package)
+        bundle = read_bundle(package)
         check_judgeable(bundle)
-        learner, whole = learner_of(bundle, threads=threads), with_own(package, arrays)
+        learner, arrays = reader_of(package, Bounds(seconds=_SECONDS, threads=threads))
+        whole = with_own(package, arrays)
         found: dict[str, JudgedCase] = {}
         unusable: dict[str, int] = {}
         for part in _parts(cohort.cases):
@@ -70,6 +73,8 @@ def judge(package: Path, cohort: Cohort, threads: int) -> Judged:
                     found[example.name] = _judged(learner, whole, example)
                 except CaseRefused as error:
                     unusable[error.reason] = unusable.get(error.reason, 0) + 1
+                except JailEnded as error:
+                    unusable[error.code] = unusable.get(error.code, 0) + 1
             without = len({one.name for one in part} - {example.name for example in examples})
             if without:
                 unusable["no-label-or-volume"] = unusable.get("no-label-or-volume", 0) + without
@@ -77,6 +82,8 @@ def judge(package: Path, cohort: Cohort, threads: int) -> Judged:
         raise JudgingRefused(str(error), code=error.reason) from None
     except ArraysRefused as error:
         raise JudgingRefused(str(error), code=error.reason) from None
+    except JailUnavailable as error:
+        raise JudgingRefused(str(error), code=error.code) from None
     return Judged(found, dict(sorted(unusable.items())))
 
 
