@@ -10,6 +10,7 @@ import pytest
 from tests.front_door import EVERYONE, FrontDoor, studies
 
 from wardround.contracts.cohort_builder import imaging, patients
+from wardround.node.enclave import listing
 from wardround.node.enclave.holdings import holdings
 from wardround.node.enclave.purge import Scope, finish_purges, order_purge, preview
 from wardround.node.enclave.room import room
@@ -50,3 +51,15 @@ def test_a_purge_takes_what_it_said_and_leaves_the_rest_sound(door: FrontDoor) -
     assert (here.modalities["MR"].instances, here.modalities["SEG"].studies) == (4, 1)
     assert here.room.used == sum(one.bytes for one in here.modalities.values())
     assert (here.unfinished, here.waiting, here.opted_out) == (0, 0, 0)
+
+
+def test_studies_are_listed_for_people_with_what_is_drawn_on_them(door: FrontDoor) -> None:
+    with door.database.reading() as session:
+        lines, count = listing.found(session, listing.Wanted(labelled="yes"), 1)
+        [row, *_] = lines
+        study, series = listing.study(session, row.uid)
+        assert (count, row.modalities, row.series, row.objects, row.labels) == (2, ("MR",), 1, 4, 1)
+        assert (study.pseudonym, [(one.objects, len(one.labels)) for one in series]) == (row.pseudonym, [(4, 1)])
+        assert series[0].labels[0].is_reference and listing.modalities(session) == ["MR"]
+        assert listing.found(session, listing.Wanted(labelled="no"), 1) == ([], 0)
+        assert listing.found(session, listing.Wanted(project="none"), 1) == ([], 0)
