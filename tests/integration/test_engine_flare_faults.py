@@ -54,8 +54,14 @@ def without_faults(tmp_path: Path, rounds: int) -> bytes:
 
 def job_process(pid: int | None) -> psutil.Process:
     """The newest: that of a leg which has just ended may be about to."""
-    jobs = [child for child in psutil.Process(pid).children() if any("-job" in word for word in child.cmdline())]
+    jobs = [child for child in psutil.Process(pid).children(recursive=True) if child.name().endswith("-job")]
     return max(jobs, key=psutil.Process.create_time)
+
+
+def nursery(pid: int | None) -> psutil.Process:
+    """What the jobs' processes of an engine's process are born of."""
+    (found,) = (child for child in psutil.Process(pid).children() if child.name() == "nursery")
+    return found
 
 
 def resume(federation: FlareFederation, run: FakeRun) -> None:
@@ -125,9 +131,9 @@ def assert_gamma_missed_the_first_round_alone(run: FakeRun, reasons: set[str]) -
     assert {result.leg_id for result in run.results} == {f"{run.run_id}-leg-1"}
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["client", "job process"])
+@pytest.mark.parametrize("who", ["client", "job process", "nursery"])
 def test_a_site_killed_in_a_round_is_named_and_back_at_the_next_round(
-    federation: FlareFederation, tmp_path: Path, whole: bool
+    federation: FlareFederation, tmp_path: Path, who: str
 ) -> None:
     """The engine itself takes no site into a job that runs."""
     run = federation.hub.add(small_model(), sites=SITES, quorum=2, rounds=3)
@@ -137,7 +143,7 @@ def test_a_site_killed_in_a_round_is_named_and_back_at_the_next_round(
         if task.round == 1:
             client = psutil.Process(federation.clients["gamma"].pid)
             job = job_process(client.pid)
-            (client if whole else job).kill()
+            {"client": client, "job process": job, "nursery": nursery(client.pid)}[who].kill()
             psutil.wait_procs([job], timeout=PATIENCE)
         return gamma.add_step(task)
 
@@ -294,7 +300,7 @@ federation.run_leg(run)
         victim.kill()
         victim.wait()
         victim.stdout.close()
-    assert len(family) == 4, "server, client and their two job processes"
+    assert len(family) == 6, "server and client, and of each its nursery and its job's process"
     _, alive = psutil.wait_procs(family, timeout=PATIENCE)
     assert alive == []
 
@@ -306,9 +312,10 @@ def test_the_engine_processes_load_no_deep_learning_and_write_only_where_they_ma
     def look(task: RoundTask) -> RoundUpdate:
         for pid in (federation.flare.pid, federation.clients["alpha"].pid):
             parent = psutil.Process(pid)
-            for process in (parent, *parent.children()):
+            role = parent.cmdline()[3]
+            for process in (parent, *parent.children(recursive=True)):
                 maps = Path(f"/proc/{process.pid}/maps").read_text()
-                seen[process.cmdline()[3]] = (
+                seen[role if process == parent else f"{role}'s {process.name()}"] = (
                     maps,
                     {file.path for file in process.open_files()},
                     process.memory_info().rss,
@@ -318,7 +325,10 @@ def test_the_engine_processes_load_no_deep_learning_and_write_only_where_they_ma
     federation.sites["alpha"].behaviours[run.run_id] = look
     assert federation.run_leg(run).state is LegState.FINISHED
 
-    assert set(seen) == {"server", "server-job", "client", "client-job"}
+    assert set(seen) == {
+        *("server", "server's nursery", "server's server-job"),
+        *("client", "client's nursery", "client's client-job"),
+    }
     for role, (maps, files, resident) in seen.items():
         assert "libtorch" not in maps, role
         assert "aiohttp" not in maps, "drivers that nobody uses take a second and 12 MB of every process"

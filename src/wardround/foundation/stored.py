@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-PIECE = 4 * 1024 * 1024
+PIECE = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True)

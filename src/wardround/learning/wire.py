@@ -32,8 +32,8 @@ from wardround.learning.arrays import Arrays, ArraysRefused, blocks, check, from
 Coding = Literal["lossless", "8-bit"]
 
 MAGIC = b"WRUPDAT1"
-BLOCK = 1024 * 1024
-"""Values in a block."""
+BLOCK = 256 * 1024
+"""Values in a block: those who put updates together hold several of them at a time, for sums in twice the width."""
 GROUP = 1024
 """Values that share an exponent."""
 _HEADER_LIMIT = 64 * 1024 * 1024

@@ -19,7 +19,7 @@ from wardround.learning.arrays import Arrays, ArraysRefused, from_bytes, to_byte
 from wardround.learning.robust import average_of
 from wardround.learning.wire import BLOCK, packed, quantised
 
-MODEL = {"a": np.linspace(-1, 1, BLOCK + 3, dtype=np.float32), "b": np.zeros((2, 2), np.float32)}
+MODEL = {"a": np.linspace(-1, 1, 2 * BLOCK + 3, dtype=np.float32), "b": np.zeros((2, 2), np.float32)}
 
 
 def change(seed: int) -> Arrays:

@@ -1,7 +1,7 @@
 """FLARE's pauses between a job's submission and its start, as short as they can be.
 
-Its scheduler looks for new jobs once a second, and a job's process at a site asks every half second whether the hub's
-is there. Each module of FLARE that pauses so is given another `time`.
+Its scheduler looks for new jobs once a second, a job's process at the hub asks once a second who takes part, and one at
+a site every half second whether the hub's is there. Each module of FLARE that pauses so is given another `time`.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ def shorten(role: str) -> None:
     """In the process of this role, before FLARE's main function runs. Fails if FLARE has no such modules any more."""
     if role == "server":
         _give("nvflare.private.fed.server.job_runner", SCHEDULER)
+    elif role == "server-job":
+        # It is there before the server has noted that it is.
+        _give("nvflare.private.fed.server.server_engine", Shortened(1.0))
     elif role == "client-job":
         # Whether the hub's process of the leg is there, and whether this site's client knows that this one is.
         _give("nvflare.private.fed.client.client_runner", Shortened(0.5))

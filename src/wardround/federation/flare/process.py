@@ -1,5 +1,6 @@
 """The entry point of every process that runs FLARE's code: ``python -m wardround.federation.flare.process ROLE
-...``.
+...`` for its server and its client; the processes of their jobs are born of the
+:mod:`wardround.federation.flare.nursery`.
 
 It adds what FLARE can't be told by settings: the process ends when its parent does, however the parent ended;
 TLS 1.3 (RFC 8446) is the least that its connections accept; no deep-learning framework is ever loaded into it.
@@ -14,6 +15,7 @@ import os
 import ssl
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,41 +28,62 @@ ROLES = {
     "server-job": "nvflare.private.fed.app.server.runner_process",
     "client-job": "nvflare.private.fed.app.client.worker_process",
 }
+LOADED = {
+    "server-job": ("wardround.federation.flare.controller",),
+    "client-job": ("wardround.federation.flare.executor",),
+}
+"""What the processes of jobs need beside FLARE's main module, loaded before they are born."""
 
 
 def main() -> None:
-    role = sys.argv[1]
-    follow_parent()
+    role, arguments, lifeline = sys.argv[1], sys.argv[2:], int(os.environ.pop(LIFELINE))
     keep_out("torch", "tensorflow", "monai")
     require_tls13()
     know_two_drivers()
+    take_own_key_as_it_is()
     importlib.import_module("wardround.federation.flare.frames").spare_copies()
-    sys.argv = [role, *sys.argv[2:]]
+    job = f"{role}-job"
+    for name in (ROLES[role], ROLES[job], *LOADED[job]):
+        importlib.import_module(name)
+    nursery = importlib.import_module("wardround.federation.flare.nursery")
+    found = nursery.split_off(job)
+    if isinstance(found, nursery.Birth):
+        role, arguments, lifeline = job, list(found.arguments), found.lifeline
+    else:
+        importlib.import_module("wardround.federation.flare.launchers").Launcher.nursery = found
+        # The program that watches over this process starts it anew, with another nursery.
+        end_after(found.wait_lost, "nursery")
+    follow_parent(lifeline)
+    sys.argv = [role, *arguments]
     module = importlib.import_module(ROLES[role])
     importlib.import_module("wardround.federation.flare.pauses").shorten(role)
     monitor = importlib.import_module("nvflare.fuel.f3.mpm").MainProcessMonitor
-    arguments = module.parse_arguments()
-    folder = arguments.workspace
-    if role.endswith("-job"):
-        folder = str(Path(folder) / arguments.job_id)
+    parsed = module.parse_arguments()
+    folder = parsed.workspace
+    if role == job:
+        folder = str(Path(folder) / parsed.job_id)
     sys.exit(
-        monitor.run(main_func=module.main, run_dir=folder, shutdown_grace_time=0, cleanup_grace_time=3, args=arguments)
+        monitor.run(main_func=module.main, run_dir=folder, shutdown_grace_time=0, cleanup_grace_time=3, args=parsed)
     )
 
 
-def follow_parent() -> None:
+def follow_parent(lifeline: int) -> None:
     """End this process when the other end of its lifeline, a pipe that the parent holds, is closed.
 
     The kernel's own signal for this (PR_SET_PDEATHSIG) follows the thread that started the process, and FLARE
     starts processes from threads that end.
     """
-    descriptor = int(os.environ.pop(LIFELINE))
+    end_after(lambda: os.read(lifeline, 1), "lifeline")
 
-    def wait() -> None:
-        os.read(descriptor, 1)
+
+def end_after(wait: Callable[[], object], name: str) -> None:
+    """End this process once `wait`, in a thread of that name, returns."""
+
+    def follow() -> None:
+        wait()
         os._exit(1)
 
-    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+    threading.Thread(target=follow, name=name, daemon=True).start()
 
 
 def keep_out(*packages: str) -> None:
@@ -116,6 +139,15 @@ def know_two_drivers() -> None:
     ):
         communicator.driver_mgr.register(getattr(importlib.import_module(module), name))
     communicator.driver_loaded = True
+
+
+def take_own_key_as_it_is() -> None:
+    """Have FLARE read this program's own private key without looking for flaws in its numbers, which takes 0.1 s of a
+    processor, twice in every process. TLS takes the key as it is too. Fails if FLARE has no such function any more.
+    """
+    manager: Any = importlib.import_module("nvflare.fuel.f3.cellnet.credential_manager").CredentialManager
+    read = functools.partial(manager.get_local_key.__globals__["serialization"].load_pem_private_key, password=None)
+    manager.get_local_key = lambda own: read(own.local_key, unsafe_skip_rsa_key_validation=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Rounds over FLARE's own messaging: one request channel, answered when there is something to say.
 
 A site pulls the next round and waits in that request until the hub's aggregate is ready, so that no timer sits
-in a round. Arrays travel in pieces of at most 4 MiB, each in a request of its own, and lie in files on both sides: an
+in a round. Arrays travel in pieces of at most 2 MiB, each in a request of its own, and lie in files on both sides: an
 update is the leg's once its last piece is here, and until then takes disk up to what the round allows and no memory.
 What goes to the sites is packed on the way, piece by piece; an update was packed by the node.
 The site's name is taken from the origin of the message,
