@@ -15,6 +15,7 @@ from _bench import machine
 
 from wardround.contracts.evidence import ShadowUse
 from wardround.foundation.clock import now
+from wardround.learning.statistics.discrepancy import NAMES
 from wardround.node.clinic.states import ReadingState
 from wardround.node.clinic.tables import WorklistLine
 from wardround.node.monitoring.charts import charts
@@ -23,10 +24,11 @@ from wardround.node.settings import ClinicSettings
 YEAR = 7300
 """Studies: twenty a day."""
 BEFORE, AFTER = 300, 1500
-USUAL = {"failing": 0.05, "flagged": 0.4, "contrast": 0.5}
+USUAL = {"failing": 0.05, "flagged": 0.4, "contrast": 0.5, "image": 0.0}
 CHANGES: dict[str, dict[str, float]] = {
     "twice the failures": {"failing": 0.1},
     "a scanner's contrast goes up by one deviation": {"contrast": 0.55},
+    "each number on the images by half a deviation": {"image": 0.5},
     "sensitivity falls by ten points of forty": {"flagged": 0.3},
     "twice the share of findings": {"flagged": 0.8},
 }
@@ -53,11 +55,13 @@ def studies(draws: np.random.Generator, parts: list[tuple[int, dict[str, float]]
         shares = USUAL | said
         failing, flagged = draws.random(count) < shares["failing"], draws.random(count) < shares["flagged"]
         contrasts = draws.normal(shares["contrast"], DEVIATION, count)
-        for fails, flags, contrast in zip(failing, flagged, contrasts, strict=True):
+        images = draws.normal(shares["image"], 1.0, (count, len(NAMES)))
+        for fails, flags, contrast, image in zip(failing, flagged, contrasts, images, strict=True):
             state = ReadingState.FAILED if fails else ReadingState.DELIVERED
             seen = None if fails else float(contrast)
             flag = bool(flags) and not fails
-            found.append(WorklistLine(study="", version=1, state=state, flagged=flag, contrast=seen))
+            said_of = None if fails else [float(one) for one in image]
+            found.append(WorklistLine(study="", version=1, state=state, flagged=flag, contrast=seen, image=said_of))
     return found
 
 

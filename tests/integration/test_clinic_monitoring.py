@@ -31,8 +31,17 @@ def clinic(tmp_path: Path, package: tuple[str, bytes]) -> Iterator[Clinic]:
         yield clinic
 
 
-def studies(clinic: Clinic, count: int, *, failing: float = 0.02, flagged: float = 0.4, contrast: float = 0.5) -> None:
-    """So many studies end, drawn with these shares; each study a minute after the one before."""
+def studies(
+    clinic: Clinic,
+    count: int,
+    *,
+    failing: float = 0.02,
+    flagged: float = 0.4,
+    contrast: float = 0.5,
+    scanner: float = 0.0,
+) -> None:
+    """So many studies end, drawn with these shares; each study a minute after the one before. scanner: by how many
+    standard deviations each number on its image is another."""
     with clinic.node.database.writing() as session:
         deployment = session.scalars(select(Deployment).where(Deployment.active)).one()
         before = session.query(WorklistLine).count()
@@ -48,6 +57,7 @@ def studies(clinic: Clinic, count: int, *, failing: float = 0.02, flagged: float
                     reason="empty-image" if fails else "",
                     flagged=not fails and bool(draws.random() < flagged),
                     contrast=None if fails else float(draws.normal(contrast, 0.05)),
+                    image=None if fails else list(draws.normal(scanner, 1.0, 8)),
                     arrived_at=clinic.node.clock() + timedelta(minutes=number),
                 )
             )
@@ -101,8 +111,19 @@ def test_a_quiet_time_suspends_nothing(clinic: Clinic) -> None:
         "fewer-findings",
         "contrast-higher",
         "contrast-lower",
+        "images-differ",
     }
     assert all(chart.broken_at is None and chart.studies >= 280 for chart in found)
+
+
+def test_images_of_another_scanner_take_the_model_out_of_use_though_their_contrast_is_the_same(clinic: Clinic) -> None:
+    watching = monitor(clinic)
+    studies(clinic, 130)
+    assert watching.tick() == 0
+    studies(clinic, 90, scanner=0.7)
+    assert watching.tick() == 1
+    with clinic.node.database.reading() as session:
+        assert session.scalars(select(Deployment)).one().suspended_for == "images-differ"
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,7 @@ class Pathway:
                 return
             row.finding = definition.output.in_words(reading.value)
             row.volume_ml, row.contrast, row.value = reading.volume_ml, reading.contrast, reading.value
+            row.image = None if reading.image is None else list(reading.image)
             row.flagged, row.read_as = definition.output.flags(reading.value), stage
             row.result, row.result_uid = kept[0].file if kept else None, reading.sop_instance_uid
             row.read_at, row.attempts = self._clock(), 0

@@ -27,6 +27,7 @@ from wardround.dicom.volume import VolumeRefused
 from wardround.foundation.clock import now
 from wardround.learning.arrays import Arrays
 from wardround.learning.case import Case, CaseRefused, Labelled
+from wardround.learning.statistics.discrepancy import image_statistics
 from wardround.node.clinic.definition import OUTLINES, Definition
 from wardround.node.clinic.examination import NO_SERIES, examine
 from wardround.node.clinic.own_layers import with_own
@@ -69,6 +70,7 @@ class Reading:
     contrast: float | None = None
     reports: tuple[Document, ...] = ()
     told: float | None = None
+    image: tuple[float, ...] | None = None
 
     @property
     def documents(self) -> tuple[Document, ...]:
@@ -127,7 +129,8 @@ def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: 
             told = float(learner.predict(arrays, Labelled(case, ()))[0])
             finding = _finding(learner, model, stage, definition, told, (measured(definition.output, told),))
             reports = reports_of(series, None, None, finding, definition.output.summary)
-            return Reading(None, None, None, _contrast(volume.array), reports, told)
+            seen = image_statistics(volume.array)
+            return Reading(None, None, None, _contrast(volume.array), reports, told, seen)
         mask = learner.predict(arrays, case)
     except VolumeRefused as error:
         raise StudyUnreadable(str(error.reason_code.value).replace("_", "-")) from None
@@ -167,7 +170,8 @@ def _outlined(
     )
     uid = str(pydicom.dcmread(BytesIO(segmentation), specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
     reports = reports_of(series, mask, segmentation, found, definition.output.summary)
-    return Reading(segmentation, uid, millilitres, _contrast(volume.array), reports)
+    seen = image_statistics(volume.array)
+    return Reading(segmentation, uid, millilitres, _contrast(volume.array), reports, image=seen)
 
 
 def _finding(

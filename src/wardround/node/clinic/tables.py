@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wardround.foundation.columns import UtcTime
@@ -40,6 +40,7 @@ class WorklistLine(NodeTable):
     the result, `due_at` until when one is wanted. `priority` is `emergency` or `routine`. `definition` is the digest
     of the pathway's file as it was when the study came. `value` is what the model told: ml of an outline, a probability
     or a number; `flagged` whether that is beyond the pathway's bounds. `read_as` is the stage that it was read at.
+    `image` are a few numbers on the image, by which a change of scanner shows (`learning.statistics.discrepancy`).
     """
 
     __tablename__ = "worklist"
@@ -54,6 +55,7 @@ class WorklistLine(NodeTable):
     finding: Mapped[str] = mapped_column(String(200), default="")
     volume_ml: Mapped[float | None]
     contrast: Mapped[float | None]
+    image: Mapped[list[float] | None] = mapped_column(JSON(none_as_null=True))
     result: Mapped[str | None] = mapped_column(String(200))
     result_uid: Mapped[str | None] = mapped_column(String(64))
     attempts: Mapped[int] = mapped_column(default=0)

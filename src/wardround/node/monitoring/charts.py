@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from wardround.contracts.evidence import ShadowUse
 from wardround.learning.cusum import Share, Shift, scores, sums, threshold
 from wardround.learning.intervals import proportion
+from wardround.learning.statistics.discrepancy import differs
 from wardround.node.clinic.states import WITH_RESULT, ReadingState
 from wardround.node.clinic.tables import WorklistLine
 
@@ -18,12 +21,15 @@ _SURE = 0.5
 """The level of the interval of shadow use's share of findings whose bound on the side of the change is taken for usual,
 so that few studies in shadow make no alarms, and many of them little delay."""
 _LOWEST, _HIGHEST = 0.02, 0.98
+_FIRST, _BLOCK = 100, 50
+"""Images of the first so many studies are what each next block's are held against."""
 _Watched = tuple[str, str, Share | Shift, Sequence[float]]
 
 
 @dataclass(frozen=True)
 class Chart:
     """One chart as it stands. `reason` is the code with which it suspends; above `limit` it does.
+    Of images `value` is the last block's probability of chance, as its negative decimal logarithm.
 
     `broken_at` is the number of the study, from 1, with which it was first above, `studies` how many it has seen.
     """
@@ -77,7 +83,29 @@ def charts(
         change = Share(high, _odds(high, _DIFFERENCES))
         watched.append(("readers-differ", "readers who find otherwise", change, [float(one) for one in differing]))
     # Of several charts the first alarms sooner than any one of them would.
-    return tuple(_chart(*one, alarm_every * len(watched)) for one in watched)
+    length = alarm_every * (len(watched) + 1)
+    pictures = tuple(tuple(line.image) for line in read if line.image is not None)
+    return (*(_chart(*one, length) for one in watched), _pictures(pictures, length))
+
+
+def _pictures(seen: tuple[tuple[float, ...], ...], length: float) -> Chart:
+    """Images that are otherwise than the first were: each block of them is asked once, at such a share of false alarms
+    that there is one in `length` studies on average."""
+    alarms = _BLOCK / length
+    limit, value, broken = -math.log10(alarms), 0.0, None
+    for end in range(_FIRST + _BLOCK, len(seen) + 1, _BLOCK):
+        chance = _chance(seen[:_FIRST], seen[end - _BLOCK : end], alarms)
+        value = -math.log10(chance)
+        if chance < alarms:
+            broken = end
+            break
+    return Chart("images-differ", "images otherwise than those that it began with", value, limit, len(seen), broken)
+
+
+@lru_cache(maxsize=4096)
+def _chance(before: tuple[tuple[float, ...], ...], now: tuple[tuple[float, ...], ...], alarms: float) -> float:
+    """Of a block that is whole nothing changes any more."""
+    return differs(before, now, alarms)
 
 
 def _chart(reason: str, words: str, change: Share | Shift, values: Sequence[float], length: float) -> Chart:
