@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 WIDTH = 720
-_BETWEEN, _ABOVE, _LINE, _PAD = 70, 10, 16, 8
-_LETTER = 6.7
-"""Pixels that a letter takes at most, on average, at the size of the style sheet."""
+_BETWEEN, _ABOVE, _LINE, _PAD = 50, 10, 16, 8
+_WIDEST = 210
+_LETTER = 7.8
+"""Pixels that a letter of weight takes, on average, at the size of the style sheet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,13 @@ def picture(title: str, columns: Sequence[Sequence[Box]], ties: Sequence[Tie]) -
     columns = [column for column in columns if column]
     if not columns:
         return Markup("")
-    wide = (WIDTH - 2 - _BETWEEN * (len(columns) - 1)) / len(columns)
+    wide = min(_WIDEST, (WIDTH - 2 - _BETWEEN * (len(columns) - 1)) / len(columns))
+    apart = (WIDTH - 2 - wide) / max(1, len(columns) - 1)
     high = max(sum(map(_height, column)) + _ABOVE * (len(column) - 1) for column in columns) + 2
     places: dict[str, tuple[float, float]] = {}
     boxes = []
     for number, column in enumerate(columns):
-        x = 1 + number * (wide + _BETWEEN)
+        x = 1 + number * apart
         y = (high - sum(map(_height, column)) - _ABOVE * (len(column) - 1)) / 2
         for box in column:
             places[box.key] = (x, y + _height(box) / 2)

@@ -87,7 +87,7 @@ def test_a_model_tells_its_story_by_the_ledger(lab: HubLab, browser: httpx.Clien
     told = words_of(page)
     assert "north shadow brain-mri-glioma offline:" in told and "0.810" in told
     assert "south not in use none" in told, "a hospital whose data are in it, which doesn't use it"
-    assert f"model {digest[:12]}, brain-mri-glioma, round 6" in page.text
+    assert f"brain-mri-glioma, {digest[:12]}, round 6" in page.text
     assert page.text.count('class="tie"') == 4 + 1 + 2, "four hospitals, the run, two in use"
     assert "Nothing yet. Write it: wardround model card" in told
     assert browser.get(f"/models/other/{digest}").status_code == 404, "the right is asked for the project's own name"

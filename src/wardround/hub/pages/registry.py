@@ -108,11 +108,11 @@ def _lineage(
 ) -> Markup:
     """Cohorts at the left, the run and its model, and where it is in use at the right."""
     gave = [Box(f"from {site}", (site, *_gave(site, said))) for site in taken]
-    merged = [Box(f"from {parent}", (f"model {parent[:12]}", "trained alone")) for parent in parents]
+    merged = [Box(f"from {parent}", (parent[:12], "trained alone")) for parent in parents]
     run = Box("run", (f"run {row.run}", f"project {project}"))
-    made = Box("model", (f"model {row.digest[:12]}", row.package, f"round {row.round}"), True)
+    made = Box("model", (row.package, row.digest[:12], f"round {row.round}"), True)
     used = [
-        Box(f"at {site}", (site, *(f"{pathway}: {stage}" for pathway, (stage, _) in at.stage.items())))
+        Box(f"at {site}", (site, *(word for pathway, (stage, _) in at.stage.items() for word in (stage, pathway))))
         for site, at in sorted(sites.items())
         if at.stage
     ]
