@@ -40,11 +40,15 @@ if TYPE_CHECKING:
 
 
 class Desk:
-    """What a command or the running node needs of a home, made when it is first used."""
+    """What a command or the running node needs of a home, made when it is first used.
+
+    `volumes` is the process that reads volumes for who looks at them in a page (`node.pages.volumes`).
+    """
 
     def __init__(self, home: NodeHome, *, clock: Clock = now) -> None:
         self.home = home
         self.clock = clock
+        self.volumes = Worker("the viewer")
 
     @cached_property
     def hub(self) -> Verifier:
@@ -87,6 +91,11 @@ class Desk:
     def pseudonyms(self) -> PseudonymKeys:
         """Makes each project's own pseudonyms; the site's secret never leaves it."""
         return PseudonymKeys(self._secret)
+
+    @cached_property
+    def own(self) -> OwnArrays:
+        """What this hospital keeps of runs for itself."""
+        return OwnArrays(self.home.runs, self.pseudonyms)
 
     @cached_property
     def _secret(self) -> bytes:
@@ -142,7 +151,7 @@ class Desk:
             self.entries,
             self.gateway,
             self.mirror,
-            OwnArrays(self.home.runs),
+            self.own,
             Packages(self.home.packages),
             Definitions(self.home.pathways),
             self.clock,
@@ -164,14 +173,8 @@ class Desk:
             self.clock,
         )
 
-    @cached_property
-    def volumes(self) -> Worker:
-        """The process that reads volumes for who looks at them in a page (`node.pages.volumes`)."""
-        return Worker("the viewer")
-
     def close(self) -> None:
-        if "volumes" in self.__dict__:
-            self.volumes.stop()
+        self.volumes.stop()
         if "annotation" in self.__dict__:
             self.annotation.stop()
         if "gateway" in self.__dict__:
