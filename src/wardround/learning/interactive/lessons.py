@@ -22,7 +22,7 @@ CLICKS = 8
 """That a sitting has at most."""
 SITTINGS = 8
 """Images that are outlined in turn, so that steps after one another are of different ones."""
-RATE = 3e-3
+RATE, RATE_GOING_ON = 3e-3, 1e-3
 TURNED, ZOOMED = 0.2, 0.15
 """Radians by which images are turned, and how much larger or smaller they are made: the spread of both."""
 
@@ -108,7 +108,8 @@ def trained(
         module.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in from_bytes(begin).items()})
     draws = np.random.default_rng(seed)
     optimiser = torch.optim.AdamW(module.parameters(), weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=max(steps, 2), pct_start=0.15)
+    rate = RATE if begin is None else RATE_GOING_ON
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=max(steps, 2), pct_start=0.15)
     total = 0.0
     # Three times as fast where the processor has tiles for it (Intel AMX), and slower where it hasn't.
     halves = torch.cpu._is_amx_tile_supported()
