@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 Sit = Callable[..., Seat]
+DESK = {"width": 1000, "height": 700}
+"""Where is drawn: a small picture, since no graphics card draws it here."""
+PATIENCE = 300_000
+"""Milliseconds: the processes that help and read are begun in the middle of it, beside whatever else runs."""
 DRAWN = """() => document.querySelector(".viewer").viewer.then((viewer) => {
   const [columns, rows] = viewer.size, found = [];
   viewer.nv.drawBitmap.forEach((value, at) => value && found.push(
@@ -62,8 +66,10 @@ def test_a_radiologist_draws_is_helped_undoes_and_saves_and_another_one_accepts(
     if not assets.address("niivue.js"):
         pytest.skip("NiiVue isn't installed (make scripts)")
     seat = sit(hospital.face, Role.RADIOLOGIST.value, viewport=WIDE)
+    seat.page.set_default_timeout(PATIENCE)
     page = seat.go("/annotation")
     found = read_well(seat, "annotation-before")
+    page.set_viewport_size(DESK)
     page.get_by_label("Which").select_option("first")
     page.get_by_role("button", name="Give me a case").click()
     page.wait_for_selector(".drawing[data-ready]")
@@ -92,6 +98,7 @@ def test_a_radiologist_draws_is_helped_undoes_and_saves_and_another_one_accepts(
     helped = settled(page, 3)
     assert by_keys < helped
     found += read_well(seat, "annotation-drawing")
+    page.set_viewport_size(DESK)
     page.keyboard.press("u")
     assert settled(page, 2) == by_keys
     page.get_by_role("button", name="Between slices").click()
@@ -103,6 +110,7 @@ def test_a_radiologist_draws_is_helped_undoes_and_saves_and_another_one_accepts(
     assert by_keys - last, "the eraser took what the pen had marked"
 
     other = sit(hospital.face, "all", viewport=WIDE)
+    other.page.set_default_timeout(PATIENCE)
     other.go(f"{case}/draw")
     assert "radiologist has this case before them" in other.page.inner_text("main")
 
