@@ -82,13 +82,11 @@ def create(home: HubHome, visit: Visit) -> Shown | Moved:
     acting_as(visit.roster, visit.token, "draft-project", said["id"])  # the address names no project to ask about
     try:
         with home.database.reading() as session:
-            if session.get(ProjectRow, said["id"]) is not None:
-                raise Conflict(f"there is a project {said['id']} already; choose another short name")
             sites = len(members(session))
         plan = _plan(home, said)
         given = {"id": said["id"], "researcher": visit.somebody.name, "plan": plan}
         project = _project(given | {"leaves": usual_leaves(plan, max(sites, plan.quorum))}, said, visit)
-        return _keep(home, project, visit)
+        return _keep(home, project, visit, new=True)
     except WardroundError as fault:
         return _form(home, said, fault=str(fault))
 
@@ -106,8 +104,11 @@ def edit(home: HubHome, visit: Visit) -> Shown | Moved:
         return _form(home, said | {"id": was.id}, was, fault=str(fault))
 
 
-def _keep(home: HubHome, project: Project, visit: Visit) -> Moved:
+def _keep(home: HubHome, project: Project, visit: Visit, *, new: bool = False) -> Moved:
+    """Raises `Conflict` where a new one would take the place of another."""
     with home.database.writing() as session:
+        if new and session.get(ProjectRow, project.id) is not None:
+            raise Conflict(f"there is a project {project.id} already; choose another short name")
         actions.draft(session, project, actor=visit.by, at=visit.at)
     return Moved(f"/projects/{project.id}?done=kept")
 
