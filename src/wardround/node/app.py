@@ -108,7 +108,7 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
         records=RecordsPlace.of(home.path / "omop", home.settings.records),
     )
     uses = Uses(home.database, desk.entries, clock)
-    own = OwnArrays(home.runs)
+    own = desk.own
     notes = notes_in(home.runs, desk.pseudonyms, every=home.settings.learning.checkpoint_seconds)
     participant = NodeParticipant(
         assignments, uses, learner, desk.entries, desk.gateway, home.database, own, clock, notes

@@ -26,13 +26,13 @@ def lay_beside(package: Path, own: OwnArrays) -> None:
     if lineage is None or not lineage.at_home:
         return
     kept = own.beside(lineage.run, lineage.weights_sha256)
-    if not kept.is_file():
+    if not kept:
         raise NotAllowed(
             f"{len(lineage.at_home)} layers of this model are each hospital's own, and this hospital has none of run "
             f"{lineage.run}: it can use a model of a run in which it took part to the end",
             code="own-layers-missing",
         )
-    arrays = from_bytes(kept.read_bytes())
+    arrays = from_bytes(kept)
     found = {name: array for name, array in arrays.items() if name in lineage.at_home}
     began = load_bundle(package)[1]
     check(found, like={name: began[name] for name in lineage.at_home})

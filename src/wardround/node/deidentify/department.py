@@ -35,6 +35,7 @@ from wardround.node.record.wiring import purges_at
 from wardround.node.records.errors import RecordsBusy
 from wardround.node.retrieve.wiring import sealing_at
 from wardround.node.review.gate import Gate
+from wardround.node.training.own import OwnArrays
 
 log = logging.getLogger(__name__)
 
@@ -165,6 +166,7 @@ class Department:
             if commitments.is_dir()
             else None,
             records=leaving_at(home, self.secret),
+            own=OwnArrays(home.runs, self.pseudonyms),
         )
 
     def purge_opted_out(self, *, actor: str) -> Iterator[int]:

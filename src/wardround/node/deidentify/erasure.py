@@ -58,6 +58,8 @@ from wardround.node.retrieve.forgetting import forget as forget_asks
 from wardround.node.retrieve.sealing import Sealing
 from wardround.node.review.tables import PixelReview
 from wardround.node.training.forgetting import forget as forget_judgements
+from wardround.node.training.forgetting import learned_from
+from wardround.node.training.own import OwnArrays
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +101,7 @@ class Erasures:
         pulls: what opens the asks of pulls.
         commitments: where requests for storage commitment wait.
         records: the health records.
+        own: what this hospital keeps of runs for itself.
     """
 
     def __init__(
@@ -113,7 +116,9 @@ class Erasures:
         pulls: Sealing | None = None,
         commitments: CommitmentStore | None = None,
         records: HealthRecords | None = None,
+        own: OwnArrays | None = None,
     ) -> None:
+        self._own = own
         self._database = database
         self._vault = vault
         self._places = places
@@ -238,6 +243,7 @@ class Erasures:
             self._records.forget(person.pseudonyms)
         told = bool(row.counts.get(_STUDIES))
         for pseudonym in person.pseudonyms:
+            self._forget_own(pseudonym)
             with self._database.writing() as session:
                 if holds(session, pseudonym):
                     told = True
@@ -275,6 +281,16 @@ class Erasures:
                 who = person.pseudonyms
                 self._purges.tell(session, reason=_CODE, people=who, decisions=(), at=self._clock())
             audit.record(session, row.actor, "finish-erasure", f"erasure {row.id}", row.reason)
+
+    def _forget_own(self, pseudonym: str) -> None:
+        """Remove what runs that learned from this person left here: arrays of this hospital's patients alone, which
+        nobody else's hide. Before the frozen cohorts lose their names, since nothing else tells of which runs."""
+        if self._own is None:
+            return
+        with self._database.reading() as session:
+            runs = learned_from(session, pseudonym)
+        for run in runs:
+            self._own.forget(run)
 
     def _erase_received(self, person: Person, research_only: bool) -> None:
         """Delete the files, then the rows: rows first would leave files that nothing names until a restart."""

@@ -32,7 +32,6 @@ from wardround.node.projects.approval import cohort_now
 from wardround.node.projects.served import ServedCase
 from wardround.node.training.cohort import Cohort
 from wardround.node.training.facts import RecordsPlace
-from wardround.node.training.own import OwnArrays
 
 STAGE: StageName = "offline"
 _WORST = 12
@@ -57,7 +56,7 @@ def plan(desk: Desk, asked: ValidationPlan, *, actor: str) -> ValidationRow:
     """
     package = desk.deployments.fetch(asked.model)
     check_judgeable(read_bundle(package))
-    lay_beside(package, OwnArrays(desk.home.runs))
+    lay_beside(package, desk.own)
     digest, at = asked.content_digest(), desk.clock()
     with desk.home.database.writing() as session:
         row = session.scalar(select(ValidationRow).where(ValidationRow.digest == digest))
@@ -118,7 +117,7 @@ def validate(desk: Desk, digest: str, *, actor: str, worker: Worker) -> LocalVal
     asked, at = ValidationPlan.model_validate_json(row.document), desk.clock()
     check_allowed(row, at)
     package = desk.deployments.fetch(asked.model)
-    lay_beside(package, OwnArrays(desk.home.runs))
+    lay_beside(package, desk.own)
     bundle = read_bundle(package)
     served, asked_of = _served(desk, row)
     records = RecordsPlace.of(desk.home.path / "omop", desk.home.settings.records)

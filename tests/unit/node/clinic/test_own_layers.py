@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.errors import NotAllowed
 from wardround.learning.arrays import Arrays, ArraysRefused, to_bytes
 from wardround.learning.bundle import BundleRefused, export_bundle, load_bundle
@@ -15,6 +16,7 @@ from wardround.node.clinic.own_layers import lay_beside, with_own
 from wardround.node.training.own import OwnArrays
 
 WEIGHTS: Arrays = {"w": np.ones(3, np.float32), "norm": np.zeros(2, np.float32)}
+KEYS = PseudonymKeys(bytes(32))
 MINE = {"norm": np.full(2, 7, np.float32)}
 
 
@@ -25,7 +27,7 @@ def package(folder: Path, at_home: tuple[str, ...]) -> Path:
 
 
 def test_a_model_is_read_with_the_layers_that_its_own_round_left_here(tmp_path: Path) -> None:
-    made, own = package(tmp_path, ("norm",)), OwnArrays(tmp_path / "runs")
+    made, own = package(tmp_path, ("norm",)), OwnArrays(tmp_path / "runs", KEYS)
     own.settle("glioma-1", "d" * 64, to_bytes(MINE | {"control:w": WEIGHTS["w"]}))
     lay_beside(made, own)
     used = with_own(made, load_bundle(made)[1])
@@ -34,7 +36,7 @@ def test_a_model_is_read_with_the_layers_that_its_own_round_left_here(tmp_path: 
 
 @pytest.mark.parametrize("kept", ["of another model", "of another run"])
 def test_a_hospital_without_layers_of_its_own_cannot_use_it(tmp_path: Path, kept: str) -> None:
-    made, own = package(tmp_path, ("norm",)), OwnArrays(tmp_path / "runs")
+    made, own = package(tmp_path, ("norm",)), OwnArrays(tmp_path / "runs", KEYS)
     own.settle("glioma-1" if "model" in kept else "other-1", ("e" if "model" in kept else "d") * 64, to_bytes(MINE))
     with pytest.raises(NotAllowed) as refused:
         lay_beside(made, own)
@@ -44,7 +46,7 @@ def test_a_hospital_without_layers_of_its_own_cannot_use_it(tmp_path: Path, kept
 
 
 def test_layers_that_do_not_fit_are_not_used(tmp_path: Path) -> None:
-    made, own = package(tmp_path, ("norm",)), OwnArrays(tmp_path / "runs")
+    made, own = package(tmp_path, ("norm",)), OwnArrays(tmp_path / "runs", KEYS)
     for wrong in ({"norm": np.zeros(3, np.float32)}, {"norm": np.full(2, np.nan, np.float32)}, {"w": WEIGHTS["w"]}):
         own.settle("glioma-1", "d" * 64, to_bytes(wrong))
         with pytest.raises(ArraysRefused):
@@ -53,7 +55,7 @@ def test_layers_that_do_not_fit_are_not_used(tmp_path: Path) -> None:
 
 def test_a_model_that_has_none_needs_none(tmp_path: Path) -> None:
     made = package(tmp_path, ())
-    lay_beside(made, OwnArrays(tmp_path / "runs"))
+    lay_beside(made, OwnArrays(tmp_path / "runs", KEYS))
     assert with_own(made, WEIGHTS) == WEIGHTS
     (made / "configs" / "metadata.json").write_text('{"lineage": {"run": "../../etc"}}')
     with pytest.raises(BundleRefused):

@@ -164,7 +164,7 @@ class NodeLab:
             packages=Packages(folder / "packages"),
         )
         self.uses = Uses(self.database, self.entries, self.clock)
-        self.own = OwnArrays(folder / "runs")
+        self.own = OwnArrays(folder / "runs", keys)
         self.participant = NodeParticipant(
             self.assignments,
             self.uses,

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from tests.front_door import EVERYONE
 from tests.unit.hub.runs.run_lab import project
 from tests.unit.node.projects.node_lab import NodeLab
 from tests.unit.node.training.test_node_uses import ABOUT, ASKED, agreed
@@ -18,13 +19,17 @@ from wardround.contracts.algorithm import FedBN, Scaffold
 from wardround.contracts.approval_limits import ApprovalLimits, terms_of
 from wardround.contracts.run_plan import RunPlan
 from wardround.contracts.task import EvaluateModel
+from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.federation.engine import RoundTask
 from wardround.foundation.errors import WardroundError
+from wardround.foundation.sealing import NotOpened
 from wardround.learning.arrays import Arrays, from_bytes, to_bytes
 from wardround.learning.layers import Sharing, sharing
 from wardround.learning.split import Split
 from wardround.learning.steering import Steering
 from wardround.learning.wire import arrays_of
+from wardround.node.deidentify.erasure import Erasures, Places
+from wardround.node.record.purges import Purges
 from wardround.node.training import learner
 from wardround.node.training.assignment import Assignment
 from wardround.node.training.cohort import Cohort
@@ -34,6 +39,7 @@ from wardround.node.training.own import OwnArrays
 __all__ = ["agreed"]
 
 KEY = bytes(range(32))
+KEYS = PseudonymKeys(KEY)
 BEGAN: Arrays = {"w": np.zeros(3, np.float32), "norm": np.full(2, 0.25, np.float32)}
 
 
@@ -137,7 +143,7 @@ def test_a_personal_model_is_held_to_the_model_of_all_and_judged_as_such(toy: To
 
 
 def test_what_a_round_left_is_what_the_next_one_finds(tmp_path: Path) -> None:
-    own = OwnArrays(tmp_path)
+    own = OwnArrays(tmp_path, KEYS)
     assert own.before("run-1", 1) == b""
     for number in (1, 2, 10):
         own.keep("run-1", number, b"%d" % number)
@@ -146,8 +152,25 @@ def test_what_a_round_left_is_what_the_next_one_finds(tmp_path: Path) -> None:
     assert own.before("run-2", 3) == b""
     own.end("run-1")
     assert own.before("run-1", 11) == b"10" and own.before("run-1", 10) == b""
-    assert own.beside("run-1", "f" * 64).read_bytes() == b"model"
+    assert own.beside("run-1", "f" * 64) == b"model" and own.beside("run-1", "e" * 64) == b""
     own.end("never-joined")
+    own.forget("run-1")
+    assert own.before("run-1", 11) == b"" and own.beside("run-1", "f" * 64) == b""
+
+
+def test_nobody_else_reads_it_and_none_passes_for_another(tmp_path: Path) -> None:
+    own, clear = OwnArrays(tmp_path, KEYS), b"normalised to this hospital's patients"
+    own.keep("run-1", 1, clear)
+    own.keep("run-2", 1, clear)
+    first, second = sorted(file for file in tmp_path.rglob("*") if file.is_file())
+    assert clear not in first.read_bytes() and first.stat().st_mode & 0o077 == 0
+    second.write_bytes(first.read_bytes())
+    first.with_name("0002.sealed").write_bytes(first.read_bytes())
+    for run, number in (("run-2", 2), ("run-1", 3)):
+        with pytest.raises(NotOpened):
+            own.before(run, number)
+    with pytest.raises(NotOpened):
+        OwnArrays(tmp_path, PseudonymKeys(bytes(31) + b"1")).before("run-1", 2)
 
 
 def test_it_is_on_the_disk_before_the_update_leaves_and_a_round_done_again_begins_alike(agreed: NodeLab) -> None:
@@ -170,6 +193,22 @@ def test_it_is_on_the_disk_before_the_update_leaves_and_a_round_done_again_begin
     assert given == [b"", b"of round 1", b"of round 1"]
 
 
+def test_what_was_learned_from_a_person_here_ends_with_their_erasure(agreed: NodeLab) -> None:
+    lab, door = agreed, agreed.door
+    lab.worker.lesson = replace(lab.worker.lesson, own=b"of round 1")
+    lab.participant.take_part(task())
+    lab.own.keep("another-1", 1, b"of a run that never learned from them")
+    places = Places(door.quarantine, door.clinical, door.home / "results", door.objects, door.home / "volumes")
+    purges = Purges(lab.entries, lab.discloser)
+    every = Erasures(lab.database, door.vault, places, purges, KEY, lab.clock, own=lab.own)
+    who = {"actor": "controller", "reason": "request 7"}
+    for pseudonym, left in (("WR-NOBODYHERE", b"of round 1"), (door.enclave.find(EVERYONE)[0].pseudonym, b"")):
+        every.order(every.find([pseudonym], **who), **who)
+        every.finish()
+        assert lab.own.before("glioma-1", 2) == left
+    assert lab.own.before("another-1", 2)
+
+
 def test_a_model_is_judged_with_what_its_own_round_left(agreed: NodeLab) -> None:
     lab = agreed
     for number in (1, 2):
@@ -181,7 +220,7 @@ def test_a_model_is_judged_with_what_its_own_round_left(agreed: NodeLab) -> None
     with pytest.raises(WardroundError):  # this hub never began the run
         work.evaluate(EvaluateModel(**ABOUT, model=model, label="federated", round=1))
     assert lab.worker.calls[-1][3:] == (b"of round 1", False, False)
-    assert lab.own.beside("glioma-1", model).read_bytes() == b"of round 1"
+    assert lab.own.beside("glioma-1", model) == b"of round 1"
 
 
 def test_an_update_stays_here_when_its_own_arrays_cannot_be_kept(agreed: NodeLab) -> None:
