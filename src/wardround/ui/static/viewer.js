@@ -24,7 +24,6 @@ import { ALL, Panel, SOLID, made } from "./viewer-panel.js";
 
 const COLOURS = [[255, 176, 0], [0, 176, 246], [220, 38, 127], [120, 214, 75], [167, 139, 250], [254, 97, 0]];
 const HOUNSFIELD = [["soft tissue", 40, 400], ["brain", 40, 80], ["lung", -600, 1500], ["bone", 400, 1800]];
-const CROSS = 0.25;
 const tile = (sliceType, ...position) => ({ sliceType, position });
 // All four: the plane of the acquisition large where there is room, else a square of four.
 const WIDE = [tile(0, 0, 0, 0.61, 1), tile(1, 0.63, 0, 0.37, 0.33), tile(2, 0.63, 0.335, 0.37, 0.33), tile(4, 0.63, 0.67, 0.37, 0.33)];
@@ -82,7 +81,7 @@ class Viewer {
     this.nv = new niivue.Niivue({
       isRadiologicalConvention: true, sagittalNoseLeft: true, multiplanarLayout: 2, multiplanarShowRender: 1,
       isOrientationTextVisible: true, showAllOrientationMarkers: true, fontColor: [0.85, 0.88, 0.88, 1],
-      crosshairColor: [0.36, 0.77, 0.81, 0.8], crosshairGap: 5, crosshairWidth: CROSS, crosshairWidthUnit: "percent",
+      crosshairColor: [0.36, 0.77, 0.81, 0.8], crosshairGap: 5, crosshairWidthUnit: "percent",
       dragMode: 9, dragAndDropEnabled: false, isNearestInterpolation: false, loadingText: "", logLevel: "silent",
       clipPlaneHotKey: "", cycleClipPlaneHotKey: "", viewModeHotKey: "",
     });
@@ -103,7 +102,7 @@ class Viewer {
     for (const child of this.instead) child.hidden = true;
     this.panel.show();
     this.listen();
-    new ResizeObserver(() => this.nv.opts.sliceType === ALL && this.lay4()).observe(this.stage);
+    new ResizeObserver(() => this.resized()).observe(this.stage);
     this.nv.resizeListener();
     this.view(ALL);
     if (this.laid.length) this.find();
@@ -287,6 +286,16 @@ class Viewer {
     this.moved();
   }
 
+  resized() {
+    if (this.nv.opts.crosshairWidth) this.nv.setCrosshairWidth(this.thin());
+    if (this.nv.opts.sliceType === ALL) this.lay4();
+  }
+
+  // How wide the cross is, in percent of the volume: a pixel or two, however large it is shown.
+  thin() {
+    return Math.min(300 / Math.max(this.stage.clientWidth, 1), 1);
+  }
+
   lay4() {
     this.nv.setCustomLayout(this.stage.clientWidth > 1.15 * this.stage.clientHeight ? WIDE : SQUARE);
   }
@@ -353,7 +362,7 @@ class Viewer {
   }
 
   cross() {
-    this.nv.setCrosshairWidth(this.nv.opts.crosshairWidth ? 0 : CROSS);
+    this.nv.setCrosshairWidth(this.nv.opts.crosshairWidth ? 0 : this.thin());
   }
 
   reset() {
