@@ -121,11 +121,13 @@ def evidence(
                 f"{name} {one.value:.2f} ({one.people.in_words()})" for name, one in sorted(told.estimates.items())
             ]
             typer.echo(f"  {site}: {', '.join(parts)}, ledger entry {told.entry}")
-        for name, one in plan.pooled.items():
-            typer.echo(
-                f"  pooled {name}: {one.random.value:.3f} (95 % interval {one.random.low:.3f} to "
-                f"{one.random.high:.3f}, random effects), fixed {one.fixed.value:.3f}, I2 {one.inconsistency:.0%}"
-            )
+        for group, pooled in [("", plan.pooled), *plan.groups.items()]:
+            for name, one in pooled.items():
+                typer.echo(
+                    f"  pooled {name}{f' of {group}' if group else ''}: {one.random.value:.3f} (95 % interval "
+                    f"{one.random.low:.3f} to {one.random.high:.3f}, random effects), fixed {one.fixed.value:.3f}, "
+                    f"I2 {one.inconsistency:.0%}"
+                )
     if not found:
         typer.echo("No hospital told anything of it. At a node: wardround node model share PLAN")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, model_validator
 
 from wardround.contracts.base import Digest, Frozen, ProjectId, ReasonCode, RunId, SiteName
 from wardround.contracts.disclosure import Count
@@ -266,15 +266,22 @@ class Estimate(Frozen):
         return self
 
 
+ToldGroup = Annotated[
+    str, StringConstraints(pattern=r"^(sex (female|male|other)|age ([0-8]0-[0-8]9|90 and over))$", max_length=40)
+]
+"""A group of people that may be told of: whose words are the same at every site, and none of its own making."""
+
+
 class EvidenceSummary(Message):
-    """What a model's validation on this site's own patients shows as a whole: no case, no subgroup. `plan` is the
-    digest of the plan that was frozen before, the same at every site that follows it; `entry` is the evidence's place
-    on the ledger."""
+    """What a model's validation on this site's own patients shows as a whole, and by sex and age: no case. `plan` is
+    the digest of the plan that was frozen before, the same at every site that follows it; `entry` is the evidence's
+    place on the ledger. `groups` has a measure of all groups that sex or age tell apart, or of none."""
 
     kind: Literal["evidence-summary"] = "evidence-summary"
     model: Digest
     plan: Digest
     estimates: Annotated[dict[Measure, Estimate], Field(min_length=1, max_length=4)]
+    groups: Annotated[dict[ToldGroup, dict[Measure, Estimate]], Field(max_length=16)] = {}
     entry: int = Field(ge=0)
 
 

@@ -42,11 +42,13 @@ def _take(caller: Caller, message: EvidenceSummary, _attachment: bytes) -> Ackno
 
 @dataclass(frozen=True)
 class Together:
-    """One plan, followed at several sites: what each told, and each measure pooled where a site told it."""
+    """One plan, followed at several sites: what each told, and each measure pooled where a site told it, of all and of
+    each group of people (`contracts.outbound.ToldGroup`)."""
 
     plan: str
     sites: Mapping[str, EvidenceSummary]
     pooled: Mapping[Measure, Pooled]
+    groups: Mapping[str, Mapping[Measure, Pooled]]
 
 
 def together(session: Session, model: str) -> list[Together]:
@@ -55,15 +57,22 @@ def together(session: Session, model: str) -> list[Together]:
     plans: dict[str, dict[str, EvidenceSummary]] = {}
     for row in rows:
         plans.setdefault(row.plan, {})[row.site] = EvidenceSummary.model_validate_json(row.summary)
-    return [Together(plan, sites, _pooled(list(sites.values()))) for plan, sites in plans.items()]
+    return [_together(plan, sites) for plan, sites in plans.items()]
 
 
-def _pooled(told: Sequence[EvidenceSummary]) -> dict[Measure, Pooled]:
-    measures = sorted({measure for one in told for measure in one.estimates})
-    return {
-        measure: as_shares(pool([_logit(one.estimates[measure]) for one in told if measure in one.estimates]))
-        for measure in measures
-    }
+def _together(plan: str, sites: Mapping[str, EvidenceSummary]) -> Together:
+    groups = sorted({group for one in sites.values() for group in one.groups})
+    return Together(
+        plan,
+        sites,
+        _pooled([one.estimates for one in sites.values()]),
+        {group: _pooled([one.groups[group] for one in sites.values() if group in one.groups]) for group in groups},
+    )
+
+
+def _pooled(told: Sequence[Mapping[Measure, Estimate]]) -> dict[Measure, Pooled]:
+    measures = sorted({measure for one in told for measure in one})
+    return {measure: as_shares(pool([_logit(one[measure]) for one in told if measure in one])) for measure in measures}
 
 
 def _logit(told: Estimate) -> pooling.Estimate:

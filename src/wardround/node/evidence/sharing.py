@@ -1,27 +1,32 @@
 """What a validation here shows as a whole goes to the hub, which pools it with other hospitals': no case leaves.
 
 Steps, each of which refuses: 1. the validation was done and its entry is on the ledger; 2. of each measure so many
-people are behind it that their number may be told, or it stays here; 3. values are rounded; 4. the gateway and this
-hospital's policy let the message leave.
+people are behind it that their number may be told, or it stays here, of groups by sex and age likewise; 3. values are
+rounded; 4. the gateway and this hospital's policy let the message leave.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from sqlalchemy import select
 
 from wardround.contracts.outbound import Estimate, EvidenceSummary
-from wardround.contracts.validation import JudgedCase, LocalValidation, Measure
+from wardround.contracts.validation import Axis, JudgedCase, LocalValidation, Measure
 from wardround.foundation.errors import NotAllowed
 from wardround.learning.statistics.findings import findings
 from wardround.learning.statistics.roc import areas
 from wardround.node import audit
 from wardround.node.cohort.disclosure import Discloser
 from wardround.node.desk import Desk
+from wardround.node.evidence.groups import UNKNOWN
 from wardround.node.evidence.shelf import latest
 from wardround.node.evidence.tables import ValidationCase
 from wardround.node.evidence.validation import planned
+
+_AXES: tuple[Axis, ...] = ("sex", "age")
+"""Whose groups have the same words everywhere; makers and protocols are a hospital's own."""
 
 
 def share(desk: Desk, digest: str, *, actor: str) -> EvidenceSummary:
@@ -46,19 +51,41 @@ def share(desk: Desk, digest: str, *, actor: str) -> EvidenceSummary:
         )
     if kept.entry is None:
         raise NotAllowed("its evidence isn't on the ledger yet: the running node sends it", code="not-on-ledger")
-    estimates = summary(kept.record, patients, desk.discloser)
+    cases = kept.record.cases
+    estimates = summary(kept.record, cases, patients, desk.discloser)
     if not estimates:
         raise NotAllowed("of no measure so many people are there that it may be told", code="too-few-people")
-    message = EvidenceSummary(model=row.model, plan=row.digest, estimates=estimates, entry=kept.entry)
+    groups = by_group(kept.record, patients, desk.discloser)
+    message = EvidenceSummary(model=row.model, plan=row.digest, estimates=estimates, groups=groups, entry=kept.entry)
     with desk.home.database.writing() as session:
         audit.record(session, actor, "share-evidence", row.model, row.digest, clock=desk.clock)
     desk.gateway.send(message)
     return message
 
 
-def summary(record: LocalValidation, patients: dict[str, str], discloser: Discloser) -> dict[Measure, Estimate]:
-    """What of a record may be told. A patient who was purged since has nobody's name, and isn't counted."""
-    cases = record.cases
+def by_group(
+    record: LocalValidation, patients: dict[str, str], discloser: Discloser
+) -> dict[str, dict[Measure, Estimate]]:
+    """The same by sex and by age. A measure is told of all groups that either tells apart or of none of them, so that
+    nobody works out from the others what is held back of a few; those of whom it isn't known are a group too."""
+    told: dict[str, dict[Measure, Estimate]] = {}
+    for axis in _AXES:
+        parts: dict[str, dict[str, JudgedCase]] = {}
+        for name, case in record.cases.items():
+            parts.setdefault(case.groups.get(axis, UNKNOWN), {})[name] = case
+        found = {group: summary(record, cases, patients, discloser) for group, cases in parts.items()}
+        whole = set.intersection(*(set(one) for one in found.values())) if found else set()
+        for group in sorted(set(found) - {UNKNOWN}):
+            if whole:
+                told[f"{axis} {group}"] = {measure: found[group][measure] for measure in sorted(whole)}
+    return told
+
+
+def summary(
+    record: LocalValidation, cases: Mapping[str, JudgedCase], patients: dict[str, str], discloser: Discloser
+) -> dict[Measure, Estimate]:
+    """What of these cases of a record may be told. A patient who was purged since has nobody's name, and isn't
+    counted."""
     with_it = {name: case for name, case in cases.items() if case.positive}
     without = {name: case for name, case in cases.items() if not case.positive}
     behind: dict[Measure, dict[str, JudgedCase]] = {
@@ -73,15 +100,14 @@ def summary(record: LocalValidation, patients: dict[str, str], discloser: Disclo
         people = discloser.people(patients[name] for name in behind[measure] if name in patients)
         if people.about is None:
             continue
-        error = _error(measure, record, [case.dice or 0.0 for case in behind[measure].values()])
+        error = _error(measure, list(cases.values()), [case.dice or 0.0 for case in behind[measure].values()])
         told[measure] = Estimate(value=round(interval.value, 2), error=error, people=people)
     return told
 
 
-def _error(measure: Measure, record: LocalValidation, overlaps: list[float]) -> float | None:
+def _error(measure: Measure, cases: list[JudgedCase], overlaps: list[float]) -> float | None:
     """The standard error of what isn't a share, to two decimals; a share's follows from how many people it is over."""
     if measure == "auc":
-        cases = list(record.cases.values())
         _, covariance = areas([[case.score for case in cases]], [case.positive for case in cases])
         spread = math.sqrt(float(covariance[0, 0]))
     elif measure == "dice":
