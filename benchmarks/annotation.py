@@ -4,8 +4,9 @@ Readers are simulated as in the literature: each click goes into the middle of t
 outline gliomas of patients who were held out from the click network, which learns from the other patients of the same
 hospitals. Seconds are those of a client over HTTP, on a volume of 128 x 128 x 96 voxels that lies at the server.
 
-MONAI Label's server forces numpy 1.26, pydicom 2 and torchvision, so that it can't stand in this environment. Where one
-runs elsewhere on this machine, `--peer URL --peer-model NAME` measures its clicks and its `/info/` in turn with ours.
+MONAI Label's server forces numpy 1.26, pydicom 2 and torchvision, so that it can't stand in this environment; and what
+answers clicks there, a DeepEdit network, fetches its weights from the internet. Where one runs elsewhere on this
+machine, `--peer URL --peer-model NAME` measures its clicks and its `/info/` in turn with ours.
 """
 
 from __future__ import annotations
