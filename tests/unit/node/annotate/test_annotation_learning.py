@@ -12,6 +12,7 @@ import pytest
 from tests.front_door import FrontDoor, studies
 
 from wardround.compute.worker import Worker
+from wardround.foundation.errors import Conflict
 from wardround.foundation.files import ObjectStore
 from wardround.learning.interactive.network import ClickNetwork
 from wardround.node.annotate import lesson, work
@@ -65,6 +66,7 @@ class Held(Worker):
 
     def submit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
         self.work: Future[Any] = Future()
+        self.asked = args
         return self.work
 
 
@@ -95,5 +97,39 @@ def test_how_training_ended_is_told_until_another_begins(tmp_path: Path) -> None
             told = training.status(running_only=False)
             assert (told.status, told.lines) == (status, ["10 of 400 steps, mean loss 0.500", last])
             assert training.lines()[-1] == last
+    finally:
+        door.close()
+
+
+def test_of_several_readers_the_accepted_label_trains_the_clicks_which_go_on_from_what_they_know(
+    tmp_path: Path,
+) -> None:
+    door = FrontDoor(tmp_path)
+    try:
+        door.give(*studies(1)[0].slices)
+        door.tick()
+        subjects, files, worker = Subjects(door.database, door.objects), ObjectStore(tmp_path / "labels"), Held("held")
+        labels = Labels(door.database, files, door.objects, door.clock)
+        folder = tmp_path / "training"
+        training = Training(door.database, subjects, files, worker, folder, readers=2, threads=1, clock=door.clock)
+        subject = subjects.listed()[0]
+        source = Source(subjects.files(subject.series).paths)
+        grid = work.volume_of(source)
+        file = write_file(Grid(np.ones(grid.array.shape, np.uint8), grid.affine), NIFTI_GZ)
+        drawn = work.kept(source, "a.nii.gz", file, "", "glioma")
+        saved = labels.save(subject, drawn, actor="person:dr-lee")
+        with pytest.raises(Conflict, match="no label"):
+            training.start("clicks", {}, actor="person:dr-lee")
+        labels.accept(saved.id, actor="person:dr-may")
+        labels.save(subject, Drawn(b"seg", b"newer", 90, 0.9), actor="person:dr-may")
+        for weights in (None, folder / "clicks.safetensors"):
+            if weights is not None:
+                weights.write_bytes(b"weights")
+            training.start("clicks", {}, actor="person:dr-lee")
+            [lesson_given] = worker.asked[0]
+            assert lesson_given.label.read_bytes() == drawn.nifti and worker.asked[-1] == weights
+            worker.work.set_result(1)
+        training.start("clicks", {"pretrained": False}, actor="person:dr-lee")
+        assert worker.asked[-1] is None
     finally:
         door.close()
