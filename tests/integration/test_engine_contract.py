@@ -12,6 +12,8 @@ import pytest
 from tests.integration.engine_lab import (
     PATIENCE,
     STEPS,
+    Behaviour,
+    FakeRun,
     Federation,
     FlareFederation,
     InProcessFederation,
@@ -255,9 +257,21 @@ def test_a_wanted_site_that_is_not_connected_is_named_in_leg_and_rounds(federati
     assert dict(run.results[0].missing) == {"nowhere": "not-connected"}
 
 
-def test_two_legs_at_once_do_not_mix(federation: Federation) -> None:
+def test_two_legs_at_once_do_not_mix_and_go_on_side_by_side(federation: Federation) -> None:
     one = federation.hub.add(small_model(), sites=SITES, quorum=3, rounds=2)
     other = federation.hub.add({"bias": np.full(4, 100, np.float32)}, sites=SITES, quorum=3, rounds=2)
+    alpha = federation.sites["alpha"]
+
+    def beside(another: FakeRun) -> Behaviour:
+        """A round of one is done once the other has come as far: if one waited for the other's end, none would."""
+
+        def wait(task: RoundTask) -> RoundUpdate:
+            alpha.wait_for(lambda: task.round in alpha.rounds_of(another))
+            return alpha.add_step(task)
+
+        return wait
+
+    alpha.behaviours |= {one.run_id: beside(other), other.run_id: beside(one)}
     requests = [one.next_leg(), other.next_leg()]
     for request in requests:
         federation.engine.start_leg(request)
