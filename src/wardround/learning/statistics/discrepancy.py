@@ -17,11 +17,12 @@ NAMES = ("contrast", "skewness", "tails", "lower", "upper", "bright", "roughness
 
 
 def image_statistics(image: NDArray[np.float32]) -> tuple[float, ...] | None:
-    """A few numbers on a volume by which a change of scanner, protocol or reconstruction shows, whatever its unit.
+    """A few numbers on a volume by which a change of scanner, protocol or reconstruction shows, whatever its unit and
+    its zero.
 
-    Of at most 16 slices, evenly spaced, the voxels above their mean: spread over mean, skewness, kurtosis, three
-    quantiles over the median, the mean step between neighbours over the spread, and the entropy of a histogram of 32
-    bins, in bits. None of an image that has nothing above its mean.
+    Of at most 16 slices, evenly spaced, the voxels above their mean: their spread over how far they are from the
+    others, skewness, kurtosis, three quantiles from the median in units of the spread, the mean step between neighbours
+    in the same, and the entropy of a histogram of 32 bins, in bits. None of an image that has nothing above its mean.
 
     Args:
         image: (Z, Y, X).
@@ -31,15 +32,14 @@ def image_statistics(image: NDArray[np.float32]) -> tuple[float, ...] | None:
     above = slices > slices.mean()
     values = slices[above]
     spread = float(values.std()) if values.size else 0.0
-    middle = float(np.median(values)) if values.size else 0.0
-    if spread <= 0 or middle <= 0 or not math.isfinite(spread):
+    if not (spread > 0 and math.isfinite(spread)):
         return None
     standard = (values - values.mean()) / spread
-    lower, upper, bright = np.quantile(values, (0.25, 0.75, 0.95)) / middle
+    lower, upper, bright = np.quantile(standard, (0.25, 0.75, 0.95)) - np.median(standard)
     steps = np.abs(np.diff(slices, axis=2))[above[:, :, 1:] & above[:, :, :-1]]
     shares = np.bincount(np.clip((standard * 4 + _BINS / 2).astype(int), 0, _BINS - 1), minlength=_BINS) / values.size
     told = (
-        spread / float(values.mean()),
+        spread / float(values.mean() - slices[~above].mean()),
         float((standard**3).mean()),
         float((standard**4).mean()),
         lower,
@@ -53,7 +53,7 @@ def image_statistics(image: NDArray[np.float32]) -> tuple[float, ...] | None:
 
 def differs(before: Sequence[Sequence[float]], now: Sequence[Sequence[float]], alarms: float) -> float:
     """How sure it is that two samples are of different distributions: the p of a permutation test of their MMD, with a
-    Gaussian kernel of the median distance, each number in units of its spread before. It is exact: where both are of
+    Gaussian kernel of the median distance, each number in units of its spread over both. It is exact: where both are of
     one distribution it is `alarms` or less in at most that share of cases, whatever that distribution is.
 
     Args:
@@ -61,8 +61,10 @@ def differs(before: Sequence[Sequence[float]], now: Sequence[Sequence[float]], a
             a fixed seed. Above it p is told as soon as it is known to be above.
     """
     first, second = np.asarray(before, np.float64), np.asarray(now, np.float64)
-    spread = first.std(axis=0)
-    every = np.concatenate([first, second]) / np.where(spread > 0, spread, 1.0)
+    every = np.concatenate([first, second])
+    # Of both together: a scale that knew which is which would make the permutations unlike what was seen.
+    spread = every.std(axis=0)
+    every /= np.where(spread > 0, spread, 1.0)
     squares = (every**2).sum(axis=1)
     distances = np.maximum(squares[:, None] + squares[None, :] - 2 * every @ every.T, 0.0)
     middle = float(np.median(distances[np.triu_indices(len(every), 1)])) or 1.0
