@@ -28,7 +28,7 @@ from wardround.node.annotate.tables import AnnotationLabel
 from wardround.node.annotate.work import Source
 
 CLICKS = "clicks"
-STEPS = 1000
+STEPS = 2000
 MOST_STEPS = 100_000
 _STAMP = "%Y-%m-%d %H:%M:%S"
 
