@@ -20,9 +20,14 @@ SAID: dict[str, Any] = {
 VOLUME = {"kind": "volume", "patch": [4, 16, 16], "brightness": {"low": 0, "high": 1000}}
 
 
-def onnx_file(file: Path, *, weight: float = 1.0, bias: float = -0.5, sigmoid: bool = False, inputs: int = 1) -> Path:
-    """A network of one weight: what is brighter than half of it is marked."""
-    import onnx
+def onnx_file(
+    file: Path, *, weight: float = 1.0, bias: float = -0.5, sigmoid: bool = False, inputs: int = 1, elsewhere: str = ""
+) -> Path:
+    """A network of one weight: what is brighter than half of it is marked.
+
+    Args:
+        elsewhere: a file that it says its weight is in.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     axes = [1, 1, 4, 16, 16]
@@ -43,7 +48,13 @@ def onnx_file(file: Path, *, weight: float = 1.0, bias: float = -0.5, sigmoid: b
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.save(model, file)
+    if elsewhere:
+        held = model.graph.initializer[0]
+        held.ClearField("raw_data")
+        held.data_location = TensorProto.EXTERNAL
+        told = held.external_data.add()
+        told.key, told.value = "location", elsewhere
+    file.write_bytes(model.SerializeToString())
     return file
 
 

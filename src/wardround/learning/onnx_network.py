@@ -1,8 +1,8 @@
 """A network that comes as an ONNX file, standing in for a torch module. Needs torch and ONNX Runtime.
 
 ONNX Runtime is its reference, as eager PyTorch is of other networks: what OpenVINO makes of the file is held against
-it. The file is given to both as bytes, so that it can't name other files to read, and no
-library of operators is loaded.
+it. A file that names other files to read is refused by ONNX Runtime, which is asked first and told that they lie
+nowhere; OpenVINO would read them. No library of operators is loaded.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from wardround.learning.table import TablePreparation
 from wardround.learning.volume import VolumePreparation
 
 _LARGEST = 2 * 1024**3
+_NOWHERE = "/nonexistent"
 _EDGE = 1e-6
 """A probability is this far from 0 and 1 at least, so that it has a logit."""
 
@@ -56,6 +57,7 @@ class OnnxNetwork(torch.nn.Module):
         self._probabilities = bundle.network.get("outputs") == OUTPUTS[1]
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
         options.intra_op_num_threads = torch.get_num_threads()
         try:
             self._session = onnxruntime.InferenceSession(self.content, options, providers=["CPUExecutionProvider"])

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from tests.command_line import CommandLine
 from tests.federation_lab import HubLab
+from tests.finished_lab import onnx_file, program
 from tests.unit.learning.zoo import write_zoo_bundle
 
+from wardround.compute import jail
 from wardround.contracts.project import Project
 from wardround.learning.bundle import bundle_digest, packaged
 from wardround.learning.packages import Packages
@@ -77,3 +79,40 @@ def test_a_package_that_is_changed_while_it_is_here_is_found_no_more(tmp_path: P
     (tmp_path / "packages" / digest / "docs/NOTE.md").write_text("changed\n")
     with pytest.raises(ValueError, match="not the one of digest"):
         packages.find("heart-disease", digest)
+
+
+ABOUT = """
+name = "bright-parts"
+version = "2.1"
+description = "Outlines what is bright."
+authors = "A maker"
+copyright = "Theirs"
+
+[network]
+{network}
+
+[preparation]
+kind = "volume"
+patch = [4, 16, 16]
+"""
+
+
+def test_a_model_that_was_bought_is_added_by_what_is_said_of_it(
+    tmp_path: Path, wardround: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, about, file = HubLab(tmp_path).home, tmp_path / "about.toml", onnx_file(tmp_path / "m.onnx")
+    about.write_text(ABOUT.format(network='outputs = "logits"'))
+    told = wardround("package", "add", file, "--about", about, "--home", hub.path)
+    [(digest, name)] = Packages(hub.packages).listed().items()
+    assert name == "bright-parts" and f"wardround node model plan {digest}" in told
+    assert "used as it is" in wardround("package", "check", hub.packages / digest)
+    file.write_bytes(b"not a network")
+    assert "ONNX Runtime can't load it" in wardround(
+        "package", "add", file, "--about", about, "--home", hub.path, code=1
+    )
+    about.write_text(ABOUT.format(network='command = ["python", "main.py"]\nmodality = "CT"'))
+    source = program(tmp_path / "source")
+    monkeypatch.setattr(jail, "_unavailable", lambda: "there is no `bwrap` here; install bubblewrap")
+    assert "install bubblewrap" in wardround("package", "add", source, "--about", about, "--home", hub.path, code=1)
+    assert list(Packages(hub.packages).listed()) == [digest], "nothing was kept of either"
+    hub.close()

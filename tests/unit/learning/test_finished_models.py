@@ -103,6 +103,16 @@ def test_what_isnt_one_is_refused_by_name(tmp_path: Path, broken: str, said: dic
     assert raised.value.reason == reason
 
 
+def test_an_onnx_file_that_names_another_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").write_bytes(np.float32(7).tobytes())
+    monkeypatch.chdir(tmp_path)
+    for number, where in enumerate(("secret", str(tmp_path / "secret"), "../secret")):
+        file = onnx_file(tmp_path / "m.onnx", elsewhere=where)
+        with pytest.raises(BundleRefused) as raised:
+            learner_of(package(tmp_path / f"p{number}", file, preparation=VOLUME)[0])
+        assert raised.value.reason == "wrong-onnx"
+
+
 def test_a_program_has_a_command_a_modality_and_its_folder(tmp_path: Path) -> None:
     source = program(tmp_path / "source")
     network = {"command": ["python", "main.py"], "modality": "MR"}
