@@ -58,6 +58,7 @@ class Hospital:
                 cases=node.door.enclave.find,
                 clock=node.clock,
                 entries=node.entries,
+                own=node.own,
                 pseudonyms=PseudonymKeys(SECRET),
                 gateway=node.wire,
                 discloser=node.discloser,
