@@ -21,7 +21,8 @@ from wardround.contracts.cohort_query import CohortQuestion
 from wardround.node.cohort.census import Census
 from wardround.node.cohort.counting import EnclaveCounting
 from wardround.node.cohort.noise import PersonWords
-from wardround.node.deidentify.erasure import Erasures, Places
+from wardround.node.deidentify.erasure import Erasures
+from wardround.node.deidentify.received import Places
 from wardround.node.deidentify.vault import Vault
 from wardround.node.desk import Desk
 from wardround.node.enclave.purge import Scope, order_purge

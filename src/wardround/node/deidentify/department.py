@@ -20,8 +20,9 @@ from wardround.foundation.files import ASIDE, ObjectStore
 from wardround.foundation.settings import SettingsRefused
 from wardround.node.annotate.forgetting import label_files
 from wardround.node.deidentify.crew import Processes, Recipe
-from wardround.node.deidentify.erasure import Erasures, Places, cut_off
+from wardround.node.deidentify.erasure import Erasures, cut_off
 from wardround.node.deidentify.intake import Deidentification
+from wardround.node.deidentify.received import Places
 from wardround.node.deidentify.secret import site_secret
 from wardround.node.deidentify.vault import Vault
 from wardround.node.enclave.tables import EnclavePatient

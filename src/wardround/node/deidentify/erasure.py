@@ -11,31 +11,25 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from wardround.dicom.deidentify_original import Original
-from wardround.dicom.errors import Refused
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotFound
-from wardround.foundation.files import ObjectStore, flush_directory
 from wardround.node import audit
 from wardround.node.annotate.forgetting import forget as forget_labels
 from wardround.node.annotate.forgetting import sweep
-from wardround.node.clinic.tables import WorklistAnswer, WorklistLine
 from wardround.node.deidentify.erasable import Found, Person
+from wardround.node.deidentify.received import Places, Received
 from wardround.node.deidentify.relink import forget_looks
-from wardround.node.deidentify.subject import patient_ids
 from wardround.node.deidentify.tables import Erasure as ErasureRow
 from wardround.node.deidentify.tables import OpenStudy
 from wardround.node.deidentify.vault import Vault
@@ -50,13 +44,10 @@ from wardround.node.optout.tables import PatientKey
 from wardround.node.receive.arrival import KeyMaker
 from wardround.node.receive.commitment_store import CommitmentStore
 from wardround.node.receive.route import StudyPath
-from wardround.node.receive.tables import ReceivedInstance, ReceivedStudy
 from wardround.node.record.purges import Purges
-from wardround.node.report.tables import Output
 from wardround.node.retrieve.forgetting import About, asks_about
 from wardround.node.retrieve.forgetting import forget as forget_asks
 from wardround.node.retrieve.sealing import Sealing
-from wardround.node.review.tables import PixelReview
 from wardround.node.training.forgetting import forget as forget_judgements
 from wardround.node.training.forgetting import learned_from
 from wardround.node.training.own import OwnArrays
@@ -66,22 +57,8 @@ log = logging.getLogger(__name__)
 _SEALED_FOR = "erasure"
 _CODE = "person-erased"
 _STUDIES, _RECORDS = "studies of the enclave", "health records"
-_AT_ONCE = 400
 _AT_ONE_GO = timedelta(days=-36_500)
 """An erasure leaves no object for its youth: what is on its way in has lost its row at the front door before."""
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where a node's data lie. `labels`: what was drawn here and isn't the enclave's, where anything was."""
-
-    quarantine: Path
-    clinical: Path
-    results: Path
-    objects: ObjectStore
-    volumes: Path
-    labels: ObjectStore | None = None
 
 
 class HealthRecords(Protocol):
@@ -122,6 +99,7 @@ class Erasures:
         self._database = database
         self._vault = vault
         self._places = places
+        self._received = Received(database, places)
         self._purges = purges
         self._front_door = KeyMaker(secret)
         self._keys = OptOutKeys(secret)
@@ -166,9 +144,9 @@ class Erasures:
             wanted.known(PatientIds(((who.patient_id, who.issuer), *who.other_ids)))
         studies = {self._front_door.key("study", uid) for uid in uids}
         with self._database.reading() as session:
-            instances = set(self._instances(session, studies, research_only))
-            instances |= set(self._by_file(session, wanted, instances, research_only))
-            instance_keys = {key for part in _parts(sorted(instances)) for key in _instance_keys(session, part)}
+            instances = set(self._received.of_studies(session, studies, research_only))
+            instances |= set(self._received.by_file(session, wanted, instances, research_only))
+            instance_keys = self._received.keys(session, sorted(instances))
             asks: list[int] = []
             if self._pulls is not None:
                 about = About(studies, accessions, partial(self._front_door.key, "study"), wanted.names)
@@ -238,7 +216,7 @@ class Erasures:
             self._commitments.forget(person.commitments, self._clock())
         with self._database.writing() as session:
             forget_asks(session, person.asks, self._clock())
-        self._erase_received(person, research_only)
+        self._received.erase(person, research_only)
         if self._records is not None:
             self._records.forget(person.pseudonyms)
         told = bool(row.counts.get(_STUDIES))
@@ -292,68 +270,12 @@ class Erasures:
         for run in runs:
             self._own.forget(run)
 
-    def _erase_received(self, person: Person, research_only: bool) -> None:
-        """Delete the files, then the rows: rows first would leave files that nothing names until a restart."""
-        studies = set(person.studies)
-        with self._database.reading() as session:
-            ids = sorted({*person.instances, *self._instances(session, studies, research_only)})
-            results = list(_results(session, studies)) if not research_only else []
-        touched: set[Path] = set()
-        for part in _parts(ids):
-            with self._database.writing() as session:
-                rows = list(session.scalars(select(ReceivedInstance).where(ReceivedInstance.id.in_(part))))
-                for instance in rows:
-                    if instance.file is not None:
-                        file = self._root(instance) / instance.file
-                        file.unlink(missing_ok=True)
-                        touched.add(file.parent)
-                session.execute(delete(PixelReview).where(PixelReview.instance_id.in_(part)))
-                session.execute(delete(ReceivedInstance).where(ReceivedInstance.id.in_(part)))
-        for name in results:
-            (self._places.results / name).unlink(missing_ok=True)
-            touched.add(self._places.results)
-        with self._database.writing() as session:
-            if not research_only:
-                lines = select(WorklistLine.id).where(WorklistLine.study.in_(studies))
-                session.execute(delete(Output).where(Output.line.in_(lines)))
-                session.execute(delete(WorklistAnswer).where(WorklistAnswer.line.in_(lines)))
-                session.execute(delete(WorklistLine).where(WorklistLine.study.in_(studies)))
-            left = select(ReceivedInstance.study_id).where(ReceivedInstance.study_id.is_not(None))
-            session.execute(
-                delete(ReceivedStudy).where(ReceivedStudy.study_key.in_(studies), ReceivedStudy.id.not_in(left))
-            )
-        for directory in touched:
-            if directory.is_dir():
-                flush_directory(directory)
-
     def _named(self, patient_id: str, issuer: str) -> tuple[str, ...]:
         """The pseudonyms under which the enclave has a patient by this id: a local id or an NHS number."""
         number = nhs_number(patient_id)
         keys = {self._keys.local(patient_id, issuer)} | ({self._keys.nhs(number)} if number is not None else set())
         with self._database.reading() as session:
             return tuple(session.scalars(select(PatientKey.pseudonym).where(PatientKey.key.in_(keys)).distinct()))
-
-    def _instances(self, session: Session, studies: set[str], research_only: bool) -> Iterator[int]:
-        for part in _parts(sorted(studies)):
-            query = select(ReceivedInstance.id).join(ReceivedStudy, ReceivedStudy.id == ReceivedInstance.study_id)
-            query = query.where(ReceivedStudy.study_key.in_(part))
-            if research_only:
-                query = query.where(ReceivedInstance.path != StudyPath.CLINIC.value)
-            yield from session.scalars(query)
-
-    def _by_file(self, session: Session, wanted: Wanted, known: set[int], research_only: bool) -> Iterator[int]:
-        """Instances on the disk whose own header names the patient, by any of its ids."""
-        query = select(ReceivedInstance).where(ReceivedInstance.file.is_not(None))
-        for instance in session.scalars(query.execution_options(yield_per=_AT_ONCE)):
-            if instance.id in known or (research_only and instance.path == StudyPath.CLINIC.value):
-                continue
-            try:
-                elements = Original.read((self._root(instance) / str(instance.file)).read_bytes()).by_tag()
-            except (OSError, Refused):
-                # Unreadable, or gone meanwhile: nothing says that it is this person's.
-                continue
-            if wanted.has(patient_ids(elements)):
-                yield instance.id
 
     def _counted(self, session: Session, person: Person, research_only: bool) -> dict[str, int]:
         counts: Counter[str] = Counter()
@@ -365,44 +287,15 @@ class Erasures:
                 counts["studies of frozen cohorts"] += sum(gone.manifests.values())
             counts["headers for viewers"] += kept_headers(session, pseudonym)
             counts["facts of the vault"] += self._vault.counted(pseudonym)
-        for part in _parts(person.instances):
-            by_path = select(ReceivedInstance.path, func.count(), func.count(ReceivedInstance.file))
-            for path, rows, files in session.execute(
-                by_path.where(ReceivedInstance.id.in_(part)).group_by(ReceivedInstance.path)
-            ):
-                clinic = path == StudyPath.CLINIC.value
-                counts["clinical files" if clinic else "quarantined files"] += files
-                counts["received instances"] += rows
-        if not research_only:
-            counts["results"] = len(list(_results(session, set(person.studies))))
+        counts.update(self._received.counted(session, person, research_only))
         if self._records is not None:
             counts[_RECORDS] = self._records.kept(person.pseudonyms)
         counts["asks of pulls"] = len(person.asks)
         counts["waiting commitments"] = len(person.commitments)
         return dict(counts)
 
-    def _root(self, instance: ReceivedInstance) -> Path:
-        return self._places.clinical if instance.path == StudyPath.CLINIC.value else self._places.quarantine
-
 
 def cut_off(database: Database) -> bool:
     """Whether an erasure was ordered and isn't finished."""
     with database.reading() as session:
         return session.scalar(select(ErasureRow.id).where(ErasureRow.finished_at.is_(None)).limit(1)) is not None
-
-
-def _instance_keys(session: Session, rows: Sequence[int]) -> Iterator[str]:
-    yield from session.scalars(select(ReceivedInstance.instance_key).where(ReceivedInstance.id.in_(rows)))
-
-
-def _results(session: Session, studies: set[str]) -> Iterator[str]:
-    for part in _parts(sorted(studies)):
-        lines = select(WorklistLine.result).where(WorklistLine.study.in_(part))
-        outputs = select(Output.file).join(WorklistLine, WorklistLine.id == Output.line)
-        files = {*session.scalars(lines), *session.scalars(outputs.where(WorklistLine.study.in_(part)))}
-        yield from sorted(name for name in files if name is not None)
-
-
-def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), _AT_ONCE):
-        yield items[start : start + _AT_ONCE]

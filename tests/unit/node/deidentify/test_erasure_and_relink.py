@@ -20,7 +20,8 @@ from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.errors import NotFound
 from wardround.node.audit import Audit
 from wardround.node.deidentify import erasure
-from wardround.node.deidentify.erasure import Erasures, Places
+from wardround.node.deidentify.erasure import Erasures
+from wardround.node.deidentify.received import Places
 from wardround.node.deidentify.relink import site_pseudonym
 from wardround.node.deidentify.statements import statements
 from wardround.node.deidentify.tables import Erasure

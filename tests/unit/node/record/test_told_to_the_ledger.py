@@ -17,7 +17,8 @@ from wardround.contracts.ledger_entry import Entry, Purge, Reidentification
 from wardround.contracts.outbound import LedgerSubmission
 from wardround.ledger.verification import verify
 from wardround.node.audit import Audit
-from wardround.node.deidentify.erasure import Erasures, Places
+from wardround.node.deidentify.erasure import Erasures
+from wardround.node.deidentify.received import Places
 from wardround.node.deidentify.relink import look_digest, reidentify
 from wardround.node.deidentify.tables import Reidentification as Look
 from wardround.node.enclave.purge import Scope, order_purge

@@ -28,7 +28,8 @@ from wardround.learning.layers import Sharing, sharing
 from wardround.learning.split import Split
 from wardround.learning.steering import Steering
 from wardround.learning.wire import arrays_of
-from wardround.node.deidentify.erasure import Erasures, Places
+from wardround.node.deidentify.erasure import Erasures
+from wardround.node.deidentify.received import Places
 from wardround.node.record.purges import Purges
 from wardround.node.training import learner
 from wardround.node.training.assignment import Assignment
