@@ -21,7 +21,7 @@ from wardround.foundation.errors import NotFound
 from wardround.node.audit import Audit
 from wardround.node.deidentify import erasure
 from wardround.node.deidentify.erasure import Erasures
-from wardround.node.deidentify.received import Places
+from wardround.node.deidentify.received import Places, Received
 from wardround.node.deidentify.relink import site_pseudonym
 from wardround.node.deidentify.statements import statements
 from wardround.node.deidentify.tables import Erasure
@@ -170,8 +170,8 @@ def test_research_only_leaves_the_clinical_path_alone(door: FrontDoor) -> None:
 
 
 STEPS = {
-    "before anything went": ("_erase_received", False),
-    "once the front door is empty": ("_erase_received", True),
+    "before anything went": ("erase", False),
+    "once the front door is empty": ("erase", True),
     "once the rows of the enclave are gone": ("finish_purges", False),
     "once the objects are gone": ("finish_purges", True),
     "once the vault forgot": ("get_one", False),
@@ -185,7 +185,7 @@ def test_an_erasure_that_was_cut_off_is_finished_after_a_restart(tmp_path: Path,
     pseudonym = fill(door)
     every = erasures(door)
     number = every.order(every.find([pseudonym], **WHO), **WHO)
-    owner = {"_erase_received": Erasures, "finish_purges": erasure, "get_one": erasure.Session}[name]
+    owner = {"erase": Received, "finish_purges": erasure, "get_one": erasure.Session}[name]
     real = getattr(owner, name)
 
     def crash(*args: object, **kwargs: object) -> object:
