@@ -56,8 +56,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubLab]:
 
 
 class Seat:
-    """A browser's window at which somebody has signed in by the form, as people do; `faults` are its complaints, of
-    which those with a word of `pardoned` count for nothing, whenever they come."""
+    """A browser's window at which somebody has signed in by the form, as people do; `faults` are its complaints."""
 
     def __init__(self, browser: Browser, face: Face, name: str, **window: Any) -> None:
         self.face = face
@@ -65,7 +64,6 @@ class Seat:
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(120_000)
         self.faults: list[str] = []
-        self.pardoned: tuple[str, ...] = ()
         self.page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("requestfailed", self._failed)
@@ -102,4 +100,4 @@ def sit(chromium: Browser) -> Iterator[Callable[..., Seat]]:
     yield at
     for seat in seats:
         seat.context.close()
-    assert [fault for seat in seats for fault in seat.faults if not any(word in fault for word in seat.pardoned)] == []
+    assert [fault for seat in seats for fault in seat.faults] == []

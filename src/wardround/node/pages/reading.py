@@ -47,6 +47,7 @@ def study(desk: Desk, visit: Visit) -> Shown:
         "shown": seen.result,
         "examines": seen.examines,
         "viewing": seen.viewing,
+        "gone": seen.images and not seen.kept,
         "outline": seen.outline,
         "why": "" if place is None else place.reason,
         "at": visit.at,

@@ -22,7 +22,7 @@ from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.desk import Desk
 from wardround.node.pages import volumes
 from wardround.node.pages.enclave import LONGEST, NIFTI
-from wardround.node.receive.clinical import clinical_studies
+from wardround.node.receive.clinical import clinical_studies, in_clinic
 from wardround.ui.page import Sent, Visit
 from wardround.ui.viewer import Overlay, Viewing
 
@@ -30,7 +30,7 @@ from wardround.ui.viewer import Overlay, Viewing
 @dataclass(frozen=True, slots=True)
 class Sight:
     """A line, and of it what may be seen: `images` its study, `result` what the model gave; `examines`, as somebody who
-    examines the model."""
+    examines the model. `kept`: the images are still at this node."""
 
     line: WorklistLine
     deployment: Deployment
@@ -38,6 +38,7 @@ class Sight:
     images: bool
     result: bool
     examines: bool
+    kept: bool
 
     @property
     def outline(self) -> bool:
@@ -46,8 +47,8 @@ class Sight:
 
     @property
     def viewing(self) -> Viewing | None:
-        """For the viewer; None where no image may be seen."""
-        if not self.images:
+        """For the viewer; None where no image may be seen, or none is kept."""
+        if not (self.images and self.kept):
             return None
         here, asked = f"/worklist/{self.line.study}", f"?pathway={self.deployment.pathway}"
         overlays = (Overlay(f"{here}/result.nii.gz{asked}", "The model's outline"),) if self.outline else ()
@@ -70,6 +71,7 @@ def sight_of(session: Session, visit: Visit) -> Sight:
         images=(reads and opened) or examines,
         result=(opened and is_shown(line, deployment, said)) or examines,
         examines=examines,
+        kept=in_clinic(session, line.study),
     )
 
 

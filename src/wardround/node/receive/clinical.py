@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
@@ -90,6 +91,18 @@ def clinical_studies(
             if instance.file is not None:
                 handed.series.setdefault(instance.series_key, []).append(clinical / instance.file)
     return list(found.values())
+
+
+def in_clinic(session: Session, key: str) -> bool:
+    """Whether a complete study's files are still on the clinical path."""
+    instances = select(ReceivedInstance.id).join(ReceivedStudy, ReceivedInstance.study_id == ReceivedStudy.id)
+    here = instances.where(
+        ReceivedStudy.path == StudyPath.CLINIC.value,
+        ReceivedStudy.study_key == key,
+        ReceivedStudy.completed_at.is_not(None),
+        ReceivedInstance.state == State.CLINICAL.value,
+    )
+    return session.scalar(here.limit(1)) is not None
 
 
 @dataclass(frozen=True, slots=True)
