@@ -193,7 +193,8 @@ def test_a_server_that_never_answers_holds_up_no_other_way(clinic: Clinic, monke
         fhir=FhirSettings(url=f"http://127.0.0.1:{silent.getsockname()[1]}"),
         hl7=Hl7Settings(host="127.0.0.1", port=listening.port),
     )
-    settings = SimpleNamespace(pacs=None, hub=SimpleNamespace(host="hub.example"), report=report)
+    own, hub = SimpleNamespace(ae_title="NODE"), SimpleNamespace(host="hub.example")
+    settings = SimpleNamespace(pacs=None, dicom=own, hub=hub, report=report)
     node, path = clinic.node, clinic.results.parent
     home: Any = SimpleNamespace(settings=settings, path=path, database=node.database, site="guys")
     reports = wiring.Reports(home, node.clock)

@@ -70,6 +70,9 @@ NUMBERS = {
     "evidence-summary.estimates.value": "one number over ten patients or more, to two decimals",
     "evidence-summary.estimates.error": "as coarse, and of the same",
     "evidence-summary.estimates.people.about": "a Count",
+    "evidence-summary.groups.value": "as an estimate of all, told of every group of an axis or of none",
+    "evidence-summary.groups.error": "as coarse, and of the same",
+    "evidence-summary.groups.people.about": "a Count",
     "evidence-summary.entry": "a place in the ledger",
     "local-model.steps": "follows from the plan alone (test_node_work_allowed)",
 }

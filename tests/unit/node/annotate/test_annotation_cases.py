@@ -120,6 +120,7 @@ def test_an_accepted_label_is_the_enclaves_and_cohorts_see_it(room: Room) -> Non
     [case] = [room.door.enclave.case(one) for one in room.door.enclave.find(EVERYONE) if one.series == series]
     assert case.label is not None and int(case.label.sum()) == 60
     better = room.save(MAY, series, 13)
+    room.door.clock.time += timedelta(minutes=1)
     room.labels.accept(better.id, actor=LEE)
     [ref] = [one for one in room.door.enclave.find(EVERYONE) if one.series == series]
     label = room.door.enclave.case(ref).label
