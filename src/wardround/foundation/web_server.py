@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from wardround.foundation.errors import Conflict
-from wardround.foundation.listening import server_config
+from wardround.foundation.listening import bound_socket, server_config
 from wardround.foundation.settings import SettingsRefused
 
 STARTS_WITHIN = 30.0
@@ -70,12 +70,9 @@ class WebServer:
         Raises:
             Conflict: the address can't be had.
         """
-        bound = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            bound.bind((self._host, self._wanted_port))
+            bound = bound_socket(self._host, self._wanted_port)
         except OSError as error:
-            bound.close()
             raise Conflict(
                 f"[{self._called}]: port {self._wanted_port} can't be had ({error.strerror}); set another"
             ) from None

@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wardround.foundation.errors import WardroundError
-from wardround.foundation.listening import server_config
+from wardround.foundation.listening import bound_socket, server_config
 from wardround.hub.api.http import enrolment, membership
 from wardround.hub.app import Hub
 from wardround.hub.home import HubHome
@@ -129,17 +129,12 @@ def _context(home: HubHome, *, members: bool) -> ssl.SSLContext:
 
 
 def _bound(host: str, port: int, setting: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((host, port))
+        return bound_socket(host, port)
     except OSError as error:
-        bound.close()
         raise PortTaken(
             f"can't listen on {host} port {port} ({error.strerror}); free it, or change {setting} in hub.toml"
         ) from error
-    return bound
 
 
 async def _renew_own_certificates(hub: Hub, contexts: list[ssl.SSLContext]) -> None:
