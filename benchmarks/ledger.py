@@ -6,11 +6,11 @@ PostgreSQL. Ours and the peer take turns, a twentieth of the entries at a time; 
 
 What each figure holds: *stored and hashed* is what pymerkle does too, the tree and the rows. *Taken* is all that the
 hub does when a batch comes in: reading, the one form, finding what is there already, what entries name, which tree
-their origin saw, the Ed25519 signature of each, the tree and the rows. A batch's
-signatures are verified on all cores, before its transaction. *All but signatures* is that without the
-verifications, for 20,000 entries more on the ledger that is so long by then. *Mirrored* is all that a site checks,
-signatures too, into SQLite. Where others use the machine meanwhile, the rates for each second of processor time tell
-more.
+their origin saw, the Ed25519 signature of each, the tree and the rows. A batch's signatures are verified on all cores,
+before its transaction. *All but signatures* is that without the verifications, for 20,000 entries more on the ledger
+that is so long by then. *Mirrored* is all that a site checks, signatures too, into SQLite. What one part left unwritten
+is flushed before the next begins. Where others use the machine meanwhile, the rates for each second of processor time
+tell more.
 
 The peer is pymerkle's `SqliteTree` where pymerkle is installed (it is GPL: a benchmark may run it, nothing else here
 uses it), else a tree in memory that is made of RFC 6962's definitions, hash by hash.
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -257,6 +258,7 @@ def stored_and_hashed(database: Database, entries: Entries, peer: Any, total: in
 def taken(database: Database, entries: Entries, start: int, total: int) -> tuple[float, float, float, float]:
     """Rates of all that the hub does: the median turn's, the slowest turn's, the whole's, and that for each second of
     this process's own processor time."""
+    os.sync()
     rates, spent, worked = [], 0.0, 0.0
     share = total // TURNS
 
@@ -283,6 +285,7 @@ def proofs(database: Database, entries: Entries, peer: Any, times: int) -> dict[
     with database.writing() as tx:
         size = entries.log.size(tx)
         root = open_checkpoint(entries.log.checkpoint(tx, START) or "", entries.log.verifier).root
+    os.sync()
     with database.reading() as tx:
         for number in range(times):
             index = chance.randrange(size)
