@@ -140,7 +140,8 @@ ENDLESS, GREEDY = "while :; do :; done", "head -c 3000000000 /dev/zero | tail -c
         ("cp $HOLOSCAN_INPUT_PATH/00000.dcm /out/a.dcm", "", "wrong-answer"),
         ("ln -s /etc/passwd /out/a.dcm", "", "failed"),
         (ENDLESS, "", "out-of-time"),
-        (GREEDY, "", "out-of-memory"),
+        # Whichever is first: the bound of each process, by which its own call fails, or the look at all of them.
+        (GREEDY, "", "out-of-memory or failed"),
         ("echo '{\"value\": 1.5}' > /out/result.json", "class", "wrong-answer"),
         ("echo '{\"value\": NaN}' > /out/result.json", "class", "wrong-answer"),
         ("echo '{\"value\": 0.75}' > /out/result.json", "class", ""),
@@ -164,7 +165,7 @@ def test_what_a_program_does_costs_its_own_study_at_most(
     clinic.pacs.up()
     arrive(clinic)
     [line] = clinic.lines()
-    assert line.reason == reason
+    assert line.reason in reason.split(" or ")
     if not reason:
         assert (line.state, line.value) == (ReadingState.DELIVERED, 0.75)
 
