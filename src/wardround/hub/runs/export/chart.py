@@ -8,6 +8,7 @@ has the picture's title and, for each line, its last value.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -140,7 +141,8 @@ def ticks(low: float, high: float, most: int) -> list[float]:
     """Round numbers, at least two and about `most`, of which the first is at `low` or below and the last at `high` or
     above."""
     span = (high - low) or abs(high) or 1.0
-    rough = span / most
+    # Below the smallest normal number no step is left that can be divided further.
+    rough = max(span / most, sys.float_info.min)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
