@@ -78,7 +78,8 @@ def test_studies_are_found_by_what_is_asked_and_shown_a_page_at_a_time(
     assert "3 studies" in words_of(browser.get("/enclave?labelled=yes&modality=MR"))
     assert "1 study" in words_of(browser.get("/enclave?labelled=no"))
     assert "No study is like that" in words_of(browser.get("/enclave?modality=CT"))
-    assert browser.get("/enclave?page=x").status_code == 403
+    for nonsense in ("x", "0", "9" * 5000):
+        assert browser.get(f"/enclave?page={nonsense}").status_code == 403
     monkeypatch.setattr(listing, "AT_ONCE", 3)
     monkeypatch.setattr("wardround.node.pages.enclave.AT_ONCE", 3)
     first, second = (browser.get(f"/enclave?page={page}") for page in (1, 2))

@@ -186,7 +186,6 @@ class Faces:
 
     def _headed(self, response: Response, widened: Mapping[str, str] = {}) -> Response:
         rules = {name: " ".join([rule, widened[name]]) if name in widened else rule for name, rule in POLICY.items()}
-        rules |= {name: rule for name, rule in widened.items() if name not in POLICY}
         response.headers["Content-Security-Policy"] = "; ".join(f"{name} {rule}" for name, rule in rules.items())
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers.update(HEADERS)

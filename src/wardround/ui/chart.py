@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from math import ceil, floor, log10
 
 from markupsafe import Markup
@@ -89,6 +90,12 @@ def legend(names: Sequence[str], what: str = "line") -> Markup:
         for kind, name in enumerate(names)
     ]
     return Markup('<ul class="legend">{}</ul>').format(Markup("").join(marks))
+
+
+def mondays(at: datetime, weeks: int) -> list[datetime]:
+    """When each of the last weeks began, the present one's last."""
+    monday = (at - timedelta(days=at.weekday())).replace(hour=0, minute=0, second=0, microsecond=0)
+    return [monday - timedelta(weeks=each) for each in range(weeks - 1, -1, -1)]
 
 
 def _chart(title: str, inner: Sequence[Markup]) -> Markup:

@@ -25,6 +25,11 @@ def code_of(visit: Visit) -> str:
         ) from None
 
 
+def whole(text: str, digits: int = 9) -> int | None:
+    """The whole number that a form or an address has, of at most so many digits; None for any other text."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= digits else None
+
+
 def grouped(lines: Sequence[str]) -> list[tuple[str, list[str]]]:
     """Name and lines, of the lines that `in_words` gives."""
     found: list[tuple[str, list[str]]] = []

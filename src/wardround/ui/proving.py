@@ -13,6 +13,7 @@ from wardround.ledger import keys, store, tlog_proof
 from wardround.ledger.keys import LedgerKeys, keys_at
 from wardround.ledger.note import Verifier
 from wardround.ledger.proving import prove_entry
+from wardround.ui.forms import whole
 from wardround.ui.page import Sent, Shown, Visit
 
 LARGEST = 2 * (tlog_proof.LARGEST_FILE + keys.LARGEST_FILE)
@@ -59,7 +60,8 @@ def file(database: Database, hub: Callable[[], Verifier], visit: Visit) -> Sent:
 
 
 def number_of(text: str, otherwise: int) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else otherwise
+    number = whole(text, 15)
+    return otherwise if number is None else number
 
 
 def told_of(entry: Entry) -> tuple[tuple[str, str], ...]:

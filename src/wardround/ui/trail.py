@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from wardround.foundation.audit import AuditColumns
 from wardround.foundation.errors import NotAllowed
+from wardround.ui.forms import whole
 from wardround.ui.page import Page, Shown, Visit
 
 SHOWN = 100
@@ -21,7 +22,7 @@ def pages(audit: type[AuditColumns]) -> tuple[Page, ...]:
 def trail(audit: type[AuditColumns], visit: Visit) -> Shown:
     """The newest rows, of one actor or of one verb where that is asked, from before a row where that is."""
     actor, verb, before = visit.asked("actor"), visit.asked("verb"), visit.asked("before")
-    if before and not (before.isascii() and before.isdecimal() and len(before) < 19):
+    if before and whole(before, 18) is None:
         raise NotAllowed(f"{before!r} is no number of a row")
     query = select(audit.id, audit.at, audit.actor, audit.verb, audit.subject, audit.detail)
     if actor:

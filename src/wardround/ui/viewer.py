@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+NIFTI = "application/gzip"
+LAID_OVER = 6
+"""So many colours there are in `viewer.js`."""
 WIDENED: Mapping[str, str] = {"img-src": "data:"}
 """For `Shown.widened` of such a page: the letters and the light of NiiVue are pictures within its script."""
 

@@ -15,6 +15,7 @@ from wardround.contracts.cohort_builder import codes, concepts, imaging, measure
 from wardround.contracts.cohort_query import CohortQuestion, QuestionRefused, read_question, told
 from wardround.contracts.cohort_tree import AgeAt, All, CodeSet, Criterion, Imaging, Measurement, Not, Recorded, SexIs
 from wardround.foundation.errors import NotAllowed
+from wardround.ui.forms import whole
 from wardround.ui.page import Visit
 
 ROWS = (1, 2, 3, 4)
@@ -176,14 +177,14 @@ def _number(text: str, called: str) -> float | None:
 
 
 def _age(text: str, called: str) -> int | None:
-    if text and not (text.isascii() and text.isdecimal() and len(text) < 4):
+    if text and whole(text, 3) is None:
         raise NotAllowed(f"cohort: {called}: {text!r} is no age in whole years")
-    return int(text) if text else None
+    return whole(text, 3)
 
 
 def _whole(text: str, row: int) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 11):
+    if (number := whole(text, 10)) is None:
         raise NotAllowed(
             f"cohort: row {row}: {text!r} is no number of an OMOP concept; name the vocabulary that the code is of"
         )
-    return int(text)
+    return number

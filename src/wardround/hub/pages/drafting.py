@@ -26,6 +26,7 @@ from wardround.learning.bundle import BundleRefused, packaged, shipped
 from wardround.learning.packages import Packages
 from wardround.learning.usual_plan import usual_plan
 from wardround.people.acting import acting_as
+from wardround.ui.forms import whole
 from wardround.ui.page import Moved, Shown, Visit
 
 MODIFIERS = {code: label for code, label in LABELS.items() if code not in PERMISSIONS and code not in FORMS}
@@ -204,9 +205,9 @@ def _form(home: HubHome, said: Mapping[str, str], project: Project | None = None
 
 
 def _number(text: str, called: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+    if (number := whole(text)) is None:
         raise NotAllowed(f"{called}: {text!r} is no whole number")
-    return int(text)
+    return number
 
 
 def _first(error: ValidationError) -> str:

@@ -19,13 +19,13 @@ from wardround.node.annotate.tables import AnnotationLabel
 from wardround.node.annotate.told import Agreement, efforts, labels_of, savings
 from wardround.node.annotate.training import CLICKS, Task
 from wardround.node.desk import Desk
-from wardround.ui.chart import Bar, bars, legend
+from wardround.ui.chart import Bar, bars, legend, mondays
+from wardround.ui.forms import whole
 from wardround.ui.page import Moved, Shown, Visit
-from wardround.ui.viewer import WIDENED, Overlay, Viewing
+from wardround.ui.viewer import LAID_OVER, WIDENED, Overlay, Viewing
 
 SHOWN = 50
 WEEKS = 12
-LAID_OVER = 6
 _BOTH_WAYS = ("by hand alone", "with a model's help")
 
 
@@ -121,9 +121,9 @@ def minutes(desk: Desk, visit: Visit) -> Shown:
     found = efforts(desk.home.database)
     saved = savings(found)
     compared = {one.helped.person for one in saved}
-    timed = [row for row in labels_of(desk.home.database) if row.seconds is not None]
-    monday = (visit.at - timedelta(days=visit.at.weekday())).replace(hour=0, minute=0, second=0, microsecond=0)
-    weeks = [monday - timedelta(weeks=each) for each in range(WEEKS - 1, -1, -1)]
+    labels = labels_of(desk.home.database)
+    timed = [row for row in labels if row.seconds is not None]
+    weeks = mondays(visit.at, WEEKS)
     columns = []
     for week in weeks:
         within = [row for row in timed if week <= row.saved_at < week + timedelta(weeks=1)]
@@ -136,7 +136,7 @@ def minutes(desk: Desk, visit: Visit) -> Shown:
         "cases": sum(one.helped.cases for one in saved),
         "missing": sorted({one.person for one in found} - compared),
         "timed": len(timed),
-        "untimed": len(labels_of(desk.home.database)) - len(timed),
+        "untimed": len(labels) - len(timed),
         "chart": bars("Cases that were drawn in each of the last 12 weeks", _BOTH_WAYS, columns, every=2, whole=True),
         "legend": legend(_BOTH_WAYS, "bar"),
     }
@@ -229,9 +229,9 @@ def _actor(visit: Visit) -> str:
 
 def number_of(text: str) -> int:
     """Raises `NotFound` for what is no number of anything here."""
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+    if (number := whole(text)) is None:
         raise NotFound(f"nothing has the number {text!r} here")
-    return int(text)
+    return number
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -19,7 +19,7 @@ from wardround.node.evidence.shelf import Kept, records, seen_by
 from wardround.node.monitoring.charts import Chart
 from wardround.node.monitoring.monitor import charts_of
 from wardround.people.rights import right_of
-from wardround.ui.forms import code_of
+from wardround.ui.forms import code_of, whole
 from wardround.ui.page import Moved, Shown, Visit
 
 
@@ -84,10 +84,10 @@ def _row(session: Session, visit: Visit) -> Deployment:
         NotFound: there is none of that number.
         Conflict: it isn't in use any more.
     """
-    number = visit.path["number"]
-    row = session.get(Deployment, int(number)) if number.isascii() and number.isdecimal() and len(number) < 10 else None
+    number = whole(visit.path["number"])
+    row = None if number is None else session.get(Deployment, number)
     if row is None:
-        raise NotFound(f"no model was ever in use here under the number {number!r}")
+        raise NotFound(f"no model was ever in use here under the number {visit.path['number']!r}")
     if not row.active:
         raise Conflict(f"model {row.model[:12]} isn't in use any more; look at the page again")
     return row

@@ -22,11 +22,10 @@ from wardround.node.desk import Desk
 from wardround.node.dicomweb.failure import WebFailure
 from wardround.node.pages.annotation import case_of, check_on, may_see, number_of, viewing
 from wardround.ui.page import Moved, Sent, Shown, Visit
-from wardround.ui.viewer import WIDENED
+from wardround.ui.viewer import NIFTI, WIDENED
 
 LARGEST = 32 * 1024 * 1024
 """Bytes of a form with a mask in it: one of 512 x 512 x 1,000 voxels takes a tenth of it as a rule."""
-NIFTI = "application/gzip"
 
 
 def draw(desk: Desk, visit: Visit) -> Shown:

@@ -24,26 +24,25 @@ from wardround.node.enclave.tables import EnclaveInstance, EnclaveSeries
 from wardround.node.pages import volumes
 from wardround.node.pages.volumes import NotShown
 from wardround.node.projects import queries as projects
+from wardround.ui.forms import whole
 from wardround.ui.page import Sent, Shown, Visit
-from wardround.ui.viewer import WIDENED, Overlay, Viewing
+from wardround.ui.viewer import LAID_OVER, NIFTI, WIDENED, Overlay, Viewing
 
-NIFTI = "application/gzip"
 LONGEST = 120.0
 """Seconds that a volume may take."""
-LAID_OVER = 6
 
 
 def studies(desk: Desk, visit: Visit) -> Shown:
     """The newest first; of one modality, one project's cohort, with or without a label, where that is asked."""
-    page = visit.asked("page") or "1"
-    if not (page.isascii() and page.isdecimal() and 0 < int(page) < 1_000_000):
-        raise NotAllowed(f"{page!r} is no number of a page")
+    page = whole(visit.asked("page") or "1", 6)
+    if not page:
+        raise NotAllowed(f"{visit.asked('page')!r} is no number of a page")
     wanted = Wanted(visit.asked("modality"), visit.asked("project"), _labelled(visit.asked("labelled")))
     with desk.home.database.reading() as session:
         asked = [row.id for row in projects.projects(session) if visit.may("see-asked", row.id)]
         if wanted.project not in asked:
             wanted = replace(wanted, project="")
-        lines, count = listing.found(session, wanted, int(page))
+        lines, count = listing.found(session, wanted, page)
         modalities = listing.modalities(session)
     values = {
         "lines": lines,
@@ -51,7 +50,7 @@ def studies(desk: Desk, visit: Visit) -> Shown:
         "wanted": wanted,
         "modalities": modalities,
         "projects": asked,
-        "page": int(page),
+        "page": page,
         "pages": -(-count // AT_ONCE),
         "settings": desk.home.settings,
         "nothing": count == 0 and wanted == Wanted(),
@@ -64,10 +63,10 @@ def study(desk: Desk, visit: Visit) -> Shown:
     wish = visit.asked("series")
     with desk.home.database.reading() as session:
         row, series = listing.study(session, visit.path["study"])
-        names = {
-            uid: (author.removeprefix("person:"), by)
-            for uid, author, by in session.execute(
-                select(AnnotationLabel.object_uid, AnnotationLabel.author, AnnotationLabel.decided_by).where(
+        drawn = {
+            uid: author.removeprefix("person:")
+            for uid, author in session.execute(
+                select(AnnotationLabel.object_uid, AnnotationLabel.author).where(
                     AnnotationLabel.study == row.uid, AnnotationLabel.object_uid.is_not(None)
                 )
             )
@@ -75,12 +74,13 @@ def study(desk: Desk, visit: Visit) -> Shown:
     shown = next((one for one in series if one.row.uid == wish), series[0] if series else None)
     if wish and shown is not None and shown.row.uid != wish:
         raise NotFound("this study has no such series of images")
+    names = {one.row.uid: _names(one.labels, drawn) for one in series}
     values = {
         "study": row,
         "series": series,
         "shown": shown,
-        "viewing": None if shown is None else _viewing(row.uid, shown, _names(shown.labels, names)),
-        "names": {one.row.uid: _names(one.labels, names) for one in series},
+        "viewing": None if shown is None else _viewing(row.uid, shown, names[shown.row.uid]),
+        "names": names,
         "most": LAID_OVER,
     }
     return Shown("enclave_study.html", values, widened=WIDENED)
@@ -155,13 +155,13 @@ def _viewing(study: str, shown: SeriesLine, names: Sequence[str]) -> Viewing:
     )
 
 
-def _names(labels: Sequence[Label], drawn: dict[str | None, tuple[str, str | None]]) -> list[str]:
+def _names(labels: Sequence[Label], drawn: dict[str | None, str]) -> list[str]:
     """What each label is called: whose it is where it was drawn here."""
     found = []
     for place, one in enumerate(labels, 1):
         author = drawn.get(one.uid)
         if author is not None:
-            found.append(f"Drawn here by {author[0]}")
+            found.append(f"Drawn here by {author}")
         elif one.is_reference:
             found.append("Drawn by a person, came with the study")
         else:

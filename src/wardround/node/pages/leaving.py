@@ -10,7 +10,8 @@ from wardround.foundation.errors import NotAllowed
 from wardround.node.desk import Desk
 from wardround.node.gateway.egress import bytes_out, left_here, totals
 from wardround.node.gateway.tables import Egress
-from wardround.ui.chart import Bar, bars
+from wardround.ui.chart import Bar, bars, mondays
+from wardround.ui.forms import whole
 from wardround.ui.page import Shown, Visit
 
 SHOWN = 100
@@ -30,7 +31,7 @@ MEANS = {
 def left(desk: Desk, visit: Visit) -> Shown:
     """The newest messages, of one kind or project where that is asked, from before a number where that is."""
     kind, project, before = visit.asked("kind"), visit.asked("project"), visit.asked("before")
-    if before and not (before.isascii() and before.isdecimal() and len(before) < 19):
+    if before and whole(before, 18) is None:
         raise NotAllowed(f"{before!r} is no number of a message")
     query = select(Egress)
     if kind:
@@ -39,8 +40,7 @@ def left(desk: Desk, visit: Visit) -> Shown:
         query = query.where(Egress.project == project)
     if before:
         query = query.where(Egress.id < int(before))
-    monday = (visit.at - timedelta(days=visit.at.weekday())).replace(hour=0, minute=0, second=0, microsecond=0)
-    weeks = [monday - timedelta(weeks=each) for each in range(WEEKS - 1, -1, -1)]
+    weeks = mondays(visit.at, WEEKS)
     size = func.sum(Egress.size)
     counted = [size.filter((Egress.at >= week) & (Egress.at < week + timedelta(weeks=1))) for week in weeks]
     with desk.home.database.reading() as session:

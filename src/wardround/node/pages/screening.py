@@ -14,6 +14,7 @@ from wardround.node.receive.reasons import WORDS
 from wardround.node.review import queries
 from wardround.node.review.actions import ONE_BY_ONE, Decided, Reviews
 from wardround.node.review.state import ReviewState
+from wardround.ui.forms import whole
 from wardround.ui.page import Moved, Sent, Shown, Visit
 
 SHOWN = 200
@@ -119,7 +120,7 @@ def boxes_of(visit: Visit) -> list[Box]:
         which = visit.field(f"frame-{row}")
         if not any(typed):
             continue
-        if not all(_is_number(each) for each in typed) or (which and not _is_number(which)):
+        if any(whole(each) is None for each in typed) or (which and whole(which) is None):
             raise NotAllowed(
                 f"box {row}: row, column, height and width in whole pixels, and a frame's number or nothing for all"
             )
@@ -148,11 +149,7 @@ def _reviews(desk: Desk, visit: Visit) -> Reviews:
     )
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 10
-
-
 def _number(text: str) -> int:
-    if not _is_number(text):
+    if (number := whole(text)) is None:
         raise NotFound(f"{text!r} is no number of a review or a frame")
-    return int(text)
+    return number

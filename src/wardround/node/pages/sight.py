@@ -21,10 +21,10 @@ from wardround.node.clinic.definition_file import Definitions
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.desk import Desk
 from wardround.node.pages import volumes
-from wardround.node.pages.enclave import LONGEST, NIFTI
+from wardround.node.pages.enclave import LONGEST
 from wardround.node.receive.clinical import clinical_studies, in_clinic
 from wardround.ui.page import Sent, Visit
-from wardround.ui.viewer import Overlay, Viewing
+from wardround.ui.viewer import NIFTI, Overlay, Viewing
 
 
 @dataclass(frozen=True, slots=True)
