@@ -51,7 +51,7 @@ def show(home: Path = HOME, series: str = typer.Option("", "--series", help="Of 
     from wardround.node.annotate.told import labels_of
 
     with _labels(home) as (opened, _):
-        rows = labels_of(opened.database, series or None)
+        rows = labels_of(opened.database, [series] if series else None)
     if not rows:
         typer.echo("No labels yet. docs/how-to/annotate.md says how to draw the first.")
         return

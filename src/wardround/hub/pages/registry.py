@@ -56,7 +56,7 @@ def model(home: HubHome, visit: Visit) -> Shown:
             raise NotFound(f"project {visit.path['project']} has no model {visit.path['model']}")
         said = history(session, row.digest, row.weights, store.size(session))
         parents = parents_of(home.objects.get(row.archive))
-        card, pooled = card_of(session, row, parents), together(session, row.digest)
+        card, pooled = card_of(session, row, parents, said), together(session, row.digest)
         taken = runs.sites_taken(session, row.run)
     metrics, names = _metrics(row)
     sites = _at_sites(said)

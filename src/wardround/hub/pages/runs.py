@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -28,13 +28,15 @@ COMPARED = 6
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One run beside others. `seconds`: of its middle round, None before one is whole. `carried`: bytes, both ways."""
+    """One run beside others. `seconds`: of its middle round, None before one is whole. `carried`: bytes, both ways.
+    `curve`: its score after each round that has one."""
 
     row: RunRow
     plan: RunPlan
     sites: Sequence[str]
     seconds: float | None
     carried: int
+    curve: Sequence[tuple[float, float]]
 
 
 def runs(home: HubHome, visit: Visit) -> Shown:
@@ -46,33 +48,29 @@ def runs(home: HubHome, visit: Visit) -> Shown:
         sent = dict(session.execute(select(RoundSiteRow.run, carried).group_by(RoundSiteRow.run)).all())
         beside = [row for row in rows if row.id in chosen][:KINDS] or rows[:COMPARED]
         compared = [_compared(session, row, sent.get(row.id) or 0) for row in beside]
-        curves = {
-            row.id: [(float(one.number), one.score) for one in queries.rounds(session, row.id) if one.score is not None]
-            for row in beside
-        }
     values = {
         "rows": [(row, RunState(row.state), sent.get(row.id) or 0) for row in rows],
         "waits": WAITS_FOR,
         "chosen": set(chosen),
         "compared": compared,
         "metrics": METRICS,
-        "charts": list(_charts(compared, curves)),
+        "charts": list(_charts(compared)),
     }
     return Shown("runs.html", values)
 
 
 def _compared(session: Session, row: RunRow, carried: int) -> Compared:
-    seconds = [one.seconds for one in queries.rounds(session, row.id)]
+    rounds = queries.rounds(session, row.id)
+    seconds = [one.seconds for one in rounds]
+    curve = [(float(one.number), one.score) for one in rounds if one.score is not None]
     taken = queries.sites_taken(session, row.id)
-    return Compared(row, actions.plan_of(row), taken, median(seconds) if seconds else None, carried)
+    return Compared(row, actions.plan_of(row), taken, median(seconds) if seconds else None, carried, curve)
 
 
-def _charts(
-    compared: Sequence[Compared], curves: Mapping[str, Sequence[tuple[float, float]]]
-) -> Iterator[tuple[str, Markup, Markup]]:
+def _charts(compared: Sequence[Compared]) -> Iterator[tuple[str, Markup, Markup]]:
     """For each metric its words, a line for each run that has a score by it, and what the lines stand for."""
     for metric in dict.fromkeys(one.plan.metric for one in compared):
-        drawn = {one.row.id: curves[one.row.id] for one in compared if one.plan.metric == metric and curves[one.row.id]}
+        drawn = {one.row.id: one.curve for one in compared if one.plan.metric == metric and one.curve}
         if drawn:
             words = METRICS[metric].words
             yield words, lines(f"{words} of each run's model after each round", drawn), legend(list(drawn))

@@ -20,7 +20,7 @@ from wardround.hub.runs import queries
 from wardround.learning.archive import unpack
 from wardround.learning.lineage import lineage_of
 from wardround.ledger import store
-from wardround.ledger.history import history, in_words
+from wardround.ledger.history import History, history, in_words
 
 
 def write(session: Session, model: str, text: CardText, *, actor: str, at: datetime) -> None:
@@ -29,10 +29,10 @@ def write(session: Session, model: str, text: CardText, *, actor: str, at: datet
     audit.record(session, actor, "edit-card", model, text.content_digest())
 
 
-def card_of(session: Session, row: ModelRow, parents: Sequence[str] = ()) -> str:
-    """The card as Markdown. `parents` are the digests of the models of which it was merged, as its package tells."""
-    found = history(session, row.digest, row.weights, store.size(session))
-    origin, became = in_words(found)
+def card_of(session: Session, row: ModelRow, parents: Sequence[str] = (), said: History | None = None) -> str:
+    """The card as Markdown. `parents` are the digests of the models of which it was merged, as its package tells;
+    `said`: what the ledger says of it, where that was read already."""
+    origin, became = in_words(said or history(session, row.digest, row.weights, store.size(session)))
     run = queries.row_of(session, row.run)
     plan = RunPlan.model_validate_json(run.plan)
     known: list[Section] = [

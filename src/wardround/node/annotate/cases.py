@@ -48,7 +48,8 @@ class Case:
 def cases_of(database: Database, subjects: Sequence[Subject], readers: int, at: datetime) -> Sequence[Case]:
     """The cases in the order of `subjects`; `readers`: how many people are to draw each."""
     labels: dict[str, list[AnnotationLabel]] = defaultdict(list)
-    for row in labels_of(database):
+    # A queue may hold more series than a database takes names of.
+    for row in labels_of(database, [subjects[0].series] if len(subjects) == 1 else None):
         labels[row.series].append(row)
     sittings: dict[str, list[AnnotationSitting]] = defaultdict(list)
     with database.reading() as session:

@@ -16,7 +16,7 @@ from wardround.foundation.files import ObjectStore
 from wardround.node.cohort.selection import usable
 from wardround.node.enclave.case import case_digest
 from wardround.node.enclave.tables import EnclaveInstance, EnclaveSeries, EnclaveStudy, EnclaveUnusable
-from wardround.node.projects.tables import ManifestRow, ProjectRow
+from wardround.node.projects.queries import frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +106,7 @@ class Subjects:
             conditions.append(EnclaveSeries.modality.in_(self._modalities))
         if self._project:
             # What was frozen is kept as JSON, so that its studies are asked for and not its series.
-            studies = (
-                select(ManifestRow.study)
-                .join(ProjectRow, ProjectRow.decision == ManifestRow.decision)
-                .where(ProjectRow.id == self._project, ManifestRow.removed_at.is_(None))
-            )
-            conditions.append(EnclaveSeries.study_uid.in_(studies))
+            conditions.append(EnclaveSeries.study_uid.in_(frozen(self._project)))
         return and_(*conditions)
 
     def _read(self, session: Session, condition: ColumnElement[bool]) -> list[Subject]:

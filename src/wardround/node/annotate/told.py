@@ -95,11 +95,11 @@ def image_info(subject: Subject) -> Json:
     }
 
 
-def labels_of(database: Database, series: str | None = None) -> Sequence[AnnotationLabel]:
-    """The labels that were saved, by series and version."""
+def labels_of(database: Database, series: Collection[str] | None = None) -> Sequence[AnnotationLabel]:
+    """The labels that were saved, of these series alone where they are named, by series and version."""
     query = select(AnnotationLabel).order_by(AnnotationLabel.series, AnnotationLabel.version)
     if series is not None:
-        query = query.where(AnnotationLabel.series == series)
+        query = query.where(AnnotationLabel.series.in_(series))
     with database.reading() as session:
         return list(session.scalars(query))
 
@@ -115,8 +115,8 @@ def agreements(
     """Of each series that several people drew (all where `series` is None), each two of them by their newest label
     that stands. `overlap`: of two labels by the digests of their NIfTI files."""
     newest: dict[str, dict[str, AnnotationLabel]] = defaultdict(dict)
-    for row in labels_of(database):
-        if row.state != LabelState.REJECTED and (series is None or row.series in series):
+    for row in labels_of(database, series):
+        if row.state != LabelState.REJECTED:
             newest[row.series][row.author] = row
     found = []
     for name, by_author in sorted(newest.items()):

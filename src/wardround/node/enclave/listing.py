@@ -21,7 +21,7 @@ from wardround.node.enclave.tables import (
     EnclaveUnusable,
 )
 from wardround.node.optout.queries import excluded
-from wardround.node.projects.tables import ManifestRow, ProjectRow
+from wardround.node.projects.queries import frozen
 
 Labelled = Literal["", "yes", "no"]
 AT_ONCE = 25
@@ -141,12 +141,7 @@ def _asked(wanted: Wanted) -> list[ColumnElement[bool]]:
         )
     )
     if wanted.project:
-        frozen = (
-            select(ManifestRow.study)
-            .join(ProjectRow, ProjectRow.decision == ManifestRow.decision)
-            .where(ProjectRow.id == wanted.project, ManifestRow.removed_at.is_(None))
-        )
-        conditions.append(EnclaveStudy.uid.in_(frozen))
+        conditions.append(EnclaveStudy.uid.in_(frozen(wanted.project)))
     if wanted.labelled:
         labelled = (
             select(EnclaveSeries.study_uid)

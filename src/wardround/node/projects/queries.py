@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from wardround.contracts.project import Project
@@ -56,6 +56,15 @@ def manifest(session: Session, project: str) -> Sequence[ManifestRow]:
         .where(ProjectRow.id == project, ManifestRow.removed_at.is_(None))
     )
     return session.scalars(statement.order_by(ManifestRow.study)).all()
+
+
+def frozen(project: str) -> Select[str]:
+    """The studies of the cohort that the present decision froze, without those that were purged since."""
+    return (
+        select(ManifestRow.study)
+        .join(ProjectRow, ProjectRow.decision == ManifestRow.decision)
+        .where(ProjectRow.id == project, ManifestRow.removed_at.is_(None))
+    )
 
 
 def untold(session: Session) -> Sequence[int]:
