@@ -28,6 +28,8 @@ MARKED = 40
 """Where a line has more points, the last one alone is marked."""
 
 LEFT, RIGHT, TOP, BOTTOM, WIDTH, HEIGHT, LEGEND = 76, 250, 56, 62, 960, 540, 24
+_FLAT = 1e-9
+"""Of a value's size: what differs by less is told apart by no twelve digits, and is drawn as flat."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,11 @@ class _Drawing:
 def ticks(low: float, high: float, most: int) -> list[float]:
     """Round numbers, at least two and about `most`, of which the first is at `low` or below and the last at `high` or
     above."""
-    span = (high - low) or abs(high) or 1.0
-    # Below the smallest normal number no step is left that can be divided further.
-    rough = max(span / most, sys.float_info.min)
+    size = max(abs(low), abs(high))
+    span = high - low
+    if span <= max(_FLAT * size, sys.float_info.min):
+        span = size if size > sys.float_info.min else 1.0
+    rough = span / most
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
