@@ -10,15 +10,15 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from wardround.dicom.capture import key_slice, outlined
-from wardround.dicom.finding import Finding
+from wardround.dicom.finding import Concept, Finding
 from wardround.dicom.page import Line, write_page
-from wardround.dicom.result_object import part10
+from wardround.dicom.result_object import code, part10
 from wardround.dicom.source_header import header_of, led, made_uid
 from wardround.dicom.source_series import SourceSeries
 from wardround.dicom.volume_refusal import Source
 
 SERIES_NUMBER = 9004
-_TITLE = ("126000", "DCM", "Imaging Measurement Report")
+_TITLE = Concept("126000", "DCM", "Imaging Measurement Report")
 _RED = (0.75, 0.0, 0.0)
 _OF_THE_STUDY = (
     "PatientID",
@@ -72,7 +72,7 @@ def write_summary(
     written.AcquisitionDateTime = ""
     written.BurnedInAnnotation, written.VerificationFlag = "NO", "UNVERIFIED"
     written.DocumentTitle = led(finding.banner, finding.words)
-    written.ConceptNameCodeSequence = [_coded(*_TITLE)]
+    written.ConceptNameCodeSequence = [code(_TITLE)]
     written.SourceInstanceSequence = [_reference(header)]
     written.MIMETypeOfEncapsulatedDocument = "application/pdf"
     written.EncapsulatedDocumentLength = len(page)
@@ -95,12 +95,6 @@ def _page(picture: NDArray[np.uint8], finding: Finding) -> bytes:
         Line(f"Read at: {finding.at:%Y-%m-%d %H:%M} {finding.at.tzname() or ''}".rstrip(), 9),
     ]
     return write_page(led(finding.banner, finding.of.capitalize()), above, picture, below)
-
-
-def _coded(value: str, scheme: str, meaning: str) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
-    return item
 
 
 def _reference(header: Dataset) -> Dataset:

@@ -126,15 +126,16 @@ def compiled(module: torch.nn.Module, sample: torch.Tensor, threads: int) -> tup
     sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # as Python has it for what mustn't be imported
     import openvino
 
+    core = openvino.Core()
     told: Run
     if isinstance(module, OnnxNetwork):
-        model, told = openvino.Core().read_model(module.content, b""), module.logits
+        model, told = core.read_model(module.content, b""), module.logits
     else:
         model, told = _traced(module, sample), _as_it_is
     # Slices come in batches of any number, patches of volumes one at a time, which is faster when it is fixed.
     model.reshape([sample.shape[0] if sample.dim() == _WHOLE else -1, *sample.shape[1:]])
     hints = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY", "INFERENCE_NUM_THREADS": threads}
-    network = openvino.Core().compile_model(model, "CPU", hints)
+    network = core.compile_model(model, "CPU", hints)
 
     def run(inputs: torch.Tensor) -> torch.Tensor:
         return told(torch.from_numpy(network(inputs.contiguous().numpy())[0].copy()))

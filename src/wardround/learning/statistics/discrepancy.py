@@ -35,16 +35,17 @@ def image_statistics(image: NDArray[np.float32]) -> tuple[float, ...] | None:
     if not (spread > 0 and math.isfinite(spread)):
         return None
     standard = (values - values.mean()) / spread
-    lower, upper, bright = np.quantile(standard, (0.25, 0.75, 0.95)) - np.median(standard)
+    lower, middle, upper, bright = np.quantile(standard, (0.25, 0.5, 0.75, 0.95))
+    squares = standard * standard
     steps = np.abs(np.diff(slices, axis=2))[above[:, :, 1:] & above[:, :, :-1]]
     shares = np.bincount(np.clip((standard * 4 + _BINS / 2).astype(int), 0, _BINS - 1), minlength=_BINS) / values.size
     told = (
         spread / float(values.mean() - slices[~above].mean()),
-        float((standard**3).mean()),
-        float((standard**4).mean()),
-        lower,
-        upper,
-        bright,
+        float((squares * standard).mean()),
+        float((squares * squares).mean()),
+        lower - middle,
+        upper - middle,
+        bright - middle,
         float(steps.mean()) / spread if steps.size else 0.0,
         float(-(shares[shares > 0] * np.log2(shares[shares > 0])).sum()),
     )

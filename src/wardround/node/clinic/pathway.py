@@ -100,11 +100,10 @@ class Pathway:
             return end_suspended(session)
 
     def _warm(self, serving: Iterable[tuple[Deployment, Definition]]) -> None:
-        for deployment, definition in serving:
+        for deployment, _ in serving:
             if deployment.model not in self._warmed:
                 self._warmed.add(deployment.model)
-                package = self._deployments.package(deployment.model)
-                self._worker.submit(reader.warm, package, self._threads, definition)
+                self._worker.submit(reader.warm, self._deployments.package(deployment.model), self._threads)
 
     def _take(self, line: WorklistLine, deployment: Deployment, definition: Definition) -> int:
         """Take one study from the queue; how many steps that was."""

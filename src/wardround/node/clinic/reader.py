@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 
 from wardround.compute.jail import Bounds, JailEnded, JailUnavailable
+from wardround.compute.program import Program
 from wardround.compute.serving import Reads, reader_of
 from wardround.contracts.stage import STAGES
 from wardround.dicom.finding import Finding, MadeBy, Measurement, coded
+from wardround.dicom.source_header import made_uid
 from wardround.dicom.source_series import SourceSeries
 from wardround.dicom.volume import VolumeRefused
 from wardround.foundation.clock import now
@@ -86,12 +86,18 @@ class Reading:
 
 
 @lru_cache(maxsize=_LOADED)
-def _model(package: Path, bounds: Bounds) -> tuple[Reads, Arrays]:
+def _loaded(package: Path, threads: int) -> tuple[Reads, Arrays]:
     # The node's own process imports this module too, for its functions' names; torch is for the worker alone.
-    learner, arrays = reader_of(package, bounds)
+    learner, arrays = reader_of(package, Bounds(threads=threads))
     used = with_own(package, arrays)
     learner.serve(used)
     return learner, used
+
+
+def _model(package: Path, bounds: Bounds) -> tuple[Reads, Arrays]:
+    """A network is loaded once, whatever its pathways bound; a program is bounded as each pathway says."""
+    learner, arrays = _loaded(package, bounds.threads)
+    return (Program(package, learner.bundle, bounds) if isinstance(learner, Program) else learner), arrays
 
 
 def _bounds(definition: Definition, threads: int) -> Bounds:
@@ -101,11 +107,11 @@ def _bounds(definition: Definition, threads: int) -> Bounds:
     return Bounds(memory_bytes=int(runtime.memory_gb * 1024**3), seconds=seconds, threads=threads)
 
 
-def warm(package: Path, threads: int, definition: Definition) -> None:
+def warm(package: Path, threads: int) -> None:
     """Load the model, and what writes its results, before the first study arrives."""
     from wardround.dicom import capture, measurement_report, measuring, segmentation  # noqa: F401 - to have them loaded
 
-    _model(package, _bounds(definition, threads))
+    _loaded(package, threads)
 
 
 def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: int, definition: Definition) -> Reading:
@@ -151,12 +157,12 @@ def _outlined(
     series: SourceSeries,
     mask: NDArray[Any],
 ) -> Reading:
-    from wardround.dicom.measuring import volume_mm3
     from wardround.dicom.segmentation import write_segmentation
 
-    volume = series.volume
-    millilitres = volume_mm3(mask, volume.spacing) / 1000
-    found = _finding(learner, model, stage, definition, millilitres, sizes(mask, volume.spacing), bool(mask.any()))
+    volume, uid = series.volume, made_uid()
+    measurements = sizes(mask, volume.spacing)
+    millilitres = measurements[0].value / 1000
+    found = _finding(learner, model, stage, definition, millilitres, measurements, millilitres > 0)
     segmentation = write_segmentation(
         series,
         mask,
@@ -166,9 +172,9 @@ def _outlined(
         banner=STAGES[stage].banner,
         label=definition.output.of.capitalize(),
         coded=coded(definition.output.of),
+        sop_instance_uid=uid,
         at=found.at,
     )
-    uid = str(pydicom.dcmread(BytesIO(segmentation), specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
     reports = reports_of(series, mask, segmentation, found, definition.output.summary)
     seen = image_statistics(volume.array)
     return Reading(segmentation, uid, millilitres, _contrast(volume.array), reports, image=seen)

@@ -22,6 +22,11 @@ PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 Json = dict[str, Any]
 
 
+def is_uid(text: str) -> bool:
+    """Whether it could be one: at most 64 digits and dots (PS3.5 section 9.1), whatever they mean."""
+    return 0 < len(text) <= 64 and set(text) <= set("0123456789.")
+
+
 def tags(*keywords: str) -> tuple[str, ...]:
     """Keywords as tags in hexadecimal, as the JSON model names attributes."""
     numbers = [tag_for_keyword(keyword) for keyword in keywords]

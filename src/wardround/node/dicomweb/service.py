@@ -22,6 +22,7 @@ from wardround.node.dicomweb.accept import DICOM, DICOM_JSON, JSON, MULTIPART, M
 from wardround.node.dicomweb.catalogue import Catalogue
 from wardround.node.dicomweb.failure import WebFailure, bad_request, warning
 from wardround.node.dicomweb.faults import answer_faults
+from wardround.node.dicomweb.header import is_uid
 from wardround.node.dicomweb.matching import Search, read_search
 from wardround.node.dicomweb.multipart import PartReader, boundary_of, media_type
 from wardround.node.dicomweb.qido import Found, Searches
@@ -256,5 +257,5 @@ def _one(request: Request) -> tuple[str, str, str]:
 
 
 def _check_uid(uid: str) -> None:
-    if not (0 < len(uid) <= 64 and set(uid) <= set("0123456789.")):
+    if not is_uid(uid):
         raise bad_request("a UID in the address is none")

@@ -15,7 +15,7 @@ from wardround.dicom.errors import Refused
 from wardround.dicom.header_meta import read_file_meta
 from wardround.dicom.network import Accepted, Landing, RefusedStorage, StoreHeader
 from wardround.node.dicomweb.accept import DICOM
-from wardround.node.dicomweb.header import Json
+from wardround.node.dicomweb.header import Json, is_uid
 from wardround.node.dicomweb.multipart import Part
 
 OTHER_STUDY = 0xC409
@@ -145,6 +145,6 @@ def _uid(ds: Dataset, keyword: str) -> str:
 def _reference(kind: str, uid: str) -> Json:
     reference: Json = {"00081150": {"vr": "UI"}, "00081155": {"vr": "UI"}}
     for tag, value in (("00081150", kind), ("00081155", uid)):
-        if value and len(value) <= 64 and set(value) <= set("0123456789."):
+        if is_uid(value):
             reference[tag]["Value"] = [value]
     return reference

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +16,7 @@ from sqlalchemy.orm import Session
 from wardround.contracts.stage import STAGES, Audience
 from wardround.dicom.errors import AssociationRefused, PeerUnreachable
 from wardround.dicom.network import CommitmentReport, Peer, ask_commitment
+from wardround.dicom.source_header import made_uid
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.node import audit
@@ -85,7 +85,7 @@ class Commitments:
             raise OSError(f"the index does not answer: {type(error).__name__}") from None
 
     def _ask(self) -> int:
-        transaction = f"2.25.{uuid.uuid4().int}"
+        transaction = made_uid()
         now = self._clock()
         with self._database.writing() as session:
             rows = self._sent(session, Output.transaction_uid.is_(None))

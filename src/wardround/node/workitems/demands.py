@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wardround.node.dicomweb.failure import bad_request
-from wardround.node.dicomweb.header import Json
+from wardround.node.dicomweb.header import Json, is_uid
 from wardround.node.workitems import attributes as at
 from wardround.node.workitems.states import StepState
 
@@ -127,10 +127,6 @@ def lacking(state: StepState, said: Json) -> tuple[str, ...]:
     if at.OUTPUT not in done:
         missing.append("Output Information Sequence")
     return tuple(missing)
-
-
-def is_uid(text: str) -> bool:
-    return 0 < len(text) <= 64 and set(text) <= set("0123456789.")
 
 
 def _one_of(said: dict[str, Any], tag: str, wanted: tuple[str, ...], name: str) -> None:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from wardround.dicom.source_header import made_uid
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.node import audit
 from wardround.node.clinic.states import ReadingState, check_transition
 from wardround.node.clinic.tables import WorklistLine
 from wardround.node.dicomweb.failure import WebFailure, bad_request, not_found
-from wardround.node.dicomweb.header import Json
+from wardround.node.dicomweb.header import Json, is_uid
 from wardround.node.receive.clinical import clinical_studies
 from wardround.node.workitems import attributes as at
-from wardround.node.workitems.demands import Task, is_uid, lacking, read_update
+from wardround.node.workitems.demands import Task, lacking, read_update
 from wardround.node.workitems.states import (
     ASKING,
     FINAL,
@@ -171,10 +171,6 @@ def said_of(row: Workitem) -> Json:
     """What the performer said of the work."""
     said: Json = json.loads(row.performed) if row.performed else {}
     return said
-
-
-def made_uid() -> str:
-    return f"2.25.{uuid.uuid4().int}"
 
 
 def _row(session: Session, uid: str) -> Workitem:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
+from wardround.dicom.finding import OWN
+from wardround.dicom.source_header import made_uid
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.node.clinic.states import WITH_RESULT, ReadingState
 from wardround.node.clinic.tables import Deployment, WorklistLine
-from wardround.node.workitems.desk import made_uid
 from wardround.node.workitems.states import FINAL, Fault, Request, StepState, outcome
 from wardround.node.workitems.tables import Workitem
-from wardround.node.workitems.telling import OWN
 
 BY = "program"
 _AT_ONCE = 500

@@ -15,11 +15,12 @@ from starlette.concurrency import run_in_threadpool
 
 from wardround.node.dicomweb.accept import DICOM_JSON, JSON, accepted, choose
 from wardround.node.dicomweb.failure import WebFailure, bad_request, warning
+from wardround.node.dicomweb.header import is_uid
 from wardround.node.dicomweb.matching import read_search
 from wardround.node.dicomweb.multipart import media_type
 from wardround.node.dicomweb.tokens import Caller, Scope
 from wardround.node.workitems import attributes as at
-from wardround.node.workitems.demands import LARGEST, is_uid, read_dataset, read_task
+from wardround.node.workitems.demands import LARGEST, read_dataset, read_task
 from wardround.node.workitems.desk import WorkitemDesk
 from wardround.node.workitems.states import Fault, StepState
 from wardround.node.workitems.telling import WorkitemView, split_keys

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from wardround.contracts.stage import STAGES
 from wardround.dicom.damage import DAMAGE
+from wardround.dicom.finding import OWN
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.node.clinic.states import IN_WORDS, ReadingState
@@ -29,7 +30,6 @@ from wardround.node.workitems.desk import said_of
 from wardround.node.workitems.states import FINAL, StepState
 from wardround.node.workitems.tables import Workitem
 
-OWN = "99WARDROUND"
 WORKLIST = "WARDROUND"
 _UNREADABLE: tuple[type[Exception], ...] = (OSError, *DAMAGE)
 _THERE = (OutputState.SENT.value, OutputState.COMMITTED.value)
@@ -69,13 +69,14 @@ class WorkitemView:
         """All that is known of one. Raises `WebFailure`: 404, or 410 where its study was purged."""
         with self._database.reading() as session:
             row = session.get(Workitem, uid)
+            line = None if row is None or row.line is None else session.get(WorklistLine, row.line)
         if row is None:
             raise not_found()
         study = self._study(row.study)
-        told = None if study is None else self._told(row, study)
+        told = None if study is None else self._told(row, line, study)
         if study is None or told is None:
             raise WebFailure(410, "the study of this workitem has been purged")
-        return told | self._inputs(study) | self._work(row, study)
+        return told | self._inputs(study) | self._work(row, line, study)
 
     def search(self, search: Search, within: Mapping[str, str]) -> tuple[list[Json], bool]:
         """Those that match, the newest last; and whether there are more.
@@ -97,26 +98,29 @@ class WorkitemView:
         return found, False
 
     def _recent(self, state: str | None) -> Iterator[Json]:
-        asked = select(Workitem).where(Workitem.made_at >= self._clock() - self._keep).order_by(Workitem.made_at)
+        asked = (
+            select(Workitem, WorklistLine)
+            .outerjoin(WorklistLine, WorklistLine.id == Workitem.line)
+            .where(Workitem.made_at >= self._clock() - self._keep)
+            .order_by(Workitem.made_at, Workitem.uid)
+        )
         if state in set(StepState):
             asked = asked.where(Workitem.state == state)
         with self._database.reading() as session:
-            rows = session.scalars(asked.order_by(Workitem.uid)).all()
-        for row in rows:
+            rows = session.execute(asked).all()
+        for row, line in rows:
             study = self._study(row.study)
-            if study is not None and (told := self._told(row, study)) is not None:
+            if study is not None and (told := self._told(row, line, study)) is not None:
                 yield told
 
     def _study(self, key: str) -> ClinicalStudy | None:
         return next(iter(clinical_studies(self._database, self._clinical, complete=None, key=key)), None)
 
-    def _told(self, row: Workitem, study: ClinicalStudy) -> Json | None:
+    def _told(self, row: Workitem, line: WorklistLine | None, study: ClinicalStudy) -> Json | None:
         """What a search tells; None where the study's files went just now."""
         head = _head(study.files[0]) if study.files else None
         if head is None:
             return None
-        with self._database.reading() as session:
-            line = None if row.line is None else session.get(WorklistLine, row.line)
         said = said_of(row) if line is None else _progress(row, line)
         told: Json = {
             at.SOP_CLASS: at.one("UI", at.UPS_PUSH),
@@ -146,16 +150,15 @@ class WorkitemView:
                 told.append(at.referenced(at.text(head, at.STUDY), objects[0][2], [one[:2] for one in objects]))
         return {at.INPUT: at.items(*told)}
 
-    def _work(self, row: Workitem, study: ClinicalStudy) -> Json:
+    def _work(self, row: Workitem, line: WorklistLine | None, study: ClinicalStudy) -> Json:
         """What was done; nothing before there is anything to tell."""
-        if row.line is None:
+        if line is None:
             done = said_of(row).get(at.PERFORMED)
             return {at.PERFORMED: done or at.items()}
-        with self._database.reading() as session:
-            line = session.get_one(WorklistLine, row.line)
-            outputs = outputs_of(session, line.id)
         if row.state != StepState.COMPLETED or line.read_at is None:
             return {at.PERFORMED: at.items()}
+        with self._database.reading() as session:
+            outputs = outputs_of(session, line.id)
         head = _head(study.files[0]) or {}
         performed: Json = {
             at.STATION: at.items(at.coded(self._station[:16], OWN, f"Wardround at {self._station}"[:64])),
