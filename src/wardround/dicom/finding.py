@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
@@ -94,11 +94,27 @@ class MadeBy:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """What the same model measured in an earlier study of the same person, which it read for this finding.
+
+    sop_class, sop_instance: of one image of the series that was read. days: by how many it was made earlier.
+    """
+
+    study: str = field(repr=False)
+    series: str = field(repr=False)
+    sop_class: str
+    sop_instance: str = field(repr=False)
+    days: int
+    measurements: tuple[Measurement, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What a model says of one series.
 
     of: in the pathway's words. words: one sentence for people. banner: of the stage, empty from second reader on.
-    marked: whether anything was outlined; None for a model that outlines nothing. at: when it was read.
+    marked: whether anything was outlined; None for a model that outlines nothing. at: when it was read. earlier: what
+    was read beside it, where the pathway asks for that and there was one.
     """
 
     of: str
@@ -108,6 +124,7 @@ class Finding:
     at: datetime
     banner: str = ""
     marked: bool | None = None
+    earlier: Earlier | None = None
 
 
 def _own_value(of: str) -> str:

@@ -11,7 +11,7 @@ from highdicom.sr.coding import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from wardround.dicom.finding import OWN, Finding, Measurement, coded
+from wardround.dicom.finding import OWN, Earlier, Finding, MadeBy, Measurement, coded
 from wardround.dicom.result_object import ARTIFICIAL_INTELLIGENCE, code, part10
 from wardround.dicom.source_header import led, made_uid
 from wardround.dicom.source_series import SourceSeries
@@ -34,7 +34,8 @@ def write_measurements(
 
     The model is the observer, a device whose UID is made of its package's digest; the digest, its version and what ran
     it are parameters of the algorithm too (TID 4019). The report is complete, preliminary and unverified: a person has
-    the last word. The stage's banner leads the series' description and is an evaluation of the finding.
+    the last word. The stage's banner leads the series' description and is an evaluation of the finding. What was
+    measured in an earlier study is a group of its own that names that study's image.
 
     Args:
         source_instances: the series that was read, whole.
@@ -62,10 +63,10 @@ def write_measurements(
                 )
             ),
             procedure_reported=_IMAGING_PROCEDURE,
-            imaging_measurements=[_group(finding, headers, segmentation)],
+            imaging_measurements=_groups(finding, headers, segmentation),
         )
         written = hd.sr.ComprehensiveSR(
-            evidence=[*headers, *([] if segmentation is None else [segmentation])],
+            evidence=[*headers, *([] if segmentation is None else [segmentation]), *_read_beside(finding)],
             content=report[0],
             series_instance_uid=made_uid(),
             series_number=SERIES_NUMBER,
@@ -98,17 +99,18 @@ def _own_scheme() -> Dataset:
     return scheme
 
 
-def _group(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset | None) -> Dataset:
+def _groups(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset | None) -> list[Dataset]:
+    """What was measured now and, where an earlier study was read beside it, then: of one thing, by its tracking UID."""
+    tracking = made_uid()
+    found = [_group(finding, headers, segmentation, tracking)]
+    if finding.earlier is not None:
+        found.append(_group_before(finding, finding.earlier, tracking))
+    return found
+
+
+def _group(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset | None, tracking_uid: str) -> Dataset:
     category, kind = coded(finding.of)
-    by = finding.made_by
-    tracking = hd.sr.TrackingIdentifier(uid=made_uid(), identifier=finding.of[:64])
-    algorithm = hd.sr.AlgorithmIdentification(
-        name=by.name[:64],
-        version=by.version[:64],
-        parameters=[f"digest={by.digest}", f"software={by.software}"],
-        family=ARTIFICIAL_INTELLIGENCE,
-        manufacturer=by.manufacturer[:64],
-    )
+    tracking = hd.sr.TrackingIdentifier(uid=tracking_uid, identifier=finding.of[:64])
     evaluations = []
     if finding.banner:
         stage = CodedConcept("NOT-DIAGNOSTIC", OWN, finding.banner[:64])
@@ -119,7 +121,8 @@ def _group(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset |
         "finding_category": code(category),
         "measurements": [_measured(one) for one in finding.measurements],
         "qualitative_evaluations": evaluations or None,
-        "algorithm_id": algorithm,
+        "algorithm_id": _algorithm(finding.made_by),
+        "time_point_context": None if finding.earlier is None else hd.sr.TimePointContext("Now"),
     }
     if segmentation is None:
         middle = headers[len(headers) // 2]
@@ -134,6 +137,46 @@ def _group(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset |
     )
     group: Dataset = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common)
     return group
+
+
+def _group_before(finding: Finding, earlier: Earlier, tracking_uid: str) -> Dataset:
+    """What the same model measured in the earlier study: the image names it, and a time point (TID 1502) says when."""
+    category, kind = coded(finding.of)
+    group: Dataset = hd.sr.MeasurementsAndQualitativeEvaluations(
+        source_images=[
+            hd.sr.SourceImageForMeasurementGroup(
+                referenced_sop_class_uid=earlier.sop_class, referenced_sop_instance_uid=earlier.sop_instance
+            )
+        ],
+        tracking_identifier=hd.sr.TrackingIdentifier(uid=tracking_uid, identifier=finding.of[:64]),
+        time_point_context=hd.sr.TimePointContext(f"{earlier.days} days before"),
+        finding_type=code(kind),
+        finding_category=code(category),
+        measurements=[_measured(one) for one in earlier.measurements],
+        algorithm_id=_algorithm(finding.made_by),
+    )
+    return group
+
+
+def _read_beside(finding: Finding) -> list[Dataset]:
+    """The image of the earlier study, as the evidence lists it (Pertinent Other Evidence Sequence)."""
+    earlier = finding.earlier
+    if earlier is None:
+        return []
+    image = Dataset()
+    image.StudyInstanceUID, image.SeriesInstanceUID = earlier.study, earlier.series
+    image.SOPClassUID, image.SOPInstanceUID = earlier.sop_class, earlier.sop_instance
+    return [image]
+
+
+def _algorithm(by: MadeBy) -> hd.sr.AlgorithmIdentification:
+    return hd.sr.AlgorithmIdentification(
+        name=by.name[:64],
+        version=by.version[:64],
+        parameters=[f"digest={by.digest}", f"software={by.software}"],
+        family=ARTIFICIAL_INTELLIGENCE,
+        manufacturer=by.manufacturer[:64],
+    )
 
 
 def _measured(one: Measurement) -> Dataset:

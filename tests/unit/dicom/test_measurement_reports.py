@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -26,6 +27,7 @@ from wardround.dicom.finding import (
     PROBABILITY,
     RATIO,
     VOLUME,
+    Earlier,
     Finding,
     MadeBy,
     Measurement,
@@ -162,6 +164,32 @@ def test_a_model_that_outlines_nothing_reports_its_number() -> None:
     report = highdicom.sr.srread(BytesIO(write_measurements(source(), finding, segmentation=None)))
     [group] = report.content.get_image_measurement_groups()
     assert [(one.name.meaning, one.value) for one in group.get_measurements()] == [("Probability", 0.8731)]
+
+
+def test_what_an_earlier_study_came_to_stands_beside_it_and_names_that_study(tmp_path: Path) -> None:
+    slices, then = source(), source(StudyInstanceUID="1.2.840.1", SeriesInstanceUID="1.2.840.2")[2]
+    then.SOPInstanceUID = "1.2.840.3"
+    before = (Measurement(VOLUME, 1000.0, CUBIC_MM),)
+    image = (then.StudyInstanceUID, then.SeriesInstanceUID, then.SOPClassUID, then.SOPInstanceUID)
+    for segmented in (True, False):
+        finding = replace(outline(), earlier=Earlier(*image, days=34, measurements=before))
+        segmentation = pydicom.dcmread(BytesIO(written(slices, finding)["seg"])) if segmented else None
+        data = write_measurements(slices, finding, segmentation=segmentation)
+        if DCIODVFY.exists():
+            assert errors(data, tmp_path) == []
+        report = highdicom.sr.srread(BytesIO(data))
+        then_group = report.content.get_image_measurement_groups()[-1]
+        assert [(one.name.meaning, one.value) for one in then_group.get_measurements()] == [("Volume", 1000.0)]
+        groups = [
+            *report.content.get_volumetric_roi_measurement_groups()
+        ] or report.content.get_image_measurement_groups()
+        assert then_group.tracking_uid == groups[0].tracking_uid, "both are of one thing"
+        assert "34 days before" in str(then_group)
+        assert report.StudyInstanceUID == slices[0].StudyInstanceUID
+        [other] = report.PertinentOtherEvidenceSequence
+        assert other.StudyInstanceUID == "1.2.840.1"
+        [item] = other.ReferencedSeriesSequence[0].ReferencedSOPSequence
+        assert item.ReferencedSOPInstanceUID == "1.2.840.3"
 
 
 def test_a_stage_that_counts_for_a_diagnosis_has_no_banner() -> None:
