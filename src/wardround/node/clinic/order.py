@@ -34,7 +34,20 @@ class Place:
 
     @property
     def reason(self) -> str:
-        """Why it stands where it stands, for people."""
+        """Why it stands where it stands, for people, and what was read beside it."""
+        return f"{self._standing}; {beside}" if (beside := self._beside) else self._standing
+
+    @property
+    def _beside(self) -> str:
+        """Of a study that was read on a pathway that asks for an earlier one: whether there was one."""
+        if self.line.prior is None or self.line.state not in WITH_RESULT:
+            return ""
+        if self.line.prior_days is None:
+            return "read by itself: no earlier study that will do is kept here"
+        return f"read beside a study of {self.line.prior_days} days before"
+
+    @property
+    def _standing(self) -> str:
         if self.why == FLAGGED:
             return "moved up: flagged by a model"
         if self.why == WAITED:

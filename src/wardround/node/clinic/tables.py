@@ -40,6 +40,8 @@ class WorklistLine(NodeTable):
     the result, `due_at` until when one is wanted. `priority` is `emergency` or `routine`. `definition` is the digest
     of the pathway's file as it was when the study came. `value` is what the model told: ml of an outline, a probability
     or a number; `flagged` whether that is beyond the pathway's bounds. `read_as` is the stage that it was read at.
+    `prior` is the key of the earlier study that was read beside it, empty where the pathway asks for one and none would
+    do, and `prior_days` how much earlier that was made.
     `image` are a few numbers on the image, by which a change of scanner shows (`learning.statistics.discrepancy`).
     """
 
@@ -68,6 +70,8 @@ class WorklistLine(NodeTable):
     value: Mapped[float | None]
     flagged: Mapped[bool] = mapped_column(default=False)
     read_as: Mapped[str] = mapped_column(String(20), default="")
+    prior: Mapped[str | None] = mapped_column(String(32))
+    prior_days: Mapped[int | None]
 
 
 class WorklistAnswer(NodeTable):
