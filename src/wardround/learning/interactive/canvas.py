@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wardround.learning.case import resampling
+from wardround.learning.interactive.box import Box, box_of
 from wardround.learning.interactive.geodesic import Mark, stretched
 
 MOST_VOXELS = 120_000
@@ -34,23 +35,22 @@ _RIM = 0.05
 class Canvas:
     """Kept between the clicks on one image.
 
-    values: float32, 0 at the median of what isn't dark, 1 at the brightest. low, high: the part of the image that the
-    grid covers, from each `low` to before each `high`. shape: of the image. steps: millimetres of the grid.
+    values: float32, 0 at the median of what isn't dark, 1 at the brightest. box: the part of the image that the grid
+    covers. shape: of the image. steps: millimetres of the grid.
     """
 
     values: NDArray[np.float32] = field(repr=False)
-    low: Mark
-    high: Mark
+    box: Box
     shape: Mark
     steps: tuple[float, float, float]
 
     @classmethod
     def of(cls, image: NDArray[np.float32], spacing: tuple[float, float, float]) -> Canvas:
         dark, bright = (float(one) for one in np.percentile(image[::2, ::2, ::2], (1.0, 95.0)))
-        low, high = _box(image > dark + 0.2 * (bright - dark))
-        extents = [last - first for first, last in zip(low, high, strict=True)]
+        box = box_of(image > dark + 0.2 * (bright - dark), _RIM)
+        extents = [one.stop - one.start for one in box]
         grid = _grid(extents, spacing)
-        part = image[low[0] : high[0], low[1] : high[1], low[2] : high[2]] - np.float32(dark)
+        part = image[box] - np.float32(dark)
         for axis, size in enumerate(grid):
             part = _along(part, axis, _onto(extents[axis], size))
         brightest = float(np.percentile(part, 99.5))
@@ -58,20 +58,19 @@ class Canvas:
         middle = float(np.median(tissue)) if tissue.size else 0.0
         values = np.clip((part - middle) / max(brightest - middle, 1e-6), -2, 2).astype(np.float32)
         z, y, x = (width * extent / size for width, extent, size in zip(spacing, extents, grid, strict=True))
-        return cls(values, low, high, (image.shape[0], image.shape[1], image.shape[2]), (z, y, x))
+        return cls(values, box, (image.shape[0], image.shape[1], image.shape[2]), (z, y, x))
 
     def place(self, mark: Mark) -> Mark:
         """Where a mark lies on the grid; one beside it counts as at its rim."""
         z, y, x = (
-            min(max((at - first) * size // (last - first), 0), size - 1)
-            for at, first, last, size in zip(mark, self.low, self.high, self.values.shape, strict=True)
+            min(max((at - one.start) * size // (one.stop - one.start), 0), size - 1)
+            for at, one, size in zip(mark, self.box, self.values.shape, strict=True)
         )
         return z, y, x
 
     def laid(self, label: NDArray[np.bool_]) -> NDArray[np.float32]:
         """A label of the image on the grid: the share of each voxel that it fills."""
-        box = tuple(slice(first, last) for first, last in zip(self.low, self.high, strict=True))
-        part = label[box].astype(np.float32)
+        part = label[self.box].astype(np.float32)
         for axis, size in enumerate(self.values.shape):
             part = _along(part, axis, _onto(part.shape[axis], size))
         return part
@@ -83,15 +82,14 @@ class Canvas:
         if not positive.any():
             return found
         # Beyond a voxel around what is positive nothing can be.
-        there = [np.flatnonzero(positive.any(tuple(other for other in range(3) if other != axis))) for axis in range(3)]
-        near = [(max(int(one[0]) - 1, 0), int(one[-1]) + 2) for one in there]
-        part = logits[near[0][0] : near[0][1], near[1][0] : near[1][1], near[2][0] : near[2][1]]
+        z, y, x = near = [slice(max(one.start - 1, 0), one.stop + 1) for one in box_of(positive)]
+        part = logits[z, y, x]
         box = [slice(0, 0)] * 3
         for axis in (2, 1, 0):
-            extent, size, first = self.high[axis] - self.low[axis], logits.shape[axis], near[axis][0]
-            begin, end = first * extent // size, min(-(-near[axis][1] * extent // size), extent)
-            part = stretched(part, axis, (np.arange(begin, end) + 0.5) * size / extent - 0.5 - first)
-            box[axis] = slice(self.low[axis] + begin, self.low[axis] + end)
+            extent, size, span = self.box[axis].stop - self.box[axis].start, logits.shape[axis], near[axis]
+            begin, end = span.start * extent // size, min(-(-span.stop * extent // size), extent)
+            part = stretched(part, axis, (np.arange(begin, end) + 0.5) * size / extent - 0.5 - span.start)
+            box[axis] = slice(self.box[axis].start + begin, self.box[axis].start + end)
         found[tuple(box)] = part > 0
         return found
 
@@ -136,17 +134,6 @@ def _bell(shape: tuple[int, ...], steps: tuple[float, float, float], mark: Mark,
 def _around(values: NDArray[np.float32], mark: Mark) -> NDArray[np.float32]:
     z, y, x = mark
     return values[z, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
-
-
-def _box(tissue: NDArray[np.bool_]) -> tuple[Mark, Mark]:
-    """The part with tissue in it: from, and to before."""
-    low, high = [], []
-    for axis in range(3):
-        share = tissue.mean(tuple(other for other in range(3) if other != axis))
-        there = np.flatnonzero(share > _RIM)
-        low.append(int(there[0]) if there.size else 0)
-        high.append(int(there[-1]) + 1 if there.size else tissue.shape[axis])
-    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
 
 def _grid(extents: Sequence[int], spacing: Sequence[float]) -> Mark:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wardround.learning.components import components
+from wardround.learning.interactive.box import box_of
 from wardround.learning.interactive.geodesic import Mark
 
 
@@ -34,7 +35,7 @@ def next_click(
     parts = []
     for wrong, inside in ((wanted & ~found, True), (found & ~wanted, False)):
         if wrong.any():
-            box = _box(wrong)
+            box = box_of(wrong)
             labelled = components(wrong[box])
             sizes = np.bincount(labelled.ravel())
             sizes[0] = 0
@@ -72,9 +73,3 @@ def inwardness(mask: NDArray[np.bool_], most: int = 64) -> NDArray[np.int16]:
             break
         deep += left
     return deep
-
-
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """Where a mask that isn't empty lies."""
-    there = [np.flatnonzero(mask.any(tuple(other for other in range(3) if other != axis))) for axis in range(3)]
-    return tuple(slice(int(one[0]), int(one[-1]) + 1) for one in there)

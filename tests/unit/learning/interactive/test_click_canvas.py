@@ -29,7 +29,7 @@ def test_air_is_left_out_and_an_outline_comes_back_where_it_was(
 ) -> None:
     canvas = Canvas.of(head(shape, box), spacing)
     assert canvas.values.size <= MOST_VOXELS
-    assert (canvas.low, canvas.high) == (tuple(one.start for one in box), tuple(one.stop for one in box))
+    assert canvas.box == box
     assert not canvas.values.shape[1] % 8 and not canvas.values.shape[2] % 8
     middle = [(one.start + one.stop) / 2 for one in box]
     z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
