@@ -8,10 +8,17 @@ from pathlib import Path
 
 import pytest
 from tests import postgresql
+from tests.migrated import migrated_once
 
 from wardround.foundation.silence import fall_silent
 
 fall_silent()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with migrated_once(tmp_path_factory.mktemp("migrated")):
+        yield
 
 
 @pytest.fixture(scope="session")
