@@ -19,8 +19,10 @@ help: ## Show what there is to make
 demo: $(VENV)/.wardround-base scripts ## A hub and four hospitals on this machine, the whole journey (ARGS="--rounds 8 --serve" and so on)
 	@$(BIN)/wardround demo $(ARGS)
 
+# Whole journeys first, and what takes a moment last, so that neither worker is left waiting for the other's long file; the
+# plug-in's own order puts files of many tests first, and journeys are files of few.
 test: check system scripts ## Static checks, then all tests (PYTEST_ARGS="-k ledger" picks; two test files at a time, PYTEST_WORKERS=0 for one)
-	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(VENV)/.wardround-dev ## Format, lint, types, import directions
 	@$(BIN)/ruff format --check src tests docs benchmarks
