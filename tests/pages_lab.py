@@ -50,7 +50,12 @@ from wardround.node.pages.table import TEMPLATES as NODE_TEMPLATES
 from wardround.node.pages.table import pages as node_pages
 from wardround.node.policy.adoption import adopt
 from wardround.node.projects import actions
+from wardround.node.receive.route import StudyPath
 from wardround.node.receive.tables import ReceivedInstance
+from wardround.node.retrieve.actions import order
+from wardround.node.retrieve.asks import Ask
+from wardround.node.retrieve.tables import PullItem
+from wardround.node.retrieve.wiring import sealing_at
 from wardround.node.review.tables import PixelReview
 from wardround.people import accounts, totp
 from wardround.people.cookie import cookie_name
@@ -197,9 +202,10 @@ class NodeLab:
         self.face = Face(Faces(people.roster, node_pages(self.desk), NODE_TEMPLATES, secure=False), people)
 
     def seed(self) -> None:
-        """What a hospital has after some weeks: messages that left, a model in shadow use, studies on the worklist, and
-        two images of which screening isn't sure."""
+        """What a hospital has after some weeks: messages that left, a model in shadow use, studies on the worklist, two
+        images of which screening isn't sure, and a pull that goes on."""
         self.doubt(2)
+        self.pull("A1", "A2", "A3", "A4", became={"A1": ("done", ""), "A2": ("absent", "not-in-the-pacs")})
         at, model = self.clock(), "5f" * 32
         configs = self.home.path / "models" / model / "configs"
         configs.mkdir(parents=True)
@@ -253,6 +259,24 @@ class NodeLab:
                         priority="emergency" if number == 3 else "routine",
                     )
                 )
+
+    def pull(self, *accessions: str, became: dict[str, tuple[str, str]]) -> int:
+        """Order studies of the PACS, of which these have come to that state, for that reason; the pull's number."""
+        asks = [Ask(accession=one) for one in accessions]
+        number = order(
+            self.home.database,
+            sealing_at(self.home),
+            asks,
+            StudyPath.RESEARCH,
+            actor="person:engineer",
+            clock=self.clock,
+        )
+        with self.home.database.writing() as session:
+            for item in session.scalars(select(PullItem).where(PullItem.job_id == number)):
+                if accessions[item.line - 1] in became:
+                    item.state, item.reason = became[accessions[item.line - 1]]
+                    item.expected = item.arrived = 5 if item.state == "done" else 0
+        return number
 
     def doubt(self, images: int) -> None:
         """Have images come that say that something is burned in, and something be found in each."""

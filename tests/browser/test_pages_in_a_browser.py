@@ -89,6 +89,8 @@ LOOKED_AT: dict[str, dict[str, str]] = {
         "/projects": "/projects",
         "/projects/{project}": f"/projects/{ASKED.id}",
         "/left": "/left",
+        "/pulls": "/pulls",
+        "/pulls/{number}": "/pulls/1",
         "/enclave": "/enclave",
         "/review": "/review",
         "/review/{number}": "/review/1",

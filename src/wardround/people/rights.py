@@ -109,6 +109,7 @@ RIGHTS: Mapping[str, Right] = {
     "see-today": _right(NODE, "see how this node is", *_HOSPITAL, Role.OPERATOR),
     "see-asked": _right(NODE, "see what is asked of this hospital", *_HOSPITAL),
     "see-leaving": _right(NODE, "see what left this hospital", *_HOSPITAL, Role.OPERATOR),
+    "see-pulls": _right(NODE, "see what was pulled from the PACS", *_HOSPITAL, Role.OPERATOR),
     "see-annotation": _right(NODE, "see who drew what", Role.RADIOLOGIST, Role.PATHWAY_LEAD, Role.SAFETY_OFFICER),
     "see-worklist": _right(NODE, "see the worklist", Role.RADIOLOGIST, Role.PATHWAY_LEAD, Role.SAFETY_OFFICER),
     "see-enclave": _right(NODE, "see the images in the enclave", Role.DATA_CONTROLLER, Role.RADIOLOGIST),

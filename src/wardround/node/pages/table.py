@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wardround.node.audit import Audit
 from wardround.node.desk import Desk
-from wardround.node.pages import annotation, asked, deployed, drawing, enclave, reading, screening, sight
+from wardround.node.pages import annotation, asked, deployed, drawing, enclave, pulls, reading, screening, sight
 from wardround.node.pages.leaving import left
 from wardround.node.pages.today import today
 from wardround.ui import record, rosters, trail
@@ -27,6 +27,13 @@ def pages(desk: Desk) -> tuple[Page, ...]:
         Page("POST", "/projects/{project}/refuse", "refuse-project", partial(asked.refuse, desk), Scope.PROJECT),
         Page("POST", "/projects/{project}/withdraw", "withdraw-project", partial(asked.withdraw, desk), Scope.PROJECT),
         Page("GET", "/left", "see-leaving", partial(left, desk), place="What left"),
+        Page("GET", "/pulls", "see-pulls", partial(pulls.pulls, desk), place="Pulls"),
+        Page("POST", "/pulls", "pull-studies", partial(pulls.order, desk), largest=pulls.LARGEST),
+        Page("GET", "/pulls/{number}", "see-pulls", partial(pulls.pull, desk)),
+        Page("POST", "/pulls/{number}/names", "pull-studies", partial(pulls.named, desk)),
+        Page("POST", "/pulls/{number}/pause", "pull-studies", partial(pulls.pause, desk)),
+        Page("POST", "/pulls/{number}/resume", "pull-studies", partial(pulls.resume, desk)),
+        Page("POST", "/pulls/{number}/cancel", "pull-studies", partial(pulls.cancel, desk)),
         Page("GET", "/enclave", "see-enclave", partial(enclave.studies, desk), place="Enclave"),
         Page("GET", "/enclave/{study}", "see-enclave", partial(enclave.study, desk)),
         Page("GET", "/enclave/{study}/{series}/volume.nii.gz", "see-enclave", partial(enclave.volume, desk)),

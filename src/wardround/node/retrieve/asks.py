@@ -131,11 +131,7 @@ def check(ask: Ask, where: str) -> Ask:
 
 
 def read_asks(path: Path, *, first: date | None = None, last: date | None = None) -> list[Ask]:
-    """What a file asks for, each ask once.
-
-    A JSON object is a `CohortQuestion`, for which `first` and `last` are needed. Otherwise: a table with a heading of
-    `accession`, `study_uid`, `patient_id`, `from`, `to` and `modality` (any of them; comma, semicolon or tab), or a
-    plain list of accession numbers, one a line. Lines that are empty or begin with `#` are skipped.
+    """What a file asks for, as `asks_in`.
 
     Raises:
         AskRefused: the file can't be read, or a line of it can't be asked; the text names the line alone.
@@ -148,13 +144,26 @@ def read_asks(path: Path, *, first: date | None = None, last: date | None = None
         raise AskRefused(f"{path.name}: can't be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise AskRefused(f"{path.name}: isn't UTF-8 text; save it as such") from None
+    return asks_in(text, path.name, first=first, last=last)
+
+
+def asks_in(text: str, name: str, *, first: date | None = None, last: date | None = None) -> list[Ask]:
+    """What a text asks for, each ask once; `name` is what errors call it.
+
+    A JSON object is a `CohortQuestion`, for which `first` and `last` are needed. Otherwise: a table with a heading of
+    `accession`, `study_uid`, `patient_id`, `from`, `to` and `modality` (any of them; comma, semicolon or tab), or a
+    plain list of accession numbers, one a line. Lines that are empty or begin with `#` are skipped.
+
+    Raises:
+        AskRefused: a line of it can't be asked; the text names the line alone.
+    """
     if text.lstrip().startswith("{"):
         try:
             question = read_question(text)
         except QuestionRefused as refused:
-            raise AskRefused(f"{path.name}: {refused}; it has to be a cohort question") from None
-        return [check(Ask(question=question, first=first, last=last), path.name)]
-    return once(_lines(path.name, text, first, last))
+            raise AskRefused(f"{name}: {refused}; it has to be a cohort question") from None
+        return [check(Ask(question=question, first=first, last=last), name)]
+    return once(_lines(name, text, first, last))
 
 
 def once(asks: Iterable[Ask]) -> list[Ask]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from wardround.foundation.clock import Clock, now
 from wardround.foundation.database import Database
@@ -20,7 +20,7 @@ from wardround.foundation.files import write_whole
 from wardround.node import audit
 from wardround.node.retrieve.reasons import IN_WORDS
 from wardround.node.retrieve.sealing import SealBroken, Sealing
-from wardround.node.retrieve.states import NOT_HAD, StudyState
+from wardround.node.retrieve.states import ENDS, NOT_HAD, StudyState
 from wardround.node.retrieve.tables import PullItem, PullJob
 
 _HEADING = ["line", "accession", "study_uid", "patient_id", "state", "reason", "words", "status", "expected", "arrived"]
@@ -44,17 +44,53 @@ class JobView:
     def asked(self) -> int:
         return sum(count for state, count in self.counts.items() if state != StudyState.SPLIT)
 
+    @property
+    def settled(self) -> int:
+        """How many are here whole, or won't be had."""
+        return sum(count for state, count in self.counts.items() if state in ENDS and state != StudyState.SPLIT)
+
+
+@dataclass(frozen=True, slots=True)
+class StudyLine:
+    """One study of a pull without its name. `line`: its number in the order. `status`: the last DIMSE status that
+    wasn't success. `expected`, `arrived`: instances, as the PACS states and as are here."""
+
+    row: int
+    line: int
+    state: str
+    reason: str
+    status: int | None
+    expected: int | None
+    arrived: int
+
 
 def jobs(database: Database) -> list[JobView]:
     """All pulls, the newest first."""
+    return _views(database, None)
+
+
+def job(database: Database, number: int) -> JobView:
+    """One pull. Raises `NotFound`."""
+    for view in _views(database, number):
+        return view
+    raise NotFound(f"there is no pull {number}; list them with `wardround node pull --list`")
+
+
+def _views(database: Database, number: int | None) -> list[JobView]:
+    rows_of = select(PullJob).order_by(PullJob.id.desc())
+    counted = select(PullItem.job_id, PullItem.state, PullItem.reason, func.count()).group_by(
+        PullItem.job_id, PullItem.state, PullItem.reason
+    )
+    if number is not None:
+        rows_of, counted = rows_of.where(PullJob.id == number), counted.where(PullItem.job_id == number)
+    counts: dict[int, Counter[str]] = {}
+    reasons: dict[int, Counter[str]] = {}
     with database.reading() as session:
-        rows = session.scalars(select(PullJob).order_by(PullJob.id.desc())).all()
-        counts: dict[int, Counter[str]] = {}
-        reasons: dict[int, Counter[str]] = {}
-        for job, state, reason in session.execute(select(PullItem.job_id, PullItem.state, PullItem.reason)):
-            counts.setdefault(job, Counter())[state] += 1
+        rows = session.scalars(rows_of).all()
+        for of, state, reason, count in session.execute(counted):
+            counts.setdefault(of, Counter())[state] += count
             if state in NOT_HAD:
-                reasons.setdefault(job, Counter())[reason] += 1
+                reasons.setdefault(of, Counter())[reason] += count
     return [
         JobView(
             number=row.id,
@@ -71,12 +107,36 @@ def jobs(database: Database) -> list[JobView]:
     ]
 
 
-def job(database: Database, number: int) -> JobView:
-    """One pull. Raises `NotFound`."""
-    for view in jobs(database):
-        if view.number == number:
-            return view
-    raise NotFound(f"there is no pull {number}; list them with `wardround node pull --list`")
+def lines(database: Database, number: int, *, not_had: bool, after: int, most: int) -> list[StudyLine]:
+    """What became of each study of a pull, or of those alone that weren't had, without the names, in the order in which
+    they were asked for: at most so many, from after that row on."""
+    states = NOT_HAD if not_had else frozenset(StudyState) - {StudyState.SPLIT}
+    query = select(PullItem).where(PullItem.job_id == number, PullItem.state.in_(states), PullItem.id > after)
+    with database.reading() as session:
+        rows = session.scalars(query.order_by(PullItem.id).limit(most)).all()
+    return [StudyLine(row.id, row.line, row.state, row.reason, row.status, row.expected, row.arrived) for row in rows]
+
+
+def named(
+    database: Database, sealing: Sealing, number: int, *, not_had: bool, actor: str, clock: Clock = now
+) -> list[dict[str, Any]]:
+    """As the report has it, what became of each study of a pull, or of those alone that weren't had, with what it was
+    asked for by. Opening the names is in the audit, before any is opened.
+
+    Raises:
+        NotFound: there is no such pull.
+    """
+    job(database, number)
+    states = NOT_HAD if not_had else frozenset(StudyState) - {StudyState.SPLIT}
+    with database.writing() as session:
+        audit.record(session, actor, "report-pull", f"pull {number}", clock=clock)
+    with database.reading() as session:
+        items = session.scalars(
+            select(PullItem)
+            .where(PullItem.job_id == number, PullItem.state.in_(states))
+            .order_by(PullItem.line, PullItem.id)
+        ).all()
+    return [_row(sealing, item) for item in items]
 
 
 def write_report(
@@ -90,15 +150,7 @@ def write_report(
         NotFound: there is no such pull.
     """
     view = job(database, number)
-    with database.writing() as session:
-        audit.record(session, actor, "report-pull", f"pull {number}", clock=clock)
-    with database.reading() as session:
-        items = session.scalars(
-            select(PullItem)
-            .where(PullItem.job_id == number, PullItem.state != StudyState.SPLIT)
-            .order_by(PullItem.line, PullItem.id)
-        ).all()
-    rows = [_row(sealing, item) for item in items]
+    rows = named(database, sealing, number, not_had=False, actor=actor, clock=clock)
     if path.suffix.lower() == ".csv":
         text = io.StringIO()
         table = csv.DictWriter(text, _HEADING, restval="", extrasaction="ignore")
