@@ -85,10 +85,14 @@ class ToyReader:
 
     def __init__(self) -> None:
         self.reads: list[Any] = []
+        self.stopped = False
         self.answer: Callable[..., reader.Reading] = lambda *_: reader.Reading(result(), "1.2.3", 4.2)
 
     def submit(self, *_: Any) -> Future[None]:
         return Future()
+
+    def stop(self) -> None:
+        self.stopped = True
 
     def call_within(self, _seconds: float, function: Callable[..., Any], *arguments: Any) -> reader.Reading:
         assert function is reader.read

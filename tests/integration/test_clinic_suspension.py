@@ -11,7 +11,11 @@ from sqlalchemy import select
 from tests.clinic_lab import Clinic, ToyReader, made, result
 
 from wardround.contracts.ledger_entry import Suspension
-from wardround.foundation.errors import NotFound
+from wardround.foundation.errors import NotAllowed, NotFound
+from wardround.learning.archive import pack, unpack
+from wardround.learning.arrays import to_bytes
+from wardround.learning.bundle import export_bundle, load_bundle
+from wardround.learning.lineage import KEY, Lineage
 from wardround.node.audit import Audit
 from wardround.node.clinic import reader
 from wardround.node.clinic.states import IN_WORDS, ReadingState
@@ -100,3 +104,35 @@ def test_a_model_is_named_by_its_digest_or_its_pathway_and_may_come_back(clinic:
     clinic.arrive()
     clinic.pathway.tick()
     assert clinic.states() == [("read", "")]
+
+
+def test_a_model_whose_own_layers_an_erasure_removed_goes_out_of_use_by_itself(
+    tmp_path: Path, package: tuple[str, bytes]
+) -> None:
+    """What this hospital lays over the model learned from somebody who is erased now (`Erasures`)."""
+    unpack(package[1], tmp_path / "plain")
+    arrays = load_bundle(tmp_path / "plain")[1]
+    norm = min(arrays)
+    lineage = Lineage(run="r-1", project="glioma", weights_sha256="b" * 64, at_home=(norm,))
+    digest = export_bundle(arrays, tmp_path / "made", {KEY: lineage.model_dump(mode="json")})
+    for clinic in made(tmp_path, (digest, pack(tmp_path / "made")), ToyReader()):
+        own = clinic.node.own
+        own.settle("r-1", "b" * 64, to_bytes({norm: arrays[norm] + 1}))
+        clinic.register()
+        clinic.deploy()
+        clinic.arrive(0)
+        clinic.pathway.tick()
+        [arguments] = clinic.worker.reads
+        assert own.sealed("r-1", "b" * 64) in arguments, "the process that reads is told where they lie"
+
+        own.forget("r-1")
+        clinic.arrive(1)
+        clinic.pathway.tick()
+        assert len(clinic.worker.reads) == 1 and clinic.worker.stopped, "nor are they in memory any more"
+        assert clinic.states() == [("withheld", "own-layers-missing")]
+        clinic.node.entries.submit_waiting(clinic.node.database)
+        said = clinic.node.ledger()[-1]
+        assert isinstance(said, Suspension)
+        assert (said.model, said.pathway, said.reason) == (digest, "brain", "own-layers-missing")
+        with pytest.raises(NotAllowed, match="until a patient is erased"):
+            clinic.deploy()

@@ -171,6 +171,7 @@ class Desk:
             home.settings.annotation,
             lambda digest: home.path / "models" / digest,
             self.clock,
+            self.own,
         )
 
     def close(self) -> None:

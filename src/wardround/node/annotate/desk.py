@@ -34,6 +34,7 @@ from wardround.node.annotate.volume_file import NIFTI_GZ
 from wardround.node.annotate.work import NotAnnotated, Source
 from wardround.node.dicomweb.multipart import PartReader, boundary_of, media_type
 from wardround.node.settings import AnnotationSettings
+from wardround.node.training.own import OwnArrays
 from wardround.people.acting import Actor
 from wardround.people.roster import Roster
 
@@ -47,6 +48,7 @@ class AnnotationDesk:
     """Args:
     folder: where labels, weights and files that were sent lie.
     package: where the model package of a digest lies.
+    own: what this hospital keeps of runs for itself.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class AnnotationDesk:
         settings: AnnotationSettings,
         package: Callable[[str], Path],
         clock: Clock = now,
+        own: OwnArrays | None = None,
     ) -> None:
         self.database = database
         self._settings = settings
@@ -85,7 +88,7 @@ class AnnotationDesk:
             clock=clock,
         )
         self._overlaps: dict[tuple[str, str], float] = {}
-        self.helpers = Helpers(database, package)
+        self.helpers = Helpers(database, package, own)
         self.inference = Inference(
             database,
             self.subjects,

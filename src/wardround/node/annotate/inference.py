@@ -119,6 +119,7 @@ class Inference:
             compressed=params.get("result_compress") is True,
             network=self._network() if model == "clicks" else None,
             package=helper.package,
+            own=self._helpers.own_layers(helper.package),
             foreground=_marks(inside),
             background=_marks(params.get("background")),
             drawn=None if drawn is None else (drawn.name, drawn.data),

@@ -12,7 +12,9 @@ from sqlalchemy import select
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotFound
 from wardround.learning.bundle import BundleRefused, read_bundle
+from wardround.node.clinic.own_layers import own_layers
 from wardround.node.clinic.tables import Deployment
+from wardround.node.training.own import OwnArrays, SealedArrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,13 @@ class Helpers:
 
     Args:
         package: where the package of a digest lies.
+        own: what this hospital keeps of runs for itself; without it, no model that needs some of that helps.
     """
 
-    def __init__(self, database: Database, package: Callable[[str], Path]) -> None:
+    def __init__(self, database: Database, package: Callable[[str], Path], own: OwnArrays | None = None) -> None:
         self._database = database
         self._package = package
+        self._own = own
         self._read: dict[str, Helper | None] = {}
 
     def listed(self) -> Mapping[str, Helper]:
@@ -75,6 +79,10 @@ class Helpers:
             return self.listed()[name]
         except KeyError:
             raise NotFound("no model of this name helps here; /info/ lists those that do") from None
+
+    def own_layers(self, package: Path | None) -> SealedArrays | None:
+        """What is laid over a package here. Raises as `wardround.node.clinic.own_layers.own_layers`."""
+        return None if package is None or self._own is None else own_layers(package, self._own)
 
     def _helper(self, digest: str) -> Helper | None:
         folder = self._package(digest)

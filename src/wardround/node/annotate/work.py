@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from wardround.dicom.segmentation_reading import SegmentationRefused, read_segmentation, referenced_series_uid
 from wardround.dicom.volume import Volume, VolumeRefused, read_volume
-from wardround.foundation.errors import WardroundError
+from wardround.foundation.errors import NotAllowed, WardroundError
 from wardround.learning.case import Case, CaseRefused
 from wardround.learning.interactive import geodesic
 from wardround.learning.interactive.canvas import Canvas
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from wardround.learning.arrays import Arrays
     from wardround.learning.interactive.network import ClickNetwork
     from wardround.learning.learner import Learner
+    from wardround.node.training.own import SealedArrays
 
 Mark = tuple[int, int, int]
 BACKGROUND_SCRIBBLE, FOREGROUND_SCRIBBLE = 2, 3
@@ -57,8 +58,9 @@ class Ask:
     """What a person asks for.
 
     model: `clicks`, `scribbles`, `interpolation`, or the folder of a model package. network: the weights of the click
-    network, if it was trained. foreground, background: voxel indices (i, j, k) as clients count them: column, row,
-    slice. drawn: a mask's name and bytes. values: what stands for foreground and background in it.
+    network, if it was trained. own: what this hospital lays over the package. foreground, background: voxel indices
+    (i, j, k) as clients count them: column, row, slice. drawn: a mask's name and bytes. values: what stands for
+    foreground and background in it.
     """
 
     source: Source
@@ -68,6 +70,7 @@ class Ask:
     compressed: bool = False
     network: Path | None = None
     package: Path | None = None
+    own: SealedArrays | None = None
     foreground: tuple[Mark, ...] = ()
     background: tuple[Mark, ...] = ()
     drawn: tuple[str, bytes] | None = field(default=None, repr=False)
@@ -196,7 +199,12 @@ def _interpolation(ask: Ask, grid: Grid) -> NDArray[np.bool_]:
 def _automatic(ask: Ask, grid: Grid) -> NDArray[np.bool_]:
     if ask.package is None:
         raise NotAnnotated("there is no model of this name")
-    learner, arrays = _model(ask.package, ask.threads)
+    if ask.own is not None and not ask.own.there:
+        _model.cache_clear()  # so that no memory of them is read with
+    try:
+        learner, arrays = _model(ask.package, ask.own, ask.threads)
+    except NotAllowed as refused:
+        raise NotAnnotated(str(refused)) from None
     array, spacing = _image_of(grid)
     try:
         return np.asarray(learner.predict(arrays, Case("", array, None, spacing)), np.bool_)
@@ -289,10 +297,10 @@ def _canvas(source: Source) -> Canvas:
 
 
 @lru_cache(maxsize=2)
-def _model(package: Path, threads: int) -> tuple[Learner[Any, Any], Arrays]:
+def _model(package: Path, own: SealedArrays | None, threads: int) -> tuple[Learner[Any, Any], Arrays]:
     from wardround.learning.bundle import load_bundle
     from wardround.learning.kinds import learner_of
     from wardround.node.clinic.own_layers import with_own
 
     bundle, arrays = load_bundle(package)
-    return learner_of(bundle, threads=threads), with_own(package, arrays)
+    return learner_of(bundle, threads=threads), with_own(package, arrays, own)

@@ -27,13 +27,13 @@ from wardround.ledger.mirror import Mirror
 from wardround.node import audit
 from wardround.node.clinic.definition import OUTLINES, Definition
 from wardround.node.clinic.definition_file import Definitions
-from wardround.node.clinic.own_layers import lay_beside
+from wardround.node.clinic.own_layers import check_own_layers, own_layers
 from wardround.node.clinic.tables import Deployment
 from wardround.node.evidence.ladder import Model as EvidencedModel
 from wardround.node.evidence.ladder import check_evidence
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.record.entries import SiteEntries
-from wardround.node.training.own import OwnArrays
+from wardround.node.training.own import OwnArrays, SealedArrays
 
 STAGE: StageName = "shadow"
 """Where a model's use here begins."""
@@ -78,7 +78,7 @@ class Deployments:
         self.definitions = definitions
         self._database = database
         self._models = models
-        self._entries = entries
+        self.entries = entries
         self._gateway = gateway
         self._mirror = mirror
         self._clock = clock
@@ -86,6 +86,10 @@ class Deployments:
     def package(self, digest: str) -> Path:
         """Where a fetched model package lies."""
         return self._models / digest
+
+    def own_layers(self, digest: str) -> SealedArrays | None:
+        """What is laid over a fetched package here. Raises as `wardround.node.clinic.own_layers.own_layers`."""
+        return own_layers(self.package(digest), self._own)
 
     def model(self, row: Deployment) -> EvidencedModel:
         """What evidence of a deployed model goes by."""
@@ -147,12 +151,12 @@ class Deployments:
             )
         if bundle.network["_target_"] == PROGRAM:
             check_jail()
-        lay_beside(target, self._own)
+        check_own_layers(target, self._own)
         at = self._clock()
         with self._database.reading() as session:
             check_evidence(session, self.evidenced(digest, pathway), STAGE, at)
-        entry = self._entries.put(
-            DeploymentEntry(origin=self._entries.site, at=at, model=digest, pathway=pathway, stage=STAGE)
+        entry = self.entries.put(
+            DeploymentEntry(origin=self.entries.site, at=at, model=digest, pathway=pathway, stage=STAGE)
         )
         with self._database.writing() as session:
             for other in active(session):

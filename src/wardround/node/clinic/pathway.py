@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from wardround.compute.worker import Worker, WorkerDied, WorkerTooSlow
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
-from wardround.foundation.errors import WardroundError
+from wardround.foundation.errors import NotAllowed, WardroundError
 from wardround.node import audit
 from wardround.node.clinic import reader
 from wardround.node.clinic.definition import Definition
 from wardround.node.clinic.deployment import Deployments, active, check_names
+from wardround.node.clinic.own_layers import MISSING
 from wardround.node.clinic.queue import Queue
 from wardround.node.clinic.states import ReadingState, check_transition
-from wardround.node.clinic.suspension import end_suspended, waiting_for_suspended
+from wardround.node.clinic.suspension import end_suspended, suspend, waiting_for_suspended
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.receive.clinical import ClinicalStudy
 from wardround.node.report.shelf import Kept, Shelf
+from wardround.node.training.own import SealedArrays
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +77,8 @@ class Pathway:
             steps += self._take(line, *serving[line.deployment])
 
     def _serving(self) -> Serving:
-        """The models in use whose pathway's file can be used and names them; of the others nothing is read."""
+        """The models in use whose pathway's file can be used and names them; of the others nothing is read. One whose
+        layers of this hospital's own were removed goes out of use."""
         with self._database.reading() as session:
             in_use = active(session)
         found: Serving = {}
@@ -82,7 +86,11 @@ class Pathway:
             try:
                 definition = self._deployments.definitions.of(deployment.pathway)
                 check_names(definition, deployment.pathway, deployment.model)
+                self._deployments.own_layers(deployment.model)
             except WardroundError as error:
+                if error.code == MISSING:
+                    self._bereft(deployment)
+                    continue
                 if self._troubles.get(deployment.pathway) != error.code:
                     self._troubles[deployment.pathway] = error.code
                     _log.error("nothing is read on pathway %s: %s", deployment.pathway, error.code)
@@ -90,6 +98,17 @@ class Pathway:
             self._troubles.pop(deployment.pathway, None)
             found[deployment.id] = (deployment, definition)
         return found
+
+    def _bereft(self, deployment: Deployment) -> None:
+        """An erasure took what this hospital lays over the model: suspend it, and end the process that still has that
+        in memory."""
+        with self._database.writing() as session:
+            if session.get_one(Deployment, deployment.id).active:
+                entries, at = self._deployments.entries, self._clock()
+                suspend(session, deployment.pathway, MISSING, entries, actor="program", at=at)
+        self._worker.stop()
+        self._warmed.clear()
+        _log.warning("model %s is out of use on %s: %s", deployment.model[:12], deployment.pathway, MISSING)
 
     def _end_suspended(self) -> int:
         """End what waits for a model that a person suspended: what was enlisted while they did."""
@@ -103,7 +122,12 @@ class Pathway:
         for deployment, _ in serving:
             if deployment.model not in self._warmed:
                 self._warmed.add(deployment.model)
-                self._worker.submit(reader.warm, self._deployments.package(deployment.model), self._threads)
+                package, own = self._placed(deployment)
+                self._worker.submit(reader.warm, package, self._threads, own)
+
+    def _placed(self, deployment: Deployment) -> tuple[Path, SealedArrays | None]:
+        model = deployment.model
+        return self._deployments.package(model), self._deployments.own_layers(model)
 
     def _take(self, line: WorklistLine, deployment: Deployment, definition: Definition) -> int:
         """Take one study from the queue; how many steps that was."""
@@ -120,16 +144,16 @@ class Pathway:
         return 1
 
     def _read(self, line: WorklistLine, study: ClinicalStudy, deployment: Deployment, definition: Definition) -> None:
-        package, stage, runtime = self._deployments.package(deployment.model), deployment.stage, definition.runtime
-        files = list(study.files)
+        stage, runtime, files = deployment.stage, definition.runtime, list(study.files)
         try:
+            package, own = self._placed(deployment)
             reading = self._worker.call_within(
-                runtime.seconds, reader.read, package, deployment.model, stage, files, self._threads, definition
+                runtime.seconds, reader.read, package, deployment.model, stage, files, self._threads, definition, own
             )
         except reader.OutOfScope as error:
             self._settle(line, ReadingState.OUT_OF_SCOPE, error.code, finding=error.words[:200])
             return
-        except reader.StudyUnreadable as error:
+        except (reader.StudyUnreadable, NotAllowed) as error:
             self._settle(line, ReadingState.FAILED, error.code)
             return
         except WorkerDied as error:

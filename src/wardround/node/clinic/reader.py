@@ -34,6 +34,7 @@ from wardround.node.clinic.own_layers import with_own
 from wardround.node.receive.arrival import Unreadable
 from wardround.node.report.document import Document, OutputKind
 from wardround.node.report.making import measured, reports_of, sizes
+from wardround.node.training.own import SealedArrays
 
 SEG_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
 """Segmentation Storage (PS3.4 Table B.5-1)."""
@@ -86,17 +87,19 @@ class Reading:
 
 
 @lru_cache(maxsize=_LOADED)
-def _loaded(package: Path, threads: int) -> tuple[Reads, Arrays]:
+def _loaded(package: Path, threads: int, own: SealedArrays | None) -> tuple[Reads, Arrays]:
     # The node's own process imports this module too, for its functions' names; torch is for the worker alone.
     learner, arrays = reader_of(package, Bounds(threads=threads))
-    used = with_own(package, arrays)
+    used = with_own(package, arrays, own)
     learner.serve(used)
     return learner, used
 
 
-def _model(package: Path, bounds: Bounds) -> tuple[Reads, Arrays]:
+def _model(package: Path, bounds: Bounds, own: SealedArrays | None) -> tuple[Reads, Arrays]:
     """A network is loaded once, whatever its pathways bound; a program is bounded as each pathway says."""
-    learner, arrays = _loaded(package, bounds.threads)
+    if own is not None and not own.there:
+        _loaded.cache_clear()  # so that no memory of them is read with
+    learner, arrays = _loaded(package, bounds.threads, own)
     return (Program(package, learner.bundle, bounds) if isinstance(learner, Program) else learner), arrays
 
 
@@ -107,19 +110,29 @@ def _bounds(definition: Definition, threads: int) -> Bounds:
     return Bounds(memory_bytes=int(runtime.memory_gb * 1024**3), seconds=seconds, threads=threads)
 
 
-def warm(package: Path, threads: int) -> None:
+def warm(package: Path, threads: int, own: SealedArrays | None = None) -> None:
     """Load the model, and what writes its results, before the first study arrives."""
     from wardround.dicom import capture, measurement_report, measuring, segmentation  # noqa: F401 - to have them loaded
 
-    _loaded(package, threads)
+    _loaded(package, threads, own)
 
 
-def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: int, definition: Definition) -> Reading:
-    """Read a study: the series that the pathway reads, once it has passed the pathway's checks.
+def read(
+    package: Path,
+    model: str,
+    stage: str,
+    files: Sequence[Path],
+    threads: int,
+    definition: Definition,
+    own: SealedArrays | None = None,
+) -> Reading:
+    """Read a study: the series that the pathway reads, once it has passed the pathway's checks; `own` is what this
+    hospital lays over the model.
 
     Raises:
         OutOfScope: no series is one that the pathway reads, or a check fails; the model wasn't given the study.
         StudyUnreadable: the series is no volume, or the model can't take it.
+        NotAllowed: what is laid over the model was removed.
     """
     try:
         examination = examine(definition, files)
@@ -129,7 +142,7 @@ def read(package: Path, model: str, stage: str, files: Sequence[Path], threads: 
             raise OutOfScope(failed.code, failed.words)
         series = SourceSeries(examination.chosen.files)
         volume = series.volume
-        learner, arrays = _model(package, _bounds(definition, threads))
+        learner, arrays = _model(package, _bounds(definition, threads), own)
         case = Case("", volume.array, None, volume.spacing)
         if definition.output.kind not in OUTLINES:
             told = float(learner.predict(arrays, Labelled(case, ()))[0])

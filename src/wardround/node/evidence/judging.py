@@ -12,7 +12,7 @@ from typing import Any
 from wardround.compute.jail import Bounds, JailEnded, JailUnavailable
 from wardround.compute.serving import reader_of
 from wardround.contracts.validation import JudgedCase
-from wardround.foundation.errors import WardroundError
+from wardround.foundation.errors import NotAllowed, WardroundError
 from wardround.learning.arrays import Arrays, ArraysRefused
 from wardround.learning.bundle import Bundle, BundleRefused, read_bundle
 from wardround.learning.case import Case, CaseRefused, Example, Labelled
@@ -22,6 +22,7 @@ from wardround.learning.table import Row
 from wardround.node.clinic.own_layers import with_own
 from wardround.node.projects.served import ServedCase
 from wardround.node.training.cohort import Cohort
+from wardround.node.training.own import SealedArrays
 
 _AT_ONCE = 8
 """So many patients' images lie in memory together."""
@@ -53,8 +54,8 @@ def check_judgeable(bundle: Bundle) -> None:
         )
 
 
-def judge(package: Path, cohort: Cohort, threads: int) -> Judged:
-    """Judge the package's own weights on every case with a label.
+def judge(package: Path, cohort: Cohort, threads: int, own: SealedArrays | None = None) -> Judged:
+    """Judge the package's own weights on every case with a label; `own` is what this hospital lays over them.
 
     Raises:
         JudgingRefused: package or weights can't be used, or it tells no class and no outline.
@@ -63,7 +64,7 @@ def judge(package: Path, cohort: Cohort, threads: int) -> Judged:
         bundle = read_bundle(package)
         check_judgeable(bundle)
         learner, arrays = reader_of(package, Bounds(seconds=_SECONDS, threads=threads))
-        whole = with_own(package, arrays)
+        whole = with_own(package, arrays, own)
         found: dict[str, JudgedCase] = {}
         unusable: dict[str, int] = {}
         for part in _parts(cohort.cases):
@@ -82,7 +83,7 @@ def judge(package: Path, cohort: Cohort, threads: int) -> Judged:
         raise JudgingRefused(str(error), code=error.reason) from None
     except ArraysRefused as error:
         raise JudgingRefused(str(error), code=error.reason) from None
-    except JailUnavailable as error:
+    except (JailUnavailable, NotAllowed) as error:
         raise JudgingRefused(str(error), code=error.code) from None
     return Judged(found, dict(sorted(unusable.items())))
 

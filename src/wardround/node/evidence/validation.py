@@ -20,7 +20,7 @@ from wardround.contracts.validation import JudgedCase, LocalValidation, Validati
 from wardround.foundation.errors import NotAllowed, NotFound
 from wardround.learning.bundle import read_bundle
 from wardround.node import audit
-from wardround.node.clinic.own_layers import lay_beside
+from wardround.node.clinic.own_layers import check_own_layers
 from wardround.node.desk import Desk
 from wardround.node.evidence.groups import groups_of
 from wardround.node.evidence.judging import check_judgeable, judge
@@ -56,7 +56,7 @@ def plan(desk: Desk, asked: ValidationPlan, *, actor: str) -> ValidationRow:
     """
     package = desk.deployments.fetch(asked.model)
     check_judgeable(read_bundle(package))
-    lay_beside(package, desk.own)
+    check_own_layers(package, desk.own)
     digest, at = asked.content_digest(), desk.clock()
     with desk.home.database.writing() as session:
         row = session.scalar(select(ValidationRow).where(ValidationRow.digest == digest))
@@ -109,7 +109,8 @@ def validate(desk: Desk, digest: str, *, actor: str, worker: Worker) -> LocalVal
 
     Raises:
         NotFound: no plan begins so.
-        NotAllowed: `not-allowed`, the data controller hasn't allowed it; `over`, until when is past; `too-few`.
+        NotAllowed: `not-allowed`, the data controller hasn't allowed it; `over`, until when is past; `too-few`;
+            `own-layers-missing`, layers of the model are this hospital's own, and are gone.
         JudgingRefused, WorkerDied: nothing was kept.
     """
     with desk.home.database.reading() as session:
@@ -117,13 +118,12 @@ def validate(desk: Desk, digest: str, *, actor: str, worker: Worker) -> LocalVal
     asked, at = ValidationPlan.model_validate_json(row.document), desk.clock()
     check_allowed(row, at)
     package = desk.deployments.fetch(asked.model)
-    lay_beside(package, desk.own)
-    bundle = read_bundle(package)
+    bundle, own = read_bundle(package), desk.deployments.own_layers(asked.model)
     served, asked_of = _served(desk, row)
     records = RecordsPlace.of(desk.home.path / "omop", desk.home.settings.records)
     known = records.open()
     cohort = Cohort(desk.place, tuple(served), None if bundle.reads == "images" else records)
-    judged = worker.call(judge, package, cohort, desk.home.settings.learning.threads)
+    judged = worker.call(judge, package, cohort, desk.home.settings.learning.threads, own)
     if len(judged.cases) < asked.fewest:
         raise NotAllowed(
             f"{len(judged.cases)} patients could be judged ({_told(judged.unusable)}), and the plan shows nothing "

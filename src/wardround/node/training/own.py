@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wardround.dicom.pseudonym import PseudonymKeys
@@ -11,6 +12,22 @@ from wardround.foundation.sealing import Sealer
 
 FOLDER = "own"
 _SUFFIX = ".sealed"
+
+
+@dataclass(frozen=True)
+class SealedArrays:
+    """What goes with one model of a run, for the process that uses it there: the file, and the run's key."""
+
+    file: Path
+    key: bytes = field(repr=False)
+
+    @property
+    def there(self) -> bool:
+        return self.file.is_file()
+
+    def open(self) -> bytes:
+        """Raises `FileNotFoundError`, they were removed; `NotOpened`, they were changed, or are another's."""
+        return Sealer(self.key).open(self.file.read_bytes(), self.file.stem.encode())
 
 
 class OwnArrays:
@@ -50,6 +67,10 @@ class OwnArrays:
         """What goes with a model of a run; nothing where this hospital has nothing of it. Raises as `before`."""
         return self._opened(run, model) if self._file(run, model).is_file() else b""
 
+    def sealed(self, run: str, model: str) -> SealedArrays:
+        """As `beside`, unopened."""
+        return SealedArrays(self._file(run, model), self._key(run))
+
     def end(self, run: str) -> None:
         """Free what the rounds of a run left but for the newest, with which it could go on."""
         for number in self._rounds(run)[:-1]:
@@ -64,13 +85,13 @@ class OwnArrays:
     def _seal(self, run: str, name: str, arrays: bytes) -> None:
         file = self._file(run, name)
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_whole(file, self._sealer(run).seal(arrays, name.encode()), mode=0o600)
+        write_whole(file, Sealer(self._key(run)).seal(arrays, name.encode()), mode=0o600)
 
     def _opened(self, run: str, name: str) -> bytes:
-        return self._sealer(run).open(self._file(run, name).read_bytes(), name.encode())
+        return self.sealed(run, name).open()
 
-    def _sealer(self, run: str) -> Sealer:
-        return Sealer(self._keys.key(f"own arrays {run}"))
+    def _key(self, run: str) -> bytes:
+        return self._keys.key(f"own arrays {run}")
 
     def _file(self, run: str, name: str) -> Path:
         return self._runs / run / FOLDER / f"{name}{_SUFFIX}"
