@@ -77,6 +77,25 @@ def test_a_study_is_read_and_its_result_is_in_the_pacs_marked_as_shadow(whole_cl
         assert str(secret).encode() not in told
 
 
+def test_an_earlier_study_is_read_by_the_model_too_and_the_report_names_it(whole_clinic: Clinic) -> None:
+    clinic = whole_clinic
+    clinic.define(more='[prior]\nmissing = "leave"\n')
+    clinic.register()
+    clinic.deploy()
+    clinic.pacs.up()
+    who = {"PatientID": "7", "IssuerOfPatientID": "trust", "PatientBirthDate": "19600101"}
+    clinic.arrive(0, StudyDate="20261001", **who)
+    clinic.arrive(1, StudyDate="20261101", **who)
+    clinic.pathway.tick()
+    first, second = clinic.lines()
+    assert (first.state, first.reason) == ("out-of-scope", "no-prior") and "366 days" in first.finding
+    assert (second.state, second.prior, second.prior_days) == ("delivered", first.study, 31)
+    [report] = [taken for taken in clinic.pacs.taken if taken.Modality == "SR"]
+    [other] = report.PertinentOtherEvidenceSequence
+    assert other.StudyInstanceUID == pydicom.dcmread(BytesIO(studies(3)[0].slices[0])).StudyInstanceUID
+    assert "31 days before" in str(report) and second.finding.endswith("31 days before)")
+
+
 def test_a_study_that_the_model_cant_read_keeps_its_order_and_says_why(whole_clinic: Clinic) -> None:
     clinic = whole_clinic
     clinic.register()

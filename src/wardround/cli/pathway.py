@@ -205,6 +205,10 @@ def _told(one: Definition) -> Iterator[str]:
     if one.studies.emergency_when:
         yield f"read first where: {one.studies.emergency_when}"
     yield f"reads the series with most images that has: {one.series.when if one.series else one.studies.when}"
+    if one.prior is not None:
+        without = "reads the study by itself" if one.prior.missing == "read" else "leaves the study in its normal order"
+        which = one.prior.when or "what the model reads"
+        yield f"reads an earlier study too, {one.prior.in_words()}, {which}; where none is kept here it {without}"
     wanted = one.input.model_dump(exclude_defaults=True)
     for key, value in wanted.items():
         yield f"input {key}: {' to '.join(f'{bound:g}' for bound in value) if _span(value) else _listed(value)}"

@@ -11,6 +11,9 @@ when = 'Modality == "MR" and BodyPartExamined in ("BRAIN", "HEAD")'
 [series]
 when = 'SeriesDescription like "*flair*"'
 
+[prior]
+within_days = 366
+
 [input]
 orientation = ["axial"]
 slice_spacing_mm = [0.8, 6.5]
@@ -26,6 +29,7 @@ series. Everything is data; nothing of it runs as code.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from hashlib import sha256
@@ -80,6 +84,23 @@ class Series(Settings):
     when: Condition
 
 
+class Prior(Settings):
+    """An earlier study of the same person, which the model reads too, so that a result says what it came to then.
+
+    when: which of its series, the same that the model reads if not given; of several that with the most images.
+    within_days: how old it may be at most, from study date to study date. missing: where this node keeps none that
+    will do, `read` the study by itself, or `leave` it unread in its normal order.
+    """
+
+    when: Condition | None = None
+    within_days: int = Field(default=366, ge=1, le=36_500)
+    missing: Literal["read", "leave"] = "read"
+
+    def in_words(self) -> str:
+        """What is wanted, for people."""
+        return f"one of at most {self.within_days} days before"
+
+
 class Input(Settings):
     """What the series has to be like; what isn't named isn't looked at.
 
@@ -115,6 +136,14 @@ class Runtime(Settings):
     emergency_minutes: float = Field(default=30, gt=0, le=10_080)
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a model gave of an earlier study, and how many days earlier that was made."""
+
+    value: float
+    days: int
+
+
 class Output(Settings):
     """kind: what the model gives: an `outline`, a `volume` in ml from an outline, a `class` as its probability, or a
     `number`. of: what that is of, in words for people. unit: of a number. flag_above, flag_below: where a study is
@@ -143,17 +172,23 @@ class Output(Settings):
         above = self.flag_above is not None and value > self.flag_above
         return above or (self.flag_below is not None and value < self.flag_below)
 
-    def in_words(self, value: float) -> str:
-        """What was found, for people."""
+    def amount(self, value: float) -> str:
+        """A number that the model gave, with its unit."""
         match self.kind:
-            case "outline":
-                return f"{self.of} marked, {value:.1f} ml" if value > 0 else f"no {self.of} marked"
-            case "volume":
-                return f"{self.of}: {value:.1f} ml"
+            case "outline" | "volume":
+                return f"{value:.1f} ml"
             case "class":
-                return f"{self.of}: {value:.0%}"
+                return f"{value:.0%}"
             case "number":
-                return f"{self.of}: {value:.4g} {self.unit}".rstrip()
+                return f"{value:.4g} {self.unit}".rstrip()
+
+    def in_words(self, value: float, before: Before | None = None) -> str:
+        """What was found, for people, and what it came to in an earlier study."""
+        if self.kind == "outline":
+            told = f"{self.of} marked, {self.amount(value)}" if value > 0 else f"no {self.of} marked"
+        else:
+            told = f"{self.of}: {self.amount(value)}"
+        return told if before is None else f"{told} ({self.amount(before.value)} {before.days} days before)"
 
 
 class Needed(Settings):
@@ -177,6 +212,7 @@ class Definition(Settings):
     labels: bool = False
     studies: Studies
     series: Series | None = None
+    prior: Prior | None = None
     input: Input = Input()
     runtime: Runtime = Runtime()
     output: Output
@@ -195,6 +231,11 @@ class Definition(Settings):
     def reads(self) -> Expression:
         """What the series that the model reads is like."""
         return self.takes if self.series is None else parse(self.series.when)
+
+    @cached_property
+    def reads_before(self) -> Expression:
+        """What the series of an earlier study is like that the model reads too."""
+        return self.reads if self.prior is None or self.prior.when is None else parse(self.prior.when)
 
     @cached_property
     def digest(self) -> str:

@@ -17,6 +17,7 @@ from wardround.node.clinic import reader
 from wardround.node.clinic.definition import Definition
 from wardround.node.clinic.deployment import Deployments, active, check_names
 from wardround.node.clinic.own_layers import MISSING
+from wardround.node.clinic.prior import PriorFound
 from wardround.node.clinic.queue import Queue
 from wardround.node.clinic.states import ReadingState, check_transition
 from wardround.node.clinic.suspension import end_suspended, suspend, waiting_for_suspended
@@ -147,8 +148,18 @@ class Pathway:
         stage, runtime, files = deployment.stage, definition.runtime, list(study.files)
         try:
             package, own = self._placed(deployment)
+            prior = self._queue.prior(study, definition)
             reading = self._worker.call_within(
-                runtime.seconds, reader.read, package, deployment.model, stage, files, self._threads, definition, own
+                runtime.seconds,
+                reader.read,
+                package,
+                deployment.model,
+                stage,
+                files,
+                self._threads,
+                definition,
+                own,
+                prior,
             )
         except reader.OutOfScope as error:
             self._settle(line, ReadingState.OUT_OF_SCOPE, error.code, finding=error.words[:200])
@@ -165,9 +176,11 @@ class Pathway:
             _log.error("a study could not be read: %s", type(error).__name__)
             self._retry(line, "reading-failed", runtime.attempts)
             return
-        self._keep(line, stage, definition, reading)
+        self._keep(line, stage, definition, reading, prior)
 
-    def _keep(self, line: WorklistLine, stage: str, definition: Definition, reading: reader.Reading) -> None:
+    def _keep(
+        self, line: WorklistLine, stage: str, definition: Definition, reading: reader.Reading, prior: PriorFound | None
+    ) -> None:
         leaves = definition.output.to == "pacs" and self._shelf.leaves(stage)
         documents = reading.documents if leaves else reading.documents[:1]
         kept: list[Kept] = self._shelf.put(f"{line.study}-{line.version}-{line.deployment}", stage, documents)
@@ -177,12 +190,15 @@ class Pathway:
             if row is None:
                 self._shelf.drop(kept)
                 return
-            row.finding = definition.output.in_words(reading.value)
+            row.finding = definition.output.in_words(reading.value, reading.before)
             row.volume_ml, row.contrast, row.value = reading.volume_ml, reading.contrast, reading.value
             row.image = None if reading.image is None else list(reading.image)
             row.flagged, row.read_as = definition.output.flags(reading.value), stage
             row.result, row.result_uid = kept[0].file if kept else None, reading.sop_instance_uid
             row.read_at, row.attempts = self._clock(), 0
+            if definition.prior is not None:
+                beside = prior if reading.before is not None else None
+                row.prior, row.prior_days = ("", None) if beside is None else (beside.study, beside.days)
             if state is ReadingState.READ:
                 self._shelf.enlist(session, row.id, kept, row.read_at)
             audit.record(session, "program", "read-study", line.study, f"deployment {line.deployment}")

@@ -15,6 +15,7 @@ from wardround.foundation.database import Database
 from wardround.node import audit
 from wardround.node.clinic.definition import Definition, Priority
 from wardround.node.clinic.examination import priority_of
+from wardround.node.clinic.prior import PriorFound, Priors
 from wardround.node.clinic.states import ReadingState
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.receive.arrival import Unreadable
@@ -37,6 +38,7 @@ class Queue:
         self._database = database
         self._clinical = clinical
         self._clock = clock
+        self._priors = Priors(database, clinical, clock)
         self._asked: datetime | None = None
         self._served: frozenset[int] = frozenset()
 
@@ -109,6 +111,10 @@ class Queue:
     def study(self, line: WorklistLine) -> ClinicalStudy | None:
         """The study of a line, in its newest version; None where it isn't whole now, or was purged."""
         return next(iter(clinical_studies(self._database, self._clinical, key=line.study)), None)
+
+    def prior(self, study: ClinicalStudy, definition: Definition) -> PriorFound | None:
+        """The earlier study that a pathway reads beside a study, as `Priors.of`."""
+        return self._priors.of(study, definition)
 
     def _unknown(
         self, studies: Sequence[ClinicalStudy], serving: Mapping[int, tuple[Deployment, Definition]]

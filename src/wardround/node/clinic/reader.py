@@ -20,20 +20,22 @@ from wardround.compute.jail import Bounds, JailEnded, JailUnavailable
 from wardround.compute.program import Program
 from wardround.compute.serving import Reads, reader_of
 from wardround.contracts.stage import STAGES
-from wardround.dicom.finding import Finding, MadeBy, Measurement, coded
+from wardround.dicom.finding import Finding, MadeBy, coded
 from wardround.dicom.source_header import made_uid
 from wardround.dicom.source_series import SourceSeries
 from wardround.dicom.volume import VolumeRefused
 from wardround.foundation.clock import now
 from wardround.learning.arrays import Arrays
-from wardround.learning.case import Case, CaseRefused, Labelled
+from wardround.learning.case import CaseRefused
 from wardround.learning.statistics.discrepancy import image_statistics
-from wardround.node.clinic.definition import OUTLINES, Definition
+from wardround.node.clinic.definition import Before, Definition, Output
 from wardround.node.clinic.examination import NO_SERIES, examine
+from wardround.node.clinic.given import Beside, Given, given, given_before
 from wardround.node.clinic.own_layers import with_own
+from wardround.node.clinic.prior import PriorFound
 from wardround.node.receive.arrival import Unreadable
 from wardround.node.report.document import Document, OutputKind
-from wardround.node.report.making import measured, reports_of, sizes
+from wardround.node.report.making import reports_of
 from wardround.node.training.own import SealedArrays
 
 SEG_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -63,7 +65,7 @@ class StudyUnreadable(RuntimeError):
 class Reading:
     """A result: the Part 10 bytes of a SEG and its UID, the volume of what was marked in ml, and the image's contrast
     and `image` (`tables.WorklistLine`). A model that outlines nothing gives none of the first three, and `told`: one
-    number."""
+    number. `before`: what an earlier study came to that was read beside it."""
 
     segmentation: bytes | None
     sop_instance_uid: str | None
@@ -72,6 +74,7 @@ class Reading:
     reports: tuple[Document, ...] = ()
     told: float | None = None
     image: tuple[float, ...] | None = None
+    before: Before | None = None
 
     @property
     def documents(self) -> tuple[Document, ...]:
@@ -125,12 +128,14 @@ def read(
     threads: int,
     definition: Definition,
     own: SealedArrays | None = None,
+    prior: PriorFound | None = None,
 ) -> Reading:
     """Read a study: the series that the pathway reads, once it has passed the pathway's checks; `own` is what this
-    hospital lays over the model.
+    hospital lays over the model, `prior` the earlier study that is read beside it.
 
     Raises:
-        OutOfScope: no series is one that the pathway reads, or a check fails; the model wasn't given the study.
+        OutOfScope: no series is one that the pathway reads, a check fails, or the pathway reads nothing without an
+            earlier study and there is none that will do; the model wasn't given the study.
         StudyUnreadable: the series is no volume, or the model can't take it.
         NotAllowed: what is laid over the model was removed.
     """
@@ -143,14 +148,10 @@ def read(
         series = SourceSeries(examination.chosen.files)
         volume = series.volume
         learner, arrays = _model(package, _bounds(definition, threads), own)
-        case = Case("", volume.array, None, volume.spacing)
-        if definition.output.kind not in OUTLINES:
-            told = float(learner.predict(arrays, Labelled(case, ()))[0])
-            finding = _finding(learner, model, stage, definition, told, (measured(definition.output, told),))
-            reports = reports_of(series, None, None, finding, definition.output.summary)
-            seen = image_statistics(volume.array)
-            return Reading(None, None, None, _contrast(volume.array), reports, told, seen)
-        mask = learner.predict(arrays, case)
+        beside = given_before(learner, arrays, definition, prior)
+        if beside is None and definition.prior is not None and definition.prior.missing == "leave":
+            raise OutOfScope("no-prior", f"no-prior: none that will do, wanted {definition.prior.in_words()}")
+        found = given(learner, arrays, definition.output, volume)
     except VolumeRefused as error:
         raise StudyUnreadable(str(error.reason_code.value).replace("_", "-")) from None
     except Unreadable as error:
@@ -159,53 +160,43 @@ def read(
         raise StudyUnreadable(error.reason) from None
     except (JailUnavailable, JailEnded) as error:
         raise StudyUnreadable(error.code) from None
-    return _outlined(learner, model, stage, definition, series, mask)
+    finding = _finding(learner, model, stage, definition, found, beside)
+    return _reading(series, definition.output, found, finding, None if beside is None else beside.before)
 
 
-def _outlined(
-    learner: Reads,
-    model: str,
-    stage: str,
-    definition: Definition,
-    series: SourceSeries,
-    mask: NDArray[Any],
-) -> Reading:
+def _reading(series: SourceSeries, output: Output, found: Given, finding: Finding, before: Before | None) -> Reading:
     from wardround.dicom.segmentation import write_segmentation
 
-    volume, uid = series.volume, made_uid()
-    measurements = sizes(mask, volume.spacing)
-    millilitres = measurements[0].value / 1000
-    found = _finding(learner, model, stage, definition, millilitres, measurements, millilitres > 0)
+    volume = series.volume
+    seen, contrast = image_statistics(volume.array), _contrast(volume.array)
+    if found.mask is None:
+        reports = reports_of(series, None, None, finding, output.summary)
+        return Reading(None, None, None, contrast, reports, found.value, seen, before)
+    uid, by = made_uid(), finding.made_by
     segmentation = write_segmentation(
         series,
-        mask,
-        model_name=learner.bundle.name,
-        model_version=learner.bundle.version,
-        model_digest=model,
-        banner=STAGES[stage].banner,
-        label=definition.output.of.capitalize(),
-        coded=coded(definition.output.of),
+        found.mask,
+        model_name=by.name,
+        model_version=by.version,
+        model_digest=by.digest,
+        banner=finding.banner,
+        label=output.of.capitalize(),
+        coded=coded(output.of),
         sop_instance_uid=uid,
-        at=found.at,
+        at=finding.at,
     )
-    reports = reports_of(series, mask, segmentation, found, definition.output.summary)
-    seen = image_statistics(volume.array)
-    return Reading(segmentation, uid, millilitres, _contrast(volume.array), reports, image=seen)
+    reports = reports_of(series, found.mask, segmentation, finding, output.summary)
+    return Reading(segmentation, uid, found.value, contrast, reports, image=seen, before=before)
 
 
 def _finding(
-    learner: Reads,
-    model: str,
-    stage: str,
-    definition: Definition,
-    value: float,
-    measurements: tuple[Measurement, ...],
-    marked: bool | None = None,
+    learner: Reads, model: str, stage: str, definition: Definition, found: Given, beside: Beside | None
 ) -> Finding:
     bundle, output = learner.bundle, definition.output
     made_by = MadeBy(bundle.name, bundle.version, model, f"Wardround {version('wardround')}; {learner.runtime}")
-    words = output.in_words(value)
-    return Finding(output.of, words, measurements, made_by, now(), STAGES[stage].banner, marked)
+    before, earlier = (None, None) if beside is None else (beside.before, beside.earlier)
+    words, banner = output.in_words(found.value, before), STAGES[stage].banner
+    return Finding(output.of, words, found.measurements, made_by, now(), banner, found.marked, earlier)
 
 
 def _contrast(image: NDArray[Any]) -> float | None:
