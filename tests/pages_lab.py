@@ -31,6 +31,7 @@ from wardround.hub.pages.table import TEMPLATES as HUB_TEMPLATES
 from wardround.hub.pages.table import pages as hub_pages
 from wardround.hub.projects import actions as projects
 from wardround.hub.registry.tables import ModelRow
+from wardround.hub.runs.starting import Beginnings
 from wardround.hub.runs.tables import RoundRow, RoundSiteRow, RunRow
 from wardround.hub.settings import HubSettings
 from wardround.hub.sites.tables import Site
@@ -303,7 +304,9 @@ class HubLab:
         people = People(
             self.home.database, Program.HUB, "trial", folder / "identity" / "people.key", record, self.clock
         )
-        self.face = Face(Faces(people.roster, hub_pages(self.home), HUB_TEMPLATES, secure=False), people)
+        self.beginnings = Beginnings(self.home)
+        table = hub_pages(self.home, self.beginnings)
+        self.face = Face(Faces(people.roster, table, HUB_TEMPLATES, secure=False), people)
 
     def seed(self) -> None:
         """Four hospitals, one of which is silent, a run of six rounds that one of them missed twice, and a ledger."""
@@ -418,4 +421,5 @@ class HubLab:
 
     def close(self) -> None:
         self.face.close()
+        self.beginnings.stop()
         self.home.close()

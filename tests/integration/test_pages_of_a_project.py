@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from wardround.hub.cohorts import queries as asked
 from wardround.hub.projects import queries as projects
 from wardround.hub.projects.tables import DecisionRow
 from wardround.hub.runs import queries as runs
+from wardround.hub.runs import starting
 from wardround.hub.tasks import queries as tasks
 from wardround.people.roles import Role
 
@@ -146,15 +148,29 @@ def test_from_a_draft_to_a_run(desk: Desk) -> None:
     assert "needs 2 approving sites and has 1 (east)" in desk.reads("/projects/bleeds")
     approve(lab, "north")
     assert "east, north approved it" in desk.reads("/projects/bleeds")
-    started = desk.send("/projects/bleeds/start")
-    assert started.headers["location"] == "/runs/bleeds/bleeds-1"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(starting, "PROGRAM", (sys.executable, "-c", "import time; time.sleep(600)"))
+        assert desk.send("/projects/bleeds/start").headers["location"] == "/projects/bleeds#runs"
+        assert "A run is being begun" in desk.reads("/projects/bleeds"), "nobody waits for it"
+        twice = desk.send("/projects/bleeds/start")
+        assert twice.status_code == 409 and "is being begun already" in words_of(twice)
+        assert desk.send("/projects/bleeds/give-up").status_code == 303
+        assert isinstance(lab.beginnings.of("bleeds").run.exception(60), starting.GivenUp)
+    told = desk.reads("/projects/bleeds")
+    assert "didn't begin: it was given up before it began" in told and "Start a run" in told
+    assert not list(lab.home.path.glob("first-weights-*")) and "bleeds-1" not in told
+    desk.send("/projects/bleeds/start")
+    assert lab.beginnings.of("bleeds").run.result(300) == "bleeds-1"
+    assert "bleeds-1 gathering" in desk.reads("/projects/bleeds")
     assert "gathering" in desk.reads("/runs/bleeds/bleeds-1")
     with database.reading() as session:
         run = runs.row_of(session, "bleeds-1")
         assert run.started_by == "person:researcher"
         assert lab.home.objects.path(run.current).stat().st_size > 100_000
         verbs = session.scalars(select(Audit.verb).where(Audit.actor == "person:researcher")).all()
-    assert {"draft-project", "ask-cohort", "take-back-cohort", "submit-project", "start-run"} <= set(verbs)
+    assert {"draft-project", "ask-cohort", "take-back-cohort", "submit-project", "give-up-run", "start-run"} <= set(
+        verbs
+    )
 
 
 def test_a_role_for_one_project_drafts_that_one_alone(desk: Desk) -> None:

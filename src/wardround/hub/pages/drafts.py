@@ -24,7 +24,7 @@ from wardround.hub.projects.tables import ProjectRow
 from wardround.hub.projects.withdrawal import withdraw
 from wardround.hub.runs.actions import check_may_start
 from wardround.hub.runs.queries import runs
-from wardround.hub.runs.starting import begin
+from wardround.hub.runs.starting import SECONDS, Beginnings
 from wardround.hub.sites.queries import members
 from wardround.people.rights import can_may_somewhere
 from wardround.ui.forms import code_of, grouped
@@ -72,7 +72,7 @@ def projects(home: HubHome, visit: Visit) -> Shown:
     return Shown("drafts.html", {"lines": found, "owners": OWNERS, "may_draft": may_draft})
 
 
-def project(home: HubHome, visit: Visit) -> Shown:
+def project(home: HubHome, beginnings: Beginnings, visit: Visit) -> Shown:
     name = visit.path["project"]
     today = visit.at.date()
     with home.database.reading() as session:
@@ -109,11 +109,15 @@ def project(home: HubHome, visit: Visit) -> Shown:
         "able": able,
         "unable": unable,
         "runs": mine,
+        "beginning": beginnings.of(name),
+        "longest": SECONDS,
+        "at": visit.at,
         "draft": state is ProjectState.DRAFT,
         "over": state in (ProjectState.WITHDRAWN, ProjectState.EXPIRED),
         "may_count": visit.may("ask-counts", name),
         "may_edit": visit.may("draft-project", name),
         "may_start": visit.may("start-run", name),
+        "may_stop": visit.may("stop-run", name),
         "may_submit": visit.may("submit-project", name),
         "may_end": visit.may("end-project", name),
         "done": visit.asked("done"),
@@ -144,10 +148,18 @@ def take_back_count(home: HubHome, visit: Visit) -> Moved:
     return Moved(f"/projects/{name}?done=taken-back")
 
 
-def start(home: HubHome, visit: Visit) -> Moved:
-    """By the same function as `wardround run start`."""
-    run = begin(home, visit.path["project"], actor=visit.by, at=visit.at)
-    return Moved(f"/runs/{run.project}/{run.id}")
+def start(beginnings: Beginnings, visit: Visit) -> Moved:
+    """By the same function as `wardround run start`, which goes on beside; the project's page says how far it is."""
+    name = visit.path["project"]
+    beginnings.begin(name, actor=visit.by, at=visit.at)
+    return Moved(f"/projects/{name}#runs")
+
+
+def give_up(beginnings: Beginnings, visit: Visit) -> Moved:
+    """A run that is being begun; what has begun is stopped or ended on its own page."""
+    name = visit.path["project"]
+    beginnings.give_up(name, actor=visit.by, at=visit.at)
+    return Moved(f"/projects/{name}#runs")
 
 
 def submit(home: HubHome, visit: Visit) -> Moved:
