@@ -35,6 +35,7 @@ from wardround.learning.case import Case
 from wardround.learning.interactive import geodesic
 from wardround.learning.interactive.canvas import Canvas
 from wardround.learning.interactive.lessons import Lesson, trained
+from wardround.learning.interactive.mark import Mark
 from wardround.learning.interactive.network import ClickNetwork
 from wardround.learning.interactive.simulation import next_click
 from wardround.learning.metrics import dice
@@ -49,13 +50,13 @@ SHAPE, SPACING = (96, 128, 128), (1.5, 1.5, 1.5)
 STEPS, QUICK_STEPS = 5000, 2000
 """Of training; the quick ones take four minutes of processor time with Intel AMX, ten without."""
 
-Outliner = Callable[[Sequence[geodesic.Mark], Sequence[geodesic.Mark]], NDArray[np.bool_]]
+Outliner = Callable[[Sequence[Mark], Sequence[Mark]], NDArray[np.bool_]]
 
 
 def read_by_clicks(outline: Outliner, wanted: NDArray[np.bool_]) -> list[float]:
     """Dice after each number of clicks, from none to the most."""
-    foreground: list[geodesic.Mark] = []
-    background: list[geodesic.Mark] = []
+    foreground: list[Mark] = []
+    background: list[Mark] = []
     found = outline(foreground, background)
     told = [dice(found, wanted)]
     for _ in range(max(AFTER)):

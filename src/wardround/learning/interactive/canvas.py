@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from wardround.learning.case import resampling
 from wardround.learning.interactive.box import Box, box_of
-from wardround.learning.interactive.geodesic import Mark, stretched
+from wardround.learning.interactive.geodesic import stretched
+from wardround.learning.interactive.mark import Mark
 
 MOST_VOXELS = 120_000
 """Of the grid: with it a pass of the network takes less than a tenth of a second on a core, whatever the image."""
@@ -111,7 +112,7 @@ def told(
             level = np.float32(np.median(_around(values, mark)))
             like = np.exp(-(((plain - level) / np.float32(_ALIKE)) ** 2))
             for channel, width, much in zip(channels, (_NEAR_MM, _REACH_MM), (np.float32(1), like), strict=True):
-                np.maximum(channel, much * _bell(plain.shape, steps, mark, width), out=channel)
+                np.maximum(channel, much * bell(plain.shape, steps, mark, width, FOLD), out=channel)
         found.append(channels)
     return np.concatenate(found)
 
@@ -123,10 +124,14 @@ def _folded(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return parts.reshape(FOLD**2, z, y // FOLD, x // FOLD)
 
 
-def _bell(shape: tuple[int, ...], steps: tuple[float, float, float], mark: Mark, width: float) -> NDArray[np.float32]:
+def bell(
+    shape: tuple[int, ...], steps: tuple[float, float, float], mark: Mark, width: float, fold: int = 1
+) -> NDArray[np.float32]:
+    """How near each place is to a mark: 1 there, a bell that falls to 1/e in `width` millimetres. `fold`: by how much
+    rows and columns of `shape` are coarser than the grid of the mark and of `steps`."""
     z, y, x = (
-        np.exp(-(((np.arange(extent) * fold + (fold - 1) / 2 - at) * step / width) ** 2)).astype(np.float32)
-        for extent, fold, at, step in zip(shape, (1, FOLD, FOLD), mark, steps, strict=True)
+        np.exp(-(((np.arange(extent) * size + (size - 1) / 2 - at) * step / width) ** 2)).astype(np.float32)
+        for extent, size, at, step in zip(shape, (1, fold, fold), mark, steps, strict=True)
     )
     return np.asarray(z[:, None, None] * (y[:, None] * x), np.float32)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Mark = tuple[int, int, int]
+from wardround.learning.interactive.mark import Mark, kept_to
 
 MOST_VOXELS = 150_000
 """Of the grid on which distances are swept: about 100 ms on a core."""
@@ -88,7 +88,7 @@ class Coarse:
 def outline(
     coarse: Coarse, foreground: Sequence[Mark], background: Sequence[Mark], terms: Terms = Terms()
 ) -> NDArray[np.bool_]:
-    """What the marks mean, bool on the image's own grid; nothing where no foreground is marked."""
+    """What the marks mean, bool on the image's own grid, and true to each; nothing where no foreground is marked."""
     if not foreground:
         return np.zeros(coarse.shape, np.bool_)
     inside = [coarse.place(mark) for mark in foreground]
@@ -114,7 +114,9 @@ def outline(
     lead = np.minimum(distances[1], np.float32(terms.reach)) - distances[0]
     if unlike[0] is not None:
         lead -= np.float32(terms.halo) * unlike[0]
-    return spread_out(lead, coarse) > 0
+    found = spread_out(lead, coarse) > 0
+    kept_to(found, foreground, background)
+    return found
 
 
 def sweep(distances: NDArray[np.float32], costs: NDArray[np.float32], steps: tuple[float, float, float]) -> None:

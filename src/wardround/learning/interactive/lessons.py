@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from wardround.learning.arrays import from_bytes, to_bytes
 from wardround.learning.interactive.canvas import Canvas, told
-from wardround.learning.interactive.geodesic import Mark
+from wardround.learning.interactive.mark import Mark
 from wardround.learning.interactive.simulation import next_click
 from wardround.learning.interactive.unet import unet
 from wardround.learning.segmenter import overlap_loss

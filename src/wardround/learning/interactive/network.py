@@ -15,7 +15,8 @@ from torch import nn
 
 from wardround.learning.arrays import Arrays, check, from_bytes
 from wardround.learning.interactive.canvas import Canvas, told
-from wardround.learning.interactive.geodesic import Mark
+from wardround.learning.interactive.correction import corrected
+from wardround.learning.interactive.mark import Mark, kept_to
 from wardround.learning.interactive.unet import unet
 from wardround.learning.runtime import Fastest
 
@@ -39,10 +40,13 @@ class ClickNetwork:
         return cls(from_bytes(data), threads)
 
     def outline(self, canvas: Canvas, foreground: Sequence[Mark], background: Sequence[Mark]) -> NDArray[np.bool_]:
-        """What the clicks (z, y, x) mean, bool on the image's own grid."""
+        """What the clicks (z, y, x) mean, bool on the image's own grid, and true to each."""
+        placed = [[canvas.place(mark) for mark in marks] for marks in (foreground, background)]
         with torch.inference_mode():
-            logits = self._runs(inputs(canvas, foreground, background))
-        return canvas.outline(logits[0, 0].numpy())
+            logits = self._runs(inputs(canvas, *placed))[0, 0].numpy()
+        found = canvas.outline(corrected(logits, canvas.values, canvas.steps, *placed))
+        kept_to(found, foreground, background)
+        return found
 
     def doubt(self, canvas: Canvas) -> float:
         """How much the network disagrees with itself without a click, 0 to 1: the mean over what any of its passes
@@ -62,6 +66,5 @@ class ClickNetwork:
 
 
 def inputs(canvas: Canvas, foreground: Sequence[Mark], background: Sequence[Mark]) -> torch.Tensor:
-    """(1, `CHANNELS`, Z, Y / 2, X / 2), of clicks (z, y, x) on the image."""
-    marks = ([canvas.place(mark) for mark in kind] for kind in (foreground, background))
-    return torch.from_numpy(told(canvas.values, canvas.steps, *marks))[None]
+    """(1, `CHANNELS`, Z, Y / 2, X / 2), of clicks (z, y, x) on the canvas."""
+    return torch.from_numpy(told(canvas.values, canvas.steps, foreground, background))[None]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from wardround.learning.components import components
 from wardround.learning.interactive.box import box_of
-from wardround.learning.interactive.geodesic import Mark
+from wardround.learning.interactive.mark import Mark
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,14 @@ def test_it_learns_to_outline_what_was_labelled(scene: tuple[np.ndarray, np.ndar
     assert 2 * (found & label).sum() / (found.sum() + label.sum()) > 0.5
 
 
+def test_a_click_counts_even_where_the_network_sees_nothing_of_the_kind(
+    scene: tuple[np.ndarray, np.ndarray], weights: bytes
+) -> None:
+    network, canvas = ClickNetwork.of(weights), Canvas.of(scene[0], SPACING)
+    found = network.outline(canvas, [(0, 1, 1), (3, 7, 8)], [(3, 9, 9)])
+    assert found[0, :3, :3].all() and found[3, 7, 8] and not found[3, 9, 9]
+
+
 def test_the_same_lessons_give_the_same_weights_and_training_goes_on(
     scene: tuple[np.ndarray, np.ndarray],
 ) -> None:
