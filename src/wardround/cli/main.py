@@ -77,8 +77,10 @@ def run() -> None:
     """The console script. An error that is meant for people is one line on stderr and exit status 1."""
     from wardround.foundation.errors import WardroundError
     from wardround.foundation.silence import fall_silent
+    from wardround.foundation.threads import one_each
 
     fall_silent()
+    one_each()
     try:
         build(sys.argv[1:])(prog_name="wardround")
     except WardroundError as error:

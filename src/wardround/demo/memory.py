@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import psutil
 
-LOOKED_AT_EVERY = 1.0
+LOOKED_AT_EVERY = 2.0
 
 
 class MemoryWatch:

@@ -20,8 +20,13 @@ class RunWatch:
         self._run = run
         self._screen = screen
         self._legs_seen = 0
+        self._version: int | None = None
+        self._over = False
 
     def over(self) -> bool:
+        before, self._version = self._version, self._database.version()
+        if self._version is not None and self._version == before:
+            return self._over
         with self._database.reading() as session:
             run = queries.row_of(session, self._run)
             state = RunState(run.state)
@@ -44,4 +49,5 @@ class RunWatch:
         elif state is RunState.GATHERING:
             note += f"; waiting for {WAITS_FOR[state]}"
         self._screen.progress(run.round, plan.rounds, note)
-        return state.over
+        self._over = state.over
+        return self._over

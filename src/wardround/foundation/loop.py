@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 
+from wardround.foundation.database import Database
 from wardround.foundation.errors import Unreachable
 
 _log = logging.getLogger(__name__)
 
 PAUSE = 0.2
 PAUSE_AFTER_FAILURE = 2.0
+REST = 2.0
 
 
 class Loop:
@@ -19,6 +22,8 @@ class Loop:
 
     Args:
         pause: seconds between two rounds of ticks.
+        told: the database in which everything stands that the ticks look for. While nobody writes to it a round is
+            left out, but for one every `rest` seconds: for what time alone makes due, and what is tried again.
         close: called once after the last tick.
     """
 
@@ -28,12 +33,18 @@ class Loop:
         ticks: Sequence[Callable[[], object]],
         *,
         pause: float = PAUSE,
+        told: Database | None = None,
+        rest: float = REST,
         close: Callable[[], None] | None = None,
     ) -> None:
         self._name = name
         self._pause = pause
         self._ticks = ticks
         self._close = close
+        self._told = told
+        self._rest = rest
+        self._seen: int | None = None
+        self._next = 0.0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -52,6 +63,8 @@ class Loop:
         pause = self._pause
         while not self._stopping.wait(pause):
             pause = self._pause
+            if not self._due():
+                continue
             for tick in self._ticks:
                 try:
                     tick()
@@ -61,3 +74,12 @@ class Loop:
                     # Whatever a tick raised, the loop's thread must not end unseen: nothing would start it again.
                     _log.exception("a step of the loop failed; it is tried again")
                     pause = PAUSE_AFTER_FAILURE
+
+    def _due(self) -> bool:
+        """Whether to call the ticks now. What they themselves write is looked at once more, in the next round."""
+        version = None if self._told is None else self._told.version()
+        moment = time.monotonic()
+        if version is not None and version == self._seen and moment < self._next:
+            return False
+        self._seen, self._next = version, moment + self._rest
+        return True

@@ -30,6 +30,9 @@ from wardround.hub.tasks.waiting import TaskWaits
 from wardround.learning.packages import Packages
 from wardround.ledger.log import Log
 
+ENGINE_LOOKED_AT_EVERY = 0.5
+"""Seconds; that one of the engine's processes ended stands in no database."""
+
 
 class Background(Protocol):
     """Something that runs while the hub serves. Both are called in a worker thread."""
@@ -83,8 +86,8 @@ def build(home: HubHome, *, clock: Clock = now) -> Hub:
         exchange=exchange,
         waits=waits,
         background=[
-            Loop("publisher", [publisher.tick]),
-            Loop("runs", [driver.tick], close=engine.close),
+            Loop("publisher", [publisher.tick], told=home.database),
+            Loop("runs", [driver.tick], told=home.database, rest=ENGINE_LOOKED_AT_EVERY, close=engine.close),
             *pages_at(home),
         ],
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 from wardround.compute.worker import Worker
@@ -125,6 +127,7 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
     intake = Intake(home, clock)
     secret = site_secret(home.identity / "pseudonyms.key", home.database)
     puller = puller_at(home, secret, intake.reception, clock)
+    told = partial(_told, home)
     telling = Telling(home.database, desk.entries, desk.gateway, desk.discloser, clock)
     return Node(
         home=home,
@@ -136,9 +139,9 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             learner,
             reader,
             intake,
-            Loop("clinic", [_pathway(desk, reader).tick, _monitor(desk).tick, _retention(desk).tick], pause=0.4),
+            told("clinic", _pathway(desk, reader).tick, _monitor(desk).tick, _retention(desk).tick),
             Reports(home, clock),
-            Loop("telling", [telling.tick, lambda: desk.entries.submit_waiting(home.database), legs.part], pause=0.4),
+            told("telling", telling.tick, lambda: desk.entries.submit_waiting(home.database), legs.part),
             Loop("ledger", [witness.tick], pause=60),
             Loop("policy", [PolicyWatch(home.policy, home.database, home.site, clock).tick], pause=1),
             Loop(
@@ -146,12 +149,17 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             ),
             legs,
             puller,
-            Loop("pulls", [puller.tick], pause=0.4),
+            told("pulls", puller.tick),
             *_viewing(desk, intake, clock),
             HealthRecords(home, clock),
             *pages_at(desk),
         ],
     )
+
+
+def _told(home: NodeHome, name: str, *ticks: Callable[[], object]) -> Loop:
+    """A loop whose work stands in the node's database, so that it rests while nobody writes there."""
+    return Loop(name, ticks, pause=0.4, told=home.database)
 
 
 def _viewing(desk: Desk, intake: Intake, clock: Clock) -> list[Background]:
@@ -162,11 +170,13 @@ def _viewing(desk: Desk, intake: Intake, clock: Clock) -> list[Background]:
     if not (web or query or drawn):
         return []
     catalogue = Catalogue(home.database, ObjectStore(home.enclave / "objects"))
-    parts: list[Background] = [Loop("catalogue", [catalogue.catch_up], pause=CATALOGUE_CAUGHT_UP_EVERY)]
+    parts: list[Background] = [
+        Loop("catalogue", [catalogue.catch_up], pause=CATALOGUE_CAUGHT_UP_EVERY, told=home.database)
+    ]
     if web:
         parts.append(DicomWeb(home, catalogue, intake.reception, clock))
     if web and home.settings.dicomweb.worklist:
-        parts.append(Loop("workitems", [Opening(home.database, clock).tick], pause=0.4))
+        parts.append(_told(home, "workitems", Opening(home.database, clock).tick))
     if query:
         parts.append(QueryServer(home, catalogue, clock))
     if drawn:

@@ -74,16 +74,21 @@ class TaskWaits:
             return queries.after(session, site, number)
 
     def _watch(self) -> None:
-        seen = 0
+        seen, version = 0, None
         while not self._stopping.is_set():
             if not self._anyone.wait(timeout=1):
                 continue
             try:
+                before, version = version, self._database.version()
+                if version is not None and version == before:
+                    self._stopping.wait(LOOKS_EVERY)
+                    continue
                 with self._database.reading() as session:
                     newest = queries.newest(session)
                     sites = queries.waiting_sites(session, seen) if newest > seen else set()
             except SQLAlchemyError:
                 LOG.exception("the queue of tasks can't be read; trying again")
+                version = None
                 self._stopping.wait(1)
                 continue
             seen = newest

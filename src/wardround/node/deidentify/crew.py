@@ -25,6 +25,7 @@ from wardround.dicom.confidentiality_profile import Option, Profile
 from wardround.dicom.deidentify import Deidentifier
 from wardround.dicom.pixels_screening import Screener
 from wardround.foundation.errors import WardroundError
+from wardround.foundation.threads import ONE_EACH
 from wardround.node.deidentify.work import Bench, Job, Outcome, SeriesJob, Unfit
 
 KILLED = "deidentification-crashed"
@@ -240,7 +241,6 @@ class _Hand:
         ours, theirs = socket.socketpair()
         # -P: what lies in the working directory is no module.
         command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
-        quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         with theirs:
             self.process = subprocess.Popen(
                 command,
@@ -249,7 +249,7 @@ class _Hand:
                 stdout=subprocess.DEVNULL,
                 # A library's warning may quote a value; what is wrong comes back as a reason.
                 stderr=subprocess.DEVNULL,
-                env=os.environ | quiet,
+                env=os.environ | ONE_EACH,
             )
         self.line: Connection[object, Outcome | None] = Connection(ours.detach())
         self.ready = False

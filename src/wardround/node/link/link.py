@@ -192,16 +192,22 @@ class Link:
         return None, None
 
     def _hand_in(self) -> None:
-        patience = Patience()
+        patience, database = Patience(), self._home.database
+        version: int | None = None
         while not self._stopping.is_set():
             self._posted.clear()
-            with self._home.database.reading() as session:
+            before, version = version, database.version()
+            if version is not None and version == before:
+                self._posted.wait(OUTBOX_LOOKED_AT_EVERY)
+                continue
+            with database.reading() as session:
                 waiting = outbox.waiting(session)
             if not waiting:
                 self._posted.wait(OUTBOX_LOOKED_AT_EVERY)
             elif self._hand_in_batch(waiting):
                 patience.reset()
             else:
+                version = None
                 patience.wait(self._stopping)
 
     def _hand_in_batch(self, waiting: Sequence[outbox.Waiting]) -> bool:

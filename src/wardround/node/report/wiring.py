@@ -78,7 +78,7 @@ class Reports:
         if settings.report.hl7 is not None:
             ways["reports-hl7"] = [_hl7(home, settings.report.hl7, clock).tick]
         # One thread each, so that whoever doesn't answer holds up nobody else's results.
-        self._loops = [Loop(name, ticks, pause=_PAUSE) for name, ticks in ways.items() if ticks]
+        self._loops = [Loop(name, ticks, pause=_PAUSE, told=home.database) for name, ticks in ways.items() if ticks]
 
     @property
     def port(self) -> int | None:
