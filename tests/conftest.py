@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,15 @@ from tests.migrated import migrated_once
 from wardround.foundation.silence import fall_silent
 
 fall_silent()
+# Test files run at once, as many as there are cores: threads of numerical libraries would only wait for one another.
+for _library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
+
+def pytest_collection_finish() -> None:
+    """What all these modules loaded stays for good, so that the collector needn't walk through it time and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -126,7 +126,7 @@ class FrontDoor:
         clock: Clock | None = None,
         routes: Mapping[str, str] = ROUTES,
         reserve_bytes: int = 0,
-        patience: float = 10,
+        patience: float = 120,
         workers: int = 0,
         screener: Screener | None = None,
         profile: Profile | None = None,
