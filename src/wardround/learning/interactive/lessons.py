@@ -18,8 +18,10 @@ from wardround.learning.interactive.simulation import next_click
 from wardround.learning.interactive.unet import unet
 from wardround.learning.segmenter import overlap_loss
 
-CLICKS = 8
+CLICKS = 10
 """That a sitting has at most."""
+COARSE = 0.75
+"""The share of training from nothing that sees each slice at half its width, which takes a quarter of the time."""
 SITTINGS = 8
 """Images that are outlined in turn, so that steps after one another are of different ones."""
 RATE, RATE_GOING_ON = 3e-3, 1e-3
@@ -39,6 +41,12 @@ class Lesson:
     def of(cls, image: NDArray[np.float32], label: NDArray[np.bool_], spacing: tuple[float, float, float]) -> Lesson:
         canvas = Canvas.of(image, spacing)
         return cls(torch.from_numpy(canvas.values), torch.from_numpy(canvas.laid(label)), canvas.steps)
+
+    def halved(self) -> Lesson:
+        """With half the rows and half the columns."""
+        image, label = functional.avg_pool3d(torch.stack([self.image, self.label]), (1, 2, 2))
+        z, y, x = self.steps
+        return Lesson(image, label, (z, 2 * y, 2 * x))
 
     def varied(self, draws: np.random.Generator) -> Lesson:
         """As another patient's might be: mirrored, turned, of another size and brightness."""
@@ -96,7 +104,8 @@ def trained(
     """Weights after so many steps on these lessons, as a file's bytes.
 
     Each step is one image with the clicks made on it so far: none at first. What the network outlines in it is learned
-    from, and is what the next click corrects, so that no pass is made for the clicks alone.
+    from, and is what the next click corrects, so that no pass is made for the clicks alone. What is large is learned
+    first, on coarse slices.
 
     Args:
         begin: weights to go on from.
@@ -114,14 +123,20 @@ def trained(
     # Three times as fast where the processor has tiles for it (Intel AMX), and slower where it hasn't.
     halves = torch.cpu._is_amx_tile_supported()
 
+    coarse = int(steps * COARSE) if begin is None else 0
+    given = [one.halved() for one in lessons] if coarse else lessons
+
     def sits_down() -> _Sitting:
-        return _Sitting(lessons[int(draws.integers(len(lessons)))].varied(draws), draws)
+        return _Sitting(given[int(draws.integers(len(given)))].varied(draws), draws)
 
     sittings = [sits_down() for _ in range(min(SITTINGS, steps))]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module.train()
         for step in range(steps):
+            if step == coarse > 0:
+                given = lessons
+                sittings = [sits_down() for _ in sittings]
             sitting = sittings[step % len(sittings)]
             with torch.autocast("cpu", torch.bfloat16, enabled=halves):
                 logits = module(sitting.asked()).float()
