@@ -9,10 +9,14 @@ from datetime import timedelta
 import httpx
 import pytest
 from sqlalchemy import select
-from tests.pages_lab import HubLab, words_of
+from tests.pages_lab import ASKED, HubLab, words_of
 
+from wardround.contracts.patient_privacy import PatientPrivacy
+from wardround.contracts.project import Project
+from wardround.contracts.standard_project import usual_leaves
+from wardround.hub.projects import actions as projects
 from wardround.hub.registry.tables import ModelRow
-from wardround.hub.runs.tables import RunRow
+from wardround.hub.runs.tables import RoundSiteRow, RunRow
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,45 @@ def test_the_map_has_a_line_for_whoever_was_counted_and_a_dashed_one_for_whoever
     assert "No run is under way" in words_of(browser.get("/federation")) and ties() == (0, 0)
     with lab.home.database.writing() as session:
         session.scalars(select(RunRow)).one().state = "stopped"
+
+
+def test_of_a_patients_budget_the_hub_shows_the_rounds_that_it_knows_of_and_no_epsilon_that_it_does_not(
+    lab: HubLab, browser: httpx.Client
+) -> None:
+    at, private = lab.clock(), PatientPrivacy(epsilon=8, noise_multiplier=1, sample_rate=0.1)
+    plan = ASKED.plan.model_copy(update={"rounds": 10, "patient_privacy": private, "compare_alone": False})
+    named = {"id": "quiet", "plan": plan, "runs": 2, "leaves": usual_leaves(plan, 4)}
+    asked = Project.model_validate(ASKED.model_copy(update=named).model_dump(mode="json"))
+    with lab.home.database.writing() as session:
+        projects.draft(session, asked, actor="person:researcher", at=at)
+    told = words_of(browser.get("/projects/quiet"))
+    assert "an epsilon of 8 altogether, at a delta of 1e-05" in told and "no round was trained" in told
+    with lab.home.database.writing() as session:
+        first = session.scalars(select(RunRow).where(RunRow.project == ASKED.id)).first()
+        for run in ("quiet-1", "quiet-2"):
+            kept = {column.name: getattr(first, column.name) for column in RunRow.__table__.columns}
+            session.add(RunRow(**(kept | {"id": run, "project": "quiet", "state": "ended"})))
+        session.flush()
+        for number in range(1, 4):
+            for run in ("quiet-1", "quiet-2"):
+                session.add(RoundSiteRow(run=run, round=number, site="east", state="taken"))
+                session.add(RoundSiteRow(run=run, round=number, site="west", state="missing", reason="deadline"))
+        session.add(
+            RoundSiteRow(
+                run="quiet-2", round=4, site="east", state="missing", reason="declined: privacy-budget-used-up"
+            )
+        )
+    told = words_of(browser.get("/projects/quiet"))
+    assert "east 6 2 14 used up" in told, "six rounds of two runs, of twenty"
+    assert "west" not in told.split("Of any one patient")[1].split("What it asks")[0], (
+        "it paid for nothing that is known"
+    )
+    assert "Of any one patient" not in words_of(browser.get(f"/projects/{ASKED.id}")), "there is no budget to show"
+    with lab.home.database.writing() as session:
+        for row in session.scalars(select(RoundSiteRow).where(RoundSiteRow.run.like("quiet-%"))):
+            session.delete(row)
+        for run in session.scalars(select(RunRow).where(RunRow.project == "quiet")):
+            session.delete(run)
 
 
 def test_runs_that_were_ticked_stand_beside_each_other_by_their_own_metric(lab: HubLab, browser: httpx.Client) -> None:

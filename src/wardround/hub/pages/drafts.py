@@ -23,6 +23,7 @@ from wardround.hub.projects.states import OWNERS, ProjectState
 from wardround.hub.projects.tables import ProjectRow
 from wardround.hub.projects.withdrawal import withdraw
 from wardround.hub.runs.actions import check_may_start
+from wardround.hub.runs.paid import paid_by
 from wardround.hub.runs.queries import runs
 from wardround.hub.runs.starting import SECONDS, Beginnings
 from wardround.hub.sites.queries import members
@@ -81,6 +82,7 @@ def project(home: HubHome, beginnings: Beginnings, visit: Visit) -> Shown:
         decisions = {one.site: one for one in queries.decisions(session, name)}
         counts = queries.counts(session, asked)
         sites = members(session)
+        paid = paid_by(session, name) if asked.plan.patient_privacy is not None else ()
         mine = [run for run in runs(session) if run.project == name]
         question = next(iter(newest(session, 1, project=name)), None)
         counting = None if question is None else standing(session, question.id)
@@ -109,6 +111,8 @@ def project(home: HubHome, beginnings: Beginnings, visit: Visit) -> Shown:
         "able": able,
         "unable": unable,
         "runs": mine,
+        "paid": paid,
+        "rounds": asked.runs * asked.plan.rounds,
         "beginning": beginnings.of(name),
         "longest": SECONDS,
         "at": visit.at,

@@ -33,6 +33,7 @@ WORDS = {
     "outside-hours": "it doesn't work at this hour",
     "round-limit": "it approved fewer rounds",
     "runs-used-up": "its approval allows no further run",
+    "privacy-budget-used-up": "what it approved to be told of any one patient is used up; ask for more in another one",
     "hub-unreachable": "it reached the engine, and not the hub",
     "no-answer": "the hub gave it no answer in time",
     # Of masked rounds, told or refused.
