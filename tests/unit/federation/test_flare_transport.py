@@ -87,7 +87,7 @@ class Table:
         start = LegStart("run", "leg", 1, rounds, sites, 1, 60.0, {"k": 1}, to_bytes(MODEL))
         self.leg = Leg(start, self.hub, sites, spool=spool)
         self._registry = Cell("hub")
-        HubDesk(self._registry, self.leg, JOB)
+        self.desk = HubDesk(self._registry, self.leg, JOB)
         self.status: LegStatus | None = None
         self.driver = threading.Thread(target=self._run, daemon=True)
         self.driver.start()
@@ -204,6 +204,58 @@ def test_what_was_sent_into_a_cut_connection_is_asked_again_once_that_is_noticed
     threading.Thread(target=notice, daemon=True).start()
     assert pulled(SiteLine(cell, JOB, lambda: False, Spool())).turn == 1
     assert woken == [True], "it didn't wait for its time to be over"
+
+
+@pytest.mark.parametrize("swallowed", ["request", "answer"])
+def test_what_is_lost_while_all_connections_hold_is_asked_again_once_the_hub_says_that_it_serves_nothing(
+    table: Callable[..., Table], swallowed: str
+) -> None:
+    laid = table(("alpha",))
+    cell, lost, woken = Cell(f"alpha.{JOB}"), threading.Event(), []
+    cell.answer = laid._registry.answer
+    whole = cell.send_request
+
+    def first_is_lost(channel: str, topic: str, target: str, request: Message, timeout: float) -> Message:
+        if decode(request.payload)[0]["kind"] == "alive" or lost.is_set():
+            return whole(channel, topic, target, request, timeout)
+        if swallowed == "answer":
+            whole(channel, topic, target, request, timeout)
+        request.set_header(MessageHeaderKey.REQ_ID, "lost")
+        waiter = cell.waiters["lost"] = threading.Event()
+        lost.set()
+        woken.append(waiter.wait(timeout))
+        reply = Message()
+        reply.set_header(MessageHeaderKey.RETURN_CODE, ReturnCode.TIMEOUT)
+        return reply
+
+    cell.send_request = first_is_lost  # type: ignore[method-assign]
+    line = SiteLine(cell, JOB, lambda: False, Spool())
+
+    def live() -> None:
+        lost.wait(30)
+        for _ in range(2):
+            assert woken == []
+            line.alive()
+
+    threading.Thread(target=live, daemon=True).start()
+    assert pulled(line).turn == 1
+    assert woken == [True], "it didn't wait for its time to be over"
+
+
+def test_an_answer_that_takes_its_time_is_waited_for(table: Callable[..., Table]) -> None:
+    laid = table(("alpha", "beta"))
+    line = laid.line("alpha")
+    line.push(1, doubled(pulled(line)))
+    line._requests.end_waiting = pytest.fail  # type: ignore[method-assign,assignment]
+    asking = threading.Thread(target=line.pull, args=(1,), daemon=True)
+    asking.start()
+    while laid.desk._serving["alpha"] == 0:
+        threading.Event().wait(0.005)
+    for _ in range(3):
+        assert line.alive() is None, "the second round waits for beta"
+    laid.leg.stop(LegState.ABORTED, "test over")
+    asking.join(30)
+    assert not asking.is_alive()
 
 
 def test_a_hub_that_never_answers_is_given_up(table: Callable[..., Table]) -> None:

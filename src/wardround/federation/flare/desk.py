@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from typing import Any
 
 from nvflare.fuel.f3.cellnet.core_cell import CoreCell
@@ -83,6 +84,7 @@ class HubDesk:
         self._incoming: dict[str, _Incoming] = {}
         self._offered: dict[str, tuple[RoundTask, Travelling]] = {}
         self._newest: Travelling | None = None
+        self._serving: Counter[str] = Counter()
         self._lock = threading.Lock()
         cell.register_request_cb(CHANNEL, TOPIC, self._answer)
 
@@ -105,6 +107,27 @@ class HubDesk:
         kind, number = head.get("kind"), head.get("round", 0)
         if not isinstance(number, int):
             raise MessageInvalid("round")
+        if kind == "alive":
+            return self._alive(site)
+        with self._lock:
+            self._serving[site] += 1
+        try:
+            return self._serve_round(site, kind, number, head, body)
+        finally:
+            with self._lock:
+                self._serving[site] -= 1
+
+    def _alive(self, site: str) -> bytes:
+        """Tells the site how many of its other requests wait here for their answer: what it waits for beyond those was
+        lost on the way.
+        """
+        end = self._leg.alive(site)
+        if end is not None:
+            return encode({"end": end.state.value, "reason": end.reason})
+        with self._lock:
+            return encode({"serving": self._serving[site]})
+
+    def _serve_round(self, site: str, kind: Any, number: int, head: dict[str, Any], body: memoryview) -> bytes:
         if kind == "pull":
             return self._offer(site, number)
         end = self._leg.alive(site)

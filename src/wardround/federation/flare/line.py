@@ -9,6 +9,7 @@ from typing import Any
 from nvflare.fuel.f3.cellnet.core_cell import CoreCell
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, ReturnCode
 from nvflare.fuel.f3.cellnet.fqcn import FQCN
+from nvflare.fuel.f3.message import Message
 
 from wardround.federation.engine import EngineError, LegEnd, RoundTask, RoundUpdate, UpdateRefused
 from wardround.federation.flare.requests import Requests
@@ -53,6 +54,7 @@ class SiteLine:
         self._target = FQCN.join([FQCN.ROOT_SERVER, job_id])
         self._gave_up = gave_up
         self._patience = patience
+        self._asked = self._waiting_for = self._unserved = 0
 
     def pull(self, done: int) -> RoundTask | LegEnd:
         """Wait for the round after ``done``, or the end. Raises :class:`HubLost` and :class:`UpdateRefused`."""
@@ -96,8 +98,18 @@ class SiteLine:
         self._ask({"kind": "decline", "round": number, "reason": reason})
 
     def alive(self) -> LegEnd | None:
-        """Say that the site is there while it works. Returns the leg's end if there is one."""
+        """Say that the site is there while it works. Returns the leg's end if there is one.
+
+        Where the hub twice says that it serves nothing of this site's while this site has waited for one and the same
+        answer all along, request or answer was lost on the way, and it is asked again: connections that hold needn't
+        have carried all of it, and the time for an answer is long, since much may travel in it.
+        """
+        waiting_for = self._waiting_for
         head, _ = self._ask({"kind": "alive"}, seconds=5.0, patience=0.0)
+        if waiting_for and waiting_for == self._waiting_for and head.get("serving") == 0:
+            if self._unserved == waiting_for:
+                self._requests.end_waiting()
+            self._unserved = waiting_for
         return _end_in(head)
 
     def _ask(
@@ -110,7 +122,7 @@ class SiteLine:
         until = time.monotonic() + (self._patience if patience is None else patience)
         payload, pause = encode(head, body), 0.1
         while True:
-            reply = self._requests.send(CHANNEL, TOPIC, self._target, payload, timeout=seconds)
+            reply = self._sent(head["kind"], payload, seconds)
             if reply.get_header(MessageHeaderKey.RETURN_CODE) == ReturnCode.OK:
                 answer, rest = decode(reply.payload)
                 if "refused" in answer:
@@ -120,6 +132,16 @@ class SiteLine:
                 raise HubLost("the hub's leg doesn't answer")
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _sent(self, kind: str, payload: bytes, seconds: float) -> Message:
+        if kind == "alive":
+            return self._requests.send(CHANNEL, TOPIC, self._target, payload, timeout=seconds)
+        self._asked += 1
+        self._waiting_for = self._asked
+        try:
+            return self._requests.send(CHANNEL, TOPIC, self._target, payload, timeout=seconds)
+        finally:
+            self._waiting_for = 0
 
 
 def _end_in(head: dict[str, Any]) -> LegEnd | None:

@@ -37,6 +37,10 @@ class Requests(EndpointMonitor):  # type: ignore[misc]  # nvflare has no types
 
     def state_change(self, endpoint: Endpoint) -> None:
         """A connection came or went: FLARE calls this."""
+        self.end_waiting()
+
+    def end_waiting(self) -> None:
+        """End those under way, as if their time were over."""
         for request in list(self._under_way.values()):
             waiter = self._cell.waiters.get(request.get_header(MessageHeaderKey.REQ_ID))
             if waiter is not None:
