@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,11 +26,22 @@ from tests.integration.engine_lab import (
 )
 from tests.integration.masked_lab import masked_run
 
-from wardround.federation.engine import EngineError, LegStart, LegState, Next, RoundResult, RoundTask, RoundUpdate
+from wardround.federation.engine import (
+    EngineError,
+    LegStart,
+    LegState,
+    Next,
+    RoundResult,
+    RoundTask,
+    RoundUpdate,
+    UpdateHeader,
+)
 from wardround.federation.flare.hub import FlareEngine
 from wardround.federation.flare.site import FlareSite
 
 SITES = ("alpha", "beta", "gamma")
+STALLED = 10.0
+"""A round's deadline that whoever doesn't stall keeps on a busy machine too, in seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +207,60 @@ def test_a_site_that_was_cut_off_is_back_at_the_next_round(federation: FlareFede
     assert federation.run_leg(run).state is LegState.FINISHED
 
     assert_gamma_missed_the_first_round_alone(run, {"disconnected", "process-ended"})
+
+
+def test_a_site_that_stalls_beyond_the_deadline_is_missed_and_back_once_it_goes_on(federation: FlareFederation) -> None:
+    """Its process is there all along, and so are its connections."""
+    run = federation.hub.add(small_model(), sites=SITES, quorum=2, rounds=3, deadline=STALLED)
+    gamma, others, stalled = federation.sites["gamma"], threading.Event(), []
+
+    def admitted(_: UpdateHeader) -> None:
+        if len(run.admitted) == 1:  # of the other two; this one is the second
+            others.set()
+
+    def stall(task: RoundTask) -> RoundUpdate:
+        if task.round == 1:
+            assert others.wait(PATIENCE)
+            stalled.append(job_process(federation.clients["gamma"].pid))
+            stalled[0].suspend()
+        return gamma.add_step(task)
+
+    def go_on(result: RoundResult) -> Next:
+        if result.round == 1:
+            stalled[0].resume()
+        return Next(True)
+
+    run.on_admit, run.on_commit = admitted, go_on
+    gamma.behaviours[run.run_id] = stall
+    federation.sites["alpha"].behaviours[run.run_id] = until_gamma_is_back(federation, run)
+
+    assert federation.run_leg(run).state is LegState.FINISHED
+
+    assert_gamma_missed_the_first_round_alone(run, {"deadline"})
+
+
+def test_a_stalled_server_costs_the_leg_and_the_next_goes_on_once_it_does(
+    federation: FlareFederation, tmp_path: Path
+) -> None:
+    run = federation.hub.add(small_model(), sites=SITES, quorum=3, rounds=3, deadline=STALLED)
+    server = psutil.Process(federation.flare.pid)
+
+    def stall(task: RoundTask) -> RoundUpdate:
+        if (task.round, run.legs) == (2, 1):
+            server.suspend()
+        return federation.sites["alpha"].add_step(task)
+
+    federation.sites["alpha"].behaviours[run.run_id] = stall
+    try:
+        first = federation.run_leg(run)
+    finally:
+        server.resume()
+    assert (first.state, first.last_round) == (LegState.FAILED, 1)
+    assert "alpha (deadline)" in first.reason
+    resume(federation, run)
+
+    assert federation.flare.pid == server.pid
+    assert run.arrays == without_faults(tmp_path, 3)
 
 
 def test_a_site_that_comes_late_takes_part_from_the_next_round_on(federation: FlareFederation) -> None:
