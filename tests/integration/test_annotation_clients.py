@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from tests.unit.people.people_lab import GOOD
 
 from wardround.dicom.segmentation import write_annotation
 from wardround.node.annotate.grid import Grid
+from wardround.node.annotate.tables import AnnotationTrait
 from wardround.node.annotate.volume_file import NIFTI_GZ, NRRD, read_file, write_file
 from wardround.people.roles import Role
 from wardround.people.sessions import end_all
@@ -233,12 +235,31 @@ def test_a_model_that_hangs_holds_up_nobody_else(server: Annotation, lee: dict[s
         os.kill(process, signal.SIGCONT)
 
 
-def test_images_are_looked_at_once_and_the_strategies_go_by_it(server: Annotation) -> None:
-    header = server.person("dr-kim")
-    assert server.desk.look_at_images() == 2
-    assert server.desk.look_at_images() == 0
-    sample = server.http.post("/activelearning/diversity", json={}, headers=header).json()
-    assert sample == {} or sample["SeriesInstanceUID"] in server.series()
+def test_each_strategy_gives_the_case_that_it_is_named_for(tmp_path: Path) -> None:
+    """Each asked by somebody new, with one case drawn, all looked at, and doubts as if a network had told them."""
+    with annotation(tmp_path, 4) as server:
+        drawn, *others = server.series()
+        assert server.desk.look_at_images() == 4 and server.desk.look_at_images() == 0
+        with server.door.database.writing() as session:
+            rows = {row.series: row for row in session.query(AnnotationTrait)}
+            looks = {series: row.look for series, row in rows.items()}
+            for series, doubt in zip((drawn, *others), (0.9, 0.2, 0.7, 0.4), strict=True):
+                rows[series].doubt = doubt
+
+        def given(strategy: str) -> str:
+            person = f"dr-{strategy}"
+            header = server.person(person)
+            sample = server.http.post(f"/activelearning/{strategy}", json={}, headers=header).json()
+            server.desk.give_back(f"person:{person}")
+            return str(sample["SeriesInstanceUID"])
+
+        assert given("first") == drawn
+        assert server.draw(server.person("dr-lee"), drawn, square()).status_code == 200
+        assert given("uncertainty") == others[1]
+        assert given("diversity") == max(others, key=lambda series: math.dist(looks[series], looks[drawn]))
+        assert given("random") in others
+        listed = server.http.get("/info/", headers=server.person("dr-may")).json()["strategies"]
+        assert set(listed) == {"first", "random", "uncertainty", "diversity"}
 
 
 def test_two_people_save_beside_each_other(server: Annotation, lee: dict[str, str], may: dict[str, str]) -> None:
