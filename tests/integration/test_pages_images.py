@@ -6,18 +6,21 @@ from collections.abc import Iterator
 from io import BytesIO
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
-from sqlalchemy import update
-from tests.images_lab import ORDERED, SHADOWED, ImagesLab, seen_by
+from pydicom.uid import generate_uid
+from sqlalchemy import func, update
+from tests.images_lab import ORDERED, SHADOWED, ImagesLab, heads, seen_by
 from tests.pages_lab import form_of, words_of
+from tests.web_lab import part10
 
 from wardround.dicom.segmentation_reading import read_segmentation
 from wardround.dicom.volume import read_volume
 from wardround.node.annotate.volume_file import NIFTI_GZ, read_file
 from wardround.node.clinic.tables import Deployment, WorklistAnswer, WorklistLine
 from wardround.node.enclave import listing
-from wardround.node.enclave.tables import EnclaveSeries, EnclaveStudy
+from wardround.node.enclave.tables import EnclaveInstance, EnclaveSeries, EnclaveStudy
 from wardround.node.optout.tables import OptOut, PatientKey
 
 
@@ -194,3 +197,38 @@ def test_what_is_no_longer_kept_is_said_to_be_gone(lab: ImagesLab) -> None:
     finally:
         with lab.home.database.writing() as session:
             session.execute(update(WorklistLine).values(result="outline.dcm"))
+
+
+def test_of_a_series_of_several_volumes_one_is_shown_and_the_others_can_be_chosen(lab: ImagesLab) -> None:
+    """Two echoes at one place, of which the second is brighter."""
+    first, second = [], []
+    for one in heads(8, 32)[3].slices:
+        ds = pydicom.dcmread(BytesIO(one))
+        ds.EchoTime, ds.SeriesDescription = 10, "echoes"
+        first.append(part10(ds))
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        ds.EchoTime, ds.RescaleIntercept, ds.RescaleSlope = 80, 700, 1
+        second.append(part10(ds))
+    lab.door.give(*first, *second)
+    lab.door.tick()
+    with lab.home.database.reading() as session:
+        [(study, series)] = (
+            session.query(EnclaveSeries.study_uid, EnclaveSeries.uid)
+            .filter(EnclaveSeries.rows > 16)
+            .join(EnclaveInstance, EnclaveInstance.series_uid == EnclaveSeries.uid)
+            .group_by(EnclaveSeries.uid)
+            .having(func.count() == 16)
+        )
+    browser = lab.face.browser("radiologist")
+    page = browser.get(f"/enclave/{study}?series={series}")
+    assert "holds 2 volumes at one place" in words_of(page) and "2: echo 80" in words_of(page)
+    here = f"/enclave/{study}/{series}/volume.nii.gz"
+    assert f'data-volume="{here}?volume=1"' in page.text
+    assert f'data-volume="{here}?volume=2"' in browser.get(f"/enclave/{study}?series={series}&volume=2").text
+    for number, sent in ((1, first), (2, second)):
+        shown = read_file(browser.get(f"{here}?volume={number}").content, NIFTI_GZ)
+        np.testing.assert_array_equal(shown.array, read_volume(sent).array)
+    refused = browser.get(here)
+    assert refused.status_code == 409 and "2 volumes at one place, which differ in echo" in words_of(refused)
+    for none_such in ("0", "3", "x"):
+        assert browser.get(f"{here}?volume={none_such}").status_code in (404, 409)

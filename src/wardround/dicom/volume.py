@@ -35,6 +35,7 @@ __all__ = [
     "read_volumes",
     "slices_in_order",
     "straighten",
+    "volumes_in",
 ]
 
 
@@ -78,15 +79,26 @@ class Volume:
         return max(map(abs, _slide(self))) * (self.shape[0] - 1) > 0.1
 
 
-def read_volume(instances: Sequence[Source], policy: VolumePolicy = STRICT) -> Volume:
+def read_volume(instances: Sequence[Source], policy: VolumePolicy = STRICT, *, which: int | None = None) -> Volume:
     """Reads one series (DICOM PS3.3 sections C.7.6.2 Image Plane, C.7.6.3 Image Pixel, C.7.6.16 multi-frame).
 
     instances: paths, Part 10 bytes or datasets, in any order; the instance numbers are ignored.
-    Raises VolumeRefused where they are not one regular stack of slices that `policy` accepts.
+    which: of several volumes at one place that one, counted from 0 in the order of `volumes_in`, whatever `policy` says
+        of several.
+    Raises VolumeRefused where they are not one regular stack of slices that `policy` accepts, or hold no such volume.
     """
-    datasets, stack = _only(instances, policy)
+    datasets, stack = _only(instances, policy, which)
     with _damage_refused():
         return _volume(datasets, stack, policy)
+
+
+def volumes_in(instances: Sequence[Source], policy: VolumePolicy = STRICT) -> list[tuple[tuple[str, str], ...]]:
+    """What sets each volume of a series apart from the others, as `Volume.tells`: nothing of the only one there is. By
+    the headers, pixels as in `check_volume`.
+
+    Raises VolumeRefused as `check_volume` does, but not for there being several.
+    """
+    return [stack.tells for stack in _read(instances, policy)[1]]
 
 
 def check_volume(instances: Sequence[Source], policy: VolumePolicy = STRICT) -> None:
@@ -229,8 +241,12 @@ def _damage_refused() -> Iterator[None]:
         ) from damage
 
 
-def _only(instances: Sequence[Source], policy: VolumePolicy) -> tuple[list[Dataset], Stack]:
+def _only(instances: Sequence[Source], policy: VolumePolicy, which: int | None = None) -> tuple[list[Dataset], Stack]:
     datasets, stacks = _read(instances, policy)
+    if which is not None:
+        if not 0 <= which < len(stacks):
+            raise VolumeRefused(VolumeReason.NO_INSTANCES, f"the series holds {len(stacks)} volumes, and none such")
+        return datasets, stacks[which]
     if len(stacks) > 1 and policy.several == "refuse":
         told = " and ".join(dict.fromkeys(name for stack in stacks for name, _ in stack.tells))
         raise VolumeRefused(

@@ -64,10 +64,11 @@ class Label:
 @dataclass(frozen=True, slots=True)
 class SeriesLine:
     """A series of images. `unusable`: why it is no volume for learning, as a code; empty where it is one, or wasn't
-    tried."""
+    tried. `several`: it may hold several volumes, since objects of it lie at one place or have frames."""
 
     row: EnclaveSeries
     objects: int
+    several: bool
     unusable: str
     labels: tuple[Label, ...]
 
@@ -101,17 +102,17 @@ def study(session: Session, uid: str) -> tuple[EnclaveStudy, list[SeriesLine]]:
     row = session.scalars(select(EnclaveStudy).where(_seen(), EnclaveStudy.uid == uid)).first()
     if row is None:
         raise NotFound("no such study is in the enclave, or it may not be used")
-    objects = func.count(EnclaveInstance.uid)
+    objects, places = func.count(EnclaveInstance.uid), func.count(EnclaveInstance.position.distinct())
     query = (
-        select(EnclaveSeries, objects, EnclaveUnusable.reason)
+        select(EnclaveSeries, objects, places, func.max(EnclaveInstance.frames), EnclaveUnusable.reason)
         .join(EnclaveInstance, EnclaveInstance.series_uid == EnclaveSeries.uid)
         .outerjoin(EnclaveUnusable, EnclaveUnusable.series_uid == EnclaveSeries.uid)
         .where(EnclaveSeries.study_uid == uid, is_image())
         .group_by(EnclaveSeries.uid, EnclaveUnusable.reason)
     )
     found = [
-        SeriesLine(series, count, reason or "", tuple(labels_on(session, series.uid)))
-        for series, count, reason in session.execute(query)
+        SeriesLine(series, count, 0 < apart < count or frames > 1, reason or "", tuple(labels_on(session, series.uid)))
+        for series, count, apart, frames, reason in session.execute(query)
     ]
     found.sort(key=lambda one: (not one.labels, one.row.number or 0, -one.objects, one.row.uid))
     return row, found

@@ -75,11 +75,15 @@ def study(desk: Desk, visit: Visit) -> Shown:
     if wish and shown is not None and shown.row.uid != wish:
         raise NotFound("this study has no such series of images")
     names = {one.row.uid: _names(one.labels, drawn) for one in series}
+    apart = [] if shown is None or not shown.several else _apart(desk, row.uid, shown.row.uid)
+    which = _which(visit) or (0 if len(apart) > 1 else None)
     values = {
         "study": row,
         "series": series,
         "shown": shown,
-        "viewing": None if shown is None else _viewing(row.uid, shown, names[shown.row.uid]),
+        "viewing": None if shown is None else _viewing(row.uid, shown, names[shown.row.uid], which),
+        "apart": apart if len(apart) > 1 else [],
+        "which": which,
         "names": names,
         "most": LAID_OVER,
     }
@@ -87,10 +91,10 @@ def study(desk: Desk, visit: Visit) -> Shown:
 
 
 def volume(desk: Desk, visit: Visit) -> Sent:
-    """A series as NIfTI."""
+    """A series, or that of its volumes which is asked for, as NIfTI."""
     paths = _paths(desk, visit)
     _note(desk, visit, "view-image", visit.path["series"])
-    return Sent(desk.volumes.call_within(LONGEST, volumes.volume, paths), NIFTI)
+    return Sent(desk.volumes.call_within(LONGEST, volumes.volume, paths, _which(visit)), NIFTI)
 
 
 def picture(desk: Desk, visit: Visit) -> Sent:
@@ -101,9 +105,9 @@ def picture(desk: Desk, visit: Visit) -> Sent:
     _note(desk, visit, "view-image", visit.path["series"])
     label = _objects(desk).path(labels[0].digest) if labels else None
     try:
-        return Sent(desk.volumes.call_within(LONGEST, volumes.picture, paths, label), "image/png")
+        return Sent(desk.volumes.call_within(LONGEST, volumes.picture, paths, label, _which(visit)), "image/png")
     except NotShown:
-        return Sent(desk.volumes.call_within(LONGEST, volumes.picture, paths), "image/png")
+        return Sent(desk.volumes.call_within(LONGEST, volumes.picture, paths, None, _which(visit)), "image/png")
 
 
 def label(desk: Desk, visit: Visit) -> Sent:
@@ -115,16 +119,35 @@ def label(desk: Desk, visit: Visit) -> Sent:
     if digest is None:
         raise NotFound("this series has no such label")
     _note(desk, visit, "view-label", visit.path["label"])
-    return Sent(desk.volumes.call_within(LONGEST, volumes.mask, paths, _objects(desk).path(digest)), NIFTI)
+    drawn = desk.volumes.call_within(LONGEST, volumes.mask, paths, _objects(desk).path(digest), _which(visit))
+    return Sent(drawn, NIFTI)
+
+
+def _which(visit: Visit) -> int | None:
+    """Of several volumes of a series the one that is asked for, counted from 0 (from 1 in the address); None where none
+    is. Raises `NotFound` for what is no number of one."""
+    text = visit.asked("volume")
+    number = whole(text, 6)
+    if text and not number:
+        raise NotFound("this series has no such volume")
+    return number - 1 if number else None
+
+
+def _apart(desk: Desk, study: str, series: str) -> list[str]:
+    """What tells the volumes of a series apart."""
+    return desk.volumes.call_within(LONGEST, volumes.apart, _files(desk, study, series))
 
 
 def _paths(desk: Desk, visit: Visit) -> tuple[Path, ...]:
     """The objects of the series that the address names. Raises `NotFound`."""
-    series = visit.path["series"]
+    return _files(desk, visit.path["study"], visit.path["series"])
+
+
+def _files(desk: Desk, study: str, series: str) -> tuple[Path, ...]:
     query = (
         select(EnclaveInstance.digest)
         .join(EnclaveSeries, EnclaveSeries.uid == EnclaveInstance.series_uid)
-        .where(usable(), EnclaveSeries.uid == series, EnclaveSeries.study_uid == visit.path["study"])
+        .where(usable(), EnclaveSeries.uid == series, EnclaveSeries.study_uid == study)
         .order_by(EnclaveInstance.position, EnclaveInstance.uid)
     )
     with desk.home.database.reading() as session:
@@ -144,14 +167,19 @@ def _note(desk: Desk, visit: Visit, verb: str, subject: str) -> None:
         audit.record(session, visit.by, verb, subject, clock=lambda: visit.at)
 
 
-def _viewing(study: str, shown: SeriesLine, names: Sequence[str]) -> Viewing:
-    here = f"/enclave/{study}/{shown.row.uid}"
+def _viewing(study: str, shown: SeriesLine, names: Sequence[str], which: int | None) -> Viewing:
+    here, asked = f"/enclave/{study}/{shown.row.uid}", "" if which is None else f"?volume={which + 1}"
     overlays = [
-        Overlay(f"{here}/labels/{label.uid}.nii.gz", name) for label, name in zip(shown.labels, names, strict=True)
+        Overlay(f"{here}/labels/{label.uid}.nii.gz{asked}", name)
+        for label, name in zip(shown.labels, names, strict=True)
     ]
     words = " ".join(word for word in ("the series", shown.row.modality, shown.row.description) if word)
     return Viewing(
-        f"{here}/volume.nii.gz", f"{here}/middle.png", words, shown.row.modality or "", tuple(overlays[:LAID_OVER])
+        f"{here}/volume.nii.gz{asked}",
+        f"{here}/middle.png{asked}",
+        words,
+        shown.row.modality or "",
+        tuple(overlays[:LAID_OVER]),
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wardround.dicom.segmentation_reading import SegmentationRefused, read_segmentation
-from wardround.dicom.volume import Volume, VolumeRefused, read_volume
+from wardround.dicom.volume import Volume, VolumePolicy, VolumeRefused, read_volume, volumes_in
 from wardround.foundation.errors import WardroundError
 from wardround.node.annotate.grid import Grid
 from wardround.node.annotate.volume_file import NIFTI_GZ, narrowed, write_file
@@ -26,6 +26,8 @@ from wardround.node.receive.arrival import Unreadable
 
 _TALLEST = 512
 _MARK = (255, 176, 0)
+SHOWING = VolumePolicy(multi_frame="read")
+"""Every slice as it is, or nothing, whichever kind of object holds it: who looks is shown nothing that was made up."""
 
 
 class NotShown(WardroundError):
@@ -34,28 +36,38 @@ class NotShown(WardroundError):
     code = "not-shown"
 
 
-def volume(paths: tuple[Path, ...]) -> bytes:
-    """A series as gzipped NIfTI-1 on its own grid. Raises `NotShown`."""
-    read = _volume(paths)
+def apart(paths: tuple[Path, ...]) -> list[str]:
+    """What sets each volume of a series apart from the others, as in `b-value 1000`; one line for the only one there
+    is, and none of what is no volume, which `volume` says why."""
+    try:
+        return [", ".join(f"{name} {value}" for name, value in tells) for tells in volumes_in(paths, SHOWING)]
+    except (VolumeRefused, OSError):
+        return []
+
+
+def volume(paths: tuple[Path, ...], which: int | None = None) -> bytes:
+    """A series, or of its volumes that one, counted from 0, as gzipped NIfTI-1 on its own grid. Raises `NotShown`, also
+    where there are several and none is chosen."""
+    read = _volume(paths, which)
     return write_file(Grid(narrowed(read.array), read.affine), NIFTI_GZ)
 
 
-def mask(paths: tuple[Path, ...], segmentation: Path) -> bytes:
+def mask(paths: tuple[Path, ...], segmentation: Path, which: int | None = None) -> bytes:
     """A binary SEG of that series as gzipped NIfTI-1 of 0 and 1, on the grid of `volume`. Raises `NotShown`."""
-    drawn = _mask(paths, segmentation)
-    return write_file(Grid(drawn.astype(np.uint8), _volume(paths).affine), NIFTI_GZ)
+    drawn = _mask(paths, segmentation, which)
+    return write_file(Grid(drawn.astype(np.uint8), _volume(paths, which).affine), NIFTI_GZ)
 
 
-def picture(paths: tuple[Path, ...], segmentation: Path | None = None) -> bytes:
+def picture(paths: tuple[Path, ...], segmentation: Path | None = None, which: int | None = None) -> bytes:
     """The middle slice of a series as PNG, or the one on which a segmentation marks most, with its outline. Of what is
     no volume the middle object is shown as it is. Raises `NotShown`."""
     from PIL import Image
 
     try:
-        read = _volume(paths)
+        read = _volume(paths, which)
     except NotShown:
         return _as_it_is(paths)
-    drawn = None if segmentation is None else _mask(paths, segmentation)
+    drawn = None if segmentation is None else _mask(paths, segmentation, which)
     at = read.shape[0] // 2 if drawn is None else int(drawn.sum(axis=(1, 2)).argmax())
     low, high = np.percentile(read.array, (1.0, 99.5))
     levels = np.clip((read.array[at] - low) / max(float(high - low), 1e-6) * 255, 0, 255).astype(np.uint8)
@@ -88,9 +100,9 @@ def _as_it_is(paths: tuple[Path, ...]) -> bytes:
         raise NotShown("this series has no picture that can be shown") from None
 
 
-def _mask(paths: tuple[Path, ...], segmentation: Path) -> NDArray[np.bool_]:
+def _mask(paths: tuple[Path, ...], segmentation: Path, which: int | None) -> NDArray[np.bool_]:
     try:
-        return read_segmentation(segmentation, _volume(paths))
+        return read_segmentation(segmentation, _volume(paths, which))
     except SegmentationRefused as refused:
         raise NotShown(f"this label can't be laid over the series: {refused}") from None
     except OSError:
@@ -105,9 +117,9 @@ def _edge(drawn: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 @lru_cache(maxsize=2)
-def _volume(paths: tuple[Path, ...]) -> Volume:
+def _volume(paths: tuple[Path, ...], which: int | None) -> Volume:
     try:
-        return read_volume(paths)
+        return read_volume(paths, SHOWING, which=which)
     except VolumeRefused as refused:
         raise NotShown(f"this series can't be scrolled through: {refused}") from None
     except OSError:
