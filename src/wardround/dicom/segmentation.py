@@ -94,12 +94,13 @@ def write_segmentation(
 
 
 def write_annotation(
-    source_instances: Sequence[Source],
+    source_instances: Sequence[Source] | SourceSeries,
     mask: NDArray[np.bool_],
     *,
     annotator: str | None = None,
     assisted_by: str | None = None,
     label: str = GLIOMA,
+    coded: tuple[Concept, Concept] = (MORPHOLOGY, NEOPLASM),
     series_description: str = "Glioma, reference segmentation",
     series_instance_uid: str | None = None,
     sop_instance_uid: str | None = None,
@@ -110,7 +111,8 @@ def write_annotation(
     """What a person drew (segment algorithm type MANUAL), otherwise as `write_segmentation`.
 
     annotator: the name of the person, as a DICOM person name; left out where None.
-    assisted_by: what helped them, which makes the segment SEMIAUTOMATIC. label: what the segment is called.
+    assisted_by: what helped them, which makes the segment SEMIAUTOMATIC. label: what the segment is called; coded: as
+        of `write_segmentation`.
     tracking_uid: identifies this lesion across objects; made where not given.
     """
     authorship = _Authorship(
@@ -120,7 +122,7 @@ def write_annotation(
             name=assisted_by[:64], family=ARTIFICIAL_INTELLIGENCE, version="1", source=MANUFACTURER
         ),
         label=label,
-        coded=(MORPHOLOGY, NEOPLASM),
+        coded=coded,
         by_person=True,
         model="Reference annotation",
         version="1",

@@ -27,6 +27,7 @@ from wardround.foundation.loop import Loop
 from wardround.learning.packages import Packages
 from wardround.node.annotate.forgetting import label_files, sweep
 from wardround.node.annotate.server import AnnotationServer
+from wardround.node.clinic.labelling import Labelling
 from wardround.node.clinic.pathway import Pathway
 from wardround.node.clinic.queue import Queue
 from wardround.node.clinic.retention import Retention
@@ -140,6 +141,7 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
             reader,
             intake,
             told("clinic", _pathway(desk, reader).tick, _monitor(desk).tick, _retention(desk).tick),
+            Loop("labels", [_labelling(desk, reader, intake).tick], pause=30),
             Reports(home, clock),
             told("telling", telling.tick, lambda: desk.entries.submit_waiting(home.database), legs.part),
             Loop("ledger", [witness.tick], pause=60),
@@ -224,6 +226,20 @@ def _retention(desk: Desk) -> Retention:
     home = desk.home
     keep = timedelta(days=home.settings.clinic.keep_days)
     return Retention(home.database, home.clinical, home.path / "results", keep, desk.clock)
+
+
+def _labelling(desk: Desk, reader: Worker, intake: Intake) -> Labelling:
+    home = desk.home
+    return Labelling(
+        home.database,
+        desk.deployments.definitions,
+        reader,
+        home.clinical,
+        home.path / "results",
+        reception=intake.reception,
+        title=home.settings.dicom.ae_title,
+        clock=desk.clock,
+    )
 
 
 def _monitor(desk: Desk) -> Monitor:

@@ -140,7 +140,10 @@ def _series(study: ClinicalStudy, when: Expression) -> tuple[Path, ...]:
                 fitting.append(files)
         except (Unreadable, OSError):
             continue
-    return tuple(max(fitting, key=len)) if fitting else ()
+    if not fitting:
+        return ()
+    most: list[Path] = max(fitting, key=len)
+    return tuple(most)
 
 
 def _facts(file: Path, tags: frozenset[int]) -> Facts:

@@ -78,7 +78,8 @@ class WorklistAnswer(NodeTable):
     """What a person did with a line of the worklist: one of `states.AnswerVerb`. All stay; the last judgement counts.
 
     `shown` is whether the model's result was before them. `found` is what they say is there themselves, `reason` the
-    code with which they correct or reject, `label` whether the result may serve as a reference label.
+    code with which they correct or reject, `label` whether the result may serve as a reference label, and
+    `labelled` what became of that (`labelling`): empty while it waits, `made`, or the code of why not.
     """
 
     __tablename__ = "worklist_answers"
@@ -91,4 +92,5 @@ class WorklistAnswer(NodeTable):
     found: Mapped[bool | None]
     reason: Mapped[str] = mapped_column(String(60), default="")
     label: Mapped[bool] = mapped_column(default=False)
+    labelled: Mapped[str] = mapped_column(String(20), default="", server_default="")
     at: Mapped[datetime] = mapped_column(UtcTime)

@@ -22,6 +22,7 @@ from wardround.node.receive.quay import CLOSING, INCOMING, PATIENCE, RESERVE_BYT
 from wardround.node.receive.register import Register, make_directory
 from wardround.node.receive.registrar import BATCH
 from wardround.node.receive.route import NO_RULE, Routes, Rule, StudyPath
+from wardround.node.receive.route_facts import Facts
 from wardround.node.receive.tables import ReceivedInstance
 
 log = logging.getLogger(__name__)
@@ -126,6 +127,18 @@ class Reception:
         answer = self._take(header, arrival.part10[start:])
         self.settle(CLOSING)
         return Answer.STORED if isinstance(answer, Accepted) else Answer(answer.status)
+
+    def rule_of(self, arrival: Arrival) -> Rule:
+        """The rule that would take a whole file; nothing is taken in.
+
+        Raises:
+            Refused, Unreadable: it is none that the front door would take.
+        """
+        meta, start = read_file_meta(arrival.part10)
+        syntax, data_set = meta.get(TRANSFER_SYNTAX, ""), memoryview(arrival.part10)[start:]
+        head = read_head(lambda at, length: bytes(data_set[at : at + length]), syntax, self._routes.tags)
+        titles = {"called_title": arrival.called_title, "calling_title": arrival.calling_title}
+        return self._routes.decide(Facts(head.values, transfer_syntax=syntax, **titles))
 
     def settle(self, timeout: float | None = None) -> bool:
         """Wait until the index has all that has landed; False if that took longer than `timeout` seconds."""
