@@ -53,6 +53,14 @@ def test_the_same_lessons_give_the_same_weights_and_training_goes_on(
     assert told == [1, 2]
 
 
+def test_half_the_width_shows_the_same_over_twice_as_wide_voxels(scene: tuple[np.ndarray, np.ndarray]) -> None:
+    whole = Lesson.of(*scene, SPACING)
+    half = whole.halved()
+    assert half.image.shape == (whole.image.shape[0], whole.image.shape[1] // 2, whole.image.shape[2] // 2)
+    assert half.steps == (whole.steps[0], 2 * whole.steps[1], 2 * whole.steps[2])
+    assert float(half.label.sum()) == pytest.approx(float(whole.label.sum()) / 4)
+
+
 def test_its_doubt_is_a_share_and_the_same_each_time(scene: tuple[np.ndarray, np.ndarray], weights: bytes) -> None:
     network, canvas = ClickNetwork.of(weights), Canvas.of(scene[0], SPACING)
     doubt = network.doubt(canvas)
