@@ -34,16 +34,14 @@ class Copies:
         self._making = threading.Lock()
 
     def upgrade(self, database: Database, migrations: str) -> None:
-        if database.is_sqlite:
-            self._copy_file(database, migrations)
-        else:
-            self._copy_on_the_server(database, migrations)
-        _upgrade(database)
+        copy = self._copy_file if database.is_sqlite else self._copy_on_the_server
+        if not copy(database, migrations):
+            _upgrade(database)
 
-    def _copy_file(self, database: Database, migrations: str) -> None:
+    def _copy_file(self, database: Database, migrations: str) -> bool:
         path = database.engine.url.database
         if not path or (Path(path).exists() and Path(path).stat().st_size):
-            return
+            return False
         with self._making:
             made = self._made.get(("sqlite", migrations))
             if made is None:
@@ -53,10 +51,11 @@ class Copies:
                 first.close()  # the last connection's end moves the write-ahead log into the file
                 self._made["sqlite", migrations] = made
         shutil.copyfile(made, path)
+        return True
 
-    def _copy_on_the_server(self, database: Database, migrations: str) -> None:
+    def _copy_on_the_server(self, database: Database, migrations: str) -> bool:
         if inspect(database.engine).get_table_names():
-            return
+            return False
         name = str(database.engine.url.database)
         server = make_url(database.url).set(database="postgres")
         with self._making:
@@ -73,6 +72,7 @@ class Copies:
                 self._made[str(server), migrations] = made
             database.engine.dispose()
             self._on(server, f"DROP DATABASE {name}", f"CREATE DATABASE {name} TEMPLATE {made}")
+        return True
 
     @staticmethod
     def _on(server: Any, *statements: str) -> None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +39,9 @@ class Lab:
     keys: RecordKeys = field(init=False)
 
     def __post_init__(self) -> None:
-        if not (self.folder / "node.db").exists():
-            shutil.copy(_migrated(), self.folder / "node.db")
         self.database = Database(f"sqlite:///{self.folder / 'node.db'}", migrations=MIGRATIONS)
+        if not (self.folder / "node.db").exists():
+            self.database.upgrade()
         self.vault = Vault(self.folder / "vault.db", self.folder / "vault.key", audit=self.database)
         self.register = Register(SECRET, self.vault)
         self.pseudonyms = PseudonymKeys(SECRET)
@@ -79,17 +75,6 @@ class Lab:
     def close(self) -> None:
         self.vault.close()
         self.database.close()
-
-
-@cache
-def _migrated() -> Path:
-    """A node's empty database at its newest migration, made once."""
-    path = Path(tempfile.mkdtemp(prefix="wardround-records-")) / "node.db"
-    database = Database(f"sqlite:///{path}", migrations=MIGRATIONS)
-    database.upgrade()
-    database.close()
-    atexit.register(shutil.rmtree, path.parent)
-    return path
 
 
 def contents(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
