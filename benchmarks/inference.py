@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from _bench import machine
 
-from wardround.learning.runtime import AGREES, Agreement, Fastest, agreement, check_input, compiled
+from wardround.learning.agreement import AGREES, Agreement, agreement
+from wardround.learning.runtime import Fastest, check_input, compiled
 
 SHAPE, QUICK_SHAPE = (1, 1, 128, 128, 96), (1, 1, 64, 64, 48)
 REPEATS, QUICK_REPEATS = 7, 3

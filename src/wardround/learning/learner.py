@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from wardround.contracts.run_plan import RunPlan
-from wardround.learning import network
+from wardround.learning import network, prediction
 from wardround.learning.arrays import Arrays, ArraysRefused, check, from_bytes
 from wardround.learning.bundle import Bundle, read_bundle
 from wardround.learning.case import CaseRefused, Example
@@ -227,7 +227,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         return moments.told()
 
     def predict(self, arrays: Arrays, case: CaseT) -> NDArray[Any]:
-        """What the network makes of a case, labelled or not; the subclass says in what form.
+        """What the network makes of a case, labelled or not, as `prediction.predict` has it.
 
         Raises:
             CaseRefused: the case can't be prepared.
@@ -247,11 +247,9 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         self._load(arrays)
         self._module.eval()
         self._runs, self._served = Fastest(self._module, self._threads), arrays
-        with torch.inference_mode():
-            self._prime()
-
-    def _prime(self) -> None:
-        """Run once on an input of the shape that cases will have, where that is known before any came."""
+        # So that it is compiled and checked before any case came, where the shape of a case is known by then.
+        if (shape := prediction.input_shape(self.bundle)) is not None:
+            self._run(np.zeros(shape, np.float32))
 
     @property
     def runtime(self) -> str:
@@ -293,9 +291,15 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
     def _judge(self, case: CaseT) -> Outcome:
         """What the metric needs of a labelled case, by the weights that are loaded."""
 
-    @abstractmethod
     def _predict(self, case: CaseT) -> NDArray[Any]:
         """As `predict`, by the weights that are loaded."""
+        return prediction.predict(self.bundle, self._run, case)
+
+    def _run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network makes of a batch."""
+        with torch.inference_mode():
+            found: NDArray[np.float32] = self._runs(torch.from_numpy(inputs)).float().numpy()
+        return found
 
     def _ready(self, case: CaseT) -> PreparedT:
         if case not in self._prepared:

@@ -41,10 +41,3 @@ def outcome(metric: MetricName, target: Target, output: float, wanted: tuple[flo
     if metric == "mae":
         return (abs(output * target.scale + target.mean - wanted[0]),)
     return (float((output > 0) == (wanted[0] > 0)),)
-
-
-def told(target: Target, output: float) -> float:
-    """What is told of a person: a probability, the number in its own unit, or the log of the relative hazard."""
-    if target.kind == "class":
-        return float(torch.sigmoid(torch.tensor(output)))
-    return output * target.scale + target.mean if target.kind == "number" else output

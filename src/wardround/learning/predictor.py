@@ -6,20 +6,19 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Generic
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wardround.learning import objective
+from wardround.learning import objective, prediction
 from wardround.learning.bundle import Bundle, BundleRefused
-from wardround.learning.case import Case, Labelled
+from wardround.learning.case import Labelled
 from wardround.learning.fact import Target
 from wardround.learning.learner import CaseT, Learner
 from wardround.learning.metrics import Outcome
-from wardround.learning.table import Row, TablePreparation
-from wardround.learning.volume import VolumePreparation
+from wardround.learning.table import Row
 
 if TYPE_CHECKING:
     from wardround.learning.guard import Guard
@@ -34,7 +33,7 @@ class PreparedPerson:
 
 
 class Predictor(Learner[CaseT, PreparedPerson], Generic[CaseT]):
-    """Predicts an array of one number: see `objective.told`."""
+    """Predicts an array of one number: see `prediction.told`."""
 
     def __init__(self, bundle: Bundle | Path, threads: int = 1, setting: str = "default") -> None:
         super().__init__(bundle, threads, setting)
@@ -52,15 +51,11 @@ class Predictor(Learner[CaseT, PreparedPerson], Generic[CaseT]):
             )
 
     @abstractmethod
-    def _inputs(self, case: CaseT) -> NDArray[np.float32]:
-        """What enters the network of one case, without the axis of a batch."""
-
-    @abstractmethod
     def _wanted(self, case: CaseT) -> tuple[float, ...]:
         """The target of a labelled case."""
 
     def _prepare(self, case: CaseT) -> PreparedPerson:
-        return PreparedPerson(self._inputs(case), np.array(self._wanted(case), np.float32))
+        return PreparedPerson(prediction.entering(self.bundle, case), np.array(self._wanted(case), np.float32))
 
     def _batch(
         self, prepared: Sequence[PreparedPerson], draws: np.random.Generator, generator: torch.Generator
@@ -77,21 +72,12 @@ class Predictor(Learner[CaseT, PreparedPerson], Generic[CaseT]):
     def _judge(self, case: CaseT) -> Outcome:
         return objective.outcome(self.bundle.metric, self._target, self._output(case), self._wanted(case))
 
-    def _predict(self, case: CaseT) -> NDArray[Any]:
-        return np.array([objective.told(self._target, self._output(case))], np.float32)
-
     def _output(self, case: CaseT) -> float:
-        with torch.inference_mode():
-            return float(self._outputs(torch.from_numpy(self._inputs(case))[None])[0, 0])
+        return float(self._run(prediction.entering(self.bundle, case)[None])[0, 0])
 
 
 class TablePredictor(Predictor[Row]):
     """Of a person's records."""
-
-    def _inputs(self, case: Row) -> NDArray[np.float32]:
-        preparation = self.bundle.preparation
-        assert isinstance(preparation, TablePreparation)  # noqa: S101 - `kinds.learner_of` chose by it
-        return preparation.prepare(case.values)
 
     def _wanted(self, case: Row) -> tuple[float, ...]:
         return case.target
@@ -99,19 +85,6 @@ class TablePredictor(Predictor[Row]):
 
 class VolumePredictor(Predictor[Labelled]):
     """Of the middle of a volume."""
-
-    @property
-    def _preparation(self) -> VolumePreparation:
-        preparation = self.bundle.preparation
-        assert isinstance(preparation, VolumePreparation)  # noqa: S101 - `kinds.learner_of` chose by it
-        return preparation
-
-    def _prime(self) -> None:
-        self._outputs(torch.zeros((1, 1, *self._preparation.patch)))
-
-    def _inputs(self, case: Labelled) -> NDArray[np.float32]:
-        volume: Case = case.volume
-        return self._preparation.centred(self._preparation.image(volume.image, volume.spacing))[None]
 
     def _wanted(self, case: Labelled) -> tuple[float, ...]:
         return case.target

@@ -8,41 +8,24 @@ goes with the result.
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch.nn import functional
 
+from wardround.learning import openvino_network
+from wardround.learning.agreement import agreement
 from wardround.learning.onnx_network import OnnxNetwork
 
 _log = logging.getLogger(__name__)
 
-AGREES = 0.99999
-"""The share of places at which the two have to decide alike."""
 _MOST_SHAPES = 4
 _COARSE, _NOISE = 8, 0.1
 _WHOLE = 5
 """Axes of a volume in a batch."""
-_TELEMETRY = "openvino_telemetry"
 Run = Callable[[torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How a runtime's outputs compare with the reference's. argmax: the share of places with the same decision, which
-    with one output is whether its logit is positive; difference: the largest between two numbers."""
-
-    argmax: float
-    difference: float
-
-    @property
-    def enough(self) -> bool:
-        return self.argmax >= AGREES
 
 
 class Fastest:
@@ -72,20 +55,20 @@ class Fastest:
         return run(inputs)
 
     def _chosen(self, shape: tuple[int, ...]) -> tuple[Run, str]:
-        if find_spec("openvino") is None:
+        if not openvino_network.installed():
             return self._reference, f"{self._name}: OpenVINO isn't installed"
         sample = check_input(shape)
         try:
             run, version = compiled(self._reference, sample, self._threads)
-            found = agreement(run(sample), self._reference(sample))
+            with torch.no_grad():
+                found = agreement(run(sample), self._reference(sample))
         except RuntimeError as error:
             _log.warning("a network runs in %s: OpenVINO can't take it (%s)", self._name, type(error).__name__)
             return self._reference, f"{self._name}: OpenVINO can't take it"
-        told = f"argmax {found.argmax:.6f}, largest difference {found.difference:.1e}"
         if not found.enough:
-            _log.warning("a network runs in %s: OpenVINO disagrees, %s", self._name, told)
-            return self._reference, f"{self._name}: OpenVINO disagreed, {told}"
-        return run, f"OpenVINO {version}, against {self._name}: {told}"
+            _log.warning("a network runs in %s: OpenVINO disagrees, %s", self._name, found.words)
+            return self._reference, f"{self._name}: OpenVINO disagreed, {found.words}"
+        return run, f"OpenVINO {version}, against {self._name}: {found.words}"
 
 
 def reference_of(module: torch.nn.Module) -> str:
@@ -108,39 +91,26 @@ def check_input(shape: tuple[int, ...]) -> torch.Tensor:
     return functional.interpolate(few, size=shape[2:], mode=mode, align_corners=False) + _NOISE * noise
 
 
-def agreement(found: torch.Tensor, reference: torch.Tensor) -> Agreement:
-    """Compare two outputs (N, C, …) of one shape; what isn't finite agrees with nothing."""
-    if found.shape != reference.shape or not bool(torch.isfinite(found).all()):
-        return Agreement(0.0, float("inf"))
-    alike = (found > 0) == (reference > 0) if reference.shape[1] == 1 else found.argmax(1) == reference.argmax(1)
-    return Agreement(float(alike.double().mean()), float((found - reference).abs().max()))
-
-
 def compiled(module: torch.nn.Module, sample: torch.Tensor, threads: int) -> tuple[Run, str]:
     """A network in OpenVINO for inputs of the sample's shape, and OpenVINO's version.
 
     Raises:
         RuntimeError: PyTorch can't trace it, or OpenVINO can't convert it.
     """
-    # OpenVINO counts its uses, and tells its makers, through this package; without it, it doesn't.
-    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # as Python has it for what mustn't be imported
-    import openvino
-
-    core = openvino.Core()
-    told: Run
-    if isinstance(module, OnnxNetwork):
-        model, told = core.read_model(module.content, b""), module.logits
-    else:
-        model, told = _traced(module, sample), _as_it_is
-    # Slices come in batches of any number, patches of volumes one at a time, which is faster when it is fixed.
-    model.reshape([sample.shape[0] if sample.dim() == _WHOLE else -1, *sample.shape[1:]])
-    hints = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY", "INFERENCE_NUM_THREADS": threads}
-    network = core.compile_model(model, "CPU", hints)
+    told: Run = module.logits if isinstance(module, OnnxNetwork) else _as_it_is
+    started = openvino_network.started(converted(module, sample), threads)
 
     def run(inputs: torch.Tensor) -> torch.Tensor:
-        return told(torch.from_numpy(network(inputs.contiguous().numpy())[0].copy()))
+        return told(torch.from_numpy(started(inputs.numpy())))
 
-    return run, ".".join(openvino.__version__.split(".")[:2])
+    return run, openvino_network.version()
+
+
+def converted(module: torch.nn.Module, sample: torch.Tensor) -> Any:
+    """OpenVINO's model of a network, for inputs of the sample's shape. Raises as `compiled`."""
+    package, is_file = openvino_network.package(), isinstance(module, OnnxNetwork)
+    model = package.Core().read_model(module.content, b"") if is_file else _traced(module, sample)
+    return openvino_network.shaped(model, tuple(sample.shape))
 
 
 def _as_it_is(outputs: torch.Tensor) -> torch.Tensor:

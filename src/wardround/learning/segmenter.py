@@ -13,11 +13,9 @@ from torch.nn import functional
 from wardround.learning import network
 from wardround.learning.augmentation import augment
 from wardround.learning.case import Case, Preparation
-from wardround.learning.components import without_small
 from wardround.learning.learner import Learner
 from wardround.learning.metrics import Outcome, dice
 
-_SLICES_AT_ONCE = 32
 _TUMOUR_SHARE = 0.02
 """Of the pixels in a batch, about."""
 
@@ -48,28 +46,6 @@ class Segmenter(Learner[Case, PreparedSlices]):
     def _judge(self, case: Case) -> Outcome:
         assert case.label is not None  # noqa: S101 - `evaluate` passes labelled cases only
         return (dice(self._predict(case), case.label),)
-
-    def _prime(self) -> None:
-        preparation = self._preparation
-        self._outputs(torch.zeros((_SLICES_AT_ONCE, 2 * preparation.neighbours + 1, *preparation.grid)))
-
-    def _predict(self, case: Case) -> NDArray[np.bool_]:
-        preparation, post = self._preparation, self.bundle.postprocessing
-        placement = preparation.place(case.image, case.spacing)
-        slices = preparation.image(case.image, placement)
-        found = np.empty(slices.shape, np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(slices), _SLICES_AT_ONCE):
-                indices = np.arange(start, min(start + _SLICES_AT_ONCE, len(slices)))
-                batch = torch.from_numpy(preparation.stack(slices, indices, placement.neighbour))
-                probability = torch.sigmoid(self._outputs(batch))
-                if post.flip:
-                    probability += torch.sigmoid(self._outputs(batch.flip(-1))).flip(-1)
-                    probability /= 2
-                found[indices] = probability[:, 0].numpy()
-        if post.smallest_part > 0:
-            found *= without_small(found >= post.threshold, post.smallest_part)
-        return np.asarray(placement.from_grid(found) >= post.threshold)
 
     def _outputs(self, inputs: torch.Tensor) -> torch.Tensor:
         fold = self._preparation.fold

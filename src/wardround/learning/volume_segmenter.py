@@ -7,17 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from monai.inferers.utils import sliding_window_inference
 from numpy.typing import NDArray
 
 from wardround.learning.case import Case
-from wardround.learning.components import without_small
 from wardround.learning.learner import Learner
 from wardround.learning.metrics import Outcome, dice
 from wardround.learning.segmenter import overlap_loss
 from wardround.learning.volume import VolumePreparation, cut
-
-_OVERLAP = 0.25
 
 
 @dataclass(frozen=True)
@@ -77,16 +73,3 @@ class VolumeSegmenter(Learner[Case, PreparedVolume]):
     def _judge(self, case: Case) -> Outcome:
         assert case.label is not None  # noqa: S101 - `evaluate` passes labelled cases only
         return (dice(self._predict(case), case.label),)
-
-    def _prime(self) -> None:
-        self._outputs(torch.zeros((1, 1, *self._preparation.patch)))
-
-    def _predict(self, case: Case) -> NDArray[np.bool_]:
-        post = self.bundle.postprocessing
-        image = torch.from_numpy(self._preparation.image(case.image, case.spacing))[None, None]
-        with torch.inference_mode():
-            logits = sliding_window_inference(image, self._preparation.patch, 1, self._outputs, overlap=_OVERLAP)
-            found = torch.sigmoid(torch.as_tensor(logits))[0, 0].numpy()
-        if post.smallest_part > 0:
-            found = found * without_small(found >= post.threshold, post.smallest_part)
-        return self._preparation.mask_from_network(found, post.threshold, case.image.shape, case.spacing)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from wardround.learning import runtime
+from wardround.learning import openvino_network, runtime
+from wardround.learning.agreement import Agreement, agreement
 from wardround.learning.bundle import packaged
 from wardround.learning.case import Case
-from wardround.learning.runtime import Agreement, Fastest, agreement, check_input, compiled
+from wardround.learning.runtime import Fastest, check_input, compiled
 from wardround.learning.segmenter import Segmenter
 
 INSTALLED = find_spec("openvino") is not None
@@ -59,7 +60,7 @@ def test_a_runtime_that_disagrees_isnt_used_and_that_is_said(
     wrong: Callable[[torch.Tensor], torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = network()
-    monkeypatch.setattr(runtime, "find_spec", lambda _: object())
+    monkeypatch.setattr(openvino_network, "installed", lambda: True)
     monkeypatch.setattr(runtime, "compiled", stand_in(wrong, module))
     fastest = Fastest(module, threads=1)
     inputs = torch.randn(1, 1, 8, 8, 8)
@@ -81,7 +82,7 @@ def test_what_openvino_cant_take_runs_in_pytorch(monkeypatch: pytest.MonkeyPatch
     def refuse(*_: object) -> None:
         raise RuntimeError("no such operation")
 
-    monkeypatch.setattr(runtime, "find_spec", lambda _: object())
+    monkeypatch.setattr(openvino_network, "installed", lambda: True)
     monkeypatch.setattr(runtime, "compiled", refuse)
     module = network()
     fastest = Fastest(module, threads=1)
@@ -90,7 +91,7 @@ def test_what_openvino_cant_take_runs_in_pytorch(monkeypatch: pytest.MonkeyPatch
 
 
 def test_without_openvino_it_is_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "find_spec", lambda _: None)
+    monkeypatch.setattr(openvino_network, "installed", lambda: False)
     fastest = Fastest(network(), threads=1)
     fastest(torch.randn(1, 1, 8, 8, 8))
     assert fastest.said == "PyTorch: OpenVINO isn't installed"
