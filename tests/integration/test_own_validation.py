@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import select
 from tests.clinic_lab import Clinic, ToyReader, made
 from tests.front_door import SECRET, studies
@@ -27,11 +31,13 @@ from wardround.node.audit import Audit
 from wardround.node.desk import Desk
 from wardround.node.enclave.purge import purge_patient
 from wardround.node.evidence.ladder import NotYet
+from wardround.node.evidence.picture import MODEL, REFERENCE, picture_of
 from wardround.node.evidence.sharing import share
 from wardround.node.evidence.shelf import latest
 from wardround.node.evidence.tables import ValidationCase, ValidationRow
 from wardround.node.evidence.validation import allow, gallery, plan, planned, validate
 from wardround.node.optout.tables import OptOut, PatientKey
+from wardround.node.pages import failures
 from wardround.node.settings import RecordsSettings
 from wardround.node.training.cohort import EnclavePlace
 
@@ -150,9 +156,44 @@ def test_an_untrained_model_that_misses_what_was_planned_opens_no_stage(hospital
     assert [one.code for one in raised.value.missing] == ["below-plan"]
     assert "dice of at least 0.7" in str(raised.value)
     with hospital.clinic.node.database.reading() as session:
-        failures = gallery(session, planned(session, digest))
-    assert len(failures) == PATIENTS
-    assert failures[0].series
+        worst = gallery(session, planned(session, digest))
+    assert len(worst) == PATIENTS
+    assert worst[0].series
+
+
+def test_failures_have_pictures_that_only_pages_give_and_on_the_record(hospital: Hospital) -> None:
+    node = hospital.clinic.node
+    digest = hospital.plan()
+    hospital.allow(digest)
+    record = hospital.validate(digest)
+    visit = SimpleNamespace(path={"plan": digest}, by="person:officer", at=node.clock())
+    shown = cast(Any, failures.failures(hospital.desk, cast(Any, visit))).values["failures"]
+    pictured = [one for one in shown if one.pictured]
+    assert pictured
+    visit.path["number"] = str(pictured[0].number)
+    given = cast(Any, failures.failure(hospital.desk, cast(Any, visit)))
+    assert Image.open(BytesIO(given.content)).width >= 320
+    # It is in the audit, and in nothing that leaves.
+    with node.database.reading() as session:
+        looked = session.scalars(select(Audit).where(Audit.verb == "view-failure")).one()
+    assert (looked.actor, looked.subject) == ("person:officer", pictured[0].series)
+    node.entries.submit_waiting(node.database)
+    told = record.canonical() + b"".join(message.canonical() for message in node.wire.sent)
+    assert b"PNG" not in told and base64.b64encode(given.content)[:40] not in told
+    with node.database.writing() as session:
+        who = session.get_one(ValidationCase, pictured[0].number).patient
+        purge_patient(session, who, node.door.purges, actor="person:controller", reason="asked", at=node.clock())
+    with pytest.raises(NotFound):
+        failures.failure(hospital.desk, cast(Any, visit))
+
+
+def test_the_picture_is_of_the_slice_where_they_differ_most() -> None:
+    image = np.linspace(0, 1, 3 * 16 * 16, dtype=np.float32).reshape(3, 16, 16)
+    told, drawn = np.zeros((3, 16, 16), bool), np.zeros((3, 16, 16), bool)
+    told[2, 2:9, 2:9] = drawn[1, 4:6, 4:6] = True
+    assert picture_of(image, drawn, drawn) is None
+    rgb = np.asarray(Image.open(BytesIO(picture_of(image, told, drawn) or b"")))
+    assert (rgb == MODEL).all(axis=2).any() and not (rgb == REFERENCE).all(axis=2).any()
 
 
 def test_whoever_is_purged_or_opts_out_is_in_no_frozen_cohort_and_in_no_gallery(hospital: Hospital) -> None:

@@ -105,7 +105,7 @@ def outlined(image: NDArray[np.float32], marked: NDArray[np.bool_] | None) -> ND
     large = np.kron(grey, np.ones((times, times))).astype(np.uint8)
     rgb = np.repeat(large[:, :, None], 3, axis=2)
     if marked is not None:
-        rgb[_edge(np.kron(marked, np.ones((times, times), dtype=bool)))] = _OUTLINE
+        rgb[edge_of(np.kron(marked, np.ones((times, times), dtype=bool)))] = _OUTLINE
     return rgb
 
 
@@ -124,7 +124,7 @@ def _picture(image: NDArray[np.float32], marked: NDArray[np.bool_] | None, findi
     return np.asarray(canvas, np.uint8)
 
 
-def _edge(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def edge_of(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """What is marked and has a neighbour that isn't."""
     padded = np.pad(marked, 1)
     inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]

@@ -113,6 +113,9 @@ RIGHTS: Mapping[str, Right] = {
     "see-annotation": _right(NODE, "see who drew what", Role.RADIOLOGIST, Role.PATHWAY_LEAD, Role.SAFETY_OFFICER),
     "see-worklist": _right(NODE, "see the worklist", Role.RADIOLOGIST, Role.PATHWAY_LEAD, Role.SAFETY_OFFICER),
     "see-enclave": _right(NODE, "see the images in the enclave", Role.DATA_CONTROLLER, Role.RADIOLOGIST),
+    "see-failures": _right(
+        NODE, "see pictures of whom a model failed on", Role.SAFETY_OFFICER, Role.PATHWAY_LEAD, Role.RADIOLOGIST
+    ),
     "see-deployments": _right(NODE, "see the models in use here", *_HOSPITAL),
     # At the hub: what its pages show.
     "see-federation": _right(HUB, "see the hospitals of the federation", Role.RESEARCHER, Role.OPERATOR),

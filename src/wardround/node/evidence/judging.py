@@ -4,7 +4,7 @@ network, and imports torch; the node's own process imports this module for its f
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,12 @@ class JudgingRefused(WardroundError):
 
 @dataclass(frozen=True)
 class Judged:
-    """What was found of each patient, by name, and how many gave nothing, by reason."""
+    """What was found of each patient, by name, and how many gave nothing, by reason. pictures: PNG by name, of those
+    whom the model outlined otherwise than a person; they stay at the node."""
 
     cases: dict[str, JudgedCase]
     unusable: dict[str, int]
+    pictures: dict[str, bytes] = field(default_factory=dict, repr=False)
 
 
 def check_judgeable(bundle: Bundle) -> None:
@@ -67,11 +69,14 @@ def judge(package: Path, cohort: Cohort, threads: int, own: SealedArrays | None 
         whole = with_own(package, arrays, own)
         found: dict[str, JudgedCase] = {}
         unusable: dict[str, int] = {}
+        pictures: dict[str, bytes] = {}
         for part in _parts(cohort.cases):
             examples = Cohort(cohort.place, part, cohort.records).read(bundle)[0]
             for example in examples:
                 try:
-                    found[example.name] = _judged(learner, whole, example)
+                    found[example.name], picture = _judged(learner, whole, example)
+                    if picture is not None:
+                        pictures[example.name] = picture
                 except CaseRefused as error:
                     unusable[error.reason] = unusable.get(error.reason, 0) + 1
                 except JailEnded as error:
@@ -85,7 +90,7 @@ def judge(package: Path, cohort: Cohort, threads: int, own: SealedArrays | None 
         raise JudgingRefused(str(error), code=error.reason) from None
     except (JailUnavailable, NotAllowed) as error:
         raise JudgingRefused(str(error), code=error.code) from None
-    return Judged(found, dict(sorted(unusable.items())))
+    return Judged(found, dict(sorted(unusable.items())), pictures)
 
 
 def _parts(cases: Sequence[ServedCase]) -> Iterator[tuple[ServedCase, ...]]:
@@ -95,18 +100,21 @@ def _parts(cases: Sequence[ServedCase]) -> Iterator[tuple[ServedCase, ...]]:
         yield tuple(case for patient in by_name[start : start + _AT_ONCE] for case in patient)
 
 
-def _judged(learner: Any, arrays: Arrays, example: Example) -> JudgedCase:
+def _judged(learner: Any, arrays: Arrays, example: Example) -> tuple[JudgedCase, bytes | None]:
+    """What was found, and a picture of it where outlines differ."""
     told = learner.predict(arrays, example)
     if isinstance(example, Labelled | Row):
-        return JudgedCase(score=float(told[0]), positive=example.target[0] > 0)
+        return JudgedCase(score=float(told[0]), positive=example.target[0] > 0), None
     assert isinstance(example, Case) and example.label is not None  # noqa: S101 - `Cohort.read` gives labelled ones
     from wardround.dicom.measuring import volume_mm3
+    from wardround.node.evidence.picture import picture_of
 
     apart = distances(told, example.label, example.spacing)
-    return JudgedCase(
+    case = JudgedCase(
         score=volume_mm3(told, example.spacing) / 1000,
         positive=bool(example.label.any()),
         dice=dice(told, example.label),
         average_mm=None if apart is None else apart.average,
         hd95_mm=None if apart is None else apart.hd95,
     )
+    return case, picture_of(example.image, told, example.label)

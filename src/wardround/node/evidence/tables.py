@@ -69,8 +69,9 @@ class ValidationRow(NodeTable):
 
 class ValidationCase(NodeTable):
     """A case of the cohort that an allowance froze, by the site's own pseudonym and the enclave's reference; `name` is
-    the pseudonym that this validation alone uses, `outcome` what was found (`contracts.validation.JudgedCase`). A purge
-    of the study takes the row with it."""
+    the pseudonym that this validation alone uses, `outcome` what was found (`contracts.validation.JudgedCase`),
+    `picture` a PNG of one of the worst failures, which never leaves the node. A purge of the study takes the row with
+    it."""
 
     __tablename__ = "validation_cases"
 
@@ -81,6 +82,7 @@ class ValidationCase(NodeTable):
     name: Mapped[str] = mapped_column(String(32))
     case: Mapped[str] = mapped_column(Text)
     outcome: Mapped[bytes | None] = mapped_column(LargeBinary)
+    picture: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
 
 
 class ModelText(NodeTable):

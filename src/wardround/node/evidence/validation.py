@@ -10,8 +10,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from wardround.compute.worker import Worker
@@ -39,11 +40,14 @@ _WORST = 12
 
 @dataclass(frozen=True)
 class Failure:
-    """A patient whom a model failed on, for this hospital's own eyes: where the images are in the enclave, and how."""
+    """A patient whom a model failed on, for this hospital's own eyes: where the images are in the enclave, and how.
+    number: of its row; pictured: whether there is a `picture`."""
 
     how: str
     case: JudgedCase
     series: str
+    number: int
+    pictured: bool
 
 
 def plan(desk: Desk, asked: ValidationPlan, *, actor: str) -> ValidationRow:
@@ -152,8 +156,12 @@ def validate(desk: Desk, digest: str, *, actor: str, worker: Worker) -> LocalVal
         keep_and_tell(session, record, STAGE, desk.entries, at=at, actor=actor)
         for kept in session.scalars(select(ValidationCase).where(ValidationCase.validation == row.id)):
             found = cases.get(kept.name)
-            kept.outcome = None if found is None else found.canonical()
+            kept.outcome, kept.picture = None if found is None else found.canonical(), judged.pictures.get(kept.name)
         session.get_one(ValidationRow, row.id).done_at = at
+        session.flush()
+        worst = [one.number for one in gallery(session, row)]
+        others = update(ValidationCase).where(ValidationCase.validation == row.id, ValidationCase.id.not_in(worst))
+        session.execute(others.values(picture=None))
     return record
 
 
@@ -189,27 +197,36 @@ def gallery(session: Session, row: ValidationRow) -> list[Failure]:
     """The worst failures of a validation that was done: missed, alarmed for nothing, and outlined badly, the worst of
     each first. Whoever opted out or was purged since isn't there."""
     asked = ValidationPlan.model_validate_json(row.document)
-    query = select(ValidationCase).where(
+    query = select(ValidationCase, ValidationCase.picture.is_not(None)).where(
         ValidationCase.validation == row.id,
         ValidationCase.outcome.is_not(None),
         ValidationCase.patient.not_in(excluded()),
     )
     found: dict[str, list[tuple[float, Failure]]] = {"missed": [], "alarmed for nothing": [], "outlined badly": []}
     seen: set[str] = set()
-    for kept in session.scalars(query.order_by(ValidationCase.id)):
+    for kept, pictured in session.execute(query.order_by(ValidationCase.id)):
         if kept.outcome is None or kept.name in seen:
             continue
         seen.add(kept.name)
         case = JudgedCase.model_validate_json(kept.outcome)
         series = _series(kept.case)
+        told = partial(Failure, case=case, series=series, number=kept.id, pictured=pictured)
         flagged = case.score >= asked.threshold
         if case.positive and not flagged:
-            found["missed"].append((case.score, Failure("missed", case, series)))
+            found["missed"].append((case.score, told("missed")))
         elif flagged and not case.positive:
-            found["alarmed for nothing"].append((-case.score, Failure("alarmed for nothing", case, series)))
+            found["alarmed for nothing"].append((-case.score, told("alarmed for nothing")))
         elif case.positive and case.dice is not None:
-            found["outlined badly"].append((case.dice, Failure("outlined badly", case, series)))
+            found["outlined badly"].append((case.dice, told("outlined badly")))
     return [one for kind in found.values() for _, one in sorted(kind, key=lambda pair: pair[0])[:_WORST]]
+
+
+def picture(session: Session, number: int) -> bytes:
+    """The PNG of one of the failures of a gallery. Raises `NotFound` where there is none."""
+    found = session.scalar(select(ValidationCase.picture).where(ValidationCase.id == number))
+    if found is None:
+        raise NotFound("there is no picture of it")
+    return found
 
 
 def _freeze(

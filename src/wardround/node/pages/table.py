@@ -7,7 +7,18 @@ from pathlib import Path
 
 from wardround.node.audit import Audit
 from wardround.node.desk import Desk
-from wardround.node.pages import annotation, asked, deployed, drawing, enclave, pulls, reading, screening, sight
+from wardround.node.pages import (
+    annotation,
+    asked,
+    deployed,
+    drawing,
+    enclave,
+    failures,
+    pulls,
+    reading,
+    screening,
+    sight,
+)
 from wardround.node.pages.leaving import left
 from wardround.node.pages.today import today
 from wardround.ui import record, rosters, trail
@@ -70,6 +81,8 @@ def pages(desk: Desk) -> tuple[Page, ...]:
         Page("POST", "/annotation/labels/{number}/accept", "decide-label", partial(annotation.accept, desk)),
         Page("POST", "/annotation/labels/{number}/reject", "decide-label", partial(annotation.reject, desk)),
         Page("GET", "/models", "see-deployments", partial(deployed.models, desk), place="Models here"),
+        Page("GET", "/models/failures/{plan}", "see-failures", partial(failures.failures, desk)),
+        Page("GET", "/models/failures/{plan}/{number}.png", "see-failures", partial(failures.failure, desk)),
         Page("POST", "/models/{number}/promote", "promote-model", partial(deployed.promote, desk)),
         Page("POST", "/models/{number}/suspend", "suspend-model", partial(deployed.take_out, desk)),
         *record.pages(desk.home.database, lambda: desk.hub),
