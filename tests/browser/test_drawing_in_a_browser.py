@@ -101,6 +101,20 @@ def test_a_radiologist_draws_is_helped_undoes_and_saves_and_another_one_accepts(
     page.set_viewport_size(DESK)
     page.keyboard.press("u")
     assert settled(page, 2) == by_keys
+
+    # A scribble isn't drawn: it is outlined from, and taken back with what came of it.
+    page.keyboard.press("y")
+    page.keyboard.press("m")
+    scribbled = settled(page, 3)
+    assert by_keys < scribbled
+    page.keyboard.press("z")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("m")
+    corrected = settled(page, 4)
+    assert by_keys <= corrected != scribbled
+    page.keyboard.press("u")
+    page.keyboard.press("u")
+    assert settled(page, 2) == by_keys
     page.get_by_role("button", name="Between slices").click()
     page.wait_for_selector('.drawing[data-steps="3"]')
     page.get_by_role("button", name="Eraser").click()

@@ -18,6 +18,7 @@ FILES: dict[str, tuple[Path, str]] = {
     "wardround.css": (_HERE / "static" / "wardround.css", "text/css; charset=utf-8"),
     "wardround.js": (_HERE / "static" / "wardround.js", "text/javascript; charset=utf-8"),
     "drawing.js": (_HERE / "static" / "drawing.js", "text/javascript; charset=utf-8"),
+    "mask.js": (_HERE / "static" / "mask.js", "text/javascript; charset=utf-8"),
     "viewer.js": (_HERE / "static" / "viewer.js", "text/javascript; charset=utf-8"),
     "viewer-panel.js": (_HERE / "static" / "viewer-panel.js", "text/javascript; charset=utf-8"),
     "redact.js": (_HERE / "static" / "redact.js", "text/javascript; charset=utf-8"),

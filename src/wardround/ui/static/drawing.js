@@ -1,5 +1,5 @@
-// Draws on the volume that `viewer.js` shows: pen, eraser, clicks and models that the node answers with an outline, undo,
-// and saving with a note. A page embeds it around a viewer without overlays, after that one's script:
+// Draws on the volume that `viewer.js` shows: pen, eraser, clicks, scribbles and models that the node answers with an
+// outline, undo, and saving with a note. A page embeds it around a viewer without overlays, after that one's script:
 //   <section class="drawing" data-form="TOKEN" data-outline="ADDRESS" data-label="ADDRESS" data-models="NAME,NAME">
 //     the viewer's figure
 //     <form hidden method="post" action="ADDRESS">the field `note`</form>     label and token are put beside it
@@ -7,43 +7,21 @@
 // `data-label` is the drawing to begin with, empty for none: NIfTI on the volume's grid, gzipped, as are all masks here.
 // Whatever is asked of the node is a form: model, foreground and background (clicks as JSON), label (a mask, base64url).
 
+import { base64url, changes, through, unpacked } from "./mask.js";
+
 const MOST_STEPS = 60;
-const [PLAIN, PEN, ERASER, INSIDE, OUTSIDE] = ["look", "pen", "eraser", "inside", "outside"];
+const [PLAIN, PEN, ERASER, INSIDE, OUTSIDE, IS, ISNT] = ["look", "pen", "eraser", "inside", "outside", "is", "isn't"];
 const TOOLS = [
   [PLAIN, "Look", "v", "no tool: the pointer moves the cross"],
   [PEN, "Pen", "p", "pen"],
   [ERASER, "Eraser", "e", "eraser"],
   [INSIDE, "Click inside", "a", "it is here: outline it from clicks"],
   [OUTSIDE, "Click outside", "s", "it isn't here"],
+  [IS, "Scribble inside", "y", "scribble where it is: outline it from scribbles"],
+  [ISNT, "Scribble outside", "z", "scribble where it isn't"],
 ];
-
-// Where a mask of 0 and 1 changes, in order: some kilobytes of what would be megabytes.
-function changes(mask) {
-  const found = [];
-  for (let at = 0, last = 0; at < mask.length; at++) {
-    if (mask[at] !== last) {
-      found.push(at);
-      last = mask[at];
-    }
-  }
-  return found;
-}
-
-function unpacked(found, length) {
-  const mask = new Uint8Array(length);
-  for (let place = 0; place < found.length; place += 2) mask.fill(1, found[place], found[place + 1] ?? length);
-  return mask;
-}
-
-async function through(stream, bytes) {
-  return new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(stream)).arrayBuffer());
-}
-
-function base64url(bytes) {
-  let text = "";
-  for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
-  return btoa(text).replaceAll("+", "-").replaceAll("/", "_");
-}
+// What a tool that draws puts into the drawing; of scribbles what the node takes for them.
+const VALUES = { [PEN]: 1, [ERASER]: 0, [ISNT]: 2, [IS]: 3 };
 
 class Drawing {
   constructor(root, viewer) {
@@ -58,6 +36,7 @@ class Drawing {
     this.radius = 1.5 * Math.min(...this.spacing);
     this.inside = [];
     this.outside = [];
+    this.scribbled = new Map();
     this.given = [];
     this.past = [];
     this.dirty = false;
@@ -81,7 +60,7 @@ class Drawing {
       this.put(await this.mask(answer));
     }
     this.now = this.state();
-    nv.addEventListener("drawingChanged", ({ detail }) => detail.action === "draw" && this.record());
+    nv.addEventListener("drawingChanged", ({ detail }) => detail.action === "draw" && this.drawn());
     this.viewer.stage.addEventListener("pointerup", (event) => {
       if (event.button === 0 && (this.tool === INSIDE || this.tool === OUTSIDE)) this.click(this.tool);
     });
@@ -153,9 +132,9 @@ class Drawing {
 
   hold(tool) {
     this.tool = tool;
-    const draws = tool === PEN || tool === ERASER;
+    const draws = tool in VALUES;
     this.nv.setDrawingEnabled(draws);
-    if (draws) this.nv.setPenValue(tool === PEN ? 1 : 0, this.filled);
+    if (draws) this.nv.setPenValue(VALUES[tool], this.filled && VALUES[tool] < 2);
     TOOLS.forEach(([each], place) => this.buttons[place].setAttribute("aria-pressed", String(each === tool)));
     this.told();
   }
@@ -212,9 +191,14 @@ class Drawing {
   }
 
   mark() {
-    this.dab(this.viewer.ras(), this.tool === ERASER ? 0 : 1, this.viewer.plane);
+    this.dab(this.viewer.ras(), VALUES[this.tool] ?? 1, this.viewer.plane);
     this.nv.refreshDrawing(true);
-    this.record();
+    this.drawn();
+  }
+
+  drawn() {
+    if (VALUES[this.tool] > 1) this.scribble();
+    else this.record();
   }
 
   put(mask) {
@@ -242,7 +226,8 @@ class Drawing {
   // --- Undo ----------------------------------------------------------------------------------------------------------
 
   state() {
-    return { drawn: changes(this.nv.drawBitmap), given: this.given, inside: this.inside, outside: this.outside };
+    const { given, inside, outside, scribbled } = this;
+    return { drawn: changes(this.nv.drawBitmap), given, inside, outside, scribbled };
   }
 
   record() {
@@ -259,7 +244,7 @@ class Drawing {
     if (!this.past.length) return this.say("There is nothing to undo.");
     this.now = this.past.pop();
     this.root.dataset.steps = this.past.length;
-    ({ given: this.given, inside: this.inside, outside: this.outside } = this.now);
+    ({ given: this.given, inside: this.inside, outside: this.outside, scribbled: this.scribbled } = this.now);
     this.put(unpacked(this.now.drawn, this.nv.drawBitmap.length));
     this.say("Undone.");
   }
@@ -280,16 +265,35 @@ class Drawing {
     }
   }
 
+  // Scribbles aren't part of the drawing: they are taken out of it, and kept beside it with those before.
+  async scribble() {
+    const [before, drawing] = [this.scribbled, this.nv.drawBitmap];
+    const scribbled = new Map(before);
+    drawing.forEach((value, at) => value > 1 && scribbled.set(at, value));
+    this.put(unpacked(this.now.drawn, drawing.length));
+    if (this.busy) return;
+    this.scribbled = scribbled;
+    const marks = new Uint8Array(drawing.length);
+    for (const [at, value] of scribbled) marks[at] = value;
+    if (!marks.includes(VALUES[IS])) return this.say("Scribble inside first; what isn't it comes after.");
+    this.busy = true;
+    const label = base64url(await this.file(marks));
+    if (await this.helped("scribbles", { label })) this.say("Outlined from the scribbles: look at it, and correct it.");
+    else this.scribbled = before;
+  }
+
   async outline(model) {
     if (!this.busy && (await this.helped(model, {}))) this.say(`Outlined by ${model}: look at it, and correct it.`);
   }
 
-  // What was drawn by hand stays: only where nobody changed what was given before does the new outline count.
+  // What was drawn by hand stays: only where nobody changed what was given before does the new outline count. Where somebody
+  // did, the opposite is noted as given, so that it stays when the outline after this one comes, too.
   helped(model, fields) {
     return this.ask(model, fields, (outline) => {
-      const before = unpacked(this.given, outline.length);
-      const drawn = this.nv.drawBitmap.map((value, at) => (value === before[at] ? outline[at] : value));
-      this.given = changes(outline);
+      const [before, drawing] = [unpacked(this.given, outline.length), this.nv.drawBitmap];
+      const byHand = drawing.map((value, at) => value ^ before[at]);
+      const drawn = drawing.map((value, at) => (byHand[at] ? value : outline[at]));
+      this.given = changes(drawn.map((value, at) => value ^ byHand[at]));
       return drawn;
     });
   }
@@ -381,8 +385,8 @@ class Drawing {
     return mask;
   }
 
-  async file() {
-    const plain = await this.nv.saveImage({ filename: "", isSaveDrawing: true, volumeByIndex: 0 });
+  async file(mask = this.nv.drawBitmap) {
+    const plain = await this.nv.volumes[0].saveToDisk("", mask);
     return through(new CompressionStream("gzip"), plain);
   }
 }
