@@ -23,6 +23,8 @@ so that few studies in shadow make no alarms, and many of them little delay."""
 _LOWEST, _HIGHEST = 0.02, 0.98
 _FIRST, _BLOCK = 100, 50
 """Images of the first so many studies are what each next block's are held against."""
+DRAWN = 60
+"""So many points of a chart are enough for a picture of it."""
 _Watched = tuple[str, str, Share | Shift, Sequence[float]]
 
 
@@ -32,6 +34,7 @@ class Chart:
     Of images `value` is the last block's probability of chance, as its negative decimal logarithm.
 
     `broken_at` is the number of the study, from 1, with which it was first above, `studies` how many it has seen.
+    `path`: the number of a study and the value after it, for a picture; no more of them than `DRAWN`.
     """
 
     reason: str
@@ -40,6 +43,7 @@ class Chart:
     limit: float
     studies: int
     broken_at: int | None
+    path: tuple[tuple[float, float], ...] = ()
 
 
 def charts(
@@ -93,13 +97,16 @@ def _pictures(seen: tuple[tuple[float, ...], ...], length: float) -> Chart:
     that there is one in `length` studies on average."""
     alarms = _BLOCK / length
     limit, value, broken = -math.log10(alarms), 0.0, None
+    path = []
     for end in range(_FIRST + _BLOCK, len(seen) + 1, _BLOCK):
         chance = _chance(seen[:_FIRST], seen[end - _BLOCK : end], alarms)
         value = -math.log10(chance)
+        path.append((float(end), value))
         if chance < alarms:
             broken = end
             break
-    return Chart("images-differ", "images otherwise than those that it began with", value, limit, len(seen), broken)
+    words = "images otherwise than those that it began with"
+    return Chart("images-differ", words, value, limit, len(seen), broken, _thinned(path))
 
 
 @lru_cache(maxsize=4096)
@@ -112,7 +119,15 @@ def _chart(reason: str, words: str, change: Share | Shift, values: Sequence[floa
     limit = threshold(change, length)
     run = sums(change, values)
     broken = next((place for place, value in enumerate(run, 1) if value > limit), None)
-    return Chart(reason, words, run[-1] if run else 0.0, limit, len(run), broken)
+    path = [(float(place), value) for place, value in enumerate(run, 1)]
+    return Chart(reason, words, run[-1] if run else 0.0, limit, len(run), broken, _thinned(path))
+
+
+def _thinned(path: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """The highest of each stretch, so that no peak is missed, and the last."""
+    stretch = math.ceil(len(path) / DRAWN) or 1
+    highest = [max(path[at : at + stretch], key=lambda one: one[1]) for at in range(0, len(path), stretch)]
+    return tuple(highest[:-1]) + tuple(path[-1:])
 
 
 def _odds(share: float, times: float) -> float:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from markupsafe import Markup
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -19,6 +22,7 @@ from wardround.node.evidence.shelf import Kept, records, seen_by
 from wardround.node.monitoring.charts import Chart
 from wardround.node.monitoring.monitor import charts_of
 from wardround.people.rights import right_of
+from wardround.ui.chart import legend, lines
 from wardround.ui.forms import code_of, whole
 from wardround.ui.page import Moved, Shown, Visit
 
@@ -44,10 +48,12 @@ def models(desk: Desk, visit: Visit) -> Shown:
         ).all()
     values = {
         "models": found,
+        "watched": {one.row.id: _watched(one.charts) for one in found},
         "ended": ended,
         "ladder": LADDER,
         "stages": STAGES,
         "may_agree": visit.may("promote-model"),
+        "may_see_failures": visit.may("see-failures"),
         "may_suspend": visit.may("suspend-model"),
         "done": visit.asked("done"),
     }
@@ -75,6 +81,24 @@ def take_out(desk: Desk, visit: Visit) -> Moved:
         row = _row(session, visit)
         suspend(session, row.pathway, reason, desk.entries, actor=visit.by, at=visit.at)
     return Moved("/models?done=suspended")
+
+
+def _watched(charts: Sequence[Chart]) -> tuple[Markup, Markup]:
+    """All charts in one picture, each as a share of its own limit, which is the line at 1; and what the lines are."""
+    drawn = {chart.words: [(x, y / chart.limit) for x, y in chart.path] for chart in _told_apart(charts) if chart.path}
+    if not drawn:
+        return Markup(""), Markup("")
+    last = max(x for line in drawn.values() for x, _ in line)
+    limit = {"the limit, at which the model is taken out of use": [(1.0, 1.0), (last, 1.0)]}
+    return lines("What is watched, as a share of its limit, by study", drawn | limit), legend([*drawn, *limit])
+
+
+def _told_apart(charts: Sequence[Chart]) -> list[Chart]:
+    """Charts that go by the same words get their code beside them."""
+    often = Counter(chart.words for chart in charts)
+    return [
+        replace(chart, words=f"{chart.words} ({chart.reason})") if often[chart.words] > 1 else chart for chart in charts
+    ]
 
 
 def _row(session: Session, visit: Visit) -> Deployment:
