@@ -28,12 +28,27 @@ class CaseState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A case with all labels that were saved of it, by version, and the sittings over it that go on."""
+    """A case with all labels that were saved of it, by version, and the sittings over it that go on.
+
+    Args:
+        readers: how many people are to draw it.
+    """
 
     subject: Subject
     labels: tuple[AnnotationLabel, ...]
     sittings: tuple[AnnotationSitting, ...]
-    state: CaseState
+    readers: int
+
+    @property
+    def state(self) -> CaseState:
+        standing = self.standing
+        if any(row.state == LabelState.ACCEPTED for row in standing):
+            return CaseState.ACCEPTED
+        if self.sittings:
+            return CaseState.HELD
+        if not standing:
+            return CaseState.FREE
+        return CaseState.WAITING if len({row.author for row in standing}) >= self.readers else CaseState.PARTLY
 
     @property
     def standing(self) -> tuple[AnnotationLabel, ...]:
@@ -55,23 +70,4 @@ def cases_of(database: Database, subjects: Sequence[Subject], readers: int, at: 
     with database.reading() as session:
         for sitting in held(session, at):
             sittings[sitting.series].append(sitting)
-    return [
-        Case(
-            one,
-            tuple(labels[one.series]),
-            tuple(sittings[one.series]),
-            _state(labels[one.series], bool(sittings[one.series]), readers),
-        )
-        for one in subjects
-    ]
-
-
-def _state(labels: Sequence[AnnotationLabel], is_held: bool, readers: int) -> CaseState:
-    standing = [row for row in labels if row.state != LabelState.REJECTED]
-    if any(row.state == LabelState.ACCEPTED for row in standing):
-        return CaseState.ACCEPTED
-    if is_held:
-        return CaseState.HELD
-    if not standing:
-        return CaseState.FREE
-    return CaseState.WAITING if len({row.author for row in standing}) >= readers else CaseState.PARTLY
+    return [Case(one, tuple(labels[one.series]), tuple(sittings[one.series]), readers) for one in subjects]
