@@ -5,7 +5,6 @@ Debian's storescu sends to the node, and Debian's findscu asks Orthanc what came
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -15,10 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
-from _bench import orthanc_settings
 from _models import glioma_model, lesion_model
 from _phantoms import ct_volume
-from ready import ORTHANC, listens, until
+from ready import peer
 
 if TYPE_CHECKING:
     from wardround.node.desk import Desk
@@ -89,7 +87,9 @@ def hospital(folder: Path, *, quiet: float, threads: int) -> Iterator[Hospital]:
     lesions = lesion_model(folder / "lesion", values, lesion)
     glioma = glioma_model(folder / "glioma")
     federation = DemoFederation(folder / "federation", ["site"])
-    with orthanc(folder / "orthanc") as pacs_port:
+    # It takes from the node under either title, and answers findscu.
+    known = {"node": ["WARDROUND", "127.0.0.1", 104], "asks": [ASKING, "127.0.0.1", 104]}
+    with peer(folder / "orthanc", TITLE, DicomModalities=known, DicomCheckCalledAet=False) as pacs_port:
         try:
             hub = federation.found()
             with hub.database.writing() as session:
@@ -127,23 +127,3 @@ def _use(desk: Desk, package: Path, digest: str, pathway: str, *, modality: str,
     with desk.home.database.writing() as session:
         keep(session, record, at=desk.clock(), actor="program", entry=1)
     desk.deployments.deploy(digest, pathway, actor="operator:benchmark")
-
-
-@contextmanager
-def orthanc(folder: Path) -> Iterator[int]:
-    """An Orthanc that takes from the node under either title, and answers findscu."""
-    from wardround.demo.federation import free_ports
-
-    folder.mkdir()
-    [port] = free_ports(1)
-    known = {"node": ["WARDROUND", "127.0.0.1", 104], "asks": [ASKING, "127.0.0.1", 104]}
-    settings = orthanc_settings(TITLE, port, folder / "db", DicomModalities=known, DicomCheckCalledAet=False)
-    (folder / "orthanc.json").write_text(json.dumps(settings))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([ORTHANC, folder / "orthanc.json"], env=ENVIRONMENT, stdout=log, stderr=log)
-    try:
-        until(lambda: listens(port) or process.poll() is not None)
-        yield port
-    finally:
-        process.kill()
-        process.wait()

@@ -51,8 +51,8 @@ FIRST = 1000
 @dataclass
 class Load:
     """expected: the studies that a model reads, by UID. sent: when the last image of each was taken; done: when its SEG
-    and SR were found. memory: of all the node's processes, in MB, with the moment. parted: how often a study was held
-    for complete before it was, and read again."""
+    and SR were found. memory: of all the node's processes, in MB, what they share counted once, with the moment.
+    parted: how often a study was held for complete before it was, and read again."""
 
     expected: set[str]
     sent: dict[str, float] = field(default_factory=dict)
@@ -152,13 +152,14 @@ def under_load(site: Hospital, kinds: dict[str, Kind], folder: Path, minutes: fl
 
 def watch(site: Hospital, load: Load, over: threading.Event) -> None:
     """Ask Orthanc again and again what it has, and look how much memory the node takes."""
+    from wardround.demo.memory import tree_memory
+
     while not over.wait(LOOKED_EVERY):
         found, moment = site.found(), time.monotonic()
         for uid, modalities in found.items():
             if modalities >= WANTED:
                 load.done.setdefault(uid, moment)
-        family = [site.process, *site.process.children(recursive=True)]
-        load.memory.append((moment, sum(one.memory_info().rss for one in family) / 1e6))
+        load.memory.append((moment, tree_memory(site.process.pid) / 1e6))
 
 
 def failed(site: Hospital, load: Load) -> Counter[str]:

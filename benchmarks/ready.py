@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pydicom
-from _bench import machine, orthanc_settings
+from _bench import family_cpu, machine, orthanc_settings
 from pydicom.uid import ExplicitVRLittleEndian
 
 STORESCU = "/usr/bin/storescu"
@@ -150,14 +150,13 @@ def node(folder: Path, workers: int) -> Iterator[tuple[Path, int, psutil.Process
 
 
 @contextmanager
-def peer(folder: Path) -> Iterator[int]:
-    """An Orthanc that takes from this machine alone, and has no HTTP."""
+def peer(folder: Path, title: str = "ORTHANC", **more: Any) -> Iterator[int]:
+    """An Orthanc that takes from this machine alone, and has no HTTP; its port. more: settings of it."""
     folder.mkdir()
     with closing(socket.socket()) as chosen:
         chosen.bind(("127.0.0.1", 0))
         port = int(chosen.getsockname()[1])
-    configuration = orthanc_settings("ORTHANC", port, folder / "db")
-    (folder / "orthanc.json").write_text(json.dumps(configuration))
+    (folder / "orthanc.json").write_text(json.dumps(orthanc_settings(title, port, folder / "db", **more)))
     process = subprocess.Popen(
         [ORTHANC, folder / "orthanc.json"], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -187,7 +186,7 @@ def until(done: Any) -> float:
 def through_node(home: Path, port: int, process: psutil.Process, files: Path) -> Measured:
     with closing(sqlite3.connect(f"file:{home / 'node.db'}?mode=ro", uri=True, timeout=30)) as database:
         before = database.execute("SELECT count(*) FROM enclave_instances").fetchone()[0]
-        spent = cpu(process)
+        spent = family_cpu(process)
         began = time.monotonic()
         _, last = send(files, port, "WARDROUND")
 
@@ -202,12 +201,7 @@ def through_node(home: Path, port: int, process: psutil.Process, files: Path) ->
         moment = until(ready)
     family = [process, *process.children(recursive=True)]
     memory = sum(one.memory_info().rss for one in family) / 1e6
-    return Measured(last - began, moment - last, cpu(process) - spent, memory)
-
-
-def cpu(process: psutil.Process) -> float:
-    family = [process, *process.children(recursive=True)]
-    return sum(one.cpu_times().user + one.cpu_times().system for one in family)
+    return Measured(last - began, moment - last, family_cpu(process) - spent, memory)
 
 
 def send(files: Path, port: int, title: str, expected: int = SLICES) -> tuple[float, float]:
