@@ -20,7 +20,7 @@ from wardround.learning.segmenter import overlap_loss
 
 CLICKS = 10
 """That a sitting has at most."""
-COARSE = 0.75
+COARSE = 0.5
 """The share of training from nothing that sees each slice at half its width, which takes a quarter of the time."""
 SITTINGS = 8
 """Images that are outlined in turn, so that steps after one another are of different ones."""
