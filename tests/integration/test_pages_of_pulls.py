@@ -70,7 +70,7 @@ def test_an_engineer_orders_a_list_holds_it_and_lets_it_go_on(lab: NodeLab, brow
     assert report.job(lab.home.database, number).state == "running"
     send(browser, f"{where}/cancel")
     told = words_of(browser.get(where))
-    assert "2 cancelled" in told and "cancelled before its turn" in told
+    assert "was cancelled: 2" in told and "cancelled before its turn" in told
     again = send(browser, f"{where}/resume")
     assert again.status_code == 403 and "a pull that is cancelled can't become running" in words_of(again)
     of_it = [verb for verb, subject in audit(lab) if subject == f"pull {number}"]

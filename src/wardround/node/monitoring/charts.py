@@ -67,11 +67,10 @@ def charts(
     read = [line for line in lines if line.state in WITH_RESULT]
     failed = [float(line.state == ReadingState.FAILED) for line in lines]
     contrast = scores(line.contrast for line in read if line.contrast is not None)
-    images = "images of another contrast"
     watched: list[_Watched] = [
         ("failures", "studies without a result", Share(usual_failures, _odds(usual_failures, _FAILURES)), failed),
-        ("contrast-higher", images, Shift(1.0), contrast),
-        ("contrast-lower", images, Shift(-1.0), contrast),
+        ("contrast-higher", "images of stronger contrast", Shift(1.0), contrast),
+        ("contrast-lower", "images of weaker contrast", Shift(-1.0), contrast),
     ]
     if shadow is not None and shadow.read:
         flagged = [float(line.flagged) for line in read]

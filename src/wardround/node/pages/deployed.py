@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from markupsafe import Markup
 from sqlalchemy import select
@@ -85,20 +84,12 @@ def take_out(desk: Desk, visit: Visit) -> Moved:
 
 def _watched(charts: Sequence[Chart]) -> tuple[Markup, Markup]:
     """All charts in one picture, each as a share of its own limit, which is the line at 1; and what the lines are."""
-    drawn = {chart.words: [(x, y / chart.limit) for x, y in chart.path] for chart in _told_apart(charts) if chart.path}
+    drawn = {chart.words: [(x, y / chart.limit) for x, y in chart.path] for chart in charts if chart.path}
     if not drawn:
         return Markup(""), Markup("")
     last = max(x for line in drawn.values() for x, _ in line)
     limit = {"the limit, at which the model is taken out of use": [(1.0, 1.0), (last, 1.0)]}
     return lines("What is watched, as a share of its limit, by study", drawn | limit), legend([*drawn, *limit])
-
-
-def _told_apart(charts: Sequence[Chart]) -> list[Chart]:
-    """Charts that go by the same words get their code beside them."""
-    often = Counter(chart.words for chart in charts)
-    return [
-        replace(chart, words=f"{chart.words} ({chart.reason})") if often[chart.words] > 1 else chart for chart in charts
-    ]
 
 
 def _row(session: Session, visit: Visit) -> Deployment:
