@@ -18,6 +18,7 @@ from tests.clinic_lab import Clinic, ToyReader, made
 from tests.front_door import SECRET, studies
 from tests.unit.node.workitems.task_lab import task
 
+from wardround.dicom.json_model import sequence, text
 from wardround.foundation.web_server import WebServer
 from wardround.node.audit import Audit
 from wardround.node.clinic.retention import Retention
@@ -118,21 +119,21 @@ def test_a_reading_is_a_workitem_from_arrival_to_what_the_pacs_has_of_it(ward: W
     ward.clinic.pathway._queue.enlist(ward.clinic.pathway._serving())
     ward.opening.tick()
     [waiting] = ward.found("ProcedureStepState=SCHEDULED")
-    assert at.text(waiting, at.LABEL) == "brain" and at.text(waiting, at.STATE) == "SCHEDULED"
+    assert text(waiting, at.LABEL) == "brain" and text(waiting, at.STATE) == "SCHEDULED"
     assert waiting[at.PATIENT[1]]["Value"] == [SOURCE.PatientID]
-    uid = at.text(waiting, at.SOP_INSTANCE)
-    [inputs] = at.sequence(ward.item(uid), at.INPUT)
-    assert at.text(inputs, at.STUDY) == SOURCE.StudyInstanceUID
-    assert len(at.sequence(inputs, at.REFERENCED)) == 4
+    uid = text(waiting, at.SOP_INSTANCE)
+    [inputs] = sequence(ward.item(uid), at.INPUT)
+    assert text(inputs, at.STUDY) == SOURCE.StudyInstanceUID
+    assert len(sequence(inputs, at.REFERENCED)) == 4
     ward.clinic.pathway.tick()
     ward.opening.tick()
     done = ward.item(uid)
-    assert at.text(done, at.STATE) == "COMPLETED" and at.TRANSACTION_UID not in done
-    [performed] = at.sequence(done, at.PERFORMED)
-    [output] = at.sequence(performed, at.OUTPUT)
+    assert text(done, at.STATE) == "COMPLETED" and at.TRANSACTION_UID not in done
+    [performed] = sequence(done, at.PERFORMED)
+    [output] = sequence(performed, at.OUTPUT)
     [sent] = ward.clinic.pacs.taken
-    assert [at.text(one, at.OF_INSTANCE) for one in at.sequence(output, at.REFERENCED)] == [sent.SOPInstanceUID]
-    assert at.text(output, at.SERIES) == sent.SeriesInstanceUID
+    assert [text(one, at.OF_INSTANCE) for one in sequence(output, at.REFERENCED)] == [sent.SOPInstanceUID]
+    assert text(output, at.SERIES) == sent.SeriesInstanceUID
     assert ward.found("ProcedureStepState=SCHEDULED") == []
 
 
@@ -142,15 +143,15 @@ def test_what_a_stage_shows_nobody_is_named_by_no_workitem(ward: Ward) -> None:
     ward.opening.tick()
     assert len(ward.clinic.pacs.taken) == 1, "the examiners have it"
     [told] = ward.found()
-    [performed] = at.sequence(ward.item(at.text(told, at.SOP_INSTANCE)), at.PERFORMED)
-    assert at.sequence(performed, at.OUTPUT) == []
-    assert "lesion" not in json.dumps(ward.item(at.text(told, at.SOP_INSTANCE)))
+    [performed] = sequence(ward.item(text(told, at.SOP_INSTANCE)), at.PERFORMED)
+    assert sequence(performed, at.OUTPUT) == []
+    assert "lesion" not in json.dumps(ward.item(text(told, at.SOP_INSTANCE)))
 
 
 def test_a_reading_is_this_nodes_own_to_perform_and_others_may_ask_it_to_stop(ward: Ward) -> None:
     ward.clinic.pathway._queue.enlist(ward.clinic.pathway._serving())
     ward.opening.tick()
-    uid = at.text(ward.found()[0], at.SOP_INSTANCE)
+    uid = text(ward.found()[0], at.SOP_INSTANCE)
     refused = ward.to(uid, "IN PROGRESS", CLAIM)
     assert refused.status_code == 409 and "this node works" in refused.headers["warning"].lower()
     asked = {at.REASON: at.one("LT", "scanned in error")}
@@ -160,8 +161,8 @@ def test_a_reading_is_this_nodes_own_to_perform_and_others_may_ask_it_to_stop(wa
     ward.opening.tick()
     assert ward.clinic.worker.reads == [], "its study keeps its normal order"
     told = ward.item(uid)
-    [progress] = at.sequence(told, at.PROGRESS)
-    assert at.text(told, at.STATE) == "CANCELED" and at.text(progress, at.REASON) == "scanned in error"
+    [progress] = sequence(told, at.PROGRESS)
+    assert text(told, at.STATE) == "CANCELED" and text(progress, at.REASON) == "scanned in error"
     again = ward.call("POST", f"/{uid}/cancelrequest")
     assert again.status_code == 202 and "already" in again.headers["warning"]
     with ward.clinic.node.database.reading() as session:
@@ -175,7 +176,7 @@ def test_another_system_asks_for_work_and_a_third_one_does_it(ward: Ward) -> Non
     assert "warning" not in created.headers
     assert ward.call("POST", "?2.25.7", task()).status_code == 409
     code = f"{at.WORK_CODE}.{at.CODE_VALUE}"
-    assert [at.text(one, at.SOP_INSTANCE) for one in ward.found(f"{code}=OPINION")] == ["2.25.7"]
+    assert [text(one, at.SOP_INSTANCE) for one in ward.found(f"{code}=OPINION")] == ["2.25.7"]
     assert ward.found("ScheduledWorkitemCodeSequence.CodeValue=OTHER") == []
     assert ward.call("POST", "/2.25.7", {at.PRIORITY: at.one("CS", "HIGH")}).status_code == 200
     # Who has it to do claims it, and from then on moves it alone.
@@ -193,10 +194,10 @@ def test_another_system_asks_for_work_and_a_third_one_does_it(ward: Ward) -> Non
     assert lacking.status_code == 409 and "Performed Station Name" in lacking.headers["warning"]
     assert ward.call("POST", f"/2.25.7?{CLAIM}", {at.PERFORMED: DONE}).status_code == 200
     assert ward.call("POST", "/2.25.7/cancelrequest").status_code == 202
-    assert at.text(ward.item("2.25.7"), at.STATE) == "IN PROGRESS", "its performer decides"
+    assert text(ward.item("2.25.7"), at.STATE) == "IN PROGRESS", "its performer decides"
     assert ward.to("2.25.7", "COMPLETED", CLAIM).status_code == 200
     told = ward.item("2.25.7")
-    assert (at.text(told, at.STATE), at.text(told, at.PRIORITY)) == ("COMPLETED", "HIGH")
+    assert (text(told, at.STATE), text(told, at.PRIORITY)) == ("COMPLETED", "HIGH")
     assert told[at.PERFORMED] == DONE and CLAIM not in json.dumps(told)
     assert "already" in ward.to("2.25.7", "COMPLETED", CLAIM).headers["warning"]
     assert ward.call("POST", f"/2.25.7?{CLAIM}", {at.PERFORMED: DONE}).status_code == 409

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import httpx
 from pydicom import dcmread
 
 from wardround.dicom.errors import PeerUnreachable
+from wardround.dicom.json_model import first, sequence
 from wardround.dicom.network import RefusedObject, SendReport
 
 ANSWER = "application/dicom+json"
@@ -78,11 +79,11 @@ def _judged(instance: str, status: int, content: bytes) -> RefusedObject | None:
     """What became of the one object; None if it was taken. What the answer says of it goes before the answer's status,
     since servers are known that answer 200 to a message of which they stored nothing."""
     said = _said(content)
-    for one in _items(said, _FAILED):
-        if _first(one, _INSTANCE) in (instance, None):
-            reason = _first(one, _REASON)
+    for one in sequence(said, _FAILED):
+        if first(one, _INSTANCE) in (instance, None):
+            reason = first(one, _REASON)
             return RefusedObject(instance, reason if isinstance(reason, int) else NOT_UNDERSTOOD, "refused by the PACS")
-    if any(_first(one, _INSTANCE) == instance for one in _items(said, _TAKEN)):
+    if any(first(one, _INSTANCE) == instance for one in sequence(said, _TAKEN)):
         return None
     if status == 200 and not said:
         return None
@@ -100,19 +101,3 @@ def _said(content: bytes) -> dict[str, Any]:
     if isinstance(said, list) and len(said) == 1:
         said = said[0]
     return said if isinstance(said, dict) else {}
-
-
-def _items(said: dict[str, Any], tag: str) -> Iterator[dict[str, Any]]:
-    for item in _values(said, tag):
-        if isinstance(item, dict):
-            yield item
-
-
-def _first(item: dict[str, Any], tag: str) -> object:
-    return next(iter(_values(item, tag)), None)
-
-
-def _values(item: dict[str, Any], tag: str) -> list[Any]:
-    attribute = item.get(tag)
-    values = attribute.get("Value") if isinstance(attribute, dict) else None
-    return values if isinstance(values, list) else []

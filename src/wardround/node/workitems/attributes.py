@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -73,23 +73,3 @@ def referenced(study: str, series: str, objects: Iterable[tuple[str, str]]) -> J
     """An item of the macro of referenced instances (PS3.3 Table 10-3b)."""
     told = [{OF_CLASS: one("UI", kind), OF_INSTANCE: one("UI", uid)} for kind, uid in objects]
     return {KIND: one("CS", "DICOM"), STUDY: one("UI", study), SERIES: one("UI", series), REFERENCED: items(*told)}
-
-
-def first(data: Mapping[str, Any], tag: str) -> Any:
-    """The first value of an attribute, None if it has none."""
-    return next(iter(values(data, tag)), None)
-
-
-def text(data: Mapping[str, Any], tag: str) -> str:
-    value = first(data, tag)
-    return value.strip() if isinstance(value, str) else ""
-
-
-def values(data: Mapping[str, Any], tag: str) -> list[Any]:
-    attribute = data.get(tag)
-    found = attribute.get("Value") if isinstance(attribute, dict) else None
-    return found if isinstance(found, list) else []
-
-
-def sequence(data: Mapping[str, Any], tag: str) -> list[Json]:
-    return [item for item in values(data, tag) if isinstance(item, dict)]

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from wardround.dicom.json_model import sequence, text, values
 from wardround.node.dicomweb.failure import bad_request
 from wardround.node.dicomweb.header import Json, is_uid
 from wardround.node.workitems import attributes as at
@@ -50,31 +51,31 @@ def read_dataset(body: bytes) -> Json:
 
 def read_task(said: Json, uid: str) -> Task:
     """A new workitem. Raises `WebFailure` 400 with what it lacks."""
-    given = uid or at.text(said, at.SOP_INSTANCE)
+    given = uid or text(said, at.SOP_INSTANCE)
     if given and not is_uid(given):
         raise bad_request("the workitem's UID is none")
-    if at.values(said, at.TRANSACTION_UID):
+    if values(said, at.TRANSACTION_UID):
         raise bad_request("Transaction UID has to be empty when a workitem is created")
     _one_of(said, at.STATE, ("SCHEDULED",), "Procedure Step State")
     _one_of(said, at.PRIORITY, _PRIORITIES, "Scheduled Procedure Step Priority")
     _one_of(said, at.READINESS, _READINESS, "Input Readiness State")
     for tag, name in ((at.LABEL, "Procedure Step Label"), (at.START, "Scheduled Procedure Step Start DateTime")):
-        if not at.text(said, tag):
+        if not text(said, tag):
             raise bad_request(f"{name} is missing")
     codes = [
-        tuple(at.text(item, tag) for tag in (at.CODE_VALUE, at.CODE_SCHEME, at.CODE_MEANING))
-        for item in at.sequence(said, at.WORK_CODE)
+        tuple(text(item, tag) for tag in (at.CODE_VALUE, at.CODE_SCHEME, at.CODE_MEANING))
+        for item in sequence(said, at.WORK_CODE)
     ]
     if len(codes) != 1 or not all(codes[0]):
         raise bad_request("Scheduled Workitem Code Sequence has to hold one code, with its scheme and meaning")
     value, scheme, meaning = codes[0]
-    if max(len(value), len(scheme)) > 16 or len(meaning) > 64 or len(at.text(said, at.LABEL)) > 64:
+    if max(len(value), len(scheme)) > 16 or len(meaning) > 64 or len(text(said, at.LABEL)) > 64:
         raise bad_request("a code or a label is longer than its VR allows")
-    studies = {at.text(item, at.STUDY) for item in at.sequence(said, at.INPUT)}
+    studies = {text(item, at.STUDY) for item in sequence(said, at.INPUT)}
     if len(studies) != 1 or not is_uid(study := studies.pop()):
         raise bad_request("Input Information Sequence has to name one study")
-    modified = bool({tag for tag in said if at.values(said, tag)} - _KEPT)
-    return Task(given, study, (value, scheme, meaning), at.text(said, at.LABEL), at.text(said, at.PRIORITY), modified)
+    modified = bool({tag for tag in said if values(said, tag)} - _KEPT)
+    return Task(given, study, (value, scheme, meaning), text(said, at.LABEL), text(said, at.PRIORITY), modified)
 
 
 def read_update(said: Json, state: StepState) -> Json:
@@ -89,10 +90,10 @@ def read_update(said: Json, state: StepState) -> Json:
         raise bad_request(f"what can be updated while a workitem is {state} is {' and '.join(sorted(allowed))}")
     if at.PRIORITY in changes:
         _one_of(changes, at.PRIORITY, _PRIORITIES, "Scheduled Procedure Step Priority")
-    if at.LABEL in changes and not 0 < len(at.text(changes, at.LABEL)) <= 64:
+    if at.LABEL in changes and not 0 < len(text(changes, at.LABEL)) <= 64:
         raise bad_request("Procedure Step Label has 1 to 64 characters")
     for tag in _SAID_BY_PERFORMER & set(changes):
-        if len(at.sequence(changes, tag)) > 1 or len(at.values(changes, tag)) != len(at.sequence(changes, tag)):
+        if len(sequence(changes, tag)) > 1 or len(values(changes, tag)) != len(sequence(changes, tag)):
             raise bad_request("a sequence of the performer's has one item")
     return changes
 
@@ -104,16 +105,16 @@ def lacking(state: StepState, said: Json) -> tuple[str, ...]:
         said: both sequences of the performer's, as they are now.
     """
     if state is StepState.CANCELED:
-        progress = next(iter(at.sequence(said, at.PROGRESS)), {})
+        progress = next(iter(sequence(said, at.PROGRESS)), {})
         return tuple(
             name
             for tag, name in (
                 (at.CANCELED_AT, "Procedure Step Cancellation DateTime"),
                 (at.REASON_CODE, "Procedure Step Discontinuation Reason Code Sequence"),
             )
-            if not at.values(progress, tag)
+            if not values(progress, tag)
         )
-    done = next(iter(at.sequence(said, at.PERFORMED)), {})
+    done = next(iter(sequence(said, at.PERFORMED)), {})
     missing = [
         name
         for tag, name in (
@@ -122,7 +123,7 @@ def lacking(state: StepState, said: Json) -> tuple[str, ...]:
             (at.ENDED, "Performed Procedure Step End DateTime"),
             (at.DONE_CODE, "Performed Workitem Code Sequence"),
         )
-        if not at.values(done, tag)
+        if not values(done, tag)
     ]
     if at.OUTPUT not in done:
         missing.append("Output Information Sequence")
@@ -130,5 +131,5 @@ def lacking(state: StepState, said: Json) -> tuple[str, ...]:
 
 
 def _one_of(said: dict[str, Any], tag: str, wanted: tuple[str, ...], name: str) -> None:
-    if at.text(said, tag) not in wanted:
+    if text(said, tag) not in wanted:
         raise bad_request(f"{name} has to be {' or '.join(wanted)}")

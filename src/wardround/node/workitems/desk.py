@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from wardround.dicom.json_model import text
 from wardround.dicom.source_header import made_uid
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
@@ -40,7 +41,6 @@ class Refused(WebFailure):
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(409, fault.words, warned=True)
-        self.fault = fault
 
 
 class WorkitemDesk:
@@ -91,15 +91,15 @@ class WorkitemDesk:
 
     def update(self, uid: str, said: Json, transaction: str | None, *, actor: str) -> None:
         """Raises `WebFailure`: 400, 404 or 409."""
-        given = transaction or at.text(said, at.TRANSACTION_UID) or None
+        given = transaction or text(said, at.TRANSACTION_UID) or None
         with self._database.writing() as session:
             row = self._others(session, uid)
             state = StepState(row.state)
             self._next(row, Request.UPDATE, given)
             changes = read_update(said, state)
             if state is StepState.SCHEDULED:
-                row.label = at.text(changes, at.LABEL) or row.label
-                row.priority = at.text(changes, at.PRIORITY) or row.priority
+                row.label = text(changes, at.LABEL) or row.label
+                row.priority = text(changes, at.PRIORITY) or row.priority
             else:
                 row.performed = json.dumps(said_of(row) | changes, separators=(",", ":")).encode()
             row.changed_at = self._clock()
@@ -111,12 +111,9 @@ class WorkitemDesk:
             raise bad_request("Transaction UID is none")
         with self._database.writing() as session:
             row = self._others(session, uid)
-            try:
-                following = self._next(row, ASKING[wanted], transaction)
-            except Refused as refused:
-                if refused.fault.warning:
-                    return refused.fault
-                raise
+            following = self._next(row, ASKING[wanted], transaction)
+            if isinstance(following, Fault):
+                return following
             if following in FINAL and (missing := lacking(following, said_of(row))):
                 raise Refused(Fault(NOT_FINAL.status, f"{NOT_FINAL.words}: {', '.join(missing)}"))
             if following is StepState.IN_PROGRESS:
@@ -130,12 +127,9 @@ class WorkitemDesk:
         waiting isn't done, and its study keeps its normal order. Raises `WebFailure`: 404 or 409."""
         with self._database.writing() as session:
             row = _row(session, uid)
-            try:
-                following = self._next(row, Request.ASK_CANCEL, None)
-            except Refused as refused:
-                if refused.fault.warning:
-                    return refused.fault
-                raise
+            following = self._next(row, Request.ASK_CANCEL, None)
+            if isinstance(following, Fault):
+                return following
             if following is StepState.CANCELED and row.line is not None:
                 line = session.get_one(WorklistLine, row.line)
                 if line.state != ReadingState.WAITING:
@@ -157,9 +151,10 @@ class WorkitemDesk:
         return row
 
     @staticmethod
-    def _next(row: Workitem, request: Request, given: str | None) -> StepState:
+    def _next(row: Workitem, request: Request, given: str | None) -> StepState | Fault:
+        """What follows a request, or the warning that it is so already. Raises `Refused`."""
         following = outcome(request, StepState(row.state), row.transaction_uid, given)
-        if isinstance(following, Fault):
+        if isinstance(following, Fault) and not following.warning:
             raise Refused(following)
         return following
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from wardround.dicom.json_model import text
 from wardround.node.dicomweb.accept import DICOM_JSON, JSON, accepted, choose
 from wardround.node.dicomweb.failure import WebFailure, bad_request, warning
 from wardround.node.dicomweb.header import is_uid
@@ -79,16 +80,16 @@ class WorklistService:
     async def change_state(self, request: Request) -> Response:
         who = await run_in_threadpool(self._who, request, Scope.WORK)
         said, uid = read_dataset(await _body(request)), _uid(request)
-        if at.text(said, at.STATE) not in set(StepState):
+        if text(said, at.STATE) not in set(StepState):
             raise bad_request(f"Procedure Step State has to be one of {', '.join(StepState)}")
-        wanted, transaction = StepState(at.text(said, at.STATE)), at.text(said, at.TRANSACTION_UID) or None
+        wanted, transaction = StepState(text(said, at.STATE)), text(said, at.TRANSACTION_UID) or None
         fault = await run_in_threadpool(lambda: self._desk.change_state(uid, wanted, transaction, actor=who.actor))
         return Response(status_code=200, headers=_warning(fault))
 
     async def ask_cancel(self, request: Request) -> Response:
         who = await run_in_threadpool(self._who, request, Scope.WORK)
         body, uid = await _body(request, empty=True), _uid(request)
-        reason = at.text(read_dataset(body), at.REASON) if body else ""
+        reason = text(read_dataset(body), at.REASON) if body else ""
         fault = await run_in_threadpool(lambda: self._desk.ask_cancel(uid, reason, actor=who.actor))
         return Response(status_code=202, headers=_warning(fault))
 

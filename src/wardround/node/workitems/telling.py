@@ -13,6 +13,7 @@ from sqlalchemy import select
 from wardround.contracts.stage import STAGES
 from wardround.dicom.damage import DAMAGE
 from wardround.dicom.finding import OWN
+from wardround.dicom.json_model import sequence, text
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.node.clinic.states import IN_WORDS, ReadingState
@@ -147,7 +148,7 @@ class WorkitemView:
         for files in study.series.values():
             objects = [found for file in files if (found := _reference(file)) is not None]
             if objects:
-                told.append(at.referenced(at.text(head, at.STUDY), objects[0][2], [one[:2] for one in objects]))
+                told.append(at.referenced(text(head, at.STUDY), objects[0][2], [one[:2] for one in objects]))
         return {at.INPUT: at.items(*told)}
 
     def _work(self, row: Workitem, line: WorklistLine | None, study: ClinicalStudy) -> Json:
@@ -165,7 +166,7 @@ class WorkitemView:
             at.BEGUN: at.moment(line.read_at),
             at.ENDED: at.moment(line.read_at),
             at.DONE_CODE: at.items(at.coded(row.code, row.scheme, row.meaning)),
-            at.OUTPUT: at.items(*self._outputs(line, outputs, at.text(head, at.STUDY))),
+            at.OUTPUT: at.items(*self._outputs(line, outputs, text(head, at.STUDY))),
         }
         return {at.PERFORMED: at.items(performed)}
 
@@ -241,6 +242,6 @@ def _meets(told: Json, keys: Mapping[str, str], within: Mapping[str, str]) -> bo
         return False
     for path, value in within.items():
         outer, inner = path.split(".")
-        if not any(matches(item.get(inner), value, inner) for item in at.sequence(told, outer)):
+        if not any(matches(item.get(inner), value, inner) for item in sequence(told, outer)):
             return False
     return True
