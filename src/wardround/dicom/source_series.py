@@ -8,7 +8,7 @@ from functools import cached_property
 from pydicom.dataset import Dataset
 
 from wardround.dicom.source_header import header_of
-from wardround.dicom.volume import Volume, read_volume, slices_in_order
+from wardround.dicom.volume import Grid, Stacked, Volume
 from wardround.dicom.volume_refusal import Source, open_instance
 
 _PLACING = (
@@ -31,16 +31,20 @@ _PLACING = (
 )
 """What a result takes of each image beyond the first: which it is, where it lies, and whether it lost something."""
 
+_LONG = 1 << 16
+"""Bytes; nothing but pixels, and what is drawn over them, is longer."""
+
 
 class SourceSeries:
-    """The images of one regular series in the order of its slices, each part made when it is first asked for.
+    """The images of one regular series in the order of its slices, each part made when it is first asked for: pixels
+    are read of a file for `volume` alone.
 
     Raises:
         VolumeRefused: an image can't be opened; from the parts, as `read_volume` under `STRICT`.
     """
 
     def __init__(self, instances: Sequence[Source]) -> None:
-        self._opened = [open_instance(one) for one in instances]
+        self._opened = [open_instance(one, later=_LONG) for one in instances]
 
     @classmethod
     def of(cls, instances: Sequence[Source] | SourceSeries) -> SourceSeries:
@@ -48,23 +52,26 @@ class SourceSeries:
         return instances if isinstance(instances, SourceSeries) else cls(instances)
 
     @cached_property
+    def _stacked(self) -> Stacked:
+        return Stacked.of(self._opened)
+
+    @cached_property
     def volume(self) -> Volume:
-        return read_volume(self._opened)
+        return self._stacked.volume()
+
+    @property
+    def grid(self) -> Grid:
+        return self._stacked.grid
 
     @cached_property
     def datasets(self) -> list[Dataset]:
         """The images themselves."""
-        if "volume" not in self.__dict__:
-            return slices_in_order(self._opened)[0]
-        # Their order is known by now, and finding it costs as much as reading half of them.
-        named = {str(ds.SOPInstanceUID): ds for ds in self._opened}
-        return [named[uid] for uid in self.volume.sop_instance_uids]
+        return self._stacked.ordered
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Slices, rows, columns."""
-        first = self.datasets[0]
-        return len(self.datasets), int(first.Rows), int(first.Columns)
+        return self.grid.shape
 
     @cached_property
     def headers(self) -> list[Dataset]:

@@ -25,15 +25,14 @@ __all__ = [
     "LEARNING",
     "STRICT",
     "Grid",
+    "Stacked",
     "Volume",
     "VolumePolicy",
     "VolumeReason",
     "VolumeRefused",
     "check_volume",
-    "grid_of",
     "read_volume",
     "read_volumes",
-    "slices_in_order",
     "straighten",
     "volumes_in",
 ]
@@ -107,7 +106,7 @@ def check_volume(instances: Sequence[Source], policy: VolumePolicy = STRICT) -> 
 
     Raises VolumeRefused as `read_volume` does, but for what the pixels alone tell.
     """
-    _only(instances, policy)
+    Stacked.of(instances, policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,23 +118,38 @@ class Grid:
     affine: NDArray[np.float64]
 
 
-def grid_of(instances: Sequence[Source], policy: VolumePolicy = STRICT) -> Grid:
-    """The grid of a series by its headers, as `read_volume` would give it; pixels as in `check_volume`.
+@dataclass(frozen=True, slots=True)
+class Stacked:
+    """A series whose slices are found to be one stack by their headers; pixels as in `check_volume`.
 
-    Raises VolumeRefused as `check_volume` does.
+    datasets: the instances as they were given.
     """
-    _, stack = _only(instances, policy)
-    return Grid((len(stack.planes), *stack.first.shape), (stack.distance, *stack.first.spacing), stack.affine)
 
+    datasets: list[Dataset]
+    stack: Stack
+    policy: VolumePolicy
 
-def slices_in_order(instances: Sequence[Source]) -> tuple[list[Dataset], tuple[int, int, int]]:
-    """The instances in the order of the slices of `read_volume`, and the shape (slices, rows, columns) of its array.
+    @classmethod
+    def of(cls, instances: Sequence[Source], policy: VolumePolicy = STRICT) -> Stacked:
+        """Raises VolumeRefused as `check_volume` does."""
+        datasets, stack = _only(instances, policy)
+        return cls(datasets, stack, policy)
 
-    Raises VolumeRefused as `read_volume` does under `STRICT`.
-    """
-    datasets, stack = _only(instances, STRICT)
-    ordered = [datasets[plane.instance] for plane in stack.planes if plane is not None]
-    return ordered, (len(ordered), *stack.first.shape)
+    @property
+    def grid(self) -> Grid:
+        """The grid that the volume has."""
+        stack = self.stack
+        return Grid((len(stack.planes), *stack.first.shape), (stack.distance, *stack.first.spacing), stack.affine)
+
+    @property
+    def ordered(self) -> list[Dataset]:
+        """The instances in the order of the slices."""
+        return [self.datasets[plane.instance] for plane in self.stack.planes if plane is not None]
+
+    def volume(self) -> Volume:
+        """Raises VolumeRefused as `read_volume` does."""
+        with _damage_refused():
+            return _volume(self.datasets, self.stack, self.policy)
 
 
 def read_volumes(instances: Sequence[Source], policy: VolumePolicy = LEARNING) -> list[Volume]:

@@ -44,11 +44,19 @@ class VolumeRefused(ValueError):
         self.reason_code = reason_code
 
 
-def open_instance(source: Source) -> Dataset:
-    """The dataset of one instance; raises VolumeRefused (unreadable) for what is not DICOM."""
+def open_instance(source: Source, *, later: int | None = None) -> Dataset:
+    """The dataset of one instance; raises VolumeRefused (unreadable) for what is not DICOM.
+
+    later: values of a file that are longer than so many bytes are read when they are first asked for.
+    """
     if isinstance(source, Dataset):
         return source
     try:
+        if later is not None and isinstance(source, Path):
+            ds = pydicom.dcmread(source, defer_size=later)
+            # A place in what is deflated is none in the file.
+            if not ds.file_meta.TransferSyntaxUID.is_deflated:
+                return ds
         return pydicom.dcmread(io.BytesIO(source) if isinstance(source, bytes) else source)
     except DAMAGE as damage:
         raise VolumeRefused(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from wardround.dicom.damage import DAMAGE
-from wardround.dicom.volume import Grid, grid_of
+from wardround.dicom.source_series import SourceSeries
+from wardround.dicom.volume import Grid
 from wardround.dicom.volume_refusal import VolumeReason, VolumeRefused
 from wardround.node.clinic.definition import Input, Orientation, Span
 from wardround.node.receive.route_pattern import glob
@@ -37,31 +36,18 @@ class Check:
         return f"{self.code}: {self.found}, wanted {self.wanted}"
 
 
-def checks_of(wanted: Input, files: Sequence[Path]) -> tuple[Check, ...]:
+def checks_of(wanted: Input, series: SourceSeries) -> tuple[Check, ...]:
     """What is wanted of a series, checked by its headers; what isn't wanted isn't looked at.
-
-    Args:
-        files: of one series, Part 10.
 
     Raises:
         VolumeRefused: it is no volume, or can't be read.
-        OSError: a file can't be read.
     """
-    datasets = [_header(file) for file in files]
     try:
-        return tuple(_checks(wanted, grid_of(datasets), datasets[0]))
+        return tuple(_checks(wanted, series.grid, series.datasets[0]))
     except VolumeRefused:
         raise
     except DAMAGE as damage:
         raise VolumeRefused(VolumeReason.UNREADABLE, "a header holds a value that can't be read") from damage
-
-
-def _header(file: Path) -> Dataset:
-    try:
-        # Pixels stay where they are: two images at one place have theirs compared, and are read then.
-        return pydicom.dcmread(file, defer_size=4096)
-    except DAMAGE as damage:
-        raise VolumeRefused(VolumeReason.UNREADABLE, "an instance cannot be read as DICOM Part 10") from damage
 
 
 def _checks(wanted: Input, grid: Grid, first: Dataset) -> Iterator[Check]:

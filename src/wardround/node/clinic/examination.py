@@ -6,9 +6,10 @@ Headers alone are read. It runs in the reading process, and at the command line 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from wardround.dicom.source_series import SourceSeries
 from wardround.node.clinic.checks import Check, checks_of
 from wardround.node.clinic.definition import Definition, Priority
 from wardround.node.receive.arrival import SERIES, STUDY, Head
@@ -39,11 +40,13 @@ class SeriesFound:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """series: all of the study. chosen: which the model would read, None where none is. checks: of that one."""
+    """series: all of the study. chosen: which the model would read, None where none is. checks: of that one, and
+    source, its images."""
 
     series: tuple[SeriesFound, ...]
     chosen: SeriesFound | None
     checks: tuple[Check, ...]
+    source: SourceSeries | None = field(default=None, repr=False)
 
     @property
     def on_pathway(self) -> bool:
@@ -74,7 +77,8 @@ def examine(definition: Definition, files: Iterable[Path]) -> Examination:
     if not fitting:
         return Examination(series, None, (NO_SERIES,))
     chosen = max(fitting, key=lambda one: len(one.files))
-    return Examination(series, chosen, checks_of(definition.input, chosen.files))
+    source = SourceSeries(chosen.files)
+    return Examination(series, chosen, checks_of(definition.input, source), source)
 
 
 def series_of(definition: Definition, files: Iterable[Path]) -> tuple[SeriesFound, ...]:

@@ -67,9 +67,9 @@ def given_before(learner: Reads, arrays: Arrays, definition: Definition, prior: 
     if prior is None:
         return None
     try:
-        if not all(check.holds for check in checks_of(definition.input, prior.files)):
-            return None
         series = SourceSeries(prior.files)
+        if not all(check.holds for check in checks_of(definition.input, series)):
+            return None
         found = given(learner, arrays, definition.output, series.volume)
     except (VolumeRefused, CaseRefused):
         return None

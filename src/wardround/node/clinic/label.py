@@ -10,7 +10,6 @@ from pathlib import Path
 from wardround.dicom.finding import coded
 from wardround.dicom.segmentation import read_segmentation, write_annotation
 from wardround.dicom.segmentation_reading import SegmentationRefused
-from wardround.dicom.source_series import SourceSeries
 from wardround.dicom.volume_refusal import VolumeRefused
 from wardround.node.clinic.definition import Definition
 from wardround.node.clinic.examination import examine
@@ -42,10 +41,9 @@ def write_label(
         NoLabel: study or outline can't be read, or don't fit.
     """
     try:
-        chosen = examine(definition, files).chosen
-        if chosen is None:
+        series = examine(definition, files).source
+        if series is None:
             raise NoLabel("no-series")
-        series = SourceSeries(chosen.files)
         mask = read_segmentation(outline, series.volume)
     except (SegmentationRefused, VolumeRefused, Unreadable, OSError):
         raise NoLabel("outline-unfit") from None

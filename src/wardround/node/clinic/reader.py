@@ -141,11 +141,10 @@ def read(
     """
     try:
         examination = examine(definition, files)
-        failed = examination.failed
-        if examination.chosen is None or failed is not None:
+        failed, series = examination.failed, examination.source
+        if series is None or failed is not None:
             failed = failed or NO_SERIES
             raise OutOfScope(failed.code, failed.words)
-        series = SourceSeries(examination.chosen.files)
         volume = series.volume
         learner, arrays = _model(package, _bounds(definition, threads), own)
         beside = given_before(learner, arrays, definition, prior)
@@ -203,9 +202,12 @@ def _contrast(image: NDArray[Any]) -> float | None:
     # Slice by slice: a CT as float64 takes a gigabyte, and so does each step over the whole of it.
     mean = float(image.mean(dtype=np.float64))
     count, total, squares = 0, 0.0, 0.0
+    beyond = np.empty(image.shape[1:], np.float64)
     for slice_ in image:
-        beyond = slice_[slice_ > mean].astype(np.float64) - mean
-        count, total, squares = count + beyond.size, total + float(beyond.sum()), squares + float(beyond @ beyond)
+        np.subtract(slice_, mean, out=beyond)
+        np.maximum(beyond, 0.0, out=beyond)
+        count += int(np.count_nonzero(beyond))
+        total, squares = total + float(beyond.sum()), squares + float(np.vdot(beyond, beyond))
     if not count or mean + total / count <= 0:
         return None
     return math.sqrt(max(squares / count - (total / count) ** 2, 0.0)) / (mean + total / count)
