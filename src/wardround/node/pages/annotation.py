@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby
 from typing import Any
@@ -19,6 +18,7 @@ from wardround.node.annotate.tables import AnnotationLabel
 from wardround.node.annotate.told import Agreement, efforts, labels_of, savings
 from wardround.node.annotate.training import CLICKS, Task
 from wardround.node.desk import Desk
+from wardround.node.pages.enclave import viewing_of
 from wardround.ui.chart import Bar, bars, legend, mondays
 from wardround.ui.forms import whole
 from wardround.ui.page import Moved, Shown, Visit
@@ -155,12 +155,10 @@ def case_of(desk: Desk, visit: Visit, series: str = "") -> Case:
     return cases_of(desk.home.database, [subject], desk.home.settings.annotation.readers, visit.at)[0]
 
 
-def viewing(found: Case) -> Viewing:
+def viewing(found: Case, overlays: Sequence[Overlay] = ()) -> Viewing:
     """The case's image as the enclave's pages serve it."""
-    subject = found.subject
-    here = f"/enclave/{subject.study}/{subject.series}"
-    words = " ".join(word for word in ("the series", subject.modality, subject.description) if word)
-    return Viewing(f"{here}/volume.nii.gz", f"{here}/middle.png", words, subject.modality)
+    one = found.subject
+    return viewing_of(one.study, one.series, one.modality, one.description, overlays)
 
 
 def may_see(desk: Desk, case: Case, label: AnnotationLabel, visit: Visit) -> bool:
@@ -199,7 +197,7 @@ def case(desk: Desk, visit: Visit) -> Shown:
         "seen": seen,
         "theirs": theirs,
         "why_not": why_not,
-        "viewing": replace(viewing(found), overlays=tuple(overlays)),
+        "viewing": viewing(found, overlays),
         "agreed": agreement(desk, [found], visit).get(series, ()),
         "in_words": {state.value: words for state, words in IN_WORDS.items()},
         "me": _actor(visit),

@@ -77,11 +77,15 @@ def study(desk: Desk, visit: Visit) -> Shown:
     names = {one.row.uid: _names(one.labels, drawn) for one in series}
     apart = [] if shown is None or not shown.several else _apart(desk, row.uid, shown.row.uid)
     which = _which(visit) or (0 if len(apart) > 1 else None)
+    viewing = None
+    if shown is not None:
+        laid = _laid(row.uid, shown, names[shown.row.uid], which)
+        viewing = viewing_of(row.uid, shown.row.uid, shown.row.modality, shown.row.description, laid, which)
     values = {
         "study": row,
         "series": series,
         "shown": shown,
-        "viewing": None if shown is None else _viewing(row.uid, shown, names[shown.row.uid], which),
+        "viewing": viewing,
         "apart": apart if len(apart) > 1 else [],
         "which": which,
         "names": names,
@@ -167,20 +171,36 @@ def _note(desk: Desk, visit: Visit, verb: str, subject: str) -> None:
         audit.record(session, visit.by, verb, subject, clock=lambda: visit.at)
 
 
-def _viewing(study: str, shown: SeriesLine, names: Sequence[str], which: int | None) -> Viewing:
-    here, asked = f"/enclave/{study}/{shown.row.uid}", "" if which is None else f"?volume={which + 1}"
-    overlays = [
-        Overlay(f"{here}/labels/{label.uid}.nii.gz{asked}", name)
-        for label, name in zip(shown.labels, names, strict=True)
-    ]
-    words = " ".join(word for word in ("the series", shown.row.modality, shown.row.description) if word)
+def viewing_of(
+    study: str,
+    series: str,
+    modality: str | None,
+    description: str | None,
+    overlays: Sequence[Overlay] = (),
+    which: int | None = None,
+) -> Viewing:
+    """A series of the enclave for the viewer, with what is laid over it, and of several volumes that one, counted from
+    0."""
+    words = " ".join(word for word in ("the series", modality, description) if word)
     return Viewing(
-        f"{here}/volume.nii.gz{asked}",
-        f"{here}/middle.png{asked}",
+        _at(study, series, "volume.nii.gz", which),
+        _at(study, series, "middle.png", which),
         words,
-        shown.row.modality or "",
+        modality or "",
         tuple(overlays[:LAID_OVER]),
     )
+
+
+def _at(study: str, series: str, file: str, which: int | None) -> str:
+    return f"/enclave/{study}/{series}/{file}{'' if which is None else f'?volume={which + 1}'}"
+
+
+def _laid(study: str, shown: SeriesLine, names: Sequence[str], which: int | None) -> list[Overlay]:
+    """What was drawn on a series, to be laid over it."""
+    return [
+        Overlay(_at(study, shown.row.uid, f"labels/{label.uid}.nii.gz", which), name)
+        for label, name in zip(shown.labels, names, strict=True)
+    ]
 
 
 def _names(labels: Sequence[Label], drawn: dict[str | None, str]) -> list[str]:
