@@ -1,4 +1,7 @@
-"""What a model measured, as a DICOM SR: Comprehensive SR with TID 1500, Measurement Report (PS3.16; PS3.3 A.35.3)."""
+"""What a model measured, as a DICOM SR: Comprehensive 3D SR with TID 1500, Measurement Report (PS3.16; PS3.3 A.35.13).
+
+It is what IHE's profile AI Results asks for, as far as a model here gives it (`docs/explanation/ai-results.md`).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from highdicom.sr.coding import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from wardround.dicom.finding import OWN, Earlier, Finding, MadeBy, Measurement, coded
+from wardround.dicom.finding import OWN, Concept, Earlier, Finding, MadeBy, Measurement, coded
 from wardround.dicom.result_object import ARTIFICIAL_INTELLIGENCE, code, part10
 from wardround.dicom.source_header import led, made_uid
 from wardround.dicom.source_series import SourceSeries
@@ -19,6 +22,8 @@ from wardround.dicom.volume_refusal import Source
 
 SERIES_NUMBER = 9002
 _IMAGING_PROCEDURE = CodedConcept("363679005", "SCT", "Imaging procedure")
+_PRESENT = CodedConcept("52101004", "SCT", "Present")
+_ABSENT = CodedConcept("272519000", "SCT", "Absent")
 _STAGE = CodedConcept("STAGE", OWN, "Stage of use")
 _DIGITS = 6
 
@@ -31,6 +36,9 @@ def write_measurements(
     sop_instance_uid: str | None = None,
 ) -> bytes:
     """One Part 10 object (Explicit VR Little Endian): what was found, measured, by which model and in what.
+
+    What was outlined has one tracking UID in the SEG and here. Whether it is there is a coded evaluation (CID 240), and
+    the image library (TID 1600) names one image of the series that was read.
 
     The model is the observer, a device whose UID is made of its package's digest; the digest, its version and what ran
     it are parameters of the algorithm too (TID 4019). The report is complete, preliminary and unverified: a person has
@@ -64,8 +72,9 @@ def write_measurements(
             ),
             procedure_reported=_IMAGING_PROCEDURE,
             imaging_measurements=_groups(finding, headers, segmentation),
+            referenced_images=[_shown(headers)],
         )
-        written = hd.sr.ComprehensiveSR(
+        written = hd.sr.Comprehensive3DSR(
             evidence=[*headers, *([] if segmentation is None else [segmentation]), *_read_beside(finding)],
             content=report[0],
             series_instance_uid=made_uid(),
@@ -101,7 +110,7 @@ def _own_scheme() -> Dataset:
 
 def _groups(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset | None) -> list[Dataset]:
     """What was measured now and, where an earlier study was read beside it, then: of one thing, by its tracking UID."""
-    tracking = made_uid()
+    tracking = made_uid() if segmentation is None else str(segmentation.SegmentSequence[0].TrackingUID)
     found = [_group(finding, headers, segmentation, tracking)]
     if finding.earlier is not None:
         found.append(_group_before(finding, finding.earlier, tracking))
@@ -111,7 +120,7 @@ def _groups(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset 
 def _group(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset | None, tracking_uid: str) -> Dataset:
     category, kind = coded(finding.of)
     tracking = hd.sr.TrackingIdentifier(uid=tracking_uid, identifier=finding.of[:64])
-    evaluations = []
+    evaluations = [] if finding.marked is None else [_presence(kind, finding.marked)]
     if finding.banner:
         stage = CodedConcept("NOT-DIAGNOSTIC", OWN, finding.banner[:64])
         evaluations.append(hd.sr.QualitativeEvaluation(name=_STAGE, value=stage))
@@ -125,8 +134,7 @@ def _group(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset |
         "time_point_context": None if finding.earlier is None else hd.sr.TimePointContext("Now"),
     }
     if segmentation is None:
-        middle = headers[len(headers) // 2]
-        image = hd.sr.SourceImageForMeasurementGroup.from_source_image(middle)
+        image = hd.sr.SourceImageForMeasurementGroup.from_source_image(_shown(headers))
         whole: Dataset = hd.sr.MeasurementsAndQualitativeEvaluations(source_images=[image], **common)
         return whole
     segment = hd.sr.ReferencedSegment(
@@ -137,6 +145,15 @@ def _group(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset |
     )
     group: Dataset = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common)
     return group
+
+
+def _shown(headers: Sequence[Dataset]) -> Dataset:
+    """The image that stands for the series: the middle one."""
+    return headers[len(headers) // 2]
+
+
+def _presence(kind: Concept, marked: bool) -> hd.sr.QualitativeEvaluation:
+    return hd.sr.QualitativeEvaluation(name=code(kind), value=_PRESENT if marked else _ABSENT)
 
 
 def _group_before(finding: Finding, earlier: Earlier, tracking_uid: str) -> Dataset:

@@ -146,6 +146,14 @@ def test_the_report_says_what_was_measured_by_which_model_and_in_what() -> None:
     assert (
         group.referenced_segment.referenced_sop_instance_uid == pydicom.dcmread(BytesIO(objects["seg"])).SOPInstanceUID
     )
+    segment = pydicom.dcmread(BytesIO(objects["seg"])).SegmentSequence[0]
+    assert group.tracking_uid == segment.TrackingUID, "a viewer can tell that both are of one thing"
+    assert ("Neoplasm", "Present") in [
+        (one.name.meaning, one.value.meaning) for one in group.get_qualitative_evaluations()
+    ]
+    assert report.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.34"
+    [library] = [one for one in report.ContentSequence if one.ConceptNameCodeSequence[0].CodeValue == "111028"]
+    assert library.ContentSequence[0].ContentSequence
     text = str(report)
     for said in (DIGEST, BY.name, BY.version, uid_of_digest(DIGEST), BANNER, "Artificial Intelligence"):
         assert said in text
@@ -157,6 +165,14 @@ def test_the_report_says_what_was_measured_by_which_model_and_in_what() -> None:
         for item in series.ReferencedSOPSequence
     }
     assert named >= {ds.SOPInstanceUID for ds in slices}
+
+
+def test_where_nothing_was_marked_the_report_says_absent() -> None:
+    slices, nothing = source(), replace(outline(), marked=False, measurements=(Measurement(VOLUME, 0.0, CUBIC_MM),))
+    report = highdicom.sr.srread(BytesIO(written(slices, nothing)["sr"]))
+    [group] = report.content.get_volumetric_roi_measurement_groups()
+    told = {one.name.meaning: one.value.meaning for one in group.get_qualitative_evaluations()}
+    assert (told["Neoplasm"], told["Stage of use"]) == ("Absent", BANNER)
 
 
 def test_a_model_that_outlines_nothing_reports_its_number() -> None:
