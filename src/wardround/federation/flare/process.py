@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from wardround.federation.children import LIFELINE
+from wardround.federation.flare import nursery
 
 HANDSHAKE_SECONDS = 10.0
 ROLES = {
@@ -45,7 +46,6 @@ def main() -> None:
     job = f"{role}-job"
     for name in (ROLES[role], ROLES[job], *LOADED[job]):
         importlib.import_module(name)
-    nursery = importlib.import_module("wardround.federation.flare.nursery")
     found = nursery.split_off(job)
     if isinstance(found, nursery.Birth):
         role, arguments, lifeline = job, list(found.arguments), found.lifeline
