@@ -19,7 +19,7 @@ from wardround.learning.interactive.mark import Mark
 
 NEAR_MM, ALIKE, AS_LIKELY = 17.0, 0.5, 4.2
 """How far an error reaches: in space, in the image's brightness, and in the network's logit."""
-SURE, SUREST = 2.0, 6.0
+SURE, SUREST = 4.0, 6.0
 """The logit that a click is worth, and the most that the network's own counts."""
 _NOISE = 0.01
 _LITTLE = 1e-3
