@@ -13,7 +13,7 @@ from tests.pages_lab import ASKED, NodeLab, form_of, words_of
 from wardround.foundation.clock import now
 from wardround.node.audit import Audit
 from wardround.node.retrieve import report
-from wardround.node.retrieve.tables import PullItem
+from wardround.node.retrieve.tables import PullItem, PullJob
 from wardround.node.retrieve.wiring import sealing_at
 
 LATER = f"{now() + timedelta(hours=2):%H}:00-{now() + timedelta(hours=2):%H}:30"
@@ -117,3 +117,19 @@ def test_the_cohort_of_a_project_is_asked_for_within_days_or_it_is_said_what_is_
     with lab.home.database.reading() as session:
         item = session.scalars(select(PullItem).where(PullItem.job_id == newest.number)).one()
     assert sealing_at(lab.home).open(item.sealed, newest.number, item.line).question == ASKED.cohort
+
+
+def test_a_pull_that_stands_still_for_a_reason_waits_for_a_person_on_the_first_page(
+    lab: NodeLab, browser: httpx.Client
+) -> None:
+    number = lab.pull("B1", became={})
+    with lab.home.database.writing() as session:
+        job = session.get_one(PullJob, number)
+        job.state = "paused"
+    stands = f"Pull {number} stands still"
+    assert stands not in words_of(browser.get("/today")), "a person paused it, and knows"
+    with lab.home.database.writing() as session:
+        session.get_one(PullJob, number).note = "destination-unknown"
+    told = words_of(browser.get("/today"))
+    assert f"{stands}: the PACS doesn't know this node as a destination" in told
+    assert "It waits: the PACS doesn't know this node as a destination" in words_of(browser.get(f"/pulls/{number}"))

@@ -20,6 +20,9 @@ from wardround.node.projects.states import DecisionState
 from wardround.node.receive.reasons import WORDS
 from wardround.node.receive.register import make_directory
 from wardround.node.receive.summary import door_state, intake_summary
+from wardround.node.retrieve.reasons import IN_WORDS as PULLED
+from wardround.node.retrieve.states import JobState
+from wardround.node.retrieve.tables import PullJob
 from wardround.ui.chart import Bar, bars, legend
 from wardround.ui.page import Shown, Visit
 
@@ -95,6 +98,11 @@ def _wishes(session: Session, desk: Desk, visit: Visit, *, reviews: int) -> list
             continue
         if state is DecisionState.WAITING:
             found.append(Wish(f"Project {row.id} waits for this hospital's decision", f"/projects/{row.id}"))
+    if visit.may("see-pulls"):
+        held = session.scalars(select(PullJob).where(PullJob.state == JobState.PAUSED, PullJob.note != "")).all()
+        found += [
+            Wish(f"Pull {job.id} stands still: {PULLED.get(job.note, job.note)}", f"/pulls/{job.id}") for job in held
+        ]
     if reviews:
         words = f"{reviews} images may name their patient, and wait for somebody to look"
         looks = visit.may("look-at-pixels")

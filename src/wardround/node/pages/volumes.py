@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wardround.dicom.damage import DAMAGE
 from wardround.dicom.segmentation_reading import SegmentationRefused, read_segmentation
 from wardround.dicom.volume import Volume, VolumePolicy, VolumeRefused, read_volume, volumes_in
 from wardround.foundation.errors import WardroundError
@@ -24,6 +25,8 @@ from wardround.node.dicomweb.pixels import PixelsUnreadable
 from wardround.node.dicomweb.rendering import View, rendered
 from wardround.node.receive.arrival import Unreadable
 
+DEFERRED = 4096
+"""Bytes of an element from which on it isn't read for what is said by headers alone."""
 _TALLEST = 512
 _MARK = (255, 176, 0)
 SHOWING = VolumePolicy(multi_frame="read")
@@ -36,12 +39,18 @@ class NotShown(WardroundError):
     code = "not-shown"
 
 
+@lru_cache(maxsize=16)
 def apart(paths: tuple[Path, ...]) -> list[str]:
     """What sets each volume of a series apart from the others, as in `b-value 1000`; one line for the only one there
     is, and none of what is no volume, which `volume` says why."""
+    import pydicom
+
     try:
-        return [", ".join(f"{name} {value}" for name, value in tells) for tells in volumes_in(paths, SHOWING)]
+        headers = [pydicom.dcmread(path, defer_size=DEFERRED) for path in paths]
+        return [", ".join(f"{name} {value}" for name, value in tells) for tells in volumes_in(headers, SHOWING)]
     except (VolumeRefused, OSError):
+        return []
+    except DAMAGE:
         return []
 
 
