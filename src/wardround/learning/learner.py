@@ -91,7 +91,8 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
 
     def sharing(self, plan: RunPlan) -> Sharing:
         """How a plan parts this network's arrays. Raises `ArraysRefused`, see `layers.sharing`."""
-        return sharing(self._module.state_dict().keys(), normalisation(self._module), plan)
+        names = network.named(self._module).keys()
+        return sharing(names, normalisation(self._module) & names, plan)
 
     @_chance_of_its_own()
     def train(

@@ -134,6 +134,11 @@ def expect_rarely(module: torch.nn.Module, share: float) -> None:
         biases[-1].fill_(math.log(share / (1 - share)))
 
 
+def named(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Every weight and buffer by its name, itself and no copy."""
+    return {name: one for name, one in sorted(module.state_dict().items()) if name.rpartition(".")[2] != COUNTER}
+
+
 def weights(module: torch.nn.Module) -> Arrays:
     """A copy of every weight and buffer, as float32 arrays.
 
@@ -141,9 +146,7 @@ def weights(module: torch.nn.Module) -> Arrays:
         ArraysRefused: `wrong-type`, the network has weights that aren't floating point.
     """
     arrays: Arrays = {}
-    for name, tensor in sorted(module.state_dict().items()):
-        if name.rpartition(".")[2] == COUNTER:
-            continue
+    for name, tensor in named(module).items():
         if not tensor.dtype.is_floating_point:
             raise ArraysRefused("wrong-type", f"weight {name} is {tensor.dtype}; choose a norm without counters")
         arrays[name] = tensor.detach().to(torch.float32).contiguous().numpy().copy()
@@ -152,7 +155,7 @@ def weights(module: torch.nn.Module) -> Arrays:
 
 def load_weights(module: torch.nn.Module, arrays: Mapping[str, np.ndarray[Any, np.dtype[np.float32]]]) -> None:
     """Copy `arrays` into the network. Raises `ArraysRefused` where they aren't finite or aren't its own."""
-    state = {name: tensor for name, tensor in module.state_dict().items() if name.rpartition(".")[2] != COUNTER}
+    state = named(module)
     if not state and not arrays:
         return  # a finished model has its weights in its file
     check(arrays, like={name: np.broadcast_to(np.float32(0), tensor.shape) for name, tensor in state.items()})

@@ -97,6 +97,19 @@ def test_the_kinds_of_layers_of_the_package_that_is_here() -> None:
     assert not any("norm" in name for name in found.travelling)
 
 
+@pytest.mark.parametrize("algorithm", ["fedavg", "fedbn"])
+def test_a_networks_batch_normalisation_is_parted_without_its_counters(algorithm: str) -> None:
+    """A counter of batches is no weight, and in no round."""
+    from wardround.learning.kinds import learner_of
+
+    bundle = read_bundle(packaged())
+    teacher = learner_of(replace(bundle, network={**bundle.network, "norm": "batch"}))
+    arrays, found = teacher.initial(1), teacher.sharing(plan(algorithm))
+    assert found.travelling | found.at_home == arrays.keys()
+    assert bool(found.at_home) == (algorithm == "fedbn")
+    assert {**found.travelling_of(arrays), **found.at_home_of(arrays)}.keys() == arrays.keys()
+
+
 def test_what_is_frozen_comes_back_as_it_came(ball_head: Any) -> None:
     from wardround.learning.segmenter import Segmenter
 
