@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[np.float32]]
 LAYERS = 10
+LARGE = 1000
+"""Megabytes from which on a model's arrays are one and the same in memory, and go to files an array at a time."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,10 @@ def model_of(megabytes: int) -> Arrays:
     """Weights as a network begins with: small, normal, in ten arrays."""
     size = max(4, megabytes * 1_000_000 // 4 // LAYERS)
     numbers = np.random.default_rng(7)
-    return {f"layer{one}.weight": numbers.standard_normal(size, np.float32) * np.float32(0.05) for one in range(LAYERS)}
+    names = [f"layer{one}.weight" for one in range(LAYERS)]
+    if megabytes >= LARGE:
+        return dict.fromkeys(names, numbers.standard_normal(size, np.float32) * np.float32(0.05))
+    return {name: numbers.standard_normal(size, np.float32) * np.float32(0.05) for name in names}
 
 
 def changed(model: Arrays, seed: int) -> Arrays:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from _rounds import Setting, changed, model_of, told
+import numpy as np
+from _rounds import LARGE, Setting, changed, model_of, told
 
 from wardround.federation.engine import (
     LegRequest,
@@ -22,8 +24,9 @@ from wardround.federation.engine import (
 from wardround.federation.provisioning import Identity
 from wardround.foundation.certificates import Root, make_key, make_request, pem
 from wardround.foundation.files import ObjectStore, write_whole
-from wardround.learning.arrays import difference, to_bytes
-from wardround.learning.wire import packed
+from wardround.foundation.stored import Held, Stored
+from wardround.learning.arrays import difference, header_of, to_bytes
+from wardround.learning.wire import packed, packing
 
 
 def identities(folder: Path, sites: tuple[str, ...]) -> None:
@@ -43,12 +46,22 @@ def identity(folder: Path, name: str) -> Identity:
     return Identity(name, folder / f"{name}.key", folder / f"{name}.crt", folder / "root.pem")
 
 
+def first_model(setting: Setting, file: Path) -> Held:
+    model = model_of(setting.megabytes)
+    if setting.megabytes < LARGE:
+        return to_bytes(model)
+    with file.open("wb") as whole:
+        whole.write(header_of({name: array.shape for name, array in model.items()}))
+        whole.writelines(model[name].data.cast("B") for name in sorted(model))
+    return Stored.of(file)
+
+
 class Hub:
     """A coordinator that keeps every aggregate in an object store, flushed, as the hub does."""
 
     def __init__(self, setting: Setting, objects: ObjectStore) -> None:
         self.setting, self.objects = setting, objects
-        self.current = objects.put(to_bytes(model_of(setting.megabytes)))
+        self.current = objects.put(first_model(setting, objects.root.parent / "model"))
         self.started = time.monotonic()
 
     def begin(self, leg_id: str) -> LegStart:
@@ -84,6 +97,7 @@ class Hub:
 def serve_hub(setting: Setting, folder: Path, port: int) -> None:
     from wardround.federation.flare.hub import FlareEngine
 
+    folder.mkdir(parents=True, exist_ok=True)
     hub = Hub(setting, ObjectStore(folder / "objects"))
     engine = FlareEngine(folder / "engine", identity(folder.parent / "pki", "hub"), hub, port=port)
     engine.start()
@@ -104,14 +118,18 @@ def serve_hub(setting: Setting, folder: Path, port: int) -> None:
 class Site:
     """Answers each round with the same changes, packed as a node packs them."""
 
-    def __init__(self, name: str, setting: Setting) -> None:
-        model = model_of(setting.megabytes)
-        self.update = packed(difference(changed(model, seed=setting.sites.index(name)), model), "lossless")
-        self.over = threading.Event()
+    def __init__(self, setting: Setting, folder: Path) -> None:
+        self.update, self.over = update_of(setting, folder), threading.Event()
 
     def take_part(self, task: RoundTask) -> RoundUpdate:
         told("step", number=task.round, at=time.monotonic())
-        return RoundUpdate(1.0, {}, 1, task.round, self.update)
+        update = self.update
+        if isinstance(update, Stored):
+            # Whoever is given a file removes it.
+            name = update.path.with_name(f"update-{task.round}")
+            os.link(update.path, name)
+            update = Stored(name, update.size)
+        return RoundUpdate(1.0, {}, 1, task.round, update)
 
     def finish(self, leg_id: str, reason: str) -> None:
         self.over.set()
@@ -120,11 +138,22 @@ class Site:
         self.over.set()
 
 
+def update_of(setting: Setting, folder: Path) -> Held:
+    """What the site of this folder's name sends: of a large model in a file."""
+    model, seed = model_of(setting.megabytes), setting.sites.index(folder.name)
+    if setting.megabytes < LARGE:
+        return packed(difference(changed(model, seed), model), "lossless")
+    moved = np.random.default_rng(seed).standard_normal(next(iter(model.values())).shape, np.float32)
+    with (folder / "update").open("wb") as file:
+        file.writelines(packing(dict.fromkeys(model, moved * np.float32(1e-3)), "lossless"))
+    return Stored.of(folder / "update")
+
+
 def serve_site(setting: Setting, folder: Path, port: int) -> None:
     from wardround.federation.remote import ParticipantPort
 
     folder.mkdir(parents=True)
-    participant = ParticipantPort(Site(folder.name, setting), folder / "participant.port")
+    participant = ParticipantPort(Site(setting, folder), folder / "participant.port")
     try:
         be_site(folder, port)
     finally:
