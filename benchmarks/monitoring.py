@@ -16,6 +16,7 @@ from _bench import machine
 from wardround.contracts.evidence import ShadowUse
 from wardround.foundation.clock import now
 from wardround.learning.statistics.discrepancy import NAMES
+from wardround.learning.statistics.embedding import LENGTH
 from wardround.node.clinic.states import ReadingState
 from wardround.node.clinic.tables import WorklistLine
 from wardround.node.monitoring.charts import charts
@@ -24,11 +25,12 @@ from wardround.node.settings import ClinicSettings
 YEAR = 7300
 """Studies: twenty a day."""
 BEFORE, AFTER = 300, 1500
-USUAL = {"failing": 0.05, "flagged": 0.4, "contrast": 0.5, "image": 0.0}
+USUAL = {"failing": 0.05, "flagged": 0.4, "contrast": 0.5, "image": 0.0, "pattern": 0.0}
 CHANGES: dict[str, dict[str, float]] = {
     "twice the failures": {"failing": 0.1},
     "a scanner's contrast goes up by one deviation": {"contrast": 0.55},
     "each number on the images by half a deviation": {"image": 0.5},
+    "each number on their patterns by half a deviation": {"pattern": 0.5},
     "sensitivity falls by ten points of forty": {"flagged": 0.3},
     "twice the share of findings": {"flagged": 0.8},
 }
@@ -55,7 +57,8 @@ def studies(draws: np.random.Generator, parts: list[tuple[int, dict[str, float]]
         shares = USUAL | said
         failing, flagged = draws.random(count) < shares["failing"], draws.random(count) < shares["flagged"]
         contrasts = draws.normal(shares["contrast"], DEVIATION, count)
-        images = draws.normal(shares["image"], 1.0, (count, len(NAMES)))
+        statistics = draws.normal(shares["image"], 1.0, (count, len(NAMES)))
+        images = np.hstack([statistics, draws.normal(shares["pattern"], 1.0, (count, LENGTH))])
         for fails, flags, contrast, image in zip(failing, flagged, contrasts, images, strict=True):
             state = ReadingState.FAILED if fails else ReadingState.DELIVERED
             seen = None if fails else float(contrast)

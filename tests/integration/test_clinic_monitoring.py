@@ -13,6 +13,7 @@ from tests.clinic_lab import Clinic, ToyReader, made
 
 from wardround.contracts.evidence import ShadowUse
 from wardround.contracts.ledger_entry import Suspension
+from wardround.learning.statistics.embedding import LENGTH
 from wardround.node.audit import Audit
 from wardround.node.clinic.states import AnswerVerb, ReadingState
 from wardround.node.clinic.tables import Deployment, WorklistAnswer, WorklistLine
@@ -39,13 +40,14 @@ def studies(
     flagged: float = 0.4,
     contrast: float = 0.5,
     scanner: float = 0.0,
+    pattern: float = 0.0,
 ) -> None:
     """So many studies end, drawn with these shares; each study a minute after the one before. scanner: by how many
-    standard deviations each number on its image is another."""
+    standard deviations each number on its image is another; pattern: each on its patterns."""
     with clinic.node.database.writing() as session:
         deployment = session.scalars(select(Deployment).where(Deployment.active)).one()
         before = session.query(WorklistLine).count()
-        draws = np.random.default_rng([7, before])
+        draws, patterns = np.random.default_rng([7, before]), np.random.default_rng([8, before])
         for number in range(before, before + count):
             fails = draws.random() < failing
             session.add(
@@ -57,7 +59,7 @@ def studies(
                     reason="empty-image" if fails else "",
                     flagged=not fails and bool(draws.random() < flagged),
                     contrast=None if fails else float(draws.normal(contrast, 0.05)),
-                    image=None if fails else list(draws.normal(scanner, 1.0, 8)),
+                    image=None if fails else [*draws.normal(scanner, 1.0, 8), *patterns.normal(pattern, 1.0, LENGTH)],
                     arrived_at=clinic.node.clock() + timedelta(minutes=number),
                 )
             )
@@ -112,8 +114,21 @@ def test_a_quiet_time_suspends_nothing(clinic: Clinic) -> None:
         "contrast-higher",
         "contrast-lower",
         "images-differ",
+        "patterns-differ",
     }
     assert all(chart.broken_at is None and chart.studies >= 280 for chart in found)
+
+
+def test_other_patterns_in_images_take_the_model_out_of_use_though_their_statistics_are_the_same(
+    clinic: Clinic,
+) -> None:
+    watching = monitor(clinic)
+    studies(clinic, 130)
+    assert watching.tick() == 0
+    studies(clinic, 90, pattern=0.7)
+    assert watching.tick() == 1
+    with clinic.node.database.reading() as session:
+        assert session.scalars(select(Deployment)).one().suspended_for == "patterns-differ"
 
 
 def test_images_of_another_scanner_take_the_model_out_of_use_though_their_contrast_is_the_same(clinic: Clinic) -> None:

@@ -27,7 +27,7 @@ from wardround.dicom.volume import VolumeRefused
 from wardround.foundation.clock import now
 from wardround.learning.arrays import Arrays
 from wardround.learning.case import CaseRefused
-from wardround.learning.statistics.discrepancy import image_statistics
+from wardround.learning.statistics.embedding import looked_at
 from wardround.node.clinic.definition import Before, Definition, Output
 from wardround.node.clinic.examination import NO_SERIES, examine
 from wardround.node.clinic.given import Beside, Given, given, given_before
@@ -167,7 +167,7 @@ def _reading(series: SourceSeries, output: Output, found: Given, finding: Findin
     from wardround.dicom.segmentation import write_segmentation
 
     volume = series.volume
-    seen, contrast = image_statistics(volume.array), _contrast(volume.array)
+    seen, contrast = looked_at(volume.array), _contrast(volume.array)
     if found.mask is None:
         reports = reports_of(series, None, None, finding, output.summary)
         return Reading(None, None, None, contrast, reports, found.value, seen, before)

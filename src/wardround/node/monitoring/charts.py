@@ -10,7 +10,7 @@ from functools import lru_cache
 from wardround.contracts.evidence import ShadowUse
 from wardround.learning.cusum import Share, Shift, scores, sums, threshold
 from wardround.learning.intervals import proportion
-from wardround.learning.statistics.discrepancy import differs
+from wardround.learning.statistics.discrepancy import NAMES, differs
 from wardround.node.clinic.states import WITH_RESULT, ReadingState
 from wardround.node.clinic.tables import WorklistLine
 
@@ -86,12 +86,18 @@ def charts(
         change = Share(high, _odds(high, _DIFFERENCES))
         watched.append(("readers-differ", "readers who find otherwise", change, [float(one) for one in differing]))
     # Of several charts the first alarms sooner than any one of them would.
-    length = alarm_every * (len(watched) + 1)
-    pictures = tuple(tuple(line.image) for line in read if line.image is not None)
-    return (*(_chart(*one, length) for one in watched), _pictures(pictures, length))
+    length = alarm_every * (len(watched) + 2)
+    numbers = [tuple(line.image) for line in read if line.image is not None]
+    statistics = tuple(one[: len(NAMES)] for one in numbers)
+    embeddings = tuple(one[len(NAMES) :] for one in numbers if len(one) > len(NAMES))
+    return (
+        *(_chart(*one, length) for one in watched),
+        _pictures("images-differ", "images otherwise than those that it began with", statistics, length),
+        _pictures("patterns-differ", "patterns in images otherwise than in the first", embeddings, length),
+    )
 
 
-def _pictures(seen: tuple[tuple[float, ...], ...], length: float) -> Chart:
+def _pictures(reason: str, words: str, seen: tuple[tuple[float, ...], ...], length: float) -> Chart:
     """Images that are otherwise than the first were: each block of them is asked once, at such a share of false alarms
     that there is one in `length` studies on average."""
     alarms = _BLOCK / length
@@ -104,8 +110,7 @@ def _pictures(seen: tuple[tuple[float, ...], ...], length: float) -> Chart:
         if chance < alarms:
             broken = end
             break
-    words = "images otherwise than those that it began with"
-    return Chart("images-differ", words, value, limit, len(seen), broken, _thinned(path))
+    return Chart(reason, words, value, limit, len(seen), broken, _thinned(path))
 
 
 @lru_cache(maxsize=4096)
