@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pydicom
 import pytest
+from tests.functional.more_runs import MoreRuns
 from tests.functional.small_demo import journey, processes_below, wishes
 
 from wardround.contracts.disclosure import UNTOLD
@@ -18,7 +19,11 @@ from wardround.demo.federation import DemoFederation
 from wardround.demo.identities import Canaries
 from wardround.demo.play import export
 from wardround.demo.report import report
-from wardround.learning.bundle import bundle_digest, load_bundle
+from wardround.hub.home import HubHome
+from wardround.hub.runs import queries
+from wardround.hub.runs.states import RunState
+from wardround.hub.runs.tables import RunRow
+from wardround.learning.bundle import bundle_digest, load_bundle, packaged
 
 ROUNDS = 2
 MAY_HOLD_IDENTITIES = ("clinical", "results", "vault")
@@ -26,12 +31,15 @@ MAY_HOLD_IDENTITIES = ("clinical", "results", "vault")
 
 
 class Played(NamedTuple):
+    """`judged` is a run of the journey's model that trains nothing."""
+
     home: Path
     federation: DemoFederation
     report: dict[str, Any]
     canaries: Canaries
     model: str
     exported: Path
+    judged: RunRow
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +50,10 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
         story = playing.play()
         found = report(playing.federation, story, seconds=1.0)
         export(playing.federation, story.model, home / "exported")
-    return Played(home / "all", playing.federation, found, canaries, story.model, home / "exported")
+        more = MoreRuns.of(playing.federation, bundle_digest(packaged()))
+        more.agree("judged", compare_alone=False)
+        judged = more.evaluate(story.model, "judged")
+    return Played(home / "all", playing.federation, found, canaries, story.model, home / "exported", judged)
 
 
 def test_nothing_is_left_running(played: Played) -> None:
@@ -76,6 +87,17 @@ def test_models_are_judged_together_and_alone(played: Played) -> None:
         assert {site for site in models[group] if site != "mean"} == set(played.report["sites"])
     everyone = sum(site["validation_studies"] for site in played.report["sites"].values())
     assert all(models["local"][site]["patients"] == everyone for site in played.report["sites"])
+
+
+def test_a_registered_model_is_judged_again_and_nothing_is_trained(played: Played) -> None:
+    again = played.judged
+    assert (RunState(again.state), again.round) == (RunState.FINISHED, 0), again.reason
+    hub = HubHome(played.home / "hub")
+    with hub.database.reading() as session:
+        told = {row.site: row.score for row in queries.evaluations(session, again.id)}
+    hub.close()
+    assert set(told) == set(played.report["sites"])
+    assert all(score is not None and 0 <= score <= 1 for score in told.values())
 
 
 def test_ledger_is_verified_by_the_hub_and_by_each_hospital(played: Played) -> None:
