@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     print(machine())
     began = time.monotonic()
-    rows = inversion_rows(inversion(120 if asked.quick else 1500))
+    rows = inversion_rows(inversion(60 if asked.quick else 1500))
     if asked.data.is_dir():
         rows += membership_rows(membership(asked.data, 8 if asked.quick else 32))
     else:
