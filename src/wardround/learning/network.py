@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -31,6 +32,8 @@ _NETWORKS = {
     "torch.nn.Linear": ("torch.nn", "Linear"),
 }
 """Where each target of `bundle.TARGETS` is; what one package needs is imported for it alone."""
+
+_MLFLOW = "mlflow"
 
 OWN_CODE: Path | None = None
 """The folder of the package whose own Python may be imported here. Set in a jail, and nowhere else."""
@@ -60,10 +63,25 @@ def build(network: Mapping[str, Any], seed: int = 0) -> torch.nn.Module:
         torch.manual_seed(seed)
         try:
             module, name = where
-            made: torch.nn.Module = getattr(import_module(module), name)(**arguments)
+            with _without_mlflow():
+                found = import_module(module)
+            made: torch.nn.Module = getattr(found, name)(**arguments)
             return made
         except (TypeError, ValueError, KeyError, RuntimeError) as error:
             raise BundleRefused("wrong-network", f"{target} can't be built from its arguments: {error}") from error
+
+
+@contextmanager
+def _without_mlflow() -> Iterator[None]:
+    """MONAI imports MLflow where that is installed, which takes nearly as long as the rest, and nothing here uses."""
+    if _MLFLOW in sys.modules:
+        yield
+        return
+    sys.modules[_MLFLOW] = None  # type: ignore[assignment]  # as Python has it for what mustn't be imported
+    try:
+        yield
+    finally:
+        del sys.modules[_MLFLOW]
 
 
 class Ensemble(torch.nn.Module):

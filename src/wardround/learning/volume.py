@@ -20,6 +20,8 @@ from wardround.learning.fact import finite
 _AXIS = {"S": 0, "I": 0, "P": 1, "A": 1, "L": 2, "R": 2}
 _TURNED = frozenset("IAR")
 LARGEST_PATCH = 512
+_ROWS = 16
+"""Of a resampled axis, at once."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,20 @@ def _along(volume: NDArray[np.float32], axis: int, count: int, step: float) -> N
     if step == 1.0 and count == volume.shape[axis]:
         return volume
     matrix = resampling(count, volume.shape[axis], 0.0, step)
-    return np.asarray(np.moveaxis(np.tensordot(matrix, volume, (1, axis)), 0, axis), np.float32)
+    made = np.empty((*volume.shape[:axis], count, *volume.shape[axis + 1 :]), np.float32)
+    # A row of the matrix has its few weights side by side: of a CT most of the whole product would be with noughts.
+    for start in range(0, count, _ROWS):
+        rows = matrix[start : start + _ROWS]
+        used = np.flatnonzero(rows.any(axis=0))
+        source = slice(int(used.min(initial=volume.shape[axis] - 1)), int(used.max(initial=0)) + 1)
+        weights, end = rows[:, source], start + len(rows)
+        if axis == 0:
+            np.matmul(weights, volume[source].reshape(weights.shape[1], -1), out=made[start:end].reshape(len(rows), -1))
+        elif axis == 1:
+            np.matmul(weights, volume[:, source], out=made[:, start:end])
+        else:
+            np.matmul(volume[:, :, source], weights.T, out=made[:, :, start:end])
+    return made
 
 
 def _three(values: Any) -> bool:
