@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +33,8 @@ from wardround.learning.finished import PROGRAM
 
 RESULT = "result.json"
 _LARGEST_RESULT, _LARGEST_OUTPUT, _MOST_FILES = 1024 * 1024, 1024**3, 100
+_MODE = 0o500
+"""The jail has it read-only in any case."""
 PYTHON = "python"
 """The first word of a command that means this node's own Python and its packages."""
 
@@ -73,12 +74,12 @@ class Program:
         if python:
             command[:1] = [sys.executable, "-s"]
         with room_beside(self._package) as room:
-            study, output, program = (Path(room) / name for name in ("study", "output", PROGRAM))
+            study, output, program = Path(room) / "study", Path(room) / "output", self._package / PROGRAM
             study.mkdir()
             output.mkdir()
-            shutil.copytree(self._package / PROGRAM, program)
             for file in program.rglob("*"):
-                file.chmod(0o700)  # a package has no modes
+                if file.is_file() and file.stat().st_mode & 0o777 != _MODE:
+                    file.chmod(_MODE)  # a package has no modes, and its digest doesn't count them
             shown = write_bare_series(volume.image, volume.spacing, str(self.bundle.network["modality"]), study)
             run_jailed(
                 ["/usr/bin/env", "-C", str(INPUTS / PROGRAM), *_folders(), *command],
