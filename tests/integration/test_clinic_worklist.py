@@ -159,7 +159,9 @@ def test_a_study_is_named_by_enough_digits_of_its_key(clinic: Clinic) -> None:
 
 
 def test_what_fails_a_check_is_out_of_scope_counted_and_never_given_to_the_model(clinic: Clinic) -> None:
-    def check(_package: Path, _model: str, _stage: str, _files: Any, _threads: int, definition: Definition) -> Any:
+    def check(
+        _package: Path, _model: str, _stage: str, _files: Any, _threads: int, definition: Definition, *_: Any
+    ) -> Any:
         assert definition.input.slices == (10, 500), "the file as it is now"
         raise reader.OutOfScope("slices", "slices: 4, wanted 10 to 500")
 
