@@ -42,7 +42,7 @@ class WorklistLine(NodeTable):
     or a number; `flagged` whether that is beyond the pathway's bounds. `read_as` is the stage that it was read at.
     `prior` is the key of the earlier study that was read beside it, empty where the pathway asks for one and none would
     do, and `prior_days` how much earlier that was made.
-    `image` are a few numbers on the image, by which a change of scanner shows (`learning.statistics.embedding.looked_at`).
+    `image` are numbers on the image, by which a change of scanner shows (`learning.statistics.embedding.looked_at`).
     """
 
     __tablename__ = "worklist"
