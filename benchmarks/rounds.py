@@ -1,8 +1,9 @@
 """A round of federated averaging beside others: seconds, bytes and the hub's memory, with four sites on loopback.
 
 Every side has a hub and four sites in processes of their own, mutual TLS or TLS between them, and no training: a site
-answers at once with weights that are a little moved. Sides take turns within one run; medians are printed. The part
-`2gb` is ours alone: a model of 2 GB goes to two sites and back once, and what matters is the memory. Run as
+answers at once with weights that are a little moved. Sides take turns within one run; medians are printed. Flower has
+an environment of its own, made in `build` where the package index can be reached. The part `2gb` is ours alone: a model
+of 2 GB goes to two sites and back once, and what matters is the memory. Run as
 `python benchmarks/rounds.py [--quick] [--json FILE]`.
 """
 
@@ -33,7 +34,7 @@ from _rounds_ours import identities
 
 PATIENCE = 900.0
 TARGETS = {0: 0.1, 30: 1.2, 300: 10.0}
-SIDES = ["ours", "grpc", "flare"]
+SIDES = ["ours", "grpc", "flare", "flower"]
 LIVE = ("ours", "grpc")
 """Sides that tell of a round when it ends, so that its processor time can be told from that of the start."""
 
@@ -161,7 +162,7 @@ def family(side: str, setting: Setting, folder: Path) -> Iterator[tuple[Child, l
     command = [sys.executable, __file__, "--side", side, "--setting", setting.text(), "--port", str(port)]
     children = [Child([*command, "--serve", "hub", "--folder", str(folder / "hub")], folder / "hub.log")]
     try:
-        if side == "grpc":
+        if side in ("grpc", "flower"):
             children[0].expect("listening")
         for site in setting.sites:
             children.append(
@@ -207,6 +208,8 @@ def serve(options: argparse.Namespace) -> None:
         import _rounds_ours as side
     elif options.side == "grpc":
         import _rounds_grpc as side  # type: ignore[no-redef]
+    elif options.side == "flower":
+        import _rounds_flower as side  # type: ignore[no-redef]
     else:
         import _rounds_flare as side  # type: ignore[no-redef]
     (side.serve_hub if options.serve == "hub" else side.serve_site)(setting, folder, options.port)
@@ -230,7 +233,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     parts = options.only or [*SIDES, "2gb"]
     sides = [part for part in parts if part in SIDES]
-    rounds = {0: 20, 30: 4, 300: 2} if options.quick else {0: 20, 30: 6, 300: 3}
+    if "flower" in sides:
+        from _rounds_flower import ready
+
+        if why := ready():
+            print(why)
+            sides.remove("flower")
+    rounds = {0: 8, 30: 3, 300: 2} if options.quick else {0: 20, 30: 6, 300: 3}
     rows: list[dict[str, Any]] = []
     for megabytes in options.sizes if sides else []:
         setting = Setting(megabytes, rounds.get(megabytes, 3))
