@@ -65,13 +65,25 @@ class _Reading:
 
 
 class Loader:
-    """Loads into one site's records. For one load at a time; other programs may load too, each waits its turn."""
+    """Loads into one site's records. For one load at a time; other programs may load too, each waits its turn.
 
-    def __init__(self, records: Records, people: People, keys: RecordKeys, clock: Clock = now) -> None:
+    Args:
+        follow: `Images.tick`, so that the first records that are there find the enclave's images beside them.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        people: People,
+        keys: RecordKeys,
+        clock: Clock = now,
+        follow: Callable[[], object] = lambda: None,
+    ) -> None:
         self._records = records
         self._people = people
         self._keys = keys
         self._clock = clock
+        self._follow = follow
 
     def load(
         self,
@@ -130,6 +142,7 @@ class Loader:
             with self._people.database.writing() as session:
                 told = f"{report.read} records read"
                 audit.record(session, actor, "load-records", f"source {source}", told, clock=self._clock)
+        self._follow()
         with self._records.writing() as connection:
             reading.translation.vocabulary.check_same(connection)
             number = source_number(connection, source)

@@ -30,7 +30,7 @@ class HealthRecords:
 
     def __init__(self, home: NodeHome, clock: Clock) -> None:
         self._department = Department(home, clock=clock)
-        self._staging = records_at(home).staging
+        self._records = records_at(home)
         self._images = images_at(home, self._department.secret)
         self._following = Loop("records", [self._follow], pause=FOLLOWED_EVERY)
         self.mllp: Mllp | None = None
@@ -41,7 +41,7 @@ class HealthRecords:
 
     def start(self) -> None:
         """Remove what killed loads left, then go on where they were."""
-        tidy(self._staging)
+        tidy(self._records.staging)
         self._following.start()
         if self.mllp is not None:
             self.mllp.start()
@@ -53,6 +53,8 @@ class HealthRecords:
         self._department.close()
 
     def _follow(self) -> None:
+        if not self._records.exists():
+            return  # nobody asks of records that aren't there; the first load takes up all that changed until then
         try:
             self._images.tick()
         except RecordsBusy:

@@ -59,4 +59,4 @@ def loader_at(home: NodeHome, department: Department, clock: Clock = now) -> Loa
         keys,
         home.settings.deidentification.home_issuer,
     )
-    return Loader(records_at(home), people, keys, clock)
+    return Loader(records_at(home), people, keys, clock, images_at(home, department.secret).tick)
