@@ -319,7 +319,7 @@ class Learner(ABC, Generic[CaseT, PreparedT]):
         if not fresh and checkpoint is None and self._kept is not None and self._kept[:2] == (seed, round_number - 1):
             return self._kept[2]
         rate, decay = self.setting.learning_rate, self.setting.weight_decay
-        optimiser = torch.optim.AdamW(self._module.parameters(), lr=rate, weight_decay=decay)
+        optimiser = torch.optim.AdamW(self._module.parameters(), lr=rate, weight_decay=decay, fused=True)
         before = None if fresh or checkpoint is None else checkpoint.before()
         if before is not None:
             take_up_moments(optimiser, before)

@@ -28,7 +28,8 @@ def betrayal(
     inside = np.array([_fit(metric, one) for one in trained.values()], np.float64)
     outside = np.array([_fit(metric, one) for one in held_out.values()], np.float64)
     found = auc(np.concatenate([inside, outside]), np.arange(len(inside) + len(outside)) < len(inside))
-    return None if found is None else STEP * round(100 * found / STEP)
+    # A half is one whichever side it is reached from.
+    return None if found is None else STEP * round(round(100 * found / STEP, 9))
 
 
 def _fit(metric: MetricName, outcome: Sequence[float]) -> float:

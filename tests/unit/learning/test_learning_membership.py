@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wardround.contracts.metric import MetricName
@@ -12,6 +12,10 @@ from wardround.learning.membership import betrayal
 SCORES = st.dictionaries(st.text("abcdef", min_size=1), st.tuples(st.floats(0, 1)), min_size=1, max_size=12)
 
 
+@example(
+    {name: (score,) for name, score in zip("abcdefghij", (0.8125, 1, 0.5, 0.5, 0, 0, 1, 0.5, 0.5, 1), strict=True)},
+    {name: (score,) for name, score in zip("abcd", (0.25, 0.875, 0.75, 0.25), strict=True)},
+)
 @given(SCORES, SCORES)
 def test_what_is_told_is_a_coarse_share_and_turns_round_with_the_sides(
     trained: dict[str, tuple[float]], held_out: dict[str, tuple[float]]
