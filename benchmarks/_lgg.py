@@ -16,6 +16,7 @@ from pathlib import Path
 from wardround.contracts.algorithm import Algorithm, Ditto
 from wardround.contracts.run_plan import RunPlan
 from wardround.contracts.turns import Turns
+from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.federation.engine import (
     LegRequest,
     LegStart,
@@ -31,13 +32,13 @@ from wardround.foundation.files import write_whole
 from wardround.learning.arrays import Arrays, difference, from_bytes, to_bytes
 from wardround.learning.bundle import bundle_digest, packaged
 from wardround.learning.case import Case
-from wardround.learning.learner import Trained, site_seed
+from wardround.learning.learner import site_seed
 from wardround.learning.score import patients, read_case
 from wardround.learning.segmenter import Segmenter
 from wardround.learning.split import split
 from wardround.learning.steering import Steering
 from wardround.learning.strategies.choice import strategy_of
-from wardround.learning.strategies.site import personal_model, take_turn, weights_told, whole_model
+from wardround.learning.strategies.site import Trained, personal_model, take_turn, weights_told, whole_model
 from wardround.node.training.own import OwnArrays
 
 PACKAGE = "brain-mri-glioma"
@@ -93,7 +94,7 @@ class Hospital:
         self.teacher = Segmenter(packaged(PACKAGE))
         self.sharing = self.teacher.sharing(self.plan)
         self.began = self.teacher.initial(self.plan.seed)
-        self.own = OwnArrays(self.folder)
+        self.own = OwnArrays(self.folder, PseudonymKeys(bytes(32)))
 
     def take_part(self, task: RoundTask) -> RoundUpdate:
         told, kept = from_bytes(task.arrays), self._kept(task.round)
