@@ -77,7 +77,8 @@ def nursery(pid: int | None) -> psutil.Process:
 
 
 def resume(federation: FlareFederation, run: FakeRun) -> None:
-    assert federation.run_leg(run).state is LegState.FINISHED
+    status = federation.run_leg(run)
+    assert status.state is LegState.FINISHED, status
 
 
 def test_a_killed_server_costs_the_leg_and_the_next_goes_on_from_the_last_whole_round(
@@ -284,6 +285,27 @@ def test_a_site_that_comes_late_takes_part_from_the_next_round_on(federation: Fl
 @dataclass(frozen=True)
 class LegStartOfAnotherVersion(LegStart):
     unheard_of: int = 0
+
+
+def test_a_site_too_busy_when_a_leg_begins_takes_part_from_the_next_round_on(federation: FlareFederation) -> None:
+    run = federation.hub.add(small_model(), sites=SITES, quorum=2, rounds=3)
+    client = psutil.Process(federation.clients["gamma"].pid)
+    waits = until_gamma_is_back(federation, run)
+
+    def wake_gamma(task: RoundTask) -> RoundUpdate:
+        if task.round == 1:
+            client.resume()
+        return waits(task)
+
+    federation.sites["alpha"].behaviours[run.run_id] = wake_gamma
+    client.suspend()
+    try:
+        status = federation.run_leg(run)
+    finally:
+        client.resume()
+
+    assert status.state is LegState.FINISHED, status
+    assert_gamma_missed_the_first_round_alone(run, {"refused-job"})
 
 
 def test_a_leg_of_another_version_than_the_hubs_program_says_what_to_do(

@@ -16,7 +16,7 @@ from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import RunProcessKey
 from nvflare.apis.fl_context import FLContext
-from nvflare.apis.job_def import JobMetaKey
+from nvflare.apis.job_def import JobMetaKey, job_from_meta
 from nvflare.apis.job_scheduler_spec import DispatchInfo
 from nvflare.apis.utils.job_utils import get_event_job_id
 from nvflare.fuel.f3.cellnet.core_cell import CellAgent
@@ -30,6 +30,8 @@ from wardround.federation.provisioning import DEPLOY_SECONDS, JOBS_KEPT, SUBMITT
 from wardround.foundation.stored import content as content_of
 
 READY_SECONDS, READY_PAUSE, READY_TRIES = 2.0, 0.5, 20
+FIRST_TRIES = 4
+"""For the sites that a leg begins with: whoever doesn't answer by then is asked in after a round."""
 _REGISTRATIONS = (EventType.CLIENT_REGISTER_PROCESSED, EventType.CLIENT_HEARTBEAT_PROCESSED, EventType.CLIENT_QUIT)
 _JOB_ENDINGS = (EventType.JOB_COMPLETED, EventType.JOB_ABORTED)
 
@@ -96,7 +98,17 @@ class Dispatcher(FLComponent):  # type: ignore[misc]  # nvflare has no types
             JobMetaKey.SUBMITTER_ROLE.value: SUBMITTER_ROLE,
         }
         with self._engine.new_context() as fl_ctx:
-            self._engine.job_def_manager.create(meta, content, fl_ctx)
+            job = job_from_meta(self._engine.job_def_manager.create(meta, content, fl_ctx))
+            check = self._engine._make_message_for_check_resource(job, {}, fl_ctx)
+        # FLARE leaves whoever doesn't answer at once out of the job.
+        asking = [
+            threading.Thread(target=self._ready, args=(site, check, FIRST_TRIES), name="ready", daemon=True)
+            for site in command["sites"]
+        ]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
         SCHEDULER.ring()
 
     def _ask_in(self, job_id: str, site: str) -> None:
@@ -131,9 +143,9 @@ class Dispatcher(FLComponent):  # type: ignore[misc]  # nvflare has no types
                 running[RunProcessKey.PARTICIPANTS][client.token] = client
                 self._engine.start_client_job(job, {site: DispatchInfo("app", {}, "")}, fl_ctx)
 
-    def _ready(self, site: str, check: Message) -> bool:
+    def _ready(self, site: str, check: Message, tries: int = READY_TRIES) -> bool:
         """Whether the site answers: a client process that was just started is connected before it does."""
-        for _ in range(READY_TRIES):
+        for _ in range(tries):
             with self._lock:
                 if site not in self._connected:
                     return False

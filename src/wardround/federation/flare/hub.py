@@ -308,10 +308,10 @@ class FlareEngine:
         return {}, b""
 
     def _absent_from(self, leg: CarriedLeg, present: list[str]) -> dict[str, str]:
-        """Sites that were wanted and aren't in the job: not connected, or they refused to have it deployed."""
-        for site in leg.present:
-            if site not in present:
-                leg.absent[site] = "refused-job"
+        """Sites that were wanted and aren't in the job: not connected, or they refused to have it deployed. They are
+        asked in after the round."""
+        leg.absent |= {site: "refused-job" for site in leg.present if site not in present}
+        leg.present = tuple(site for site in leg.present if site in present)
         leg.status = replace(leg.status, absent=dict(leg.absent))
         return leg.absent
 
