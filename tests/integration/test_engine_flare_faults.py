@@ -258,7 +258,9 @@ def test_a_stalled_server_costs_the_leg_and_the_next_goes_on_once_it_does(
         server.resume()
     assert (first.state, first.last_round) == (LegState.FAILED, 1)
     assert "alpha (deadline)" in first.reason
-    resume(federation, run)
+    # A server that goes on after so long may end the first job that it is given, for which a hub has the next leg.
+    legs = (federation.run_leg(run).state for _ in range(3))
+    assert LegState.FINISHED in legs
 
     assert federation.flare.pid == server.pid
     assert run.arrays == without_faults(tmp_path, 3)

@@ -32,6 +32,8 @@ from wardround.foundation.stored import content as content_of
 READY_SECONDS, READY_PAUSE, READY_TRIES = 2.0, 0.5, 20
 FIRST_TRIES = 4
 """For the sites that a leg begins with: whoever doesn't answer by then is asked in after a round."""
+STILL_THERE = "Client app already started."
+"""What FLARE's client says of a process of this job that has just ended, until it has noticed."""
 _REGISTRATIONS = (EventType.CLIENT_REGISTER_PROCESSED, EventType.CLIENT_HEARTBEAT_PROCESSED, EventType.CLIENT_QUIT)
 _JOB_ENDINGS = (EventType.JOB_COMPLETED, EventType.JOB_ABORTED)
 
@@ -138,10 +140,15 @@ class Dispatcher(FLComponent):  # type: ignore[misc]  # nvflare has no types
             if not self._ready(site, check) or not self._asked(site, deploy, DEPLOY_SECONDS):
                 return
             client = self._engine.get_client_from_name(site)
-            if client is not None:
-                # To be told of the job's end like the others, by the token that it has now.
-                running[RunProcessKey.PARTICIPANTS][client.token] = client
-                self._engine.start_client_job(job, {site: DispatchInfo("app", {}, "")}, fl_ctx)
+            if client is None:
+                return
+            # To be told of the job's end like the others, by the token that it has now.
+            running[RunProcessKey.PARTICIPANTS][client.token] = client
+            for _ in range(READY_TRIES):
+                replies = self._engine.start_client_job(job, {site: DispatchInfo("app", {}, "")}, fl_ctx)
+                if not any(each.reply is not None and each.reply.body == STILL_THERE for each in replies):
+                    return
+                time.sleep(READY_PAUSE)
 
     def _ready(self, site: str, check: Message, tries: int = READY_TRIES) -> bool:
         """Whether the site answers: a client process that was just started is connected before it does."""

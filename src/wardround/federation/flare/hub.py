@@ -33,6 +33,8 @@ START_SECONDS = 60.0
 RESTART_SECONDS = 1.0
 COMING_SECONDS = 30.0
 """A site that was asked into a leg has so long for its process to come up before it is asked again."""
+ENDS_AT_ONCE = 5.0
+"""A process that ended sooner after it was asked for isn't asked for again before the round is over."""
 
 
 class FlareEngine:
@@ -343,7 +345,7 @@ class FlareEngine:
 
     def _ask_in(self, leg: CarriedLeg, connected: Set[str]) -> None:
         """Have those of the connected sites take part that are wanted and have no process in the leg: when they
-        connect, and after each round, so that a process that dies at its start is no loop.
+        connect, when their process ends, and after each round; a process that dies at its start is no loop.
         """
         if leg.status.state is not LegState.RUNNING or self._server is None:
             return
@@ -361,8 +363,10 @@ class FlareEngine:
         for leg in self._legs.values():
             if leg.job_id == job_id and not leg.status.state.over:
                 leg.gone.add(site)
-                leg.asked.pop(site, None)
+                asked = leg.asked.pop(site, -math.inf)
                 self._tell_leg(leg, {"do": "lose", "site": site, "reason": "process-ended"})
+                if asked < time.monotonic() - ENDS_AT_ONCE:
+                    self._ask_in(leg, self._sites & {site})
 
     def _found(self, job_id: str, site: str) -> None:
         for leg in self._legs.values():
