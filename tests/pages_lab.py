@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from base64 import b64encode
@@ -13,13 +14,16 @@ from pathlib import Path
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from PIL import Image
 from sqlalchemy import select
 from tests.front_door import SECRET, FrontDoor, edited, studies
 from tests.unit.hub.runs.run_lab import project
 from tests.unit.people.people_lab import CHEAP, GOOD
 
 from wardround.contracts import ledger_entry
+from wardround.contracts.cohort_builder import imaging, patients
 from wardround.contracts.ledger_entry import HUB, Entry, Evidence, Member, Model
+from wardround.contracts.validation import JudgedCase, ValidationPlan
 from wardround.dicom.pixels_screening import Screener
 from wardround.dicom.pixels_text import TextReader
 from wardround.foundation.clock import now
@@ -44,6 +48,7 @@ from wardround.ledger.log import Log
 from wardround.ledger.note import SignatureType, Signer
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.desk import Desk
+from wardround.node.evidence.tables import ValidationCase, ValidationRow
 from wardround.node.gateway.tables import Egress
 from wardround.node.home import NodeHome
 from wardround.node.membership.tables import Membership
@@ -161,6 +166,10 @@ def words_of(page: httpx.Response) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
+FAILED = "fa" * 32
+"""The plan by which `NodeLab.seed` has a model judged."""
+
+
 class NodeLab:
     """A hospital with two patients for research, and a project put before it. `settings`: more of `[annotation]`."""
 
@@ -204,8 +213,9 @@ class NodeLab:
 
     def seed(self) -> None:
         """What a hospital has after some weeks: messages that left, a model in shadow use, studies on the worklist, two
-        images of which screening isn't sure, and a pull that goes on."""
+        images of which screening isn't sure, a pull that goes on, and a model that was judged."""
         self.doubt(2)
+        self.failed()
         self.pull("A1", "A2", "A3", "A4", became={"A1": ("done", ""), "A2": ("absent", "not-in-the-pacs")})
         at, model = self.clock(), "5f" * 32
         configs = self.home.path / "models" / model / "configs"
@@ -278,6 +288,41 @@ class NodeLab:
                     item.state, item.reason = became[accessions[item.line - 1]]
                     item.expected = item.arrived = 5 if item.state == "done" else 0
         return number
+
+    def failed(self) -> None:
+        """Have a model judged on two patients: it missed one's lesion, and outlined the other's badly."""
+        asked = ValidationPlan(
+            model="5f" * 32,
+            package="brain-mri-glioma",
+            cohort=patients.with_(imaging(modality="MR")).question(),
+            threshold=0.5,
+        )
+        drawn = io.BytesIO()
+        Image.linear_gradient("L").save(drawn, "PNG")
+        cases = (JudgedCase(score=0.1, positive=True, dice=0), JudgedCase(score=9.4, positive=True, dice=0.31))
+        with self.home.database.writing() as session:
+            row = ValidationRow(
+                digest=FAILED,
+                model=asked.model,
+                document=asked.model_dump_json().encode(),
+                planned_by="person:safety-officer",
+                planned_at=self.clock(),
+                done_at=self.clock(),
+            )
+            session.add(row)
+            session.flush()
+            for number, case in enumerate(cases):
+                session.add(
+                    ValidationCase(
+                        validation=row.id,
+                        patient=f"P{number}",
+                        study=f"2.25.{number}",
+                        name=f"WP-{number}",
+                        case=json.dumps({"series": f"2.25.{number}.1"}),
+                        outcome=case.model_dump_json().encode(),
+                        picture=drawn.getvalue(),
+                    )
+                )
 
     def doubt(self, images: int) -> None:
         """Have images come that say that something is burned in, and something be found in each."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.browser.conftest import Seat
-from tests.pages_lab import ASKED, HubLab, NodeLab
+from tests.pages_lab import ASKED, FAILED, HubLab, NodeLab
 
 from wardround.node.projects.approval import standing_now
 from wardround.node.projects.states import DecisionState
@@ -96,6 +96,7 @@ LOOKED_AT: dict[str, dict[str, str]] = {
         "/review/{number}": "/review/1",
         "/worklist": "/worklist",
         "/models": "/models",
+        "/models/failures/{plan}": f"/models/failures/{FAILED}",
         **EVERYWHERE,
     },
     "hub": {

@@ -47,7 +47,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImagesLab]:
 
 def drawn(page: Page) -> NDArray[np.uint8]:
     """What is on the screen where the images are."""
-    page.wait_for_function("() => document.querySelector('.viewer').viewer?.then(() => true)")
+    page.wait_for_function("() => document.querySelector('.viewer')?.viewer?.then(() => true)")
     return np.asarray(Image.open(io.BytesIO(page.locator(".viewer-stage").screenshot())).convert("RGB"))
 
 
@@ -68,6 +68,7 @@ def test_a_study_of_the_enclave_is_drawn_and_goes_by_keys(sit: Sit, lab: ImagesL
     page.get_by_label("Reference label").select_option("yes")
     page.get_by_role("button", name="Look", exact=True).click()
     page.locator(f'a[href="/enclave/{study}"]').click()
+    page.wait_for_url(f"**/enclave/{study}")
     picture = drawn(page)
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100, "nothing is drawn"
     assert amber(picture) > 0.002, "the label isn't laid over it"
