@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
@@ -65,6 +66,7 @@ class Spool:
             return self._given
         if self._made is None:
             self._made = Path(tempfile.mkdtemp(prefix="wardround-leg-"))
+            weakref.finalize(self, shutil.rmtree, self._made, ignore_errors=True)
         return self._made
 
 
