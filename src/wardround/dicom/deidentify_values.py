@@ -13,10 +13,13 @@ TEXT_VRS = frozenset(
 )
 SIZES = {b"US": 2, b"SS": 2, b"OW": 2, b"AT": 4, b"UL": 4, b"SL": 4, b"FL": 4, b"FD": 8, b"UV": 8, b"SV": 8}
 _BYTE_SIZES = {b"OB": 1, b"UN": 1, b"OW": 2, b"OF": 4, b"OL": 4, b"OD": 8, b"OV": 8, **SIZES}
+_DECIMAL = rb" *(?:[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)? *)?"
+_INTEGER = rb" *(?:[+-]?\d+ *)?"
 FORMS = {
     b"CS": re.compile(rb"[A-Za-z0-9_ \\]*\0?$"),
-    b"DS": re.compile(rb"[0-9+\-.eE \\]*\0?$"),
-    b"IS": re.compile(rb"[0-9+\- \\]*\0?$"),
+    # Numbers, and not the signs of which they are made alone: those make UIDs too (PS3.5 section 6.2).
+    b"DS": re.compile(rb"%b(?:\\%b)*\0?\Z" % (_DECIMAL, _DECIMAL)),
+    b"IS": re.compile(rb"%b(?:\\%b)*\0?\Z" % (_INTEGER, _INTEGER)),
     b"UI": re.compile(rb"(?:[0-9.]{0,64}\\?)*[ \0]?$"),
 }
 TAG_FORMS = {0x00080201: re.compile(rb"(?:[+-]\d{4})? ?$")}

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset
@@ -303,6 +303,7 @@ def item(planted: Planted) -> bytes:
 
 @pytest.mark.filterwarnings("ignore")
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example([(0x00160029, "DS", SECRETS[2].encode()), (0x00200013, "IS", SECRETS[3].encode() + b"-1")])
 @given(items())
 def test_whatever_an_object_holds_it_is_cleaned_or_refused(planted: Planted) -> None:
     name, patient, uid, birth = (text.encode() for text in SECRETS)
