@@ -187,6 +187,23 @@ def test_failures_have_pictures_that_only_pages_give_and_on_the_record(hospital:
         failures.failure(hospital.desk, cast(Any, visit))
 
 
+def test_no_picture_outlasts_a_study_that_it_may_be_of(hospital: Hospital) -> None:
+    """A patient of several studies is judged on the first that will do, whichever of their rows has the picture."""
+    node = hospital.clinic.node
+    digest = hospital.plan()
+    hospital.allow(digest)
+    hospital.validate(digest)
+    with node.database.writing() as session:
+        one, other = (row for row in session.scalars(select(ValidationCase).limit(2)))
+        pictured, purged = one.id, other.patient
+        other.patient, other.name = one.patient, one.name
+        assert one.picture is not None
+    with node.database.writing() as session:
+        purge_patient(session, purged, node.door.purges, actor="person:controller", reason="asked", at=node.clock())
+    with node.database.reading() as session:
+        assert session.get_one(ValidationCase, pictured).picture is None
+
+
 def test_the_picture_is_of_the_slice_where_they_differ_most() -> None:
     image = np.linspace(0, 1, 3 * 16 * 16, dtype=np.float32).reshape(3, 16, 16)
     told, drawn = np.zeros((3, 16, 16), bool), np.zeros((3, 16, 16), bool)

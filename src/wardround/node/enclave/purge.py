@@ -341,6 +341,9 @@ def _forget_in_manifests(session: Session, studies: Sequence[str], at: datetime)
         row.commitment = commitment(row.salt, row.study)
         row.salt, row.patient, row.study, row.case = b"", "", "", ""
         row.removed_at = at
+    # A patient of several studies is judged on one of them, and a picture doesn't say on which.
+    theirs = select(ValidationCase.patient).where(ValidationCase.study.in_(studies))
+    session.execute(update(ValidationCase).where(ValidationCase.patient.in_(theirs)).values(picture=None))
     session.execute(delete(ValidationCase).where(ValidationCase.study.in_(studies)))
     session.flush()
     return {row.decision for row in rows}
