@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from wardround.foundation.files import write_whole
 from wardround.learning.case import Case
-from wardround.learning.interactive import canvas, geodesic, lessons, simulation, unet
+from wardround.learning.interactive import box, canvas, geodesic, lessons, simulation, unet
 from wardround.learning.interactive.canvas import Canvas
 from wardround.learning.interactive.lessons import Lesson, trained
 from wardround.learning.interactive.mark import Mark
@@ -58,7 +58,7 @@ SHAPE, SPACING = (96, 128, 128), (1.5, 1.5, 1.5)
 STEPS, QUICK_STEPS = 5000, 1600
 """Of training; the quick ones take two minutes of processor time with Intel AMX, five without."""
 KEPT = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
-LEARNS = (lessons, canvas, unet, simulation)
+LEARNS = (lessons, canvas, unet, simulation, box)
 
 Outliner = Callable[[Sequence[Mark], Sequence[Mark]], NDArray[np.bool_]]
 

@@ -12,11 +12,11 @@ from tests import postgresql
 from tests.migrated import migrated_once
 
 from wardround.foundation.silence import fall_silent
+from wardround.foundation.threads import one_each
 
 fall_silent()
 # Test files run at once, as many as there are cores: threads of numerical libraries would only wait for one another.
-for _library in ("OMP", "OPENBLAS", "MKL"):
-    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+one_each()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -285,10 +285,6 @@ def test_a_site_that_comes_late_takes_part_from_the_next_round_on(federation: Fl
 
 
 @dataclass(frozen=True)
-class LegStartOfAnotherVersion(LegStart):
-    unheard_of: int = 0
-
-
 def test_a_site_too_busy_when_a_leg_begins_takes_part_from_the_next_round_on(federation: FlareFederation) -> None:
     run = federation.hub.add(small_model(), sites=SITES, quorum=2, rounds=3)
     client = psutil.Process(federation.clients["gamma"].pid)
@@ -308,6 +304,10 @@ def test_a_site_too_busy_when_a_leg_begins_takes_part_from_the_next_round_on(fed
 
     assert status.state is LegState.FINISHED, status
     assert_gamma_missed_the_first_round_alone(run, {"refused-job"})
+
+
+class LegStartOfAnotherVersion(LegStart):
+    unheard_of: int = 0
 
 
 def test_a_leg_of_another_version_than_the_hubs_program_says_what_to_do(

@@ -8,7 +8,7 @@ from datetime import timedelta
 import httpx
 import pytest
 from sqlalchemy import select
-from tests.pages_lab import ASKED, NodeLab, form_of, words_of
+from tests.pages_lab import ASKED, NodeLab, send, words_of
 
 from wardround.foundation.clock import now
 from wardround.node.audit import Audit
@@ -39,10 +39,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeLab]:
 @pytest.fixture
 def browser(lab: NodeLab) -> httpx.Client:
     return lab.face.browser("engineer")
-
-
-def send(browser: httpx.Client, where: str, **typed: str) -> httpx.Response:
-    return browser.post(where, data={"form": form_of(browser.get("/account")), **typed})
 
 
 def audit(lab: NodeLab) -> list[tuple[str, str]]:

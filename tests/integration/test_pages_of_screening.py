@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import select
 from tests.front_door import studies
-from tests.pages_lab import NodeLab, form_of, words_of
+from tests.pages_lab import NodeLab, send, words_of
 
 from wardround.dicom.pixels_boxes import Box
 from wardround.node.audit import Audit
@@ -30,10 +30,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeLab]:
 @pytest.fixture
 def browser(lab: NodeLab) -> httpx.Client:
     return lab.face.browser("radiologist")
-
-
-def send(browser: httpx.Client, where: str, **typed: str) -> httpx.Response:
-    return browser.post(where, data={"form": form_of(browser.get("/account")), **typed})
 
 
 def found(lab: NodeLab, number: int) -> Review:

@@ -25,6 +25,7 @@ from typing import IO
 import psutil
 
 from wardround.foundation.errors import WardroundError
+from wardround.foundation.threads import ONE_EACH
 
 _log = logging.getLogger(__name__)
 
@@ -142,15 +143,12 @@ def plain(file: Path, largest: int) -> bytes:
 def _bubblewrap(inputs: Mapping[str, Path], output: Path, bounds: Bounds, *, python: bool) -> list[str]:
     said = ["bwrap", *_NAMESPACES, "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL"]
     said += ["--new-session", "--hostname", "jail", "--clearenv"]
-    threads = str(bounds.threads)
     environment = {
         "PATH": "/usr/bin:/bin",
         "HOME": "/tmp",  # noqa: S108 - the jail's own
         "LANG": "C.UTF-8",
         "USER": "jail",  # there is no list of users to look one up in
-        "OMP_NUM_THREADS": threads,
-        "OPENBLAS_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
+        **dict.fromkeys(ONE_EACH, str(bounds.threads)),
     }
     if python:
         environment["PYTHONDONTWRITEBYTECODE"] = "1"

@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, TypeVar
 
 from wardround.foundation.errors import WardroundError
+from wardround.foundation.threads import ONE_EACH
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -112,7 +113,7 @@ class Worker:
 
 
 def _prepare(threads: int, nice: int) -> None:
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for variable in ONE_EACH:
         os.environ[variable] = str(threads)
     # A terminal's Ctrl-C goes to the whole group; the parent decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -16,6 +16,7 @@ from wardround.foundation.errors import WardroundError
 from wardround.foundation.processes import Program
 from wardround.foundation.settings import write_toml
 from wardround.foundation.silence import SILENT
+from wardround.foundation.threads import ONE_EACH
 from wardround.hub.home import HubHome, make_hub_home
 from wardround.hub.people.roster import roster_of as people_of_hub
 from wardround.hub.settings import HubSettings
@@ -53,8 +54,7 @@ def free_ports(count: int) -> list[int]:
 
 def quiet_environment() -> dict[str, str]:
     """For every process: one thread per numerical library, and nothing phones home."""
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**threads, **SILENT, "PYTHONWARNINGS": "ignore"}
+    return {**ONE_EACH, **SILENT, "PYTHONWARNINGS": "ignore"}
 
 
 class DemoFederation:

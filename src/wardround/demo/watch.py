@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 
 from wardround.contracts.run_plan import RunPlan
 from wardround.demo.screen import Screen
-from wardround.foundation.database import Database
+from wardround.foundation.database import Changes, Database
 from wardround.hub.runs import queries
 from wardround.hub.runs.states import WAITS_FOR, RunState
 from wardround.hub.runs.tables import EvaluationRow, LegRow, LocalModelRow
@@ -20,12 +20,11 @@ class RunWatch:
         self._run = run
         self._screen = screen
         self._legs_seen = 0
-        self._version: int | None = None
+        self._changes = Changes(database)
         self._over = False
 
     def over(self) -> bool:
-        before, self._version = self._version, self._database.version()
-        if self._version is not None and self._version == before:
+        if not self._changes.any():
             return self._over
         with self._database.reading() as session:
             run = queries.row_of(session, self._run)

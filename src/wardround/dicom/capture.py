@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.uid import ExplicitVRLittleEndian
 
+from wardround.dicom.edge import edge_of
 from wardround.dicom.finding import Finding
 from wardround.dicom.result_object import part10
 from wardround.dicom.source_header import header_of, led, made_uid
@@ -122,13 +123,6 @@ def _picture(image: NDArray[np.float32], marked: NDArray[np.bool_] | None, findi
         y = _MARGIN // 2 + _LINE * number + (rgb.shape[0] + _MARGIN // 2 if number >= len(above) else 0)
         draw.text((_MARGIN, y), text, fill=colour, font=_font(draw, text, rgb.shape[1] - 2 * _MARGIN))
     return np.asarray(canvas, np.uint8)
-
-
-def edge_of(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What is marked and has a neighbour that isn't."""
-    padded = np.pad(marked, 1)
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return marked & ~inside
 
 
 def _font(draw: ImageDraw.ImageDraw, text: str, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -101,6 +101,23 @@ class Database:
         self.engine.dispose()
 
 
+class Changes:
+    """Tells a thread whether anybody committed to a database since it was last asked."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._seen: int | None = None
+
+    def any(self) -> bool:
+        """Whether there may be something new: at first, after `forget`, and where it can't be told, always."""
+        before, self._seen = self._seen, self._database.version()
+        return self._seen is None or self._seen != before
+
+    def forget(self) -> None:
+        """What was new wasn't dealt with: it is new once more."""
+        self._seen = None
+
+
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from wardround.foundation.database import Database
+from wardround.foundation.database import Changes, Database
 from wardround.foundation.errors import Unreachable
 
 _log = logging.getLogger(__name__)
@@ -41,9 +41,8 @@ class Loop:
         self._pause = pause
         self._ticks = ticks
         self._close = close
-        self._told = told
+        self._changes = None if told is None else Changes(told)
         self._rest = rest
-        self._seen: int | None = None
         self._next = 0.0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -77,9 +76,8 @@ class Loop:
 
     def _due(self) -> bool:
         """Whether to call the ticks now. What they themselves write is looked at once more, in the next round."""
-        version = None if self._told is None else self._told.version()
         moment = time.monotonic()
-        if version is not None and version == self._seen and moment < self._next:
+        if self._changes is not None and not self._changes.any() and moment < self._next:
             return False
-        self._seen, self._next = version, moment + self._rest
+        self._next = moment + self._rest
         return True

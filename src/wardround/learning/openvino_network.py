@@ -25,7 +25,7 @@ from wardround.learning.prediction import Run
 
 _TELEMETRY = "openvino_telemetry"
 _NETWORK, _WEIGHTS, _CHECK, _RECORD = "network.xml", "network.bin", "check.npz", "record.json"
-_VOLUME = 5
+VOLUME = 5
 """Axes of a volume in a batch."""
 
 
@@ -57,7 +57,7 @@ def version() -> str:
 def shaped(model: Any, shape: tuple[int, ...]) -> Any:
     """The model for inputs of that shape. Slices come in batches of any number, patches of volumes one at a time, which
     is faster when it is fixed."""
-    model.reshape([shape[0] if len(shape) == _VOLUME else -1, *shape[1:]])
+    model.reshape([shape[0] if len(shape) == VOLUME else -1, *shape[1:]])
     return model
 
 

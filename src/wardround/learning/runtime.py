@@ -23,8 +23,6 @@ _log = logging.getLogger(__name__)
 
 _MOST_SHAPES = 4
 _COARSE, _NOISE = 8, 0.1
-_WHOLE = 5
-"""Axes of a volume in a batch."""
 Run = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -46,7 +44,7 @@ class Fastest:
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         shape = tuple(inputs.shape)
-        key = shape if len(shape) == _WHOLE else shape[1:]
+        key = shape if len(shape) == openvino_network.VOLUME else shape[1:]
         if key not in self._runs:
             if len(self._runs) == _MOST_SHAPES:
                 self._runs.clear()

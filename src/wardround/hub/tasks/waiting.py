@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from wardround.contracts.outbound import TaskBatch, TaskPoll
 from wardround.contracts.task import NumberedTask
-from wardround.foundation.database import Database
+from wardround.foundation.database import Changes, Database
 from wardround.hub.api.exchange import Caller
 from wardround.hub.tasks import queries
 
@@ -74,13 +74,12 @@ class TaskWaits:
             return queries.after(session, site, number)
 
     def _watch(self) -> None:
-        seen, version = 0, None
+        seen, changes = 0, Changes(self._database)
         while not self._stopping.is_set():
             if not self._anyone.wait(timeout=1):
                 continue
             try:
-                before, version = version, self._database.version()
-                if version is not None and version == before:
+                if not changes.any():
                     self._stopping.wait(LOOKS_EVERY)
                     continue
                 with self._database.reading() as session:
@@ -88,7 +87,7 @@ class TaskWaits:
                     sites = queries.waiting_sites(session, seen) if newest > seen else set()
             except SQLAlchemyError:
                 LOG.exception("the queue of tasks can't be read; trying again")
-                version = None
+                changes.forget()
                 self._stopping.wait(1)
                 continue
             seen = newest

@@ -29,7 +29,7 @@ from wardround.node.clinic.definition_file import Definitions
 from wardround.node.clinic.label import NoLabel, write_label
 from wardround.node.clinic.tables import Deployment, WorklistAnswer, WorklistLine
 from wardround.node.receive.arrival import Arrival
-from wardround.node.receive.clinical import clinical_studies
+from wardround.node.receive.clinical import clinical_study
 from wardround.node.receive.landing import Answer
 from wardround.node.receive.reception import Reception
 from wardround.node.receive.route import Route, StudyPath
@@ -102,7 +102,7 @@ class Labelling:
             return "gone"
         if not in_enclave:
             return ""
-        study = next(iter(clinical_studies(self._database, self._clinical, key=line.study)), None)
+        study = clinical_study(self._database, self._clinical, line.study)
         if study is None:
             return "gone"
         by = f"{deployment.package} {deployment.model[:12]}"

@@ -19,7 +19,7 @@ from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.node.clinic.definition import Definition
 from wardround.node.receive.arrival import Unreadable
-from wardround.node.receive.clinical import ClinicalStudy, clinical_studies
+from wardround.node.receive.clinical import OVERLAP, ClinicalStudy, clinical_study
 from wardround.node.receive.route import StudyPath, tags_of
 from wardround.node.receive.route_expression import Expression
 from wardround.node.receive.route_facts import Facts
@@ -29,8 +29,6 @@ from wardround.node.receive.tables import ReceivedInstance, ReceivedStudy
 
 _WHO = ("PatientID", "IssuerOfPatientID", "PatientBirthDate")
 _WHEN = ("StudyDate", "StudyTime")
-_OVERLAP = timedelta(minutes=1)
-"""How far back studies are asked for again: what was complete is told by a clock before its row is there."""
 _ANEW_EVERY = timedelta(days=1)
 """What was purged or erased meanwhile is forgotten here then; until then it leads to no file."""
 
@@ -83,7 +81,7 @@ class Priors:
             if one.person == now.person and oldest <= one.day and (one.day, one.moment) < (now.day, now.moment)
         ]
         for day, _, key in sorted(earlier, reverse=True):
-            found = next(iter(clinical_studies(self._database, self._clinical, key=key)), None)
+            found = clinical_study(self._database, self._clinical, key)
             files = () if found is None else _series(found, definition.reads_before)
             if files:
                 return PriorFound(key, (now.day - day).days, files)
@@ -105,7 +103,7 @@ class Priors:
             .group_by(ReceivedStudy.study_key, ReceivedStudy.completed_at)
         )
         if self._asked is not None:
-            query = query.where(ReceivedStudy.completed_at >= self._asked - _OVERLAP)
+            query = query.where(ReceivedStudy.completed_at >= self._asked - OVERLAP)
         with self._database.reading() as session:
             rows = session.execute(query).all()
         for key, completed_at, file in rows:

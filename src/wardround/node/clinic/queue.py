@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import and_, case, func, or_, select
@@ -19,12 +19,9 @@ from wardround.node.clinic.prior import PriorFound, Priors
 from wardround.node.clinic.states import ReadingState
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.receive.arrival import Unreadable
-from wardround.node.receive.clinical import ClinicalStudy, clinical_studies
+from wardround.node.receive.clinical import OVERLAP, ClinicalStudy, clinical_studies, clinical_study
 
 _log = logging.getLogger(__name__)
-
-_OVERLAP = timedelta(minutes=1)
-"""How far back studies are asked for again: what was complete is told by a clock before its row is there."""
 
 
 class Queue:
@@ -60,7 +57,7 @@ class Queue:
                 session.add_all(rows)
         if studies:
             newest = max(study.completed_at for study in studies if study.completed_at is not None)
-            self._asked = max(since, newest - _OVERLAP)
+            self._asked = max(since, newest - OVERLAP)
         return sum(row.state == ReadingState.WAITING for row in rows)
 
     def overdue(self) -> int:
@@ -110,7 +107,7 @@ class Queue:
 
     def study(self, line: WorklistLine) -> ClinicalStudy | None:
         """The study of a line, in its newest version; None where it isn't whole now, or was purged."""
-        return next(iter(clinical_studies(self._database, self._clinical, key=line.study)), None)
+        return clinical_study(self._database, self._clinical, line.study)
 
     def prior(self, study: ClinicalStudy, definition: Definition) -> PriorFound | None:
         """The earlier study that a pathway reads beside a study, as `Priors.of`."""

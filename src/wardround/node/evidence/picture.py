@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wardround.dicom.capture import edge_of
+from wardround.dicom.edge import edge_of
 
 MODEL, REFERENCE = (255, 176, 0), (64, 200, 255)
 """Colours, told apart by the colour-blind too: orange is the model's outline, blue the person's."""

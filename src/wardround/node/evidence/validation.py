@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wardround.compute.worker import Worker
@@ -154,14 +154,15 @@ def validate(desk: Desk, digest: str, *, actor: str, worker: Worker) -> LocalVal
         at = desk.clock()
         check_allowed(session.get_one(ValidationRow, row.id), at)
         keep_and_tell(session, record, STAGE, desk.entries, at=at, actor=actor)
-        for kept in session.scalars(select(ValidationCase).where(ValidationCase.validation == row.id)):
+        rows = session.scalars(select(ValidationCase).where(ValidationCase.validation == row.id)).all()
+        for kept in rows:
             found = cases.get(kept.name)
-            kept.outcome, kept.picture = None if found is None else found.canonical(), judged.pictures.get(kept.name)
+            kept.outcome = None if found is None else found.canonical()
         session.get_one(ValidationRow, row.id).done_at = at
         session.flush()
-        worst = [one.number for one in gallery(session, row)]
-        others = update(ValidationCase).where(ValidationCase.validation == row.id, ValidationCase.id.not_in(worst))
-        session.execute(others.values(picture=None))
+        worst = {one.number for one in gallery(session, row)}
+        for kept in rows:
+            kept.picture = judged.pictures.get(kept.name) if kept.id in worst else None
     return record
 
 

@@ -15,6 +15,7 @@ from wardround.contracts.outbound import TaskBatch, TaskPoll, TaskReport
 from wardround.contracts.task import NumberedTask
 from wardround.foundation.certificates import CertificateRefused
 from wardround.foundation.clock import Clock, now
+from wardround.foundation.database import Changes
 from wardround.foundation.errors import NotAllowed, Unreachable, WardroundError
 from wardround.foundation.files import ObjectStore
 from wardround.node.gateway.errors import (
@@ -192,22 +193,20 @@ class Link:
         return None, None
 
     def _hand_in(self) -> None:
-        patience, database = Patience(), self._home.database
-        version: int | None = None
+        patience, changes = Patience(), Changes(self._home.database)
         while not self._stopping.is_set():
             self._posted.clear()
-            before, version = version, database.version()
-            if version is not None and version == before:
+            if not changes.any():
                 self._posted.wait(OUTBOX_LOOKED_AT_EVERY)
                 continue
-            with database.reading() as session:
+            with self._home.database.reading() as session:
                 waiting = outbox.waiting(session)
             if not waiting:
                 self._posted.wait(OUTBOX_LOOKED_AT_EVERY)
             elif self._hand_in_batch(waiting):
                 patience.reset()
             else:
-                version = None
+                changes.forget()
                 patience.wait(self._stopping)
 
     def _hand_in_batch(self, waiting: Sequence[outbox.Waiting]) -> bool:

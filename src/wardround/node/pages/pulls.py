@@ -64,7 +64,7 @@ def pull(desk: Desk, visit: Visit, names: Sequence[dict[str, Any]] | None = None
         "view": view,
         "lines": lines[:SHOWN],
         "next": lines[SHOWN - 1].row if len(lines) > SHOWN else None,
-        "first": after == 0,
+        "after": after,
         "everything": everything,
         "names": names,
         "named": MOST_NAMED,
@@ -85,9 +85,15 @@ def named(desk: Desk, visit: Visit) -> Shown:
     """The page, with what those were asked for by that weren't had. Audited."""
     number = _number(visit.path["number"])
     rows = report.named(
-        desk.home.database, sealing_at(desk.home), number, not_had=True, actor=visit.by, clock=lambda: visit.at
+        desk.home.database,
+        sealing_at(desk.home),
+        number,
+        not_had=True,
+        most=MOST_NAMED,
+        actor=visit.by,
+        clock=lambda: visit.at,
     )
-    return pull(desk, visit, rows[:MOST_NAMED])
+    return pull(desk, visit, rows)
 
 
 def order(desk: Desk, visit: Visit) -> Moved:

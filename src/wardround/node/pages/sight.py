@@ -22,7 +22,7 @@ from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.desk import Desk
 from wardround.node.pages import volumes
 from wardround.node.pages.enclave import LONGEST
-from wardround.node.receive.clinical import clinical_studies, in_clinic
+from wardround.node.receive.clinical import clinical_study, in_clinic
 from wardround.ui.page import Sent, Visit
 from wardround.ui.viewer import NIFTI, Overlay, Viewing
 
@@ -109,7 +109,7 @@ def _looked_at(desk: Desk, visit: Visit, verb: str) -> tuple[Sight, tuple[Path, 
             raise NotFound("no outline of a model is kept with this study")
         how = f"pathway {seen.deployment.pathway}{', examining the model' if seen.examines else ''}"
         audit.record(session, visit.by, verb, seen.line.study, how, clock=lambda: visit.at)
-    study = next(iter(clinical_studies(desk.home.database, desk.home.clinical, key=seen.line.study)), None)
+    study = clinical_study(desk.home.database, desk.home.clinical, seen.line.study)
     if study is None:
         raise NotFound("the images of this study aren't kept at this node any more; they are in the PACS")
     try:

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wardround.dicom.damage import DAMAGE
+from wardround.dicom.edge import edge_of
 from wardround.dicom.segmentation_reading import SegmentationRefused, read_segmentation
 from wardround.dicom.volume import Volume, VolumePolicy, VolumeRefused, read_volume, volumes_in
+from wardround.dicom.volume_refusal import open_instance
 from wardround.foundation.errors import WardroundError
 from wardround.node.annotate.grid import Grid
 from wardround.node.annotate.volume_file import NIFTI_GZ, narrowed, write_file
@@ -43,14 +45,10 @@ class NotShown(WardroundError):
 def apart(paths: tuple[Path, ...]) -> list[str]:
     """What sets each volume of a series apart from the others, as in `b-value 1000`; one line for the only one there
     is, and none of what is no volume, which `volume` says why."""
-    import pydicom
-
     try:
-        headers = [pydicom.dcmread(path, defer_size=DEFERRED) for path in paths]
+        headers = [open_instance(path, later=DEFERRED) for path in paths]
         return [", ".join(f"{name} {value}" for name, value in tells) for tells in volumes_in(headers, SHOWING)]
-    except (VolumeRefused, OSError):
-        return []
-    except DAMAGE:
+    except DAMAGE:  # `VolumeRefused` is among them
         return []
 
 
@@ -82,7 +80,7 @@ def picture(paths: tuple[Path, ...], segmentation: Path | None = None, which: in
     levels = np.clip((read.array[at] - low) / max(float(high - low), 1e-6) * 255, 0, 255).astype(np.uint8)
     coloured = np.repeat(levels[..., None], 3, axis=2)
     if drawn is not None:
-        coloured[_edge(drawn[at])] = _MARK
+        coloured[edge_of(drawn[at])] = _MARK
     tall, wide = levels.shape[0] * read.spacing[1], levels.shape[1] * read.spacing[2]
     scale = _TALLEST / max(tall, wide)
     size = max(1, round(wide * scale)), max(1, round(tall * scale))
@@ -116,13 +114,6 @@ def _mask(paths: tuple[Path, ...], segmentation: Path, which: int | None) -> NDA
         raise NotShown(f"this label can't be laid over the series: {refused}") from None
     except OSError:
         raise NotShown("this label isn't here any more") from None
-
-
-def _edge(drawn: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What of a mask touches what isn't of it, (rows, columns)."""
-    inside = np.pad(drawn, 1)
-    around = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
-    return drawn & ~around
 
 
 @lru_cache(maxsize=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import select
@@ -17,6 +17,9 @@ from wardround.node.audit import record
 from wardround.node.receive.route import StudyPath
 from wardround.node.receive.state import State, check_step
 from wardround.node.receive.tables import ReceivedInstance, ReceivedStudy
+
+OVERLAP = timedelta(minutes=1)
+"""How far back whoever follows the studies asks again: what was complete is told by a clock before its row is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,13 @@ def clinical_studies(
             if instance.file is not None:
                 handed.series.setdefault(instance.series_key, []).append(clinical / instance.file)
     return list(found.values())
+
+
+def clinical_study(
+    database: Database, clinical: Path, key: str, *, complete: bool | None = True
+) -> ClinicalStudy | None:
+    """One of them by its key, as `clinical_studies`; None where it isn't there, or not so."""
+    return next(iter(clinical_studies(database, clinical, complete=complete, key=key)), None)
 
 
 def in_clinic(session: Session, key: str) -> bool:

@@ -73,7 +73,16 @@ def job(database: Database, number: int) -> JobView:
     """One pull. Raises `NotFound`."""
     for view in _views(database, number):
         return view
-    raise NotFound(f"there is no pull {number}; list them with `wardround node pull --list`")
+    raise _none(number)
+
+
+def _none(number: int) -> NotFound:
+    return NotFound(f"there is no pull {number}; list them with `wardround node pull --list`")
+
+
+def _states(*, not_had: bool) -> frozenset[StudyState]:
+    """Of the studies of a pull, or of those alone that weren't had."""
+    return NOT_HAD if not_had else frozenset(StudyState) - {StudyState.SPLIT}
 
 
 def _views(database: Database, number: int | None) -> list[JobView]:
@@ -110,31 +119,39 @@ def _views(database: Database, number: int | None) -> list[JobView]:
 def lines(database: Database, number: int, *, not_had: bool, after: int, most: int) -> list[StudyLine]:
     """What became of each study of a pull, or of those alone that weren't had, without the names, in the order in which
     they were asked for: at most so many, from after that row on."""
-    states = NOT_HAD if not_had else frozenset(StudyState) - {StudyState.SPLIT}
-    query = select(PullItem).where(PullItem.job_id == number, PullItem.state.in_(states), PullItem.id > after)
+    of = PullItem.job_id == number
+    query = select(PullItem).where(of, PullItem.state.in_(_states(not_had=not_had)), PullItem.id > after)
     with database.reading() as session:
         rows = session.scalars(query.order_by(PullItem.id).limit(most)).all()
     return [StudyLine(row.id, row.line, row.state, row.reason, row.status, row.expected, row.arrived) for row in rows]
 
 
 def named(
-    database: Database, sealing: Sealing, number: int, *, not_had: bool, actor: str, clock: Clock = now
+    database: Database,
+    sealing: Sealing,
+    number: int,
+    *,
+    not_had: bool,
+    most: int | None = None,
+    actor: str,
+    clock: Clock = now,
 ) -> list[dict[str, Any]]:
     """As the report has it, what became of each study of a pull, or of those alone that weren't had, with what it was
-    asked for by. Opening the names is in the audit, before any is opened.
+    asked for by: of `most` at most. Opening the names is in the audit, before any is opened.
 
     Raises:
         NotFound: there is no such pull.
     """
-    job(database, number)
-    states = NOT_HAD if not_had else frozenset(StudyState) - {StudyState.SPLIT}
     with database.writing() as session:
+        if session.get(PullJob, number) is None:
+            raise _none(number)
         audit.record(session, actor, "report-pull", f"pull {number}", clock=clock)
     with database.reading() as session:
         items = session.scalars(
             select(PullItem)
-            .where(PullItem.job_id == number, PullItem.state.in_(states))
+            .where(PullItem.job_id == number, PullItem.state.in_(_states(not_had=not_had)))
             .order_by(PullItem.line, PullItem.id)
+            .limit(most)
         ).all()
     return [_row(sealing, item) for item in items]
 

@@ -63,12 +63,8 @@ class OwnArrays:
         """Keep what goes with the model whose weights have the digest `model`, beyond the end of the run."""
         self._seal(run, model, arrays)
 
-    def beside(self, run: str, model: str) -> bytes:
-        """What goes with a model of a run; nothing where this hospital has nothing of it. Raises as `before`."""
-        return self._opened(run, model) if self._file(run, model).is_file() else b""
-
     def sealed(self, run: str, model: str) -> SealedArrays:
-        """As `beside`, unopened."""
+        """What goes with a model of a run, unopened; it may not be there."""
         return SealedArrays(self._file(run, model), self._key(run))
 
     def end(self, run: str) -> None:

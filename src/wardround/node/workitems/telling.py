@@ -21,7 +21,7 @@ from wardround.node.clinic.tables import WorklistLine
 from wardround.node.dicomweb.failure import WebFailure, bad_request, not_found
 from wardround.node.dicomweb.header import Json
 from wardround.node.dicomweb.matching import Search, matches, tag_of
-from wardround.node.receive.clinical import ClinicalStudy, clinical_studies
+from wardround.node.receive.clinical import ClinicalStudy, clinical_study
 from wardround.node.report.document import DICOM
 from wardround.node.report.shelf import outputs_of
 from wardround.node.report.states import OutputState
@@ -115,7 +115,7 @@ class WorkitemView:
                 yield told
 
     def _study(self, key: str) -> ClinicalStudy | None:
-        return next(iter(clinical_studies(self._database, self._clinical, complete=None, key=key)), None)
+        return clinical_study(self._database, self._clinical, key, complete=None)
 
     def _told(self, row: Workitem, line: WorklistLine | None, study: ClinicalStudy) -> Json | None:
         """What a search tells; None where the study's files went just now."""

@@ -153,10 +153,10 @@ def test_what_a_round_left_is_what_the_next_one_finds(tmp_path: Path) -> None:
     assert own.before("run-2", 3) == b""
     own.end("run-1")
     assert own.before("run-1", 11) == b"10" and own.before("run-1", 10) == b""
-    assert own.beside("run-1", "f" * 64) == b"model" and own.beside("run-1", "e" * 64) == b""
+    assert own.sealed("run-1", "f" * 64).open() == b"model" and not own.sealed("run-1", "e" * 64).there
     own.end("never-joined")
     own.forget("run-1")
-    assert own.before("run-1", 11) == b"" and own.beside("run-1", "f" * 64) == b""
+    assert own.before("run-1", 11) == b"" and not own.sealed("run-1", "f" * 64).there
 
 
 def test_nobody_else_reads_it_and_none_passes_for_another(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_model_is_judged_with_what_its_own_round_left(agreed: NodeLab) -> None
     with pytest.raises(WardroundError):  # this hub never began the run
         work.evaluate(EvaluateModel(**ABOUT, model=model, label="federated", round=1))
     assert lab.worker.calls[-1][3:] == (b"of round 1", False, False)
-    assert lab.own.beside("glioma-1", model) == b"of round 1"
+    assert lab.own.sealed("glioma-1", model).open() == b"of round 1"
 
 
 def test_an_update_stays_here_when_its_own_arrays_cannot_be_kept(agreed: NodeLab) -> None:
