@@ -284,7 +284,6 @@ def test_a_site_that_comes_late_takes_part_from_the_next_round_on(federation: Fl
     assert_gamma_missed_the_first_round_alone(run, {"not-connected"})
 
 
-@dataclass(frozen=True)
 def test_a_site_too_busy_when_a_leg_begins_takes_part_from_the_next_round_on(federation: FlareFederation) -> None:
     run = federation.hub.add(small_model(), sites=SITES, quorum=2, rounds=3)
     client = psutil.Process(federation.clients["gamma"].pid)
@@ -306,6 +305,7 @@ def test_a_site_too_busy_when_a_leg_begins_takes_part_from_the_next_round_on(fed
     assert_gamma_missed_the_first_round_alone(run, {"refused-job"})
 
 
+@dataclass(frozen=True)
 class LegStartOfAnotherVersion(LegStart):
     unheard_of: int = 0
 
