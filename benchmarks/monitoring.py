@@ -85,7 +85,7 @@ def window(lines: list[WorklistLine]) -> int | None:
     numbers = np.array([n for n, _ in read])
     told = [
         (np.arange(1, len(lines) + 1), np.array([line.contrast is None for line in lines], float), USUAL["failing"]),
-        (numbers, np.array([line.volume_ml for _, line in read]), USUAL["flagged"]),
+        (numbers, np.array([line.flagged for _, line in read], float), USUAL["flagged"]),
     ]
     places = []
     for at, values, share in told:
