@@ -168,6 +168,7 @@ class Clinic:
             self.packages,
             Definitions(folder / "pathways"),
             node.clock,
+            lambda: node.policy,
         )
         self.define()
         self.pacs = Pacs()

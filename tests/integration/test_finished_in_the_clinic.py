@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from wardround.foundation.errors import NotAllowed
 from wardround.node.clinic.deployment import active
 from wardround.node.clinic.states import ReadingState
 from wardround.node.evidence.ladder import NotYet
+from wardround.node.policy.rules import Policy, ProjectRules
+from wardround.node.policy.verdict import PolicyForbids
 
 PROGRAM = {"command": ["python", "main.py"], "modality": "MR"}
 WARY = """
@@ -61,9 +64,16 @@ def jailed() -> None:
 
 
 def bring(clinic: Clinic, folder: Path, source: Path, output: str = "", more: str = "", **said: Any) -> None:
-    """The data controller adds it, and a pathway's file names it."""
+    """The data controller adds it, the policy names it where it is a program, and a pathway's file does."""
     clinic.digest = clinic.packages.add(package(folder, source, **said)[0])
+    if source.is_dir():
+        allow(clinic, clinic.digest)
     clinic.define(output=output or 'kind = "outline"\nof = "block"', more=more)
+
+
+def allow(clinic: Clinic, *digests: str) -> None:
+    """The policy names these programs, and no others."""
+    clinic.node.policy = Policy(projects=ProjectRules(own_code=digests))
 
 
 def arrive(clinic: Clinic, number: int = 1) -> None:
@@ -168,6 +178,38 @@ def test_what_a_program_does_costs_its_own_study_at_most(
     assert line.reason in reason.split(" or ")
     if not reason:
         assert (line.state, line.value) == (ReadingState.DELIVERED, 0.75)
+
+
+def test_a_program_that_the_policy_does_not_name_is_not_judged_nor_used(
+    tmp_path: Path, package: tuple[str, bytes], jailed: None
+) -> None:
+    for clinic in made(tmp_path, package, InThisProcess()):
+        hospital = Hospital(clinic, tmp_path / "node")
+        bring(clinic, tmp_path / "p", program(tmp_path / "s"), network=PROGRAM)
+        digest = hospital.plan()
+        hospital.allow(digest)
+        allow(clinic, "0" * 64)
+        clinic.validate()
+        for step in (hospital.plan, partial(hospital.validate, digest), hospital.deploy):
+            with pytest.raises(PolicyForbids, match=f'add "{clinic.digest}" there') as refused:
+                step()
+            assert refused.value.code == "own-code-not-allowed"
+        with clinic.node.database.reading() as session:
+            assert active(session) == []
+
+
+def test_a_program_is_run_no_more_once_the_policy_names_it_no_more(
+    clinic: Clinic, tmp_path: Path, jailed: None
+) -> None:
+    bring(clinic, tmp_path / "p", program(tmp_path / "s"), network=PROGRAM)
+    clinic.deploy()
+    allow(clinic)
+    arrive(clinic)
+    assert clinic.states() == [], "it isn't even asked"
+    allow(clinic, clinic.digest)
+    clinic.pacs.up()
+    clinic.pathway.tick()
+    assert clinic.states() == [("delivered", "")]
 
 
 def test_where_no_jail_can_be_had_a_program_is_refused_and_nothing_runs(

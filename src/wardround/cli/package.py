@@ -100,6 +100,11 @@ def add(
         raise WardroundError(f"{path} can't be added: {error}") from None
     if bundle.finished:
         following = f"Show how good it is here: wardround node model plan {digest} --cohort FILE … --home {home}"
+        if bundle.onnx is None:
+            named = (
+                "It is a program: once somebody has looked at it, name that digest in policy.toml, [projects] own_code."
+            )
+            following = f"{named}\n{following}"
     else:
         following = f"A project that trains it: wardround project template NAME --package {home / 'packages' / digest}"
     typer.echo(f"Added {name}, digest {digest}.\n{following}")

@@ -155,6 +155,7 @@ class Desk:
             Packages(self.home.packages),
             Definitions(self.home.pathways),
             self.clock,
+            self.home.policy.current,
         )
 
     @cached_property

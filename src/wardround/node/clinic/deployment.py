@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from sqlalchemy import select
@@ -19,7 +21,6 @@ from wardround.foundation.errors import NotAllowed, NotFound
 from wardround.foundation.files import write_whole
 from wardround.learning.archive import unpack
 from wardround.learning.bundle import bundle_digest, files_of, load_bundle, read_bundle
-from wardround.learning.finished import PROGRAM
 from wardround.learning.lineage import lineage_of
 from wardround.learning.packages import Packages
 from wardround.ledger import store
@@ -32,6 +33,8 @@ from wardround.node.clinic.tables import Deployment
 from wardround.node.evidence.ladder import Model as EvidencedModel
 from wardround.node.evidence.ladder import check_evidence
 from wardround.node.gateway.gateway import Gateway
+from wardround.node.policy.code import brings_program, check_program
+from wardround.node.policy.rules import Policy
 from wardround.node.record.entries import SiteEntries
 from wardround.node.training.own import OwnArrays, SealedArrays
 
@@ -72,6 +75,7 @@ class Deployments:
         packages: Packages,
         definitions: Definitions,
         clock: Clock,
+        policy: Callable[[], Policy],
     ) -> None:
         self._own = own
         self._packages = packages
@@ -82,6 +86,7 @@ class Deployments:
         self._gateway = gateway
         self._mirror = mirror
         self._clock = clock
+        self._policy = policy
 
     def package(self, digest: str) -> Path:
         """Where a fetched model package lies."""
@@ -90,6 +95,17 @@ class Deployments:
     def own_layers(self, digest: str) -> SealedArrays | None:
         """What is laid over a fetched package here. Raises as `wardround.node.clinic.own_layers.own_layers`."""
         return own_layers(self.package(digest), self._own)
+
+    def check_code(self, digest: str) -> None:
+        """Whether a fetched model may run here, as far as the code goes that it brings.
+
+        Raises:
+            PolicyForbids: `own-code-not-allowed`, it is a program that the policy doesn't name.
+            PolicyUnusable: it is a program, and there is no policy that could be asked.
+            BundleRefused: the package is damaged.
+        """
+        if _is_program(self.package(digest)):
+            check_program(self._policy(), digest)
 
     def model(self, row: Deployment) -> EvidencedModel:
         """What evidence of a deployed model goes by."""
@@ -126,7 +142,7 @@ class Deployments:
         Raises:
             NotAllowed: the pathway's file names no model, or another one; this hospital's own copy of the ledger
                 doesn't know the model, or can't be trusted now; layers of the model are each hospital's own, and there
-                are none here; it doesn't give what the pathway is of.
+                are none here; it doesn't give what the pathway is of; it is a program that the policy doesn't name.
             SettingsRefused: the pathway's file can't be used.
             NotYet: this hospital has no evidence, or none that is current, of how good it is here.
             NotFound: there is no such pathway here; the hub doesn't have its package, or it is another than its digest
@@ -149,7 +165,8 @@ class Deployments:
             raise NotAllowed(
                 f"{bundle.name} brings Python of its own, which reads no patient's study yet", code="own-code"
             )
-        if bundle.network["_target_"] == PROGRAM:
+        self.check_code(digest)
+        if brings_program(bundle):
             check_jail()
         check_own_layers(target, self._own)
         at = self._clock()
@@ -220,6 +237,12 @@ class Deployments:
             shutil.rmtree(aside)
             raise NotFound("the hub sent another model package than the one that was asked for")
         aside.rename(target)
+
+
+@lru_cache(maxsize=256)
+def _is_program(package: Path) -> bool:
+    """A package lies under its own digest, so that it is never another one."""
+    return brings_program(read_bundle(package))
 
 
 def active(session: Session) -> list[Deployment]:

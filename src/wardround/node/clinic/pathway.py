@@ -12,6 +12,7 @@ from wardround.compute.worker import Worker, WorkerDied, WorkerTooSlow
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.foundation.errors import NotAllowed, WardroundError
+from wardround.learning.bundle import BundleRefused
 from wardround.node import audit
 from wardround.node.clinic import reader
 from wardround.node.clinic.definition import Definition
@@ -78,8 +79,8 @@ class Pathway:
             steps += self._take(line, *serving[line.deployment])
 
     def _serving(self) -> Serving:
-        """The models in use whose pathway's file can be used and names them; of the others nothing is read. One whose
-        layers of this hospital's own were removed goes out of use."""
+        """The models in use whose pathway's file can be used and names them, and whose code the policy lets run; of the
+        others nothing is read. One whose layers of this hospital's own were removed goes out of use."""
         with self._database.reading() as session:
             in_use = active(session)
         found: Serving = {}
@@ -87,14 +88,16 @@ class Pathway:
             try:
                 definition = self._deployments.definitions.of(deployment.pathway)
                 check_names(definition, deployment.pathway, deployment.model)
+                self._deployments.check_code(deployment.model)
                 self._deployments.own_layers(deployment.model)
-            except WardroundError as error:
-                if error.code == MISSING:
+            except (WardroundError, BundleRefused) as error:
+                code = error.reason if isinstance(error, BundleRefused) else error.code
+                if code == MISSING:
                     self._bereft(deployment)
                     continue
-                if self._troubles.get(deployment.pathway) != error.code:
-                    self._troubles[deployment.pathway] = error.code
-                    _log.error("nothing is read on pathway %s: %s", deployment.pathway, error.code)
+                if self._troubles.get(deployment.pathway) != code:
+                    self._troubles[deployment.pathway] = code
+                    _log.error("nothing is read on pathway %s: %s", deployment.pathway, code)
                 continue
             self._troubles.pop(deployment.pathway, None)
             found[deployment.id] = (deployment, definition)

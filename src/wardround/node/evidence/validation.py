@@ -55,10 +55,11 @@ def plan(desk: Desk, asked: ValidationPlan, *, actor: str) -> ValidationRow:
 
     Raises:
         NotAllowed, NotFound: the model isn't registered, or isn't to be had; see `Deployments.fetch`. Layers of it are
-            each hospital's own, and there are none here.
+            each hospital's own, and there are none here. It is a program that the policy doesn't name.
         JudgingRefused: it tells nothing that this protocol judges.
     """
     package = desk.deployments.fetch(asked.model)
+    desk.deployments.check_code(asked.model)
     check_judgeable(read_bundle(package))
     check_own_layers(package, desk.own)
     digest, at = asked.content_digest(), desk.clock()
@@ -107,14 +108,14 @@ def allow(desk: Desk, digest: str, until: datetime, *, actor: str) -> int:
 def validate(desk: Desk, digest: str, *, actor: str, worker: Worker) -> LocalValidation:
     """Do what was allowed: judge the model on the frozen cohort, keep the record, tell the ledger its digest.
 
-    Steps, each of which refuses: 1. the allowance holds; 2. the package is the one that was planned; 3. whoever opted
-    out or was purged since is left out; 4. every patient left is judged, and the failures stay on record here; 5. the
-    record and its entry are kept in one transaction.
+    Steps, each of which refuses: 1. the allowance holds; 2. the package is the one that was planned, and its code may
+    run here; 3. whoever opted out or was purged since is left out; 4. every patient left is judged, and the failures
+    stay on record here; 5. the record and its entry are kept in one transaction.
 
     Raises:
         NotFound: no plan begins so.
         NotAllowed: `not-allowed`, the data controller hasn't allowed it; `over`, until when is past; `too-few`;
-            `own-layers-missing`, layers of the model are this hospital's own, and are gone.
+            `own-layers-missing`, layers of the model are this hospital's own, and are gone; `own-code-not-allowed`.
         JudgingRefused, WorkerDied: nothing was kept.
     """
     with desk.home.database.reading() as session:
@@ -122,6 +123,7 @@ def validate(desk: Desk, digest: str, *, actor: str, worker: Worker) -> LocalVal
     asked, at = ValidationPlan.model_validate_json(row.document), desk.clock()
     check_allowed(row, at)
     package = desk.deployments.fetch(asked.model)
+    desk.deployments.check_code(asked.model)
     bundle, own = read_bundle(package), desk.deployments.own_layers(asked.model)
     served, asked_of = _served(desk, row)
     records = RecordsPlace.of(desk.home.path / "omop", desk.home.settings.records)

@@ -43,7 +43,8 @@ smallest_trained_on = 2
 # Model packages, by name and by digest; without these keys any that the data controller approves.
 # packages = ["brain-mri-glioma"]
 # package_digests = ["0000000000000000000000000000000000000000000000000000000000000000"]
-# Packages that bring Python of their own and may run it here, by digest; no other does. It runs in a jail.
+# Packages that bring code (a network's Python, or a program that reads images) and may run it here, by digest; no
+# other does. It runs in a jail.
 # own_code = ["0000000000000000000000000000000000000000000000000000000000000000"]
 # By name, the algorithm and, where a plan names one, the rule by which it puts updates together ("trimmed-mean").
 # algorithms = ["fedavg"]
