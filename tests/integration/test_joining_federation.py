@@ -245,6 +245,15 @@ def test_a_joined_home_isnt_joined_over(lab: HubLab) -> None:
     assert home.certificate.read_bytes() == before
 
 
+def test_a_home_whose_certificate_is_damaged_joins_anew_with_its_keys(lab: HubLab) -> None:
+    home = lab.node("damaged")
+    ledger_key = home.ledger_key_file.read_bytes()
+    home.certificate.write_text("damaged")
+    again = lab.node("damaged")
+    assert common_name(read_certificate(again.certificate.read_bytes())) == "damaged"
+    assert again.ledger_key_file.read_bytes() == ledger_key
+
+
 def test_a_folder_with_other_things_isnt_taken(lab: HubLab, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(Conflict, match="isn't empty"):

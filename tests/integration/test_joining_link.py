@@ -258,6 +258,52 @@ def test_a_certificate_is_renewed_while_the_node_serves(lab: HubLab) -> None:
         assert seen.get(timeout=PATIENCE) == TASK
 
 
+def test_a_certificate_that_is_damaged_while_the_node_serves_is_replaced(lab: HubLab) -> None:
+    """The living connection was made with what lay there before: over it the hub signs anew."""
+    home = lab.node("scratched")
+    seen: Queue[EndRun] = Queue()
+    ahead = timedelta(0)
+    with _linked(home, _handling(seen.put), clock=lambda: now() + ahead) as link:
+        lab.ask("scratched", TASK)
+        assert seen.get(timeout=PATIENCE) == TASK
+        home.certificate.write_text("scratched")
+        ahead = timedelta(minutes=2)  # a renewal is tried once a minute
+        lab.ask("scratched", TASK)
+        assert seen.get(timeout=PATIENCE) == TASK
+        eventually(lambda: b"BEGIN CERTIFICATE" in home.certificate.read_bytes())
+        lab.ask("scratched", TASK)
+        assert seen.get(timeout=PATIENCE) == TASK
+        assert link.alive
+
+
+def test_a_node_that_starts_with_a_damaged_certificate_says_so_and_goes_on_once_it_is_mended(
+    lab: HubLab, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = lab.node("torn")
+    whole = home.certificate.read_bytes()
+    home.certificate.write_bytes(whole[:300])
+    seen: Queue[EndRun] = Queue()
+    lab.ask("torn", TASK)
+    with _linked(home, _handling(seen.put)) as link:
+        eventually(lambda: "certificate-unreadable" in caplog.text)
+        assert "put the folder identity back from a backup" in caplog.text
+        assert link.alive
+        home.certificate.write_bytes(whole)
+        assert seen.get(timeout=PATIENCE) == TASK
+
+
+def test_a_node_without_a_certificate_keeps_its_link(lab: HubLab, caplog: pytest.LogCaptureFixture) -> None:
+    home = lab.node("bereft")
+    whole = home.certificate.read_bytes()
+    home.certificate.unlink()
+    seen: Queue[EndRun] = Queue()
+    lab.ask("bereft", TASK)
+    with _linked(home, _handling(seen.put)):
+        eventually(lambda: "no-certificate" in caplog.text)
+        home.certificate.write_bytes(whole)
+        assert seen.get(timeout=PATIENCE) == TASK
+
+
 def test_a_site_revoked_while_it_waits_gets_no_more_tasks(lab: HubLab) -> None:
     home = lab.node("outcast")
     first = lab.ask("outcast", TASK)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 from sqlalchemy import select
 from tests.pages_lab import ASKED, NodeLab, send, words_of
+from tests.tls_lab import Authority
 
 from wardround.foundation.clock import now
 from wardround.node.audit import Audit
@@ -113,6 +115,16 @@ def test_the_cohort_of_a_project_is_asked_for_within_days_or_it_is_said_what_is_
     with lab.home.database.reading() as session:
         item = session.scalars(select(PullItem).where(PullItem.job_id == newest.number)).one()
     assert sealing_at(lab.home).open(item.sealed, newest.number, item.line).question == ASKED.cohort
+
+
+def test_a_certificate_that_cant_be_read_is_told_of_on_the_first_page(
+    lab: NodeLab, browser: httpx.Client, tmp_path: Path
+) -> None:
+    lab.home.certificate.write_text("scratched")
+    told = words_of(browser.get("/today"))
+    assert "the hub's root can't be read; put the folder identity back from a backup" in told
+    lab.home.certificate.write_bytes(Authority(tmp_path, "north").root.read_bytes())
+    assert "can't be read" not in words_of(browser.get("/today"))
 
 
 def test_a_pull_that_stands_still_for_a_reason_waits_for_a_person_on_the_first_page(

@@ -72,6 +72,18 @@ def read_certificate(text: str | bytes) -> x509.Certificate:
         raise CertificateRefused("this isn't a certificate in PEM") from error
 
 
+def certificate_in(path: Path) -> x509.Certificate:
+    """The certificate in the file `path`, in PEM.
+
+    Raises:
+        CertificateRefused: there is none, or it is something else.
+    """
+    try:
+        return read_certificate(path.read_bytes())
+    except OSError as error:
+        raise CertificateRefused(f"the certificate {path.name} can't be read: {type(error).__name__}") from error
+
+
 def fingerprint(certificate: x509.Certificate) -> str:
     """SHA-256 over the certificate's DER, in lower-case hexadecimal."""
     return certificate.fingerprint(hashes.SHA256()).hex()

@@ -7,7 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wardround.foundation.certificates import Root, due_for_renewal, make_key, pem, read_certificate, read_key
+from wardround.foundation.certificates import (
+    CertificateRefused,
+    Root,
+    certificate_in,
+    due_for_renewal,
+    make_key,
+    pem,
+    read_key,
+)
 from wardround.foundation.clock import now as present
 from wardround.foundation.errors import Conflict, NotFound
 from wardround.foundation.files import ObjectStore, write_whole
@@ -172,4 +180,7 @@ def _found(home: HubHome, moment: datetime) -> None:
 
 
 def _due(certificate: Path, now: datetime) -> bool:
-    return not certificate.exists() or due_for_renewal(read_certificate(certificate.read_bytes()), now)
+    try:
+        return due_for_renewal(certificate_in(certificate), now)
+    except CertificateRefused:
+        return True

@@ -43,6 +43,12 @@ def test_a_folder_that_is_no_home_is_refused_with_the_mend(tmp_path: Path) -> No
         HubHome(tmp_path)
 
 
+def test_its_own_certificate_that_cant_be_read_is_issued_anew(home: HubHome) -> None:
+    home.server_certificate.write_text("damaged")
+    home.issue_own_certificates(now())
+    read_certificate(home.server_certificate.read_bytes()).verify_directly_issued_by(home.root.certificate)
+
+
 def test_its_own_certificates_are_renewed_at_half_their_life(home: HubHome) -> None:
     before = home.server_certificate.read_bytes()
     home.issue_own_certificates(now() + timedelta(days=1))

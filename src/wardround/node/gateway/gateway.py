@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from wardround.contracts.limits import LIMITS
 from wardround.contracts.outbound import OUTBOUND, EngineTraffic, Message, Reply
-from wardround.foundation.certificates import BACKDATED, read_certificate
+from wardround.foundation.certificates import BACKDATED, CertificateRefused, certificate_in
 from wardround.foundation.clock import Clock, now
 from wardround.node.gateway.channel import Answer, Channel
 from wardround.node.gateway.egress import EgressLog
@@ -27,13 +27,18 @@ from wardround.node.policy.rates import Rates
 
 LOG = logging.getLogger(__name__)
 PATIENCE = 120.0
+UNREADABLE = (
+    "this node's certificate, its key or the hub's root can't be read; put the folder identity back from a backup, or "
+    "ask the operator for a token and join anew with this home"
+)
 CARRIED_BY_ENGINE = frozenset({"run-update", "masking-message", "engine-traffic"})
 
 
 class Gateway:
     """Sends messages to the hub over mutual TLS. One per process is enough; threads may share it.
 
-    A certificate that was renewed, by whichever process, is used from the next call on.
+    A certificate that was renewed, by whichever process, is used from the next call on. While its file can't be read,
+    what was read before goes on being used.
     """
 
     def __init__(self, home: NodeHome, *, clock: Clock = now) -> None:
@@ -161,20 +166,35 @@ class Gateway:
             ) from error
         with self._lock:
             if self._channel is None or self._channel_of != (stat.st_ino, stat.st_mtime_ns):
-                if self._channel is not None:
-                    self._retired.append(self._channel)
-                self._channel = Channel(
-                    home.settings.hub.host,
-                    home.settings.hub.api_port,
-                    root=home.root_certificate.read_text(),
-                    identity=(home.certificate, home.key),
-                )
+                self._channel = self._opened(self._channel)
                 self._channel_of = (stat.st_ino, stat.st_mtime_ns)
             return self._channel
 
+    def _opened(self, before: Channel | None) -> Channel:
+        """A channel with what lies in the home's identity now; `before` where that can't be read."""
+        home = self._home
+        try:
+            channel = Channel(
+                home.settings.hub.host,
+                home.settings.hub.api_port,
+                root=home.root_certificate.read_text(),
+                identity=(home.certificate, home.key),
+            )
+        except (OSError, ValueError) as error:
+            if before is None:
+                raise HubUntrusted(UNREADABLE, code="certificate-unreadable") from error
+            LOG.error("%s. Until the node stops it goes on with what it read before", UNREADABLE)
+            return before
+        if before is not None:
+            self._retired.append(before)
+        return channel
+
     def _explain_expiry(self) -> None:
         """A hub that is shown an expired certificate hangs up without a word: say what it was."""
-        until = read_certificate(self._home.certificate.read_bytes()).not_valid_after_utc
+        try:
+            until = certificate_in(self._home.certificate).not_valid_after_utc
+        except CertificateRefused:
+            return
         ours = self._clock()
         if ours >= until:
             raise HubUntrusted(

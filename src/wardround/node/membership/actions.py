@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from wardround.contracts.outbound import CertificateIssued, CertificateRenewal, Joined, JoinRequest
 from wardround.foundation.certificates import (
+    CertificateRefused,
+    certificate_in,
     check_issued,
     due_for_renewal,
     fingerprint,
@@ -51,8 +53,8 @@ def join(
 ) -> NodeHome:
     """Make the keys here, have the hub sign, and write a node's home to `path`.
 
-    A home whose join was cut short goes on with the keys that it made. One whose certificate expired joins anew
-    with a new token, keys and all else kept.
+    A home whose join was cut short goes on with the keys that it made. One whose certificate expired, is
+    gone or can't be read joins anew with a new token, keys and all else kept.
 
     Raises:
         Conflict: it has joined and its certificate is valid, or it is another site's home, or holds other things.
@@ -97,8 +99,12 @@ def join(
 
 
 def renewal_is_due(home: NodeHome, moment: datetime) -> bool:
-    """Whether half of the certificate's life is over."""
-    return due_for_renewal(read_certificate(home.certificate.read_bytes()), moment)
+    """Whether half of the certificate's life is over, or its file can't be read: a node that is connected still
+    is given another."""
+    try:
+        return due_for_renewal(certificate_in(home.certificate), moment)
+    except CertificateRefused:
+        return True
 
 
 def renew(home: NodeHome, gateway: Gateway, *, clock: Clock = now) -> datetime:
@@ -108,14 +114,15 @@ def renew(home: NodeHome, gateway: Gateway, *, clock: Clock = now) -> datetime:
 
     Raises:
         HubUnreachable, HubUntrusted, HubRefused: see `Gateway.send`.
-        CertificateRefused: the hub sent a certificate that isn't for this node.
+        CertificateRefused: the hub sent a certificate that isn't for this node, or this node's key or the hub's root
+            can't be read.
     """
     key = read_key(home.key)
     reply, _ = gateway.send(CertificateRenewal(csr=make_request(key, home.site)))
     if not isinstance(reply, CertificateIssued):
         raise HubRefused("the hub's answer can't be read by this version", code="answer-not-understood")
     certificate = read_certificate(reply.certificate)
-    check_issued(certificate, root=read_certificate(home.root_certificate.read_bytes()), key=key, name=home.site)
+    check_issued(certificate, root=certificate_in(home.root_certificate), key=key, name=home.site)
     write_whole(home.certificate, reply.certificate.encode(), mode=0o644)
     until = certificate.not_valid_after_utc
     with home.database.writing() as session:
@@ -136,17 +143,23 @@ def _may_join(home: NodePaths, path: Path, token: Token, moment: datetime) -> No
                 f"{path} is the home of site {joined.site!r} and the token is for {token.site!r}; "
                 "name another folder with --home"
             )
-        if home.certificate.exists():
-            until = read_certificate(home.certificate.read_bytes()).not_valid_after_utc
-            if moment < until:
-                raise Conflict(
-                    f"{path} has joined federation {joined.federation!r} and its certificate is valid until "
-                    f"{until:%Y-%m-%d %H:%M}Z; serve it with `wardround node serve --home {path}`"
-                )
+        until = _valid_until(home.certificate)
+        if until is not None and moment < until:
+            raise Conflict(
+                f"{path} has joined federation {joined.federation!r} and its certificate is valid until "
+                f"{until:%Y-%m-%d %H:%M}Z; serve it with `wardround node serve --home {path}`"
+            )
         return joined
     if home.path.exists() and any(home.path.iterdir()) and not home.identity.is_dir():
         raise Conflict(f"{path} isn't empty; name an empty or a new folder with --home")
     return None
+
+
+def _valid_until(certificate: Path) -> datetime | None:
+    try:
+        return certificate_in(certificate).not_valid_after_utc
+    except CertificateRefused:
+        return None
 
 
 def _keys(home: NodePaths) -> tuple[RSAPrivateKey, Ed25519PrivateKey]:

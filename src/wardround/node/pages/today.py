@@ -9,8 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wardround import __version__
+from wardround.foundation.certificates import CertificateRefused, certificate_in
 from wardround.foundation.errors import WardroundError
 from wardround.node.desk import Desk
+from wardround.node.gateway.gateway import UNREADABLE
 from wardround.node.gateway.tables import Egress
 from wardround.node.membership.queries import membership
 from wardround.node.pages.arrivals import by_hour
@@ -56,6 +58,10 @@ def today(desk: Desk, visit: Visit) -> Shown:
         alarms.append("the disk where objects land is full up to its reserve: nothing is taken; make room on it")
     if last is None or at - last > HUB_SILENT:
         alarms.append("the hub hasn't answered for a while: what has to be told waits here, and nothing is lost")
+    try:
+        certificate_in(home.certificate)
+    except CertificateRefused:
+        alarms.append(UNREADABLE)
     if member.certificate_until - at < CERTIFICATE_SOON:
         alarms.append("this node's certificate is about to end, and is renewed while the hub answers")
     columns = [
