@@ -23,6 +23,7 @@ from tests.integration.masked_lab import masked_run
 
 from wardround.federation.engine import (
     Declined,
+    LegStart,
     LegState,
     Next,
     RoundTask,
@@ -255,6 +256,28 @@ def test_a_wanted_site_that_is_not_connected_is_named_in_leg_and_rounds(federati
     assert status.state is LegState.FINISHED
     assert status.absent == {"nowhere": "not-connected"}
     assert dict(run.results[0].missing) == {"nowhere": "not-connected"}
+
+
+def test_a_wanted_site_that_told_why_it_wont_come_isnt_waited_for(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = federation.hub.add(small_model(), sites=(*SITES, "nowhere"), quorum=3, rounds=1)
+    request = replace(run.next_leg(), gather_seconds=1e6)
+    told, begin = threading.Event(), federation.hub.begin
+
+    def begin_once_it_told(leg_id: str) -> LegStart:
+        assert told.wait(PATIENCE)
+        return begin(leg_id)
+
+    monkeypatch.setattr(federation.hub, "begin", begin_once_it_told)
+    federation.engine.start_leg(request)
+    federation.engine.excuse(request.leg_id, "nowhere", "declined: no-jail")
+    told.set()
+
+    status = federation.engine.wait(request.leg_id, PATIENCE)
+
+    assert (status.state, status.absent) == (LegState.FINISHED, {"nowhere": "declined: no-jail"})
+    assert dict(run.results[0].missing) == {"nowhere": "declined: no-jail"}
 
 
 def test_two_legs_at_once_do_not_mix_and_go_on_side_by_side(federation: Federation) -> None:

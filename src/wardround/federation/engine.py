@@ -310,6 +310,11 @@ class FederationEngine(Protocol):
         leg.
         """
 
+    def excuse(self, leg_id: str, site: str, reason: str) -> None:
+        """A wanted site told that it won't come: a leg that still gathers its sites doesn't wait for it, and gives
+        that reason. Does nothing to one that has begun.
+        """
+
     def status(self, leg_id: str) -> LegStatus:
         """Raises :class:`KeyError` for a leg that this engine object never started."""
 

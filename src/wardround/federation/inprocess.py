@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wardround import __version__
 from wardround.federation.engine import (
@@ -34,6 +34,7 @@ class _Running:
     leg: Leg | None = None
     failure: str = ""
     stop: str = ""
+    excused: dict[str, str] = field(default_factory=dict)
 
 
 class InProcessEngine:
@@ -66,7 +67,6 @@ class InProcessEngine:
     def _drive(self, request: LegRequest) -> None:
         running = self._legs[request.leg_id]
         present = {site: self._participants[site] for site in request.sites if site in self._participants}
-        absent = {site: "not-connected" for site in request.sites if site not in present}
         if len(present) < request.quorum:
             running.failure = f"{len(present)} of the {request.quorum} sites needed are connected"
             return
@@ -75,6 +75,7 @@ class InProcessEngine:
         except EngineError as error:
             running.failure = str(error)
             return
+        absent = {site: running.excused.get(site, "not-connected") for site in request.sites if site not in present}
         leg = Leg(start, self._coordinator, tuple(present), absent)
         sites = [
             threading.Thread(target=_attend, args=(leg, request.leg_id, site, participant), daemon=True)
@@ -97,6 +98,9 @@ class InProcessEngine:
         if leg.status().state is not LegState.FINISHED:
             for participant in present.values():
                 participant.abort(request.leg_id, leg.status().reason)
+
+    def excuse(self, leg_id: str, site: str, reason: str) -> None:
+        self._legs[leg_id].excused[site] = reason
 
     def status(self, leg_id: str) -> LegStatus:
         running = self._legs[leg_id]

@@ -10,8 +10,9 @@ from wardround.federation.port import Peer
 
 @dataclass
 class CarriedLeg:
-    """A leg as the engine knows it. ``watch`` is the line to the leg's own process while it runs. ``gone`` are the
-    sites whose process in it was lost; ``asked`` is when a site was last asked in, on the monotonic clock.
+    """A leg as the engine knows it. ``watch`` is the line to the leg's own process while it runs. ``excused`` are the
+    sites that told why they won't come. ``gone`` are those whose process in it was lost; ``asked`` is when a site was
+    last asked in, on the monotonic clock.
     """
 
     request: LegRequest
@@ -22,5 +23,6 @@ class CarriedLeg:
     server: Peer | None = None
     watch: Peer | None = None
     begun: bool = False
+    excused: dict[str, str] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     asked: dict[str, float] = field(default_factory=dict)

@@ -205,11 +205,9 @@ class FlareEngine:
             self._changed.wait_for(
                 lambda: leg.status.state.over or self._there(wanted) >= quorum, self._connect_seconds
             )
-            self._changed.wait_for(
-                lambda: leg.status.state.over or self._there(wanted) == len(wanted), leg.request.gather_seconds
-            )
+            self._changed.wait_for(lambda: leg.status.state.over or not self._coming(leg), leg.request.gather_seconds)
             leg.present = tuple(site for site in wanted if site in self._sites)
-            leg.absent = {site: "not-connected" for site in wanted if site not in self._sites}
+            leg.absent = {site: leg.excused.get(site, "not-connected") for site in wanted if site not in self._sites}
             leg.status = replace(leg.status, absent=dict(leg.absent))
             if len(leg.present) < quorum or self._server is None:
                 self._over(leg, LegState.FAILED, f"{len(leg.present)} of the {quorum} sites needed are connected")
@@ -217,6 +215,15 @@ class FlareEngine:
                 return None
             leg.server = self._server
             return leg.server
+
+    def excuse(self, leg_id: str, site: str, reason: str) -> None:
+        with self._changed:
+            self._legs[leg_id].excused[site] = reason
+            self._changed.notify_all()
+
+    def _coming(self, leg: CarriedLeg) -> bool:
+        """Whether any of a leg's sites may still connect."""
+        return self._server is None or bool(set(leg.request.sites) - self._sites - set(leg.excused))
 
     def _there(self, wanted: tuple[str, ...]) -> int:
         return 0 if self._server is None else len(self._sites & set(wanted))

@@ -22,9 +22,9 @@ from wardround.hub.runs.coordinator import leg_name
 from wardround.hub.runs.ending import why_over
 from wardround.hub.runs.intake import statistics_for
 from wardround.hub.runs.merging import Merging, parents, with_models
+from wardround.hub.runs.reasons import DECLINED
 from wardround.hub.runs.states import RunState
 from wardround.hub.runs.tables import LegRow, LocalModelRow, RunRow
-from wardround.hub.tasks.actions import enqueue
 from wardround.learning.ensemble import LARGEST
 
 _log = logging.getLogger(__name__)
@@ -130,18 +130,15 @@ class RunDriver:
                 return
             leg = actions.open_leg(session, run, at=at)
             for site in sites:
-                enqueue(
-                    session,
-                    site,
-                    JoinLeg(
-                        project=run.project,
-                        project_digest=run.project_digest,
-                        run=run_id,
-                        leg=leg.number,
-                        engine_host=self._address.host,
-                        engine_port=self._address.port,
-                    ),
+                task = JoinLeg(
+                    project=run.project,
+                    project_digest=run.project_digest,
+                    run=run_id,
+                    leg=leg.number,
+                    engine_host=self._address.host,
+                    engine_port=self._address.port,
                 )
+                actions.ask(session, run, site, task, queries.joining(leg.number))
             actions.move(session, run, RunState.RUNNING, reason=f"leg {leg.number}", actor=HUB, at=at)
             request = LegRequest(
                 leg_id=leg_name(run_id, leg.number),
@@ -165,6 +162,8 @@ class RunDriver:
             self._interrupt(run_id, legs[-1], "the hub was restarted")
             return
         if not status.state.over:
+            if status.state is LegState.STARTING:
+                self._excuse(run_id, legs[-1])
             if status.absent != legs[-1].absent:
                 with self._database.writing() as session:
                     session.get_one(LegRow, legs[-1].id).absent = dict(status.absent)
@@ -179,6 +178,13 @@ class RunDriver:
             leg = session.get_one(LegRow, legs[-1].id)
             actions.close_leg(session, leg, state="finished", reason=status.reason, at=at)
             self._begin_comparison(session, run, status.reason)
+
+    def _excuse(self, run_id: str, leg: LegRow) -> None:
+        """Have a leg not wait for the sites that refused to be asked into it."""
+        with self._database.reading() as session:
+            refused = queries.refused_to_join(session, run_id, leg.number)
+        for site, code in refused.items():
+            self._engine.excuse(leg_name(run_id, leg.number), site, DECLINED + code)
 
     def _part_from_excluded(self, run_id: str, leg_id: str) -> None:
         """Give a leg up that a site was asked into which may no longer take part, being shut out or having withdrawn

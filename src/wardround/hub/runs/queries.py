@@ -24,6 +24,8 @@ from wardround.hub.runs.tables import (
 from wardround.hub.sites.queries import members
 from wardround.hub.tasks.tables import QueuedTask
 
+JOINING = "join leg "
+
 
 def row_of(session: Session, run: str) -> RunRow:
     """Raises `NotFound`, which names the runs that there are."""
@@ -124,16 +126,33 @@ def sites_to_free(session: Session, run: RunRow) -> list[str]:
 
 
 def tasks_waiting(session: Session, run: str, purpose: str | None = None) -> list[str]:
-    """The sites whose task of that purpose, or of any, has no report yet; one that was shut out since isn't waited
-    for."""
+    """The sites whose task of that purpose, or of any but to join a leg, has no report yet; one that was shut out since
+    isn't waited for."""
     statement = (
         select(RunTaskRow.site)
         .join(QueuedTask, QueuedTask.number == RunTaskRow.number)
         .where(RunTaskRow.run == run, QueuedTask.state == "queued")
     )
-    if purpose is not None:
+    if purpose is None:
+        statement = statement.where(RunTaskRow.purpose.not_like(f"{JOINING}%"))
+    else:
         statement = statement.where(RunTaskRow.purpose == purpose)
     return sorted(set(session.scalars(statement)) & set(members(session)))
+
+
+def joining(leg: int) -> str:
+    """The purpose of the tasks with which sites are asked into a leg."""
+    return f"{JOINING}{leg}"
+
+
+def refused_to_join(session: Session, run: str, leg: int) -> dict[str, str]:
+    """The sites that refused to be asked into a leg, and the code that each told."""
+    statement = (
+        select(RunTaskRow.site, QueuedTask.reason)
+        .join(QueuedTask, QueuedTask.number == RunTaskRow.number)
+        .where(RunTaskRow.run == run, RunTaskRow.purpose == joining(leg), QueuedTask.state == "refused")
+    )
+    return {site: reason or "refused-job" for site, reason in session.execute(statement)}
 
 
 def sites_asked(session: Session, run: str, purpose: str) -> list[str]:

@@ -131,8 +131,8 @@ class StatisticsRow(HubTable):
 
 
 class RunTaskRow(HubTable):
-    """A task that the run waits for, by the site's task number: one model trained alone, one merge's statistics, or one
-    judgement."""
+    """A task that the run waits for, by the site's task number: to join a leg, one model trained alone, one merge's
+    statistics, or one judgement."""
 
     __tablename__ = "run_tasks"
     __table_args__ = (UniqueConstraint("site", "number"),)

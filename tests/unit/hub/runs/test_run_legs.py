@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.unit.hub.runs.run_lab import NOON, START, Hospital, RunLab, project, weights
 
-from wardround.federation.engine import Declined, EngineError, LegState, RoundResult, RoundTask, SiteRound
+from wardround.federation.engine import Declined, EngineError, LegState, LegStatus, RoundResult, RoundTask, SiteRound
 from wardround.foundation.errors import Conflict, NotAllowed
 from wardround.hub.runs import actions, queries
 from wardround.hub.runs.driver import LEGS_WITHOUT_PROGRESS, PAUSES
@@ -179,6 +179,24 @@ def test_a_quorum_that_never_connects_is_told(lab: RunLab) -> None:
     assert lab.drive(run, *OVER) is RunState.FAILED
     with lab.database.reading() as session:
         assert queries.legs(session, run)[0].reason == "1 of the 2 sites needed are connected"
+
+
+def test_a_site_that_refuses_to_join_isnt_waited_for_and_its_reason_is_told(
+    lab: RunLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = lab.ready("north", "south", "east")
+    excused: list[tuple[str, str, str]] = []
+    monkeypatch.setattr(lab.engine, "start_leg", lambda _request: None)
+    monkeypatch.setattr(lab.engine, "status", lambda leg: LegStatus(leg, LegState.STARTING))
+    monkeypatch.setattr(lab.engine, "excuse", lambda *told: excused.append(told))
+    lab.driver.tick()
+    (number,) = (number for site, number, _ in lab.tasks("join-leg") if site == "east")
+    lab.reported("east", number, "refused", "own-code-not-allowed")
+    lab.driver.tick()
+    assert excused == [(lab.leg(run), "east", "declined: own-code-not-allowed")]
+    with lab.database.reading() as session:
+        waiting = queries.tasks_waiting(session, run)
+    assert waiting == [], "to be asked into a leg isn't what a run waits for afterwards"
 
 
 def test_a_site_that_is_shut_out_costs_the_run_its_quorum(lab: RunLab) -> None:
