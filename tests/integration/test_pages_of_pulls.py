@@ -101,6 +101,8 @@ def test_the_cohort_of_a_project_is_asked_for_within_days_or_it_is_said_what_is_
         ({"project": "none-such"}, "no project none-such"),
         ({}, "nothing is asked for"),
         ({"list": "A*"}, "the list, line 1"),
+        ({"list": "A1", "modality": "M*"}, "the modality isn't a defined term"),
+        ({"project": ASKED.id, "from": "2024-01-01", "to": "2024-02-01", "modality": "MR"}, "leave the modality out"),
         ({"list": "A1", "from": "31.1.2025"}, "written as 2025-01-31"),
         ({"list": "A1", "path": "elsewhere"}, "what the studies are for"),
     ):

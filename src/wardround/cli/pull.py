@@ -116,23 +116,19 @@ def _asks(
     last: date | None,
     modality: str,
 ) -> list[Ask]:
-    from dataclasses import replace
+    from functools import partial
 
     from wardround.node.retrieve.asks import Ask, check, once, read_asks
 
-    kind = modality.upper() or None
+    within = partial(Ask, first=first, last=last, modality=modality)
     asks = [
-        *(check(Ask(accession=one), f"--accession {number}") for number, one in enumerate(accessions, 1)),
-        *(check(Ask(study_uid=one), f"--study-uid {number}") for number, one in enumerate(study_uids, 1)),
-        *(
-            check(Ask(patient_id=one, first=first, last=last, modality=kind), f"--patient-id {number}")
-            for number, one in enumerate(patient_ids, 1)
-        ),
+        *(check(within(accession=one), f"--accession {number}") for number, one in enumerate(accessions, 1)),
+        *(check(within(study_uid=one), f"--study-uid {number}") for number, one in enumerate(study_uids, 1)),
+        *(check(within(patient_id=one), f"--patient-id {number}") for number, one in enumerate(patient_ids, 1)),
     ]
     for file in (accession_file, cohort):
         if file is not None:
-            read = read_asks(file, first=first, last=last)
-            asks += [ask if ask.question or ask.modality else replace(ask, modality=kind) for ask in read]
+            asks += read_asks(file, first=first, last=last, modality=modality)
     return once(asks)
 
 

@@ -6,7 +6,6 @@ No list names a study. Who asks for the names of those that weren't had is in th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -136,10 +135,9 @@ def _asks(desk: Desk, visit: Visit) -> list[Ask]:
     text, project = visit.field("list"), visit.field("project")
     if text and project:
         raise NotAllowed("give a list or a project's cohort, and order the other in a pull of its own")
+    modality = visit.field("modality")
     if not project:
-        kind = visit.field("modality").upper() or None
-        found = asks_in(text, _LIST, first=first, last=last)
-        return [one if one.question or one.modality else check(replace(one, modality=kind), _LIST) for one in found]
+        return asks_in(text, _LIST, first=first, last=last, modality=modality)
     if not visit.may("see-asked", project):
         raise NotFound(f"there is no project {project} here that you may see")
     with desk.home.database.reading() as session:
@@ -150,7 +148,7 @@ def _asks(desk: Desk, visit: Visit) -> list[Ask]:
             question = standing_of(session, row, visit.at.date()).project.cohort
         except WardroundError:
             raise NotAllowed(f"this version can't read what project {project} asks; take a newer one") from None
-    return [check(Ask(question=question, first=first, last=last), f"the cohort of {project}")]
+    return [check(Ask(question=question, first=first, last=last, modality=modality), f"the cohort of {project}")]
 
 
 def _day(visit: Visit, name: str) -> date | None:

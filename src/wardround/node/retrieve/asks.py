@@ -105,7 +105,7 @@ class Ask:
 
 
 def check(ask: Ask, where: str) -> Ask:
-    """`ask` with its identifiers trimmed, once it can be asked.
+    """`ask` with its identifiers trimmed and its modality in capitals, once it can be asked.
 
     Raises:
         AskRefused: it names nothing, or what it names can't be a value; `where` says which line.
@@ -116,7 +116,10 @@ def check(ask: Ask, where: str) -> Ask:
         raise AskRefused(f"{where}: {refused.text}") from None
     if ask.first is not None and ask.last is not None and ask.first > ask.last:
         raise AskRefused(f"{where}: the first day is after the last; swap them")
+    kind = (ask.modality or "").strip().upper() or None
     if ask.question is not None:
+        if kind is not None:
+            raise AskRefused(f"{where}: a question says itself which images it uses; leave the modality out")
         if ask.first is None or ask.last is None:
             raise AskRefused(f"{where}: a question needs dates; give --from and --to")
         try:
@@ -125,12 +128,14 @@ def check(ask: Ask, where: str) -> Ask:
             raise AskRefused(f"{where}: {refused}") from None
     elif not tidy:
         raise AskRefused(f"{where}: names no study; give an accession number, a study UID or a patient id")
-    if ask.modality is not None and not (ask.modality.isascii() and ask.modality.isalnum() and len(ask.modality) <= 16):
+    if kind is not None and not (kind.isascii() and kind.isalnum() and len(kind) <= 16):
         raise AskRefused(f"{where}: the modality isn't a defined term such as CT or MR")
-    return replace(ask, **tidy)  # type: ignore[arg-type] # only the three text fields
+    return replace(ask, modality=kind, **tidy)  # type: ignore[arg-type] # only the three text fields
 
 
-def read_asks(path: Path, *, first: date | None = None, last: date | None = None) -> list[Ask]:
+def read_asks(
+    path: Path, *, first: date | None = None, last: date | None = None, modality: str | None = None
+) -> list[Ask]:
     """What a file asks for, as `asks_in`.
 
     Raises:
@@ -144,15 +149,18 @@ def read_asks(path: Path, *, first: date | None = None, last: date | None = None
         raise AskRefused(f"{path.name}: can't be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise AskRefused(f"{path.name}: isn't UTF-8 text; save it as such") from None
-    return asks_in(text, path.name, first=first, last=last)
+    return asks_in(text, path.name, first=first, last=last, modality=modality)
 
 
-def asks_in(text: str, name: str, *, first: date | None = None, last: date | None = None) -> list[Ask]:
+def asks_in(
+    text: str, name: str, *, first: date | None = None, last: date | None = None, modality: str | None = None
+) -> list[Ask]:
     """What a text asks for, each ask once; `name` is what errors call it.
 
     A JSON object is a `CohortQuestion`, for which `first` and `last` are needed. Otherwise: a table with a heading of
     `accession`, `study_uid`, `patient_id`, `from`, `to` and `modality` (any of them; comma, semicolon or tab), or a
-    plain list of accession numbers, one a line. Lines that are empty or begin with `#` are skipped.
+    plain list of accession numbers, one a line. Lines that are empty or begin with `#` are skipped. `first`, `last` and
+    `modality` are for lines that have none of their own.
 
     Raises:
         AskRefused: a line of it can't be asked; the text names the line alone.
@@ -162,8 +170,8 @@ def asks_in(text: str, name: str, *, first: date | None = None, last: date | Non
             question = read_question(text)
         except QuestionRefused as refused:
             raise AskRefused(f"{name}: {refused}; it has to be a cohort question") from None
-        return [check(Ask(question=question, first=first, last=last), name)]
-    return once(_lines(name, text, first, last))
+        return [check(Ask(question=question, first=first, last=last, modality=modality), name)]
+    return once(_lines(name, text, Ask(first=first, last=last, modality=modality)))
 
 
 def once(asks: Iterable[Ask]) -> list[Ask]:
@@ -180,7 +188,7 @@ def once(asks: Iterable[Ask]) -> list[Ask]:
     return kept
 
 
-def _lines(name: str, text: str, first: date | None, last: date | None) -> Iterator[Ask]:
+def _lines(name: str, text: str, otherwise: Ask) -> Iterator[Ask]:
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     lines = [(number, line) for number, line in lines if not line.lstrip().startswith("#")]
     if not lines:
@@ -190,7 +198,7 @@ def _lines(name: str, text: str, first: date | None, last: date | None) -> Itera
     columns = [_COLUMNS.get(cell.strip().lower()) for cell in _cells(heading, mark, f"{name}, line {lines[0][0]}")]
     if not any(columns):
         for number, line in lines:
-            yield check(Ask(accession=line.strip(), first=first, last=last), f"{name}, line {number}")
+            yield check(replace(otherwise, accession=line.strip()), f"{name}, line {number}")
         return
     if None in columns:
         raise AskRefused(f"{name}, line {lines[0][0]}: unknown column; known are {', '.join(sorted(_COLUMNS))}")
@@ -205,9 +213,9 @@ def _lines(name: str, text: str, first: date | None, last: date | None) -> Itera
                 accession=row.get("accession"),
                 patient_id=row.get("patient_id"),
                 study_uid=row.get("study_uid"),
-                first=_day(row["first"], where) if "first" in row else first,
-                last=_day(row["last"], where) if "last" in row else last,
-                modality=row.get("modality"),
+                first=_day(row["first"], where) if "first" in row else otherwise.first,
+                last=_day(row["last"], where) if "last" in row else otherwise.last,
+                modality=row.get("modality", otherwise.modality),
             ),
             where,
         )

@@ -85,6 +85,21 @@ def test_what_cannot_be_asked_is_refused_by_its_line(tmp_path: Path, text: str |
     assert told in str(refused.value) and "SECRET" not in str(refused.value)
 
 
+def test_what_a_line_doesnt_say_is_what_was_said_beside_it_and_each_ask_counts_once(tmp_path: Path) -> None:
+    file = tmp_path / "asks.csv"
+    file.write_text("accession,modality\nA1,\nA1,mr\nA2,CT\n")
+    assert read_asks(file, last=DAY, modality="mr") == [
+        Ask(accession="A1", last=DAY, modality="MR"),
+        Ask(accession="A2", last=DAY, modality="CT"),
+    ]
+    file.write_text("A1\n")
+    with pytest.raises(AskRefused, match=r"line 1: the modality isn't a defined term"):
+        read_asks(file, modality="M*")
+    file.write_text(CohortQuestion().model_dump_json())
+    with pytest.raises(AskRefused, match="leave the modality out"):
+        read_asks(file, first=DAY, last=DAY, modality="MR")
+
+
 def test_a_question_needs_dates_and_is_asked_month_by_month(tmp_path: Path) -> None:
     question = CohortQuestion().model_dump_json()
     with pytest.raises(AskRefused, match="--from and --to"):
