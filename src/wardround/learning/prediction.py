@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,10 @@ from wardround.learning.fact import Target
 from wardround.learning.table import Row, TablePreparation
 from wardround.learning.volume import VolumePreparation, cut
 
+if TYPE_CHECKING:
+    import torch
+
+Outputs = TypeVar("Outputs", NDArray[np.float32], "torch.Tensor")
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """A batch (N, C, …) in, the network's outputs for it out."""
 
@@ -69,6 +73,12 @@ def told(target: Target, output: float) -> float:
     return output * target.scale + target.mean if target.kind == "number" else output
 
 
+def logit(outputs: Outputs) -> Outputs:
+    """The one logit (N, 1, …) of what a network of volumes outlines: its one output; of two (N, 2, …) the second, which
+    is of what is outlined, less the first, which is of the rest."""
+    return outputs if outputs.shape[1] == 1 else outputs[:, 1:] - outputs[:, :1]
+
+
 def windows(image: NDArray[np.float32], patch: tuple[int, int, int], run: Run) -> NDArray[np.float32]:
     """One output for each voxel of an image (Z, Y, X), of boxes that overlap by a quarter; the mean where they do. What
     a box reaches beyond the image is 0."""
@@ -90,14 +100,8 @@ def _starts(whole: int, patch: int) -> list[int]:
 
 
 def _volume(bundle: Bundle, preparation: VolumePreparation, run: Run, case: Case) -> NDArray[np.bool_]:
-    """A network with one output tells a logit; of two, the second is of what is outlined, and the first of the rest."""
-
-    def logits(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        outputs = run(inputs)
-        return outputs if outputs.shape[1] == 1 else outputs[:, 1:] - outputs[:, :1]
-
-    post = bundle.postprocessing
-    found = _probability(windows(preparation.image(case.image, case.spacing), preparation.patch, logits))
+    post, image = bundle.postprocessing, preparation.image(case.image, case.spacing)
+    found = _probability(windows(image, preparation.patch, lambda inputs: logit(run(inputs))))
     if post.smallest_part > 0:
         found = found * without_small(found >= post.threshold, post.smallest_part)
     return preparation.mask_from_network(found, post.threshold, case.image.shape, case.spacing)

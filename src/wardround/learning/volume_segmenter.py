@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from wardround.learning.case import Case
 from wardround.learning.learner import Learner
 from wardround.learning.metrics import Outcome, dice
+from wardround.learning.prediction import logit
 from wardround.learning.segmenter import overlap_loss
 from wardround.learning.volume import VolumePreparation, cut
 
@@ -26,10 +27,7 @@ class PreparedVolume:
 
 
 class VolumeSegmenter(Learner[Case, PreparedVolume]):
-    """3D segmentation. It predicts a mask, bool (Z, Y, X), on the image's own grid; judged by Dice there.
-
-    A network with one output tells a logit; of two outputs the second is what is outlined, and the first the rest.
-    """
+    """3D segmentation. It predicts a mask, bool (Z, Y, X), on the image's own grid; judged by Dice there."""
 
     @property
     def _preparation(self) -> VolumePreparation:
@@ -64,8 +62,7 @@ class VolumeSegmenter(Learner[Case, PreparedVolume]):
         return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels))
 
     def _outputs(self, inputs: torch.Tensor) -> torch.Tensor:
-        found = super()._outputs(inputs)
-        return found if found.shape[1] == 1 else found[:, 1:] - found[:, :1]
+        return logit(super()._outputs(inputs))
 
     def _loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return overlap_loss(outputs, targets)
