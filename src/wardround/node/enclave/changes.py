@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from wardround.node.enclave.tables import EnclaveChange
@@ -30,3 +30,10 @@ def followed(session: Session, numbers: Collection[int]) -> None:
     ordered = sorted(numbers)
     for start in range(0, len(ordered), _AT_ONCE):
         session.execute(delete(EnclaveChange).where(EnclaveChange.id.in_(ordered[start : start + _AT_ONCE])))
+
+
+def forget_repeated(session: Session) -> None:
+    """Keep of each study its newest change alone, which says all that the earlier ones do: while nobody follows, there
+    are no more of them than studies that came."""
+    newest = select(func.max(EnclaveChange.id)).group_by(EnclaveChange.study_uid)
+    session.execute(delete(EnclaveChange).where(EnclaveChange.id.not_in(newest)))

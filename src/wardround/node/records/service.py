@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from functools import partial
 
 from wardround.foundation.clock import Clock
 from wardround.foundation.loop import Loop
 from wardround.node.deidentify.department import Department
+from wardround.node.enclave.changes import forget_repeated
 from wardround.node.home import NodeHome
 from wardround.node.records.errors import RecordsBusy
 from wardround.node.records.mllp.service import Mllp
@@ -17,6 +19,7 @@ from wardround.node.records.wiring import images_at, loader_at, records_at
 log = logging.getLogger(__name__)
 
 FOLLOWED_EVERY = 2.0
+REPEATED_FORGOTTEN_EVERY = timedelta(hours=1)
 MESSAGES = "mllp"
 """The source of what came over MLLP."""
 
@@ -30,6 +33,8 @@ class HealthRecords:
 
     def __init__(self, home: NodeHome, clock: Clock) -> None:
         self._department = Department(home, clock=clock)
+        self._database, self._clock = home.database, clock
+        self._repeated_forgotten = clock()
         self._records = records_at(home)
         self._images = images_at(home, self._department.secret)
         self._following = Loop("records", [self._follow], pause=FOLLOWED_EVERY)
@@ -54,7 +59,12 @@ class HealthRecords:
 
     def _follow(self) -> None:
         if not self._records.exists():
-            return  # nobody asks of records that aren't there; the first load takes up all that changed until then
+            # Nobody asks of records that aren't there; the first load takes up all that changed until then.
+            if self._clock() - self._repeated_forgotten >= REPEATED_FORGOTTEN_EVERY:
+                self._repeated_forgotten = self._clock()
+                with self._database.writing() as session:
+                    forget_repeated(session)
+            return
         try:
             self._images.tick()
         except RecordsBusy:
