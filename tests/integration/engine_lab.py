@@ -38,6 +38,7 @@ from wardround.federation.provisioning import Identity
 from wardround.federation.remote import ParticipantPort
 from wardround.foundation.stored import content
 from wardround.learning.arrays import Arrays, from_bytes, to_bytes
+from wardround.node.gateway.relay import Relay
 
 PATIENCE = 60.0
 STEPS = {"alpha": 1.0, "beta": 2.0, "gamma": 6.0}
@@ -214,9 +215,9 @@ class FakeSite:
             self.aborted.append(leg_id)
             self.heard.notify_all()
 
-    def wait_for(self, condition: Callable[[], bool]) -> None:
+    def wait_for(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
         with self.heard:
-            assert self.heard.wait_for(condition, PATIENCE)
+            assert self.heard.wait_for(condition, seconds)
 
     def rounds_of(self, run: FakeRun) -> list[int]:
         return [task.round for task in self.tasks if task.run_id == run.run_id]
@@ -246,13 +247,15 @@ class InProcessFederation(Federation):
 
 
 class Wire:
-    """A site's way to the hub, which can be cut and mended; it listens at the same port all along."""
+    """A site's way to the hub, which can be cut, or lose what it carries without a word, and be mended; it listens at
+    the same port all along."""
 
     def __init__(self, target: int) -> None:
         self._target = ("127.0.0.1", target)
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
         self._open: set[socket.socket] = set()
+        self._lost: set[socket.socket] = set()
         self._whole = True
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -278,8 +281,10 @@ class Wire:
     def _carry(self, one: socket.socket, other: socket.socket) -> None:
         with suppress(OSError):
             while piece := one.recv(65536):
-                other.sendall(piece)
-        self._hang_up({one, other})
+                if one not in self._lost:
+                    other.sendall(piece)
+        if one not in self._lost:
+            self._hang_up({one, other})
 
     def _hang_up(self, which: set[socket.socket]) -> None:
         for one in which:
@@ -294,6 +299,12 @@ class Wire:
             self._whole, gone = False, set(self._open)
         self._hang_up(gone)
 
+    def lose(self) -> None:
+        """As where a firewall forgets: through what is open nothing passes any more, not even that it was closed. New
+        connections are refused until the wire is mended."""
+        with self._lock:
+            self._whole, self._lost = False, set(self._open)
+
     def mend(self) -> None:
         self._whole = True
 
@@ -305,7 +316,8 @@ class Wire:
 
 
 class FlareFederation(Federation):
-    """The real processes: a FLARE server, and a FLARE client for each site, over mutual TLS on loopback."""
+    """The real processes: a FLARE server, and a FLARE client for each site, over mutual TLS on loopback; and of each
+    site its node's relay."""
 
     def __init__(self, home: Path, names: Sequence[str]) -> None:
         super().__init__(names)
@@ -341,11 +353,13 @@ class FlareFederation(Federation):
 
         wire = self.wires[name] = Wire(self.flare.port)
         self._open.callback(wire.close)
+        relay = Relay(("127.0.0.1", wire.port), lambda up, down: None)
+        self._open.callback(relay.stop)
         client = self.clients[name] = FlareSite(
             self.home / name / "flare",
             self.authority.issue(name),
             host="127.0.0.1",
-            port=wire.port,
+            port=relay.start(),
             hub_name="hub",
             participant_port=address,
             on_refusal=note,

@@ -57,6 +57,64 @@ def _through(port: int, data: bytes) -> bytes:
 
 
 @pytest.fixture
+def moody() -> Iterator[tuple[str, int]]:
+    """A server that answers each piece, until it is sent one that says `hush`."""
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            answers = True
+            while piece := connection.recv(65536):
+                answers = answers and piece != b"hush"
+                if answers:
+                    connection.sendall(piece)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+
+    server = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    yield ("127.0.0.1", server.getsockname()[1])
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join(PATIENCE)
+
+
+def test_a_connection_that_the_network_lost_without_a_word_is_given_up_and_others_are_not(
+    moody: tuple[str, int],
+) -> None:
+    relay = Relay(moody, lambda up, down: None, told_every=0.1, silent_for=3.0)
+    port = relay.start()
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as lost,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as quiet,
+    ):
+        for one in (lost, quiet):
+            one.sendall(b"there?")
+            assert one.recv(100) == b"there?"
+        lost.sendall(b"hush")
+        with suppress(ConnectionResetError):
+            assert lost.recv(100) == b""
+        # What nothing went up on since its last answer may be silent for as long as it likes.
+        quiet.sendall(b"still?")
+        assert quiet.recv(100) == b"still?"
+    relay.stop()
+
+
+def test_a_hub_that_takes_no_connection_is_not_waited_for() -> None:
+    with socket.socket() as full, socket.socket() as first:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)  # and nobody accepts: further connections are neither made nor refused
+        first.connect(full.getsockname())
+        relay = Relay(full.getsockname(), lambda up, down: None, dial_for=0.2)
+        with socket.create_connection(("127.0.0.1", relay.start()), timeout=PATIENCE) as connection:
+            assert connection.recv(100) == b""
+        relay.stop()
+
+
+@pytest.fixture
 def home(tmp_path: Path) -> Iterator[NodeHome]:
     hub: dict[str, object] = {"host": "127.0.0.1", "api_port": 1}
     (tmp_path / "node.toml").write_text(write_toml({"site": "north", "federation": "testing", "hub": hub}))

@@ -21,6 +21,12 @@ LOG = logging.getLogger(__name__)
 PIECE = 256 * 1024
 TOLD_EVERY = 5.0
 SHUT_FOR = 60.0
+SILENT_FOR = 60.0
+"""Seconds after which a connection on which something went up, and nothing came down since, leads nowhere: a network
+can lose one without a word, and TCP itself would wait for a quarter of an hour. Over each of the engine's connections
+something is asked every other second, and pieces of at most 2 MiB travel, each of which is answered."""
+DIAL_FOR = 10.0
+"""Seconds for a connection to be made; the engine's client tries again at most 10 s later."""
 
 
 class Relay:
@@ -32,6 +38,8 @@ class Relay:
             it raises, the relay closes: nothing passes uncounted for long.
         room: how many bytes may still go up now, asked as often; None: no bound. At its end the relay is shut, for
             `shut_for` seconds at least: connections are cut and new ones refused, until there is room again.
+        silent_for: a connection is given up on which nothing has come down for so many seconds after what went up.
+        dial_for: how many seconds a connection may take to be made.
     """
 
     def __init__(
@@ -42,6 +50,8 @@ class Relay:
         told_every: float = TOLD_EVERY,
         room: Callable[[], int | None] = lambda: None,
         shut_for: float = SHUT_FOR,
+        silent_for: float = SILENT_FOR,
+        dial_for: float = DIAL_FOR,
     ) -> None:
         self._target = target
         self._on_bytes = on_bytes
@@ -50,7 +60,10 @@ class Relay:
         self._shut_for = shut_for
         self._left: int | None = None
         self._shut_until: float | None = None
+        self._silent_for = silent_for
+        self._dial_for = dial_for
         self._carried: set[asyncio.Task[None]] = set()
+        self._unanswered: dict[asyncio.Task[None], float] = {}
         self._up = 0
         self._down = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -97,7 +110,7 @@ class Relay:
                 return
             task = asyncio.ensure_future(self._carry(reader, writer))
             self._carried.add(task)
-            task.add_done_callback(self._carried.discard)
+            task.add_done_callback(self._ended)
 
         self._left = await asyncio.to_thread(self._room)
         try:
@@ -110,12 +123,26 @@ class Relay:
             while not self._stopping.is_set():
                 await self._pause()
                 await self._tell()
+                self._give_up_silent()
         finally:
             server.close()
             for task in list(self._carried):
                 task.cancel()
             await asyncio.gather(*self._carried, return_exceptions=True)
             await self._tell()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._carried.discard(task)
+        self._unanswered.pop(task, None)
+
+    def _give_up_silent(self) -> None:
+        long_ago = asyncio.get_running_loop().time() - self._silent_for
+        for task, since in self._unanswered.items():
+            if since < long_ago:
+                LOG.warning(
+                    "the hub's engine has answered nothing for %g s; its connection is given up", self._silent_for
+                )
+                task.cancel()
 
     async def _pause(self) -> None:
         if self._stopping is not None:
@@ -141,13 +168,18 @@ class Relay:
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            hub_reader, hub_writer = await asyncio.open_connection(*self._target, limit=PIECE)
+            async with asyncio.timeout(self._dial_for):
+                hub_reader, hub_writer = await asyncio.open_connection(*self._target, limit=PIECE)
         except OSError as error:
             LOG.warning("the hub's engine doesn't answer (%s)", error.errno)
             writer.close()
             return
+        carrying = asyncio.current_task()
+        assert carrying is not None  # noqa: S101 - a coroutine of no task doesn't run
         try:
-            await asyncio.gather(self._pump(reader, hub_writer, up=True), self._pump(hub_reader, writer, up=False))
+            await asyncio.gather(
+                self._pump(carrying, reader, hub_writer, up=True), self._pump(carrying, hub_reader, writer, up=False)
+            )
         except OSError as error:
             LOG.info("an engine connection ended (%s)", error.errno)
         finally:
@@ -155,15 +187,24 @@ class Relay:
             writer.transport.abort()
             hub_writer.transport.abort()
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, up: bool) -> None:
+    async def _pump(
+        self,
+        carrying: asyncio.Task[None],
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        *,
+        up: bool,
+    ) -> None:
         while piece := await source.read(PIECE):
             if up:
                 if self._left is not None and self._up + len(piece) > self._left:
                     self._shut()
                     return
                 self._up += len(piece)
+                self._unanswered.setdefault(carrying, asyncio.get_running_loop().time())
             else:
                 self._down += len(piece)
+                self._unanswered.pop(carrying, None)
             sink.write(piece)
             await sink.drain()
         if sink.can_write_eof():
