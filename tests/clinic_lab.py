@@ -80,6 +80,18 @@ emergency_when = 'StudyDescription like "*stat*"'
 OUTLINE = 'kind = "outline"\nof = "lesion"'
 
 
+class Prepared:
+    """The place of the process that makes what a model needs: what it is given to do is done, and wasn't."""
+
+    def submit(self, *_: Any) -> Future[None]:
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def stop(self) -> None:
+        pass
+
+
 class ToyReader:
     """The reading process's place: what `read` does with each study is the test's."""
 
@@ -195,6 +207,7 @@ class Clinic:
             node.database,
             self.deployments,
             self.worker,
+            Prepared(),
             Queue(node.database, node.door.clinical, node.clock),
             Shelf(self.results, examiners=True),
             node.clock,

@@ -234,6 +234,7 @@ def deploy(
     desk.close()
     typer.echo(
         f"Model {model[:12]} is in shadow use on {pathway}: results are marked as not for diagnostic use.\n"
+        f"The running node makes it ready to read; whether it is: wardround node model status --home {home}\n"
         f"What it reads: wardround node worklist --home {home}\n"
         f"To take it out of use: wardround node suspend {model[:12]} --reason CODE --home {home}"
     )

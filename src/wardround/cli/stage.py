@@ -53,6 +53,8 @@ def status(home: Path = HOME) -> None:
             stage, model = STAGES[row.stage], desk.deployments.model(row)
             typer.echo(f"{row.model[:12]} on {row.pathway}: {row.stage}, since {row.deployed_at:%Y-%m-%d}")
             typer.echo(f"  shows {stage.shows}, to {stage.to}; never {stage.never}")
+            if row.ready_at is None:
+                typer.echo("  isn't loaded yet: the running node makes it ready, and studies wait for that")
             for kept in records(session, model.digests):
                 typer.echo(f"  {kept.in_words()}")
                 for line in told(kept.record):

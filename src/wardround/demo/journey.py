@@ -42,6 +42,7 @@ from wardround.learning.metrics import dice
 from wardround.ledger.log import Log
 from wardround.ledger.verification import verify
 from wardround.node.clinic.definition_file import Definitions
+from wardround.node.clinic.deployment import active
 from wardround.node.clinic.states import ReadingState
 from wardround.node.clinic.tables import WorklistLine
 from wardround.node.clinic.template import begin
@@ -196,7 +197,13 @@ class Journey:
         self.federation.wait_for("mirroring the ledger", lambda: desk.mirror.state().verified > entry, within=PATIENCE)
         begin(desk.deployments.definitions, PACKAGE, "glioma-demo", self.story.model, templates=Definitions(PATHWAYS))
         desk.deployments.deploy(self.story.model, PACKAGE, actor=SAFETY_OFFICER)
+        self.federation.wait_for("making the model ready to read", lambda: self._ready(desk), within=PATIENCE)
         self.screen.progress(1, 1, f"model {self.story.model[:12]} in shadow use at {self.clinic.name}")
+
+    @staticmethod
+    def _ready(desk: Desk) -> bool:
+        with desk.home.database.reading() as session:
+            return all(row.ready_at is not None for row in active(session))
 
     def read_a_new_study(self) -> None:
         """A study that took no part in training arrives; the result goes back to the PACS.

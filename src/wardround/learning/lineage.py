@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -36,8 +37,15 @@ def lineage_of(bundle: Path) -> Lineage | None:
         BundleRefused: `unreadable`, it can't be read, or what it tells isn't a lineage.
     """
     try:
-        metadata = json.loads((bundle / "configs" / "metadata.json").read_bytes())
-        told = metadata.get(KEY)
-        return None if told is None else Lineage.model_validate_json(json.dumps(told))
+        file = bundle / "configs" / "metadata.json"
+        stat = file.stat()
+        return _told(file, (stat.st_ino, stat.st_mtime_ns, stat.st_size))
     except (OSError, ValueError, AttributeError, ValidationError) as error:
         raise BundleRefused("unreadable", "the package's metadata.json doesn't tell its lineage soundly") from error
+
+
+@lru_cache(maxsize=256)
+def _told(file: Path, _as_it_is: tuple[int, int, int]) -> Lineage | None:
+    """Read when it changed: a clinic asks again before each study."""
+    told = json.loads(file.read_bytes()).get(KEY)
+    return None if told is None else Lineage.model_validate_json(json.dumps(told))

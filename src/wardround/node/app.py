@@ -97,7 +97,7 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
     desk = Desk(home, clock=clock)
     threads = home.settings.learning.threads
     learner = Worker("learning", threads=min(threads, policy.work.threads or threads), nice=policy.work.nice)
-    reader = Worker("reading", threads=threads)
+    reader, preparing = (Worker(name, threads=threads) for name in ("reading", "preparing"))
     assignments = Assignments(
         home.site,
         home.database,
@@ -139,8 +139,9 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
         background=[
             learner,
             reader,
+            preparing,
             intake,
-            told("clinic", _pathway(desk, reader).tick, _monitor(desk).tick, _retention(desk).tick),
+            told("clinic", _pathway(desk, reader, preparing).tick, _monitor(desk).tick, _retention(desk).tick),
             Loop("labels", [_labelling(desk, reader, intake).tick], pause=30),
             Reports(home, clock),
             told("telling", telling.tick, lambda: desk.entries.submit_waiting(home.database), legs.part),
@@ -246,12 +247,13 @@ def _monitor(desk: Desk) -> Monitor:
     return Monitor(desk.home.database, desk.entries, desk.home.settings.clinic, desk.clock)
 
 
-def _pathway(desk: Desk, reader: Worker) -> Pathway:
+def _pathway(desk: Desk, reader: Worker, preparing: Worker) -> Pathway:
     home = desk.home
     return Pathway(
         home.database,
         desk.deployments,
         reader,
+        preparing,
         Queue(home.database, home.clinical, desk.clock),
         shelf_at(home),
         desk.clock,

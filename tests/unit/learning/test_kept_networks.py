@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from monai.inferers.utils import sliding_window_inference
 from torch.nn import functional
 
+from wardround.compute import serving
 from wardround.compute.jail import Bounds
 from wardround.compute.serving import reader_of
 from wardround.learning import openvino_network, prediction
@@ -97,7 +99,7 @@ def test_what_was_kept_and_isnt_whole_or_of_another_package_isnt_taken(tmp_path:
 @needs_openvino
 def test_what_was_kept_and_disagrees_reads_nothing(tmp_path: Path, package: Path) -> None:
     folder = tmp_path / "models" / "package"
-    export_bundle(Segmenter(packaged()).initial(4), folder, {})
+    export_bundle(Segmenter(packaged()).initial(3), folder, {})
     other = torch.nn.Conv2d(12, 4, 1).eval()
     shape = prediction.input_shape(read_bundle(folder))
     assert shape is not None
@@ -106,10 +108,34 @@ def test_what_was_kept_and_disagrees_reads_nothing(tmp_path: Path, package: Path
         wrong = -other(sample).numpy()
     model, kept = converted(other, sample), folder.with_name("package.openvino")
     keep(kept, model, bundle_digest(folder), sample.numpy(), wrong, "PyTorch")
+    made_by = kept / "made-by"
+    made_by.write_text(serving._made_by())
     reads, arrays = reader_of(folder, Bounds())
     reads.serve(arrays)
     expected = Segmenter(packaged()).predict(arrays, CASE)
     assert (reads.predict(arrays, CASE) == expected).mean() > 0.999
+    assert np.array_equal(np.load(kept / "check.npz")["outputs"], wrong), (
+        "what disagrees here isn't made again and again"
+    )
+    made_by.write_text("Wardround 0.0.9, OpenVINO 2025.1, another processor")
+    reads, arrays = reader_of(folder, Bounds())
+    reads.serve(arrays)
+    assert reads.runtime.startswith("OpenVINO") and made_by.read_text() == serving._made_by()
+
+
+@needs_openvino
+def test_what_was_made_ahead_is_only_taken_up(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "package"
+    shutil.copytree(package, folder)
+    serving.prepare(folder, 1)
+    monkeypatch.setattr(serving, "_convert", None)
+    serving.prepare(folder, 1)
+    reads, arrays = reader_of(folder, Bounds())
+    reads.serve(arrays)
+    assert reads.runtime.startswith("OpenVINO")
+    (tmp_path / "empty").mkdir()
+    serving.prepare(tmp_path / "empty", 1)
+    assert not (tmp_path / "empty.openvino").exists(), "a package that can't be used is left to who reads with it"
 
 
 @given(st.tuples(*[st.integers(3, 40)] * 3), st.tuples(*[st.integers(4, 16)] * 3))

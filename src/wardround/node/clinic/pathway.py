@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -20,6 +19,7 @@ from wardround.node.clinic.deployment import Deployments, active, check_names
 from wardround.node.clinic.own_layers import MISSING
 from wardround.node.clinic.prior import PriorFound
 from wardround.node.clinic.queue import Queue
+from wardround.node.clinic.readiness import Readiness, Serving
 from wardround.node.clinic.states import ReadingState, check_transition
 from wardround.node.clinic.suspension import end_suspended, suspend, waiting_for_suspended
 from wardround.node.clinic.tables import Deployment, WorklistLine
@@ -29,13 +29,13 @@ from wardround.node.training.own import SealedArrays
 
 _log = logging.getLogger(__name__)
 
-Serving = dict[int, tuple[Deployment, Definition]]
-
 
 class Pathway:
     """`tick` takes every step that is due; a study that fails holds up no other.
 
     Args:
+        worker: reads.
+        preparing: makes what a model needs before it reads.
         queue: the studies that wait.
         shelf: where results are kept until they are sent (`wardround.node.report`).
     """
@@ -45,6 +45,7 @@ class Pathway:
         database: Database,
         deployments: Deployments,
         worker: Worker,
+        preparing: Worker,
         queue: Queue,
         shelf: Shelf,
         clock: Clock,
@@ -58,7 +59,7 @@ class Pathway:
         self._shelf = shelf
         self._clock = clock
         self._threads = threads
-        self._warmed: set[str] = set()
+        self._readiness = Readiness(database, deployments, preparing, worker, clock, threads)
         self._troubles: dict[str, str] = {}
 
     def tick(self) -> int:
@@ -70,13 +71,13 @@ class Pathway:
         passed: set[int] = set()
         while True:
             serving = self._serving()
-            self._warm(serving.values())
+            ready = self._readiness.of(serving)
             steps += self._queue.enlist(serving)
-            line = self._queue.next(serving, passed)
+            line = self._queue.next(ready, passed)
             if line is None:
                 return steps
             passed.add(line.id)
-            steps += self._take(line, *serving[line.deployment])
+            steps += self._take(line, *ready[line.deployment])
 
     def _serving(self) -> Serving:
         """The models in use whose pathway's file can be used and names them, and whose code the policy lets run; of the
@@ -111,7 +112,7 @@ class Pathway:
                 entries, at = self._deployments.entries, self._clock()
                 suspend(session, deployment.pathway, MISSING, entries, actor="program", at=at)
         self._worker.stop()
-        self._warmed.clear()
+        self._readiness.begin_anew()
         _log.warning("model %s is out of use on %s: %s", deployment.model[:12], deployment.pathway, MISSING)
 
     def _end_suspended(self) -> int:
@@ -121,13 +122,6 @@ class Pathway:
                 return 0
         with self._database.writing() as session:
             return end_suspended(session)
-
-    def _warm(self, serving: Iterable[tuple[Deployment, Definition]]) -> None:
-        for deployment, _ in serving:
-            if deployment.model not in self._warmed:
-                self._warmed.add(deployment.model)
-                package, own = self._placed(deployment)
-                self._worker.submit(reader.warm, package, self._threads, own)
 
     def _placed(self, deployment: Deployment) -> tuple[Path, SealedArrays | None]:
         model = deployment.model

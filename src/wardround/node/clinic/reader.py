@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wardround.compute import serving
 from wardround.compute.jail import Bounds, JailEnded, JailUnavailable
 from wardround.compute.program import Program
 from wardround.compute.serving import Reads, reader_of
@@ -111,6 +112,13 @@ def _bounds(definition: Definition, threads: int) -> Bounds:
     runtime = definition.runtime
     seconds = max(_SHORTEST, runtime.seconds - _SPARE)
     return Bounds(memory_bytes=int(runtime.memory_gb * 1024**3), seconds=seconds, threads=threads)
+
+
+def prepare(package: Path, threads: int, own: SealedArrays | None = None) -> None:
+    """Make ahead what the process that reads would have to make for this model, in the process that isn't that one.
+    Nothing is kept of layers of this hospital's own."""
+    if own is None:
+        serving.prepare(package, threads)
 
 
 def warm(package: Path, threads: int, own: SealedArrays | None = None) -> None:
