@@ -153,14 +153,16 @@ def test_from_a_draft_to_a_run(desk: Desk) -> None:
         assert desk.send("/projects/bleeds/start").headers["location"] == "/projects/bleeds#runs"
         assert "A run is being begun" in desk.reads("/projects/bleeds"), "nobody waits for it"
         twice = desk.send("/projects/bleeds/start")
-        assert twice.status_code == 409 and "is being begun already" in words_of(twice)
+        assert twice.status_code == 409 and "is under way already" in words_of(twice)
         assert desk.send("/projects/bleeds/give-up").status_code == 303
-        assert isinstance(lab.beginnings.of("bleeds").run.exception(60), starting.GivenUp)
+        assert lab.beginnings.of("bleeds").over_within(60)
+        late = desk.send("/projects/bleeds/give-up")
+        assert late.status_code == 404, "what is over can't be given up"
     told = desk.reads("/projects/bleeds")
-    assert "didn't begin: it was given up before it began" in told and "Start a run" in told
+    assert "didn't begin: it was given up before it was done" in told and "Start a run" in told
     assert not list(lab.home.path.glob("first-weights-*")) and "bleeds-1" not in told
     desk.send("/projects/bleeds/start")
-    assert lab.beginnings.of("bleeds").run.result(300) == "bleeds-1"
+    assert lab.beginnings.of("bleeds").result(300) == "bleeds-1"
     assert "bleeds-1 gathering" in desk.reads("/projects/bleeds")
     assert "gathering" in desk.reads("/runs/bleeds/bleeds-1")
     with database.reading() as session:
