@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wardround.learning.agreement import Agreement, agreement
+from wardround.learning.openvino_graph import rewrite
 from wardround.learning.prediction import Run
 
 _TELEMETRY = "openvino_telemetry"
@@ -58,6 +59,7 @@ def shaped(model: Any, shape: tuple[int, ...]) -> Any:
     """The model for inputs of that shape. Slices come in batches of any number, patches of volumes one at a time, which
     is faster when it is fixed."""
     model.reshape([shape[0] if len(shape) == VOLUME else -1, *shape[1:]])
+    rewrite(model)
     return model
 
 
