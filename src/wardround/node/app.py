@@ -60,6 +60,7 @@ from wardround.node.training.legs import Legs
 from wardround.node.training.own import OwnArrays
 from wardround.node.training.participant import NodeParticipant
 from wardround.node.training.preparation import Preparation
+from wardround.node.training.unsealed import remove_unsealed
 from wardround.node.training.uses import Uses
 from wardround.node.workitems.opening import Opening
 
@@ -91,9 +92,11 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
 
     Raises:
         SettingsRefused: its policy is gone, or can't be used.
+        NotRemoved: layers that an earlier version left in clear can't be removed.
     """
     home.database.upgrade()
     policy = adopt(home.policy, home.database, home.site, clock)
+    remove_unsealed(home.path / "models", home.runs, home.database, clock)
     desk = Desk(home, clock=clock)
     threads = home.settings.learning.threads
     learner = Worker("learning", threads=min(threads, policy.work.threads or threads), nice=policy.work.nice)
