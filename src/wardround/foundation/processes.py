@@ -43,7 +43,8 @@ class _Watch:
         self._pipe = -1
         self._watcher: subprocess.Popen[bytes] | None = None
 
-    def over(self, pid: int) -> None:
+    def start(self) -> None:
+        """Have it run, unless it does."""
         with self._lock:
             if self._watcher is None or self._watcher.poll() is not None:
                 theirs, ours = os.pipe()
@@ -58,6 +59,10 @@ class _Watch:
                     start_new_session=True,
                 )
                 os.close(theirs)
+
+    def over(self, pid: int) -> None:
+        self.start()
+        with self._lock:
             os.write(self._pipe, f"{pid}\n".encode())
 
 
@@ -107,6 +112,7 @@ class Program:
 
     def __init__(self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> None:
         self.name = name
+        _WATCH.start()  # before there is something to watch: a parent that is killed in between leaves a program behind
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(

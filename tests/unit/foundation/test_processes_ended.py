@@ -36,6 +36,7 @@ from pathlib import Path
 from wardround.foundation.processes import Program
 folder = Path(sys.argv[1])
 kept = [Program("a", [sys.executable, str(folder / "family.py"), str(folder), "0", sys.argv[2]], log=folder / "log")]
+(folder / "started").touch()
 threading.Event().wait()
 """
 
@@ -59,6 +60,13 @@ def family(folder: Path) -> list[int]:
         assert time.monotonic() < deadline, (folder / "log").read_text()
         time.sleep(0.02)
     return [int(file.read_text()) for file in files]
+
+
+def await_file(file: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not file.exists():
+        assert time.monotonic() < deadline, f"{file.name} never came"
+        time.sleep(0.02)
 
 
 def alive(pids: list[int]) -> list[int]:
@@ -117,6 +125,7 @@ def test_a_program_ends_with_a_parent_that_is_killed(folder: Path) -> None:
     """The program is asked to stop as its parent would have asked, so that it ends its own children in order."""
     parent = subprocess.Popen([sys.executable, folder / "parent.py", folder, "meek"])
     pids = family(folder)
+    await_file(folder / "started")  # the family may be up before its parent is done with starting it
     parent.kill()
     parent.wait(PATIENCE)
     await_gone(pids[:1])
