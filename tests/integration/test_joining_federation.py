@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from time import sleep
@@ -20,6 +22,7 @@ from wardround.foundation.clock import now
 from wardround.foundation.errors import Conflict, NotAllowed
 from wardround.foundation.token import Token, TokenRefused, new_secret
 from wardround.hub.audit import Audit as HubAudit
+from wardround.hub.home import SERVER_LASTS
 from wardround.hub.sites import queries
 from wardround.hub.sites.tables import Invite
 from wardround.ledger.note import SignatureType, Signer
@@ -298,6 +301,17 @@ def test_a_renewed_certificate_replaces_the_old_one(lab: HubLab) -> None:
     gateway.send(POLL)
     gateway.close()
     other_process.close()
+
+
+def test_the_hub_shows_its_own_renewed_certificate_at_the_next_connection(lab: HubLab) -> None:
+    home = lab.home
+    where = ("127.0.0.1", home.settings.enrol_port)
+    before = ssl.get_server_certificate(where)
+    renewed = home.root.issue_server(read_key(home.server_key).public_key(), "hub", ["127.0.0.1"], now(), SERVER_LASTS)
+    home.server_certificate.write_text(pem(renewed))  # by whom and when doesn't matter
+    assert read_certificate(ssl.get_server_certificate(where)) == renewed != read_certificate(before)
+    with closing(Gateway(lab.node("late"))) as gateway:
+        gateway.send(POLL)
 
 
 def test_a_renewal_whose_answer_was_lost_locks_nobody_out(lab: HubLab) -> None:

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from wardround.foundation.errors import Conflict
 from wardround.foundation.listening import bound_socket, server_config
+from wardround.foundation.renewed import RenewedContext, no_password
 from wardround.foundation.settings import SettingsRefused
 
 STARTS_WITHIN = 30.0
@@ -33,7 +34,8 @@ class WebServer:
     """One application on one address, in a thread.
 
     Args:
-        certificate, key: PEM files for HTTPS; without them it is HTTP.
+        certificate, key: PEM files for HTTPS; without them it is HTTP. Where they are replaced, connections made after
+            that have the new ones.
         called: its table in the settings, by which an error says where the mend is.
         port: 0 for a free one.
 
@@ -97,10 +99,13 @@ class WebServer:
 
 
 def _context(called: str, certificate: Path, key: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    def made() -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(certificate, key, password=no_password)
+        return context
+
     try:
-        context.load_cert_chain(certificate, key)
+        return RenewedContext(made, (certificate, key))
     except (OSError, ValueError) as error:
         raise SettingsRefused(f"[{called}]: certificate or key can't be used ({type(error).__name__})") from None
-    return context

@@ -12,8 +12,10 @@ from contextlib import contextmanager
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from wardround.foundation.certificates import CertificateRefused
 from wardround.foundation.errors import WardroundError
 from wardround.foundation.listening import bound_socket, server_config
+from wardround.foundation.renewed import RenewedContext, no_password
 from wardround.hub.api.http import enrolment, membership
 from wardround.hub.app import Hub
 from wardround.hub.home import HubHome
@@ -88,7 +90,7 @@ async def serve(hub: Hub, stop: asyncio.Event, ready: Callable[[], None] = lambd
     for part in hub.background:
         await asyncio.to_thread(part.start)
     serving = [asyncio.create_task(listeners[members].serve([sockets[members]])) for members in (False, True)]
-    renewing = asyncio.create_task(_renew_own_certificates(hub, list(contexts.values())))
+    renewing = asyncio.create_task(_renew_own_certificates(hub))
     stopped = asyncio.create_task(stop.wait())
     try:
         while not all(listener.started for listener in listeners.values()):
@@ -117,15 +119,18 @@ async def serve(hub: Hub, stop: asyncio.Event, ready: Callable[[], None] = lambd
 
 
 def _context(home: HubHome, *, members: bool) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(home.server_certificate, home.server_key)
-    if members:
-        context.verify_mode = ssl.CERT_REQUIRED
-        # A resumed session would pass the certificate's dates by.
-        context.num_tickets = 0
-        context.load_verify_locations(home.root_certificate)
-    return context
+    def made() -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.load_cert_chain(home.server_certificate, home.server_key, password=no_password)
+        if members:
+            context.verify_mode = ssl.CERT_REQUIRED
+            # A resumed session would pass the certificate's dates by.
+            context.num_tickets = 0
+            context.load_verify_locations(home.root_certificate)
+        return context
+
+    return RenewedContext(made, (home.server_certificate, home.server_key, home.root_certificate))
 
 
 def _bound(host: str, port: int, setting: str) -> socket.socket:
@@ -137,16 +142,13 @@ def _bound(host: str, port: int, setting: str) -> socket.socket:
         ) from error
 
 
-async def _renew_own_certificates(hub: Hub, contexts: list[ssl.SSLContext]) -> None:
-    """Connections made after a renewal get the new certificate; those that are open keep theirs."""
+async def _renew_own_certificates(hub: Hub) -> None:
     while True:
         await asyncio.sleep(CERTIFICATES_LOOKED_AT_EVERY)
-        before = hub.home.server_certificate.read_bytes()
-        await asyncio.to_thread(hub.home.issue_own_certificates, hub.clock())
-        if hub.home.server_certificate.read_bytes() != before:
-            for context in contexts:
-                context.load_cert_chain(hub.home.server_certificate, hub.home.server_key)
-            LOG.info("the hub's own certificate was renewed")
+        try:
+            await asyncio.to_thread(hub.home.issue_own_certificates, hub.clock())
+        except (OSError, CertificateRefused) as error:
+            LOG.error("the hub's own certificates weren't renewed (%s); trying again in an hour", type(error).__name__)
 
 
 def run(hub: Hub, ready: Callable[[], None]) -> None:
