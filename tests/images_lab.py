@@ -71,7 +71,6 @@ class ImagesLab:
                     active=True,
                     deployed_by="person:safety-officer",
                     deployed_at=at,
-                    entry=1,
                 )
                 session.add(deployment)
                 session.flush()

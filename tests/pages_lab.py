@@ -196,6 +196,7 @@ class NodeLab:
         self.home = NodeHome(folder)
         self.desk = Desk(self.home, clock=self.clock)
         self._stack.callback(self.desk.close)
+        self.desk.freezing.quick = 120.0  # a busy machine may take its time over two patients
         adopt(self.home.policy, self.home.database, self.home.site, self.clock)
         hub = Signer("wardround/trial", SignatureType.NOTE, self.home.ledger_key)
         with self.home.database.writing() as session:
@@ -252,7 +253,6 @@ class NodeLab:
                 active=True,
                 deployed_by="person:safety-officer",
                 deployed_at=at - timedelta(days=20),
-                entry=12,
             )
             session.add(deployment)
             session.flush()

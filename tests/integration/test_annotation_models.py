@@ -38,7 +38,6 @@ def test_a_deployed_model_outlines_by_itself(tmp_path: Path, package: tuple[str,
                         active=active,
                         deployed_by="os:anna",
                         deployed_at=door.clock(),
-                        entry=1,
                     )
                 )
         told = helpers.listed()

@@ -38,7 +38,6 @@ def read(home: Path, stage: str) -> None:
             active=True,
             deployed_by="p",
             deployed_at=NOON,
-            entry=1,
         )
         session.add(row)
         session.flush()

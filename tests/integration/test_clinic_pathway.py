@@ -301,5 +301,7 @@ def test_a_deployment_is_on_the_ledger_and_replaces_the_one_before(clinic: Clini
     with clinic.node.database.reading() as session:
         [found] = active(session)
     assert (found.id, found.stage, found.model) == (second, "shadow", clinic.digest) and first != second
+    assert not any(isinstance(entry, DeploymentEntry) for entry in clinic.node.ledger()), "the hub wasn't asked"
+    clinic.node.entries.submit_waiting(clinic.node.database)
     entries = [entry for entry in clinic.node.ledger() if isinstance(entry, DeploymentEntry)]
     assert [(entry.model, entry.pathway, entry.stage) for entry in entries] == [(clinic.digest, "brain", "shadow")] * 2

@@ -52,7 +52,7 @@ def test_a_suspended_model_reads_nothing_from_there_on_and_studies_keep_their_pl
     assert IN_WORDS[ReadingState.NOT_READ].startswith("not read: model suspended")
 
     clinic.node.wire.cut = lambda _: None
-    assert clinic.node.entries.submit_waiting(clinic.node.database) == 1
+    assert clinic.node.entries.submit_waiting(clinic.node.database) == 2, "and that it was deployed, before"
     said = clinic.node.ledger()[-1]
     assert isinstance(said, Suspension)
     assert (said.model, said.pathway, said.stage, said.reason) == (clinic.digest, "brain", "suspended", "drift")

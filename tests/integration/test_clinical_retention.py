@@ -34,7 +34,6 @@ def test_studies_and_results_go_after_their_days_and_not_before(tmp_path: Path) 
                 active=True,
                 deployed_by="person:x",
                 deployed_at=door.clock(),
-                entry=0,
             )
         )
         session.flush()

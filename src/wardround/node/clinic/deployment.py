@@ -137,7 +137,8 @@ class Deployments:
         return target
 
     def deploy(self, digest: str, pathway: str, *, actor: str) -> int:
-        """Take a model into shadow use on a pathway; another model on it goes out of use. Returns its number.
+        """Take a model into shadow use on a pathway; another model on it goes out of use. Returns its number. The
+        ledger's entry waits in the same transaction for the hub.
 
         Raises:
             NotAllowed: the pathway's file names no model, or another one; this hospital's own copy of the ledger
@@ -172,9 +173,7 @@ class Deployments:
         at = self._clock()
         with self._database.reading() as session:
             check_evidence(session, self.evidenced(digest, pathway), STAGE, at)
-        entry = self.entries.put(
-            DeploymentEntry(origin=self.entries.site, at=at, model=digest, pathway=pathway, stage=STAGE)
-        )
+        entry = DeploymentEntry(origin=self.entries.site, at=at, model=digest, pathway=pathway, stage=STAGE)
         with self._database.writing() as session:
             for other in active(session):
                 if other.pathway == pathway:
@@ -187,10 +186,9 @@ class Deployments:
                 active=True,
                 deployed_by=actor,
                 deployed_at=at,
-                entry=entry,
             )
             session.add(row)
-            session.flush()
+            self.entries.later(session, entry)
             audit.record(session, actor, "deploy-model", digest, f"{pathway} {STAGE}")
             return row.id
 

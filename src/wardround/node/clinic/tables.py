@@ -12,9 +12,8 @@ from wardround.node.base import NodeTable
 
 
 class Deployment(NodeTable):
-    """A model on a pathway at a stage, and its place in the ledger. `suspended_for` is the reason code with which a
-    person took it out of use; a model that another one took the place of has none. `ready_at`: since when it has been
-    loaded to read, at first."""
+    """A model on a pathway at a stage. `suspended_for` is the reason code with which a person took it out of use; a
+    model that another one took the place of has none. `ready_at`: since when it has been loaded to read, at first."""
 
     __tablename__ = "deployments"
 
@@ -26,7 +25,6 @@ class Deployment(NodeTable):
     active: Mapped[bool]
     deployed_by: Mapped[str] = mapped_column(String(80))
     deployed_at: Mapped[datetime] = mapped_column(UtcTime)
-    entry: Mapped[int]
     suspended_at: Mapped[datetime | None] = mapped_column(UtcTime)
     suspended_by: Mapped[str | None] = mapped_column(String(120))
     suspended_for: Mapped[str | None] = mapped_column(String(61))

@@ -62,7 +62,6 @@ class Ladder(NodeLab):
                     active=active,
                     deployed_by="person:ada",
                     deployed_at=self.clock(),
-                    entry=1,
                 )
             )
 
