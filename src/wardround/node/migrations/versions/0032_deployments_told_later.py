@@ -1,4 +1,4 @@
-"""The entry of a deployment waits for the hub with those of the site's other acts; where it came to lie is said there."""
+"""The entry of a deployment waits for the hub with those of the site's other acts, which say where it came to lie."""
 
 from __future__ import annotations
 
