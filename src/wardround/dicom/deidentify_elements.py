@@ -34,11 +34,12 @@ _OVERLAYS = {
     if mask.startswith("60xx") and entry[0] != "NONE"
 }
 _VRS = {tag: entry[0] for tag, entry in ELEMENTS.items() if entry[0] != "NONE"} | _OVERLAYS
-DICTIONARY_VR: dict[int, bytes] = {tag: vrs[:2].encode() for tag, vrs in _VRS.items()}
+# One object for all elements of the same: a receiving process has little else in its memory.
+_FIRST = {vrs: vrs[:2].encode() for vrs in set(_VRS.values())}
+_ALLOWED = {vrs: frozenset(vr.encode() for vr in vrs.split(" or ")) for vrs in _FIRST}
+DICTIONARY_VR: dict[int, bytes] = {tag: _FIRST[vrs] for tag, vrs in _VRS.items()}
 # All that the dictionary allows, for "US or SS" and its like.
-DICTIONARY_VRS: dict[int, frozenset[bytes]] = {
-    tag: frozenset(vr.encode() for vr in vrs.split(" or ")) for tag, vrs in _VRS.items()
-}
+DICTIONARY_VRS: dict[int, frozenset[bytes]] = {tag: _ALLOWED[vrs] for tag, vrs in _VRS.items()}
 # How many values an attribute has, where that is one number.
 DICTIONARY_COUNT: dict[int, int] = {tag: int(entry[1]) for tag, entry in ELEMENTS.items() if entry[1].isdigit()}
 
