@@ -41,7 +41,8 @@ from wardround.federation.flare.site import FlareSite
 
 SITES = ("alpha", "beta", "gamma")
 STALLED = 10.0
-"""A round's deadline that whoever doesn't stall keeps on a busy machine too, in seconds."""
+"""A round's deadline that whoever doesn't stall keeps on a busy machine too, in seconds. It has to be over well before a
+leg takes silence for a lost site, at 15 s, which would be another reason than that the time is over."""
 
 
 @pytest.fixture(scope="module")

@@ -178,68 +178,60 @@ def test_lost_answers_are_asked_for_again_and_nothing_counts_twice(table: Callab
     assert laid.hub.aggregates == [to_bytes({"w": MODEL["w"] * 2})]
 
 
-def test_what_was_sent_into_a_cut_connection_is_asked_again_once_that_is_noticed(table: Callable[..., Table]) -> None:
-    laid = table(("alpha",))
-    cell, sent, woken = Cell(f"alpha.{JOB}"), threading.Event(), []
-    cell.answer = laid._registry.answer
-    whole = cell.send_request
+class Lossy:
+    """Alpha's cell, which loses the first request, or its answer: the cell waits for one in vain, as long as it may or
+    until it is woken."""
 
-    def swallowed(channel: str, topic: str, target: str, request: Message, timeout: float) -> Message:
-        if woken:
-            return whole(channel, topic, target, request, timeout)
+    def __init__(self, laid: Table, *, answered: bool = False) -> None:
+        self.cell, self.lost = Cell(f"alpha.{JOB}"), threading.Event()
+        self.woken: list[bool] = []
+        self.cell.answer = laid._registry.answer
+        self._whole, self._answered = self.cell.send_request, answered
+        self.cell.send_request = self._send  # type: ignore[method-assign]
+
+    def _send(self, channel: str, topic: str, target: str, request: Message, timeout: float) -> Message:
+        if decode(request.payload)[0]["kind"] == "alive" or self.lost.is_set():
+            return self._whole(channel, topic, target, request, timeout)
+        if self._answered:
+            self._whole(channel, topic, target, request, timeout)
         request.set_header(MessageHeaderKey.REQ_ID, "lost")
-        waiter = cell.waiters["lost"] = threading.Event()
-        sent.set()
-        woken.append(waiter.wait(timeout))
+        waiter = self.cell.waiters["lost"] = threading.Event()
+        self.lost.set()
+        self.woken.append(waiter.wait(timeout))
         reply = Message()
         reply.set_header(MessageHeaderKey.RETURN_CODE, ReturnCode.TIMEOUT)
         return reply
 
+
+def test_what_was_sent_into_a_cut_connection_is_asked_again_once_that_is_noticed(table: Callable[..., Table]) -> None:
+    lossy = Lossy(table(("alpha",)))
+
     def notice() -> None:
-        sent.wait(30)
-        for monitor in cell.monitors:
+        lossy.lost.wait(30)
+        for monitor in lossy.cell.monitors:
             monitor.state_change(Endpoint("server"))
 
-    cell.send_request = swallowed  # type: ignore[method-assign]
     threading.Thread(target=notice, daemon=True).start()
-    assert pulled(SiteLine(cell, JOB, lambda: False, Spool())).turn == 1
-    assert woken == [True], "it didn't wait for its time to be over"
+    assert pulled(SiteLine(lossy.cell, JOB, lambda: False, Spool())).turn == 1
+    assert lossy.woken == [True], "it didn't wait for its time to be over"
 
 
 @pytest.mark.parametrize("swallowed", ["request", "answer"])
 def test_what_is_lost_while_all_connections_hold_is_asked_again_once_the_hub_says_that_it_serves_nothing(
     table: Callable[..., Table], swallowed: str
 ) -> None:
-    laid = table(("alpha",))
-    cell, lost, woken = Cell(f"alpha.{JOB}"), threading.Event(), []
-    cell.answer = laid._registry.answer
-    whole = cell.send_request
-
-    def first_is_lost(channel: str, topic: str, target: str, request: Message, timeout: float) -> Message:
-        if decode(request.payload)[0]["kind"] == "alive" or lost.is_set():
-            return whole(channel, topic, target, request, timeout)
-        if swallowed == "answer":
-            whole(channel, topic, target, request, timeout)
-        request.set_header(MessageHeaderKey.REQ_ID, "lost")
-        waiter = cell.waiters["lost"] = threading.Event()
-        lost.set()
-        woken.append(waiter.wait(timeout))
-        reply = Message()
-        reply.set_header(MessageHeaderKey.RETURN_CODE, ReturnCode.TIMEOUT)
-        return reply
-
-    cell.send_request = first_is_lost  # type: ignore[method-assign]
-    line = SiteLine(cell, JOB, lambda: False, Spool())
+    lossy = Lossy(table(("alpha",)), answered=swallowed == "answer")
+    line = SiteLine(lossy.cell, JOB, lambda: False, Spool())
 
     def live() -> None:
-        lost.wait(30)
+        lossy.lost.wait(30)
         for _ in range(2):
-            assert woken == []
+            assert lossy.woken == []
             line.alive()
 
     threading.Thread(target=live, daemon=True).start()
     assert pulled(line).turn == 1
-    assert woken == [True], "it didn't wait for its time to be over"
+    assert lossy.woken == [True], "it didn't wait for its time to be over"
 
 
 def test_an_answer_that_takes_its_time_is_waited_for(table: Callable[..., Table]) -> None:
