@@ -35,16 +35,17 @@ def server_config(app: FastAPI, context: ssl.SSLContext | None, **more: Any) -> 
     """A server that speaks TLS with `context`, or plainly; that says nothing of itself and logs no request.
 
     Args:
-        more: settings of `uvicorn.Config` beside these.
+        more: settings of `uvicorn.Config` beside these, or in place of their defaults.
     """
 
     def given(_config: uvicorn.Config, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
         assert context is not None  # noqa: S101 - asked for only with a context
         return context
 
+    # An upgrade to a WebSocket is for none but those that ask for it.
+    settings: dict[str, Any] = {"ws": "none"} | more
     return uvicorn.Config(
         app,
-        ws="none",
         lifespan="off",
         loop="none",
         log_config=None,
@@ -52,5 +53,5 @@ def server_config(app: FastAPI, context: ssl.SSLContext | None, **more: Any) -> 
         server_header=False,
         proxy_headers=False,
         ssl_context_factory=None if context is None else given,
-        **more,
+        **settings,
     )

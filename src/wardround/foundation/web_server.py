@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -20,6 +21,8 @@ from wardround.foundation.settings import SettingsRefused
 
 STARTS_WITHIN = 30.0
 LAST_CALLS_GET = 5
+_WEBSOCKETS: dict[str, Any] = {"ws": "websockets-sansio", "ws_max_size": 4096, "ws_per_message_deflate": False}
+"""Clients are told things on them; what they say is small."""
 
 
 class _Listener(uvicorn.Server):
@@ -38,6 +41,7 @@ class WebServer:
             that have the new ones.
         called: its table in the settings, by which an error says where the mend is.
         port: 0 for a free one.
+        websockets: whether the application serves any.
 
     Raises:
         SettingsRefused: the files can't be used.
@@ -52,8 +56,10 @@ class WebServer:
         port: int,
         certificate: Path | None = None,
         key: Path | None = None,
+        websockets: bool = False,
     ) -> None:
         self._app = app
+        self._more = {"timeout_graceful_shutdown": LAST_CALLS_GET} | (_WEBSOCKETS if websockets else {})
         self._called = called
         self._host = host
         self._wanted_port = port
@@ -79,7 +85,7 @@ class WebServer:
                 f"[{self._called}]: port {self._wanted_port} can't be had ({error.strerror}); set another"
             ) from None
         self._socket = bound
-        self._listener = _Listener(server_config(self._app, self._tls, timeout_graceful_shutdown=LAST_CALLS_GET))
+        self._listener = _Listener(server_config(self._app, self._tls, **self._more))
         listener = self._listener
         self._thread = threading.Thread(
             target=lambda: asyncio.run(listener.serve([bound])), name=self._called, daemon=True

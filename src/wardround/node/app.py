@@ -62,7 +62,7 @@ from wardround.node.training.participant import NodeParticipant
 from wardround.node.training.preparation import Preparation
 from wardround.node.training.unsealed import remove_unsealed
 from wardround.node.training.uses import Uses
-from wardround.node.workitems.opening import Opening
+from wardround.node.workitems.wiring import opening_at
 
 CATALOGUE_CAUGHT_UP_EVERY = 1.0
 
@@ -182,7 +182,7 @@ def _viewing(desk: Desk, intake: Intake, clock: Clock) -> list[Background]:
     if web:
         parts.append(DicomWeb(home, catalogue, intake.reception, clock))
     if web and home.settings.dicomweb.worklist:
-        parts.append(_told(home, "workitems", Opening(home.database, clock).tick))
+        parts.append(_told(home, "workitems", opening_at(home, clock).tick))
     if query:
         parts.append(QueryServer(home, catalogue, clock))
     if drawn:

@@ -42,6 +42,7 @@ class DicomWeb:
             port=settings.port,
             certificate=settings.certificate,
             key=settings.key,
+            websockets=settings.worklist,
         )
 
     @property

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
 
 from wardround.dicom.network import Landing
 from wardround.foundation.clock import Clock
@@ -41,7 +42,7 @@ class Resources(Protocol):
     """Resources that are served beside studies: `add_to` is told the base address, and what says whose a call is or
     raises `WebFailure`."""
 
-    def add_to(self, app: FastAPI, base: str, who: Callable[[Request, Scope], Caller]) -> None: ...
+    def add_to(self, app: FastAPI, base: str, who: Callable[[HTTPConnection, Scope], Caller]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def application(parts: Parts) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(parts.origins),
-            allow_methods=["GET", "POST", "PUT", "OPTIONS"],
+            allow_methods=["GET", "POST", "PUT", "DELETE", "OPTIONS"],
             allow_headers=["Authorization", "Accept", "Content-Type"],
             expose_headers=["Content-Location", "Location", "Warning"],
         )
@@ -194,7 +195,7 @@ class _Service:
         answer = retrievals.picture(wanted, request.query_params, *_uids(request), frames, thumbnail=thumbnail)
         return _sent(answer)
 
-    def caller(self, request: Request, scope: Scope) -> Caller:
+    def caller(self, request: HTTPConnection, scope: Scope) -> Caller:
         """Whose call it is. Raises `WebFailure` 401 or 403 where it may not be made."""
         header = request.headers.get("authorization", "")
         who = self._parts.callers(header) if self._parts.callers else caller(self._parts.database, header)

@@ -47,6 +47,15 @@ STUDY, SERIES, KIND, REFERENCED, OF_CLASS, OF_INSTANCE = tags(
     "ReferencedSOPClassUID",
     "ReferencedSOPInstanceUID",
 )
+AFFECTED_CLASS, MESSAGE, AFFECTED_INSTANCE, EVENT_TYPE = "00000002", "00000110", "00001000", "00001002"
+"""Attributes of an event report's message (PS3.7 Table 10.3-1)."""
+REQUESTING, CONTACT_URI, CONTACT_NAME = tags("RequestingAE", "ContactURI", "ContactDisplayName")
+HOW_FAR, HOW_FAR_IN_WORDS, HOW_FAR_BY, WHO_TO_ASK = tags(
+    "ProcedureStepProgress",
+    "ProcedureStepProgressDescription",
+    "ProcedureStepProgressParametersSequence",
+    "ProcedureStepCommunicationsURISequence",
+)
 PATIENT = tags("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
 ACCESSION = tags("AccessionNumber")[0]
 

@@ -14,6 +14,11 @@ from wardround.node.workitems.states import StepState
 
 LARGEST = 256 * 1024
 """Bytes of a message."""
+LARGEST_REPORT = 16 * 1024
+"""Characters of what an event report repeats."""
+CANCEL_SAID = frozenset({at.REASON, at.REASON_CODE, at.CONTACT_URI, at.CONTACT_NAME})
+PROGRESS_SAID = frozenset({at.HOW_FAR, at.HOW_FAR_IN_WORDS, at.HOW_FAR_BY, at.WHO_TO_ASK})
+"""What event reports repeat (PS3.4 Table CC.2.4-1)."""
 _PRIORITIES = ("HIGH", "MEDIUM", "LOW")
 _READINESS = ("READY", "UNAVAILABLE", "INCOMPLETE")
 _SAID_BY_PERFORMER = frozenset({at.PROGRESS, at.PERFORMED})
@@ -96,6 +101,14 @@ def read_update(said: Json, state: StepState) -> Json:
         if len(sequence(changes, tag)) > 1 or len(values(changes, tag)) != len(sequence(changes, tag)):
             raise bad_request("a sequence of the performer's has one item")
     return changes
+
+
+def to_report(said: Json, tags: frozenset[str]) -> Json:
+    """What of a message an event report repeats. Raises `WebFailure` 400 where that is more than a report may be."""
+    repeated = {tag: attribute for tag, attribute in said.items() if tag in tags and values(said, tag)}
+    if len(json.dumps(repeated)) > LARGEST_REPORT:
+        raise bad_request("what is to be told to subscribers is too long")
+    return repeated
 
 
 def lacking(state: StepState, said: Json) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wardround.dicom.json_model import text
+from wardround.dicom.json_model import sequence, text
 from wardround.dicom.source_header import made_uid
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
@@ -20,7 +20,7 @@ from wardround.node.dicomweb.failure import WebFailure, bad_request, not_found
 from wardround.node.dicomweb.header import Json, is_uid
 from wardround.node.receive.clinical import clinical_studies
 from wardround.node.workitems import attributes as at
-from wardround.node.workitems.demands import Task, lacking, read_update
+from wardround.node.workitems.demands import CANCEL_SAID, PROGRESS_SAID, Task, lacking, read_update, to_report
 from wardround.node.workitems.states import (
     ASKING,
     FINAL,
@@ -31,7 +31,8 @@ from wardround.node.workitems.states import (
     StepState,
     outcome,
 )
-from wardround.node.workitems.tables import Workitem
+from wardround.node.workitems.subscriptions import Event, Subscriptions
+from wardround.node.workitems.tables import Workitem, said_of
 
 CANCEL_REASON = "cancel-requested"
 
@@ -49,12 +50,21 @@ class WorkitemDesk:
     Args:
         clinical: where the studies of the clinical path lie.
         key_of: a study's key, by its Study Instance UID.
+        subscriptions: tell who asked to be told.
     """
 
-    def __init__(self, database: Database, clinical: Path, key_of: Callable[[str], str], clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clinical: Path,
+        key_of: Callable[[str], str],
+        subscriptions: Subscriptions,
+        clock: Clock,
+    ) -> None:
         self._database = database
         self._clinical = clinical
         self._key_of = key_of
+        self._subscriptions = subscriptions
         self._clock = clock
 
     def create(self, task: Task, *, actor: str) -> str:
@@ -86,6 +96,7 @@ class WorkitemDesk:
                 changed_at=now,
             )
             session.add(row)
+            self._subscriptions.opened(session, [row])
             self._told(session, row, actor, "create-workitem", value)
         return uid
 
@@ -102,6 +113,9 @@ class WorkitemDesk:
                 row.priority = text(changes, at.PRIORITY) or row.priority
             else:
                 row.performed = json.dumps(said_of(row) | changes, separators=(",", ":")).encode()
+                for progress in sequence(changes, at.PROGRESS):
+                    repeated = to_report(progress, PROGRESS_SAID)
+                    self._subscriptions.told(session, row, Event.PROGRESS, {at.PROGRESS: at.items(repeated)})
             row.changed_at = self._clock()
             self._told(session, row, actor, "update-workitem")
 
@@ -119,12 +133,19 @@ class WorkitemDesk:
             if following is StepState.IN_PROGRESS:
                 row.transaction_uid = transaction
             row.state, row.changed_at = following, self._clock()
+            self._subscriptions.moved(session, row, following)
             self._told(session, row, actor, "change-workitem", following)
         return None
 
-    def ask_cancel(self, uid: str, reason: str, *, actor: str) -> Fault | None:
-        """Cancel what nobody works on yet; of what somebody does, the performer is left to see it. A reading that was
-        waiting isn't done, and its study keeps its normal order. Raises `WebFailure`: 404 or 409."""
+    def ask_cancel(self, uid: str, said: Json, *, asking: str, actor: str) -> Fault | None:
+        """Cancel what nobody works on yet; of what somebody does, the performer is told. A reading that was waiting
+        isn't done, and its study keeps its normal order. Raises `WebFailure`: 400, 404 or 409.
+
+        Args:
+            said: reason and whom to ask, as the request has them.
+            asking: who asks, as an AE title.
+        """
+        repeated, reason = to_report(said, CANCEL_SAID), text(said, at.REASON)
         with self._database.writing() as session:
             row = _row(session, uid)
             following = self._next(row, Request.ASK_CANCEL, None)
@@ -139,6 +160,11 @@ class WorkitemDesk:
                 line.state, line.reason = ReadingState.FAILED, CANCEL_REASON
                 audit.record(session, actor, "fail-study", line.study, CANCEL_REASON, clock=self._clock)
             row.state, row.reason, row.changed_at = following, reason[:64], self._clock()
+            if following is StepState.CANCELED:
+                self._subscriptions.moved(session, row, StepState.IN_PROGRESS, following)
+            else:
+                asked = {at.REQUESTING: at.one("AE", asking)} | repeated
+                self._subscriptions.told(session, row, Event.CANCEL_REQUESTED, asked)
             self._told(session, row, actor, "cancel-workitem")
         return None
 
@@ -160,12 +186,6 @@ class WorkitemDesk:
 
     def _told(self, session: Session, row: Workitem, actor: str, verb: str, detail: str = "") -> None:
         audit.record(session, actor, verb, row.study, f"{row.code} {detail}".strip(), clock=self._clock)
-
-
-def said_of(row: Workitem) -> Json:
-    """What the performer said of the work."""
-    said: Json = json.loads(row.performed) if row.performed else {}
-    return said
 
 
 def _row(session: Session, uid: str) -> Workitem:

@@ -11,6 +11,7 @@ from wardround.foundation.database import Database
 from wardround.node.clinic.states import WITH_RESULT, ReadingState
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.workitems.states import FINAL, Fault, Request, StepState, outcome
+from wardround.node.workitems.subscriptions import Subscriptions
 from wardround.node.workitems.tables import Workitem
 
 BY = "program"
@@ -21,12 +22,14 @@ class Opening:
     """`tick` opens workitems for new lines, and claims and ends those whose line has come to its end. This node is
     their performer, and works by the states and the table that others are held to."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, subscriptions: Subscriptions, clock: Clock) -> None:
         self._database = database
+        self._subscriptions = subscriptions
         self._clock = clock
 
     def tick(self) -> int:
         """Returns for how many lines a step was taken."""
+        self._subscriptions.sweep()
         return self._open() + self._follow()
 
     def _open(self) -> int:
@@ -43,8 +46,9 @@ class Opening:
                 return 0
         with self._database.writing() as session:
             rows = session.execute(asked).all()
+            opened = []
             for line, deployment in rows:
-                session.add(
+                opened.append(
                     Workitem(
                         uid=made_uid(),
                         study=line.study,
@@ -60,6 +64,8 @@ class Opening:
                         changed_at=line.arrived_at,
                     )
                 )
+            session.add_all(opened)
+            self._subscriptions.opened(session, opened)
         return len(rows)
 
     def _follow(self) -> int:
@@ -81,5 +87,6 @@ class Opening:
                     following = outcome(request, StepState(row.state), row.transaction_uid, row.transaction_uid)
                     assert not isinstance(following, Fault)  # noqa: S101 - asked of those that haven't ended
                     row.state = following
+                    self._subscriptions.moved(session, row, following)
                 row.changed_at = line.read_at or self._clock()
         return len(rows)

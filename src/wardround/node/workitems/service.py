@@ -1,13 +1,12 @@
 """UPS-RS, the Worklist Service, as addresses of the DICOMweb service (PS3.18 section 11).
 
-Served: create, retrieve, update, change state, request cancellation and search, in DICOM JSON. Not served: XML, and
-subscriptions, so that who watches asks again.
+Served: create, retrieve, update, change state, request cancellation, search, and subscriptions with their event
+channel, in DICOM JSON. Not served: XML.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from urllib.parse import unquote
 
 from fastapi import FastAPI, Request, Response
@@ -19,25 +18,26 @@ from wardround.node.dicomweb.failure import WebFailure, bad_request, warning
 from wardround.node.dicomweb.header import is_uid
 from wardround.node.dicomweb.matching import read_search
 from wardround.node.dicomweb.multipart import media_type
-from wardround.node.dicomweb.tokens import Caller, Scope
+from wardround.node.dicomweb.tokens import Scope
 from wardround.node.workitems import attributes as at
 from wardround.node.workitems.demands import LARGEST, read_dataset, read_task
 from wardround.node.workitems.desk import WorkitemDesk
 from wardround.node.workitems.states import Fault, StepState
+from wardround.node.workitems.subscribing import SubscriberService, Who
 from wardround.node.workitems.telling import WorkitemView, split_keys
 
 _CUT = warning("there are more answers; ask again with a larger offset")
 _MODIFIED = warning("The Workitem was created with modifications.")
 _NAMES = ("workitem", "affectedsopinstanceuid", "transaction", "transaction-uid", "transactionuid")
-Who = Callable[[Request, Scope], Caller]
 
 
 class WorklistService:
     """Every call needs a token of scope `work`."""
 
-    def __init__(self, desk: WorkitemDesk, view: WorkitemView) -> None:
+    def __init__(self, desk: WorkitemDesk, view: WorkitemView, subscribers: SubscriberService) -> None:
         self._desk = desk
         self._view = view
+        self._subscribers = subscribers
 
     def add_to(self, app: FastAPI, base: str, who: Who) -> None:
         self._who = who
@@ -48,6 +48,7 @@ class WorklistService:
         app.post(one)(self.update)
         app.put(one + "/state")(self.change_state)
         app.post(one + "/cancelrequest")(self.ask_cancel)
+        self._subscribers.add_to(app, base, who)
 
     def search(self, request: Request) -> Response:
         self._who(request, Scope.WORK)
@@ -89,8 +90,8 @@ class WorklistService:
     async def ask_cancel(self, request: Request) -> Response:
         who = await run_in_threadpool(self._who, request, Scope.WORK)
         body, uid = await _body(request, empty=True), _uid(request)
-        reason = text(read_dataset(body), at.REASON) if body else ""
-        fault = await run_in_threadpool(lambda: self._desk.ask_cancel(uid, reason, actor=who.actor))
+        said, asking = read_dataset(body) if body else {}, who.name.upper()[:16]
+        fault = await run_in_threadpool(lambda: self._desk.ask_cancel(uid, said, asking=asking, actor=who.actor))
         return Response(status_code=202, headers=_warning(fault))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, LargeBinary, String
+from sqlalchemy import JSON, ForeignKey, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wardround.foundation.columns import UtcTime
@@ -37,3 +39,49 @@ class Workitem(NodeTable):
     made_by: Mapped[str] = mapped_column(String(120))
     made_at: Mapped[datetime] = mapped_column(UtcTime)
     changed_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+def said_of(row: Workitem) -> dict[str, Any]:
+    """What the performer said of the work."""
+    said: dict[str, Any] = json.loads(row.performed) if row.performed else {}
+    return said
+
+
+class WorkitemWatch(NodeTable):
+    """A subscription to what is created from now on: to all of it, or to what meets `keys`, matching keys by tag and,
+    inside a sequence, by the tags of both with a point between. A subscriber is an AE title of one token, and another
+    token's of the same title is another one. `resource` is the well-known UID that was subscribed to."""
+
+    __tablename__ = "workitem_watches"
+
+    token: Mapped[str] = mapped_column(String(40), primary_key=True)
+    title: Mapped[str] = mapped_column(String(16), primary_key=True)
+    resource: Mapped[str] = mapped_column(String(64), primary_key=True)
+    keys: Mapped[dict[str, str]] = mapped_column(JSON)
+    made_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class WorkitemSubscription(NodeTable):
+    """A subscriber is told of a workitem. `resource` is what was subscribed to: the workitem itself, or the well-known
+    UID through which it came."""
+
+    __tablename__ = "workitem_subscriptions"
+
+    workitem: Mapped[str] = mapped_column(ForeignKey("workitems.uid"), primary_key=True)
+    token: Mapped[str] = mapped_column(String(40), primary_key=True)
+    title: Mapped[str] = mapped_column(String(16), primary_key=True)
+    resource: Mapped[str] = mapped_column(String(64))
+
+
+class WorkitemReport(NodeTable):
+    """An event that a subscriber isn't told of yet; `event` is its type and `said` its attributes, DICOM JSON."""
+
+    __tablename__ = "workitem_reports"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    workitem: Mapped[str] = mapped_column(ForeignKey("workitems.uid"))
+    token: Mapped[str] = mapped_column(String(40), index=True)
+    title: Mapped[str] = mapped_column(String(16))
+    event: Mapped[int]
+    said: Mapped[bytes] = mapped_column(LargeBinary)
+    at: Mapped[datetime] = mapped_column(UtcTime)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pydicom
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from wardround.contracts.stage import STAGES
 from wardround.dicom.damage import DAMAGE
@@ -27,9 +28,8 @@ from wardround.node.report.shelf import outputs_of
 from wardround.node.report.states import OutputState
 from wardround.node.report.tables import Output
 from wardround.node.workitems import attributes as at
-from wardround.node.workitems.desk import said_of
 from wardround.node.workitems.states import FINAL, StepState
-from wardround.node.workitems.tables import Workitem
+from wardround.node.workitems.tables import Workitem, said_of
 
 WORKLIST = "WARDROUND"
 _UNREADABLE: tuple[type[Exception], ...] = (OSError, *DAMAGE)
@@ -98,6 +98,25 @@ class WorkitemView:
             found.append(told)
         return found, False
 
+    def meeting(self, keys: Mapping[str, str]) -> list[str]:
+        """The UIDs of those that meet matching keys, as `tables.WorkitemWatch` has them."""
+        return [text(told, at.SOP_INSTANCE) for told in self._recent(keys.get(at.STATE)) if _meets(told, *_apart(keys))]
+
+    def meets(self, session: Session, row: Workitem, keys: Mapping[str, str]) -> bool:
+        if not keys:
+            return True
+        line = None if row.line is None else session.get(WorklistLine, row.line)
+        study = self._study(row.study)
+        told = None if study is None else self._told(row, line, study)
+        return told is not None and _meets(told, *_apart(keys))
+
+    def readiness(self, uid: str) -> str | None:
+        """Input Readiness State of a workitem; None where its study was purged."""
+        with self._database.reading() as session:
+            row = session.get(Workitem, uid)
+        study = None if row is None else self._study(row.study)
+        return None if study is None else _ready(study)
+
     def _recent(self, state: str | None) -> Iterator[Json]:
         asked = (
             select(Workitem, WorklistLine)
@@ -130,7 +149,7 @@ class WorkitemView:
             at.PRIORITY: at.one("CS", row.priority),
             at.LABEL: at.one("LO", row.label),
             at.WORKLIST_LABEL: at.one("LO", WORKLIST),
-            at.READINESS: at.one("CS", "READY" if study.complete else "INCOMPLETE"),
+            at.READINESS: at.one("CS", _ready(study)),
             at.START: at.moment(row.made_at),
             at.MODIFIED: at.moment(row.changed_at),
             at.WORK_CODE: at.items(at.coded(row.code, row.scheme, row.meaning)),
@@ -179,6 +198,10 @@ class WorkitemView:
                 found = _reference(self._results / output.file)
                 if found is not None:
                     yield at.referenced(study, found[2], [found[:2]])
+
+
+def _ready(study: ClinicalStudy) -> str:
+    return "READY" if study.complete else "INCOMPLETE"
 
 
 def _progress(row: Workitem, line: WorklistLine) -> Json:
@@ -235,6 +258,12 @@ def split_keys(parameters: list[tuple[str, str]]) -> tuple[list[tuple[str, str]]
             raise bad_request("attributes are searched for within one sequence at most")
         within[".".join(tag_of(part) for part in parts)] = value.strip()
     return plain, {path: value for path, value in within.items() if value not in ("", "*")}
+
+
+def _apart(keys: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Keys, and those inside sequences."""
+    plain = {tag: value for tag, value in keys.items() if "." not in tag}
+    return plain, {tag: value for tag, value in keys.items() if tag not in plain}
 
 
 def _meets(told: Json, keys: Mapping[str, str], within: Mapping[str, str]) -> bool:
