@@ -48,6 +48,7 @@ from wardround.ledger.log import Log
 from wardround.ledger.note import SignatureType, Signer
 from wardround.node.clinic.tables import Deployment, WorklistLine
 from wardround.node.desk import Desk
+from wardround.node.evidence.sealed_picture import PictureSeal
 from wardround.node.evidence.tables import ValidationCase, ValidationRow
 from wardround.node.gateway.tables import Egress
 from wardround.node.home import NodeHome
@@ -317,17 +318,17 @@ class NodeLab:
             session.add(row)
             session.flush()
             for number, case in enumerate(cases):
-                session.add(
-                    ValidationCase(
-                        validation=row.id,
-                        patient=f"P{number}",
-                        study=f"2.25.{number}",
-                        name=f"WP-{number}",
-                        case=json.dumps({"series": f"2.25.{number}.1"}),
-                        outcome=case.model_dump_json().encode(),
-                        picture=drawn.getvalue(),
-                    )
+                kept = ValidationCase(
+                    validation=row.id,
+                    patient=f"P{number}",
+                    study=f"2.25.{number}",
+                    name=f"WP-{number}",
+                    case=json.dumps({"series": f"2.25.{number}.1"}),
+                    outcome=case.model_dump_json().encode(),
                 )
+                session.add(kept)
+                session.flush()
+                kept.picture = PictureSeal(self.desk.pseudonyms).seal(drawn.getvalue(), kept.id)
 
     def doubt(self, images: int) -> None:
         """Have images come that say that something is burned in, and something be found in each."""

@@ -32,6 +32,7 @@ from wardround.node.desk import Desk
 from wardround.node.enclave.purge import purge_patient
 from wardround.node.evidence.ladder import NotYet
 from wardround.node.evidence.picture import MODEL, REFERENCE, picture_of
+from wardround.node.evidence.sealed_picture import PictureSeal
 from wardround.node.evidence.sharing import share
 from wardround.node.evidence.shelf import latest
 from wardround.node.evidence.tables import ValidationCase, ValidationRow
@@ -173,9 +174,22 @@ def test_failures_have_pictures_that_only_pages_give_and_on_the_record(hospital:
     visit.path["number"] = str(pictured[0].number)
     given = cast(Any, failures.failure(hospital.desk, cast(Any, visit)))
     assert Image.open(BytesIO(given.content)).width >= 320
+    # It lies sealed, and a picture that an earlier version kept open is sealed as well.
+    with node.database.writing() as session:
+        row = session.get_one(ValidationCase, pictured[0].number)
+        assert b"PNG" not in (row.picture or b"PNG")
+        row.picture = given.content
+    for _ in range(2):
+        PictureSeal(hospital.desk.pseudonyms).seal_what_lies_open(node.database)
+        with node.database.reading() as session:
+            sealed = session.get_one(ValidationCase, pictured[0].number).picture or b""
+        assert given.content[:20] not in sealed
+        assert cast(Any, failures.failure(hospital.desk, cast(Any, visit))).content == given.content
+    with pytest.raises(NotFound, match="doesn't open with this node's key"):
+        PictureSeal(PseudonymKeys(b"of another site.")).open(sealed, pictured[0].number)
     # It is in the audit, and in nothing that leaves.
     with node.database.reading() as session:
-        looked = session.scalars(select(Audit).where(Audit.verb == "view-failure")).one()
+        looked = session.scalars(select(Audit).where(Audit.verb == "view-failure")).all()[-1]
     assert (looked.actor, looked.subject) == ("person:officer", pictured[0].series)
     node.entries.submit_waiting(node.database)
     told = record.canonical() + b"".join(message.canonical() for message in node.wire.sent)

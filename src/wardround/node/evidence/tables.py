@@ -70,8 +70,8 @@ class ValidationRow(NodeTable):
 class ValidationCase(NodeTable):
     """A case of the cohort that an allowance froze, by the site's own pseudonym and the enclave's reference; `name` is
     the pseudonym that this validation alone uses, `outcome` what was found (`contracts.validation.JudgedCase`),
-    `picture` a PNG of one of the worst failures, which never leaves the node. A purge of the study takes the row with
-    it."""
+    `picture` a PNG of one of the worst failures, sealed (`sealed_picture`), which never leaves the node. A purge of the
+    study takes the row with it."""
 
     __tablename__ = "validation_cases"
 

@@ -25,6 +25,7 @@ from wardround.node.clinic.own_layers import check_own_layers
 from wardround.node.desk import Desk
 from wardround.node.evidence.groups import groups_of
 from wardround.node.evidence.judging import check_judgeable, judge
+from wardround.node.evidence.sealed_picture import PictureSeal
 from wardround.node.evidence.shelf import keep_and_tell
 from wardround.node.evidence.tables import ValidationCase, ValidationRow
 from wardround.node.optout.queries import excluded
@@ -152,6 +153,7 @@ def validate(desk: Desk, digest: str, *, actor: str, worker: Worker) -> LocalVal
         cases=cases,
         unusable=judged.unusable,
     )
+    seal = PictureSeal(desk.pseudonyms)
     with desk.home.database.writing() as session:
         at = desk.clock()
         check_allowed(session.get_one(ValidationRow, row.id), at)
@@ -164,7 +166,8 @@ def validate(desk: Desk, digest: str, *, actor: str, worker: Worker) -> LocalVal
         session.flush()
         worst = {one.number for one in gallery(session, row)}
         for kept in rows:
-            kept.picture = judged.pictures.get(kept.name) if kept.id in worst else None
+            png = judged.pictures.get(kept.name) if kept.id in worst else None
+            kept.picture = None if png is None else seal.seal(png, kept.id)
     return record
 
 
@@ -224,12 +227,12 @@ def gallery(session: Session, row: ValidationRow) -> list[Failure]:
     return [one for kind in found.values() for _, one in sorted(kind, key=lambda pair: pair[0])[:_WORST]]
 
 
-def picture(session: Session, number: int) -> bytes:
-    """The PNG of one of the failures of a gallery. Raises `NotFound` where there is none."""
+def picture(session: Session, seal: PictureSeal, number: int) -> bytes:
+    """The PNG of one of the failures of a gallery. Raises `NotFound` where there is none, or it doesn't open."""
     found = session.scalar(select(ValidationCase.picture).where(ValidationCase.id == number))
     if found is None:
         raise NotFound("there is no picture of it")
-    return found
+    return seal.open(found, number)
 
 
 def _freeze(

@@ -1,8 +1,8 @@
 """Whom a model failed on most when it was judged here, in pictures, for those who decide about it and those who read.
 
-The pictures are of de-identified images and stay at this node: they are rows beside the enclave's, which go with the
-study when it is purged or its person is erased, and aren't shown of whoever opted out. That somebody looked is in the
-audit before anything is given.
+The pictures are of de-identified images and stay at this node, sealed: they are rows beside the enclave's, which go
+with the study when it is purged or its person is erased, and aren't shown of whoever opted out. That somebody looked is
+in the audit before anything is given.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from wardround.contracts.validation import ValidationPlan
 from wardround.foundation.errors import NotFound
 from wardround.node import audit
 from wardround.node.desk import Desk
+from wardround.node.evidence.sealed_picture import PictureSeal
 from wardround.node.evidence.validation import gallery, picture, planned
 from wardround.ui.forms import whole
 from wardround.ui.page import Sent, Shown, Visit
@@ -34,4 +35,4 @@ def failure(desk: Desk, visit: Visit) -> Sent:
         if one is None:
             raise NotFound("there is no such picture: its study was purged, or whoever it is of opted out")
         audit.record(session, visit.by, "view-failure", one.series, row.digest, clock=lambda: visit.at)
-        return Sent(picture(session, one.number), "image/png")
+        return Sent(picture(session, PictureSeal(desk.pseudonyms), one.number), "image/png")
