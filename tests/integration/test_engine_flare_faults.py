@@ -41,8 +41,8 @@ from wardround.federation.flare.site import FlareSite
 
 SITES = ("alpha", "beta", "gamma")
 STALLED = 10.0
-"""A round's deadline that whoever doesn't stall keeps on a busy machine too, in seconds. It has to be over well before a
-leg takes silence for a lost site, at 15 s, which would be another reason than that the time is over."""
+"""A round's deadline that whoever doesn't stall keeps on a busy machine too, in seconds. It has to be over well before
+a leg takes silence for a lost site, at 15 s, which would be another reason than that the time is over."""
 
 
 @pytest.fixture(scope="module")
@@ -408,7 +408,8 @@ def test_the_engine_processes_load_no_deep_learning_and_write_only_where_they_ma
                 maps = Path(f"/proc/{process.pid}/maps").read_text()
                 seen[role if process == parent else f"{role}'s {process.name()}"] = (
                     maps,
-                    {file.path for file in process.open_files()},
+                    # To read, one may be loading a module at this very moment.
+                    {file.path for file in process.open_files() if file.mode != "r"},
                     process.memory_info().rss,
                 )
         return federation.sites["alpha"].add_step(task)
@@ -423,5 +424,5 @@ def test_the_engine_processes_load_no_deep_learning_and_write_only_where_they_ma
     for role, (maps, files, resident) in seen.items():
         assert "libtorch" not in maps, role
         assert "aiohttp" not in maps, "drivers that nobody uses take a second and 12 MB of every process"
-        assert all(Path(file).is_relative_to(federation.home) for file in files), role
+        assert {file for file in files if not Path(file).is_relative_to(federation.home)} == set(), role
         assert resident < 200e6, role
