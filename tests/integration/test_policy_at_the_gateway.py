@@ -95,6 +95,7 @@ def test_a_kind_that_the_policy_doesnt_name_never_reaches_the_hub(home: NodeHome
         for message in (ASK, ANSWER, JUDGED):
             with pytest.raises(MayNotLeave, match=f"leaving.kinds: {message.kind} may not leave") as refused:
                 gateway.send(message)
+            assert "add it there: wardround node policy set" in str(refused.value)
             assert refused.value.code == "message-not-allowed"
             assert not isinstance(refused.value, MayLeaveLater)
     assert rows(home) == [(m.kind, "refused", "message-not-allowed") for m in (ASK, ANSWER, JUDGED)]

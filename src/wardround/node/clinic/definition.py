@@ -239,8 +239,9 @@ class Definition(Settings):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what the file says, comments and order aside."""
-        return sha256(self.model_dump_json().encode()).hexdigest()
+        """SHA-256 of what the file says, comments and order aside. What it leaves out doesn't count: a version that
+        knows of more settings finds the same digest."""
+        return sha256(self.model_dump_json(exclude_unset=True).encode()).hexdigest()
 
     def names_model(self, digest: str) -> bool:
         return bool(self.model) and digest.startswith(self.model)

@@ -25,7 +25,10 @@ def check_leaving(policy: Policy, kind: str, size: int) -> None:
     if kind in ESSENTIAL:
         return
     if kind not in policy.leaving.kinds:
-        raise LeavingForbidden(f"policy.toml, leaving.kinds: {kind} may not leave this hospital")
+        raise LeavingForbidden(
+            f"policy.toml, leaving.kinds: {kind} may not leave this hospital; a list that was written for an earlier "
+            "version can't name what came since. If it may, add it there: wardround node policy set"
+        )
     largest = policy.leaving.of(kind).largest_bytes
     if largest is not None and size > largest:
         raise LeavingForbidden(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +85,16 @@ def test_an_edit_holds_at_once_and_comments_make_no_other_edition(tmp_path: Path
     write(tmp_path, TEXT.replace("6.5", "5.5"))
     assert definitions.of("brain").digest != first.digest
     assert first.names_model("3f0c3f0c3f0c" + "0" * 52) and not first.names_model("a" * 64)
+
+
+def test_a_version_that_knows_of_more_settings_finds_the_same_edition() -> None:
+    class Later(Definition):
+        of_a_later_version: bool = True
+
+    document = tomllib.loads(TEXT)
+    assert Later.model_validate(document).digest == Definition.model_validate(document).digest
+    said = Later.model_validate({**document, "of_a_later_version": False})
+    assert said.digest != Later.model_validate(document).digest
 
 
 @pytest.mark.parametrize("name", ["../policy", "Brain", "", "a/b", "brain.toml"])
