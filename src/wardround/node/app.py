@@ -36,6 +36,7 @@ from wardround.node.deidentify.secret import site_secret
 from wardround.node.desk import Desk
 from wardround.node.dicomweb.catalogue import Catalogue
 from wardround.node.dicomweb.server import DicomWeb
+from wardround.node.evidence.sealed_picture import PictureSeal
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.home import NodeHome
 from wardround.node.intake import Intake
@@ -98,6 +99,7 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
     policy = adopt(home.policy, home.database, home.site, clock)
     remove_unsealed(home.path / "models", home.runs, home.database, clock)
     desk = Desk(home, clock=clock)
+    PictureSeal(desk.pseudonyms).seal_what_lies_open(home.database)
     threads = home.settings.learning.threads
     learner = Worker("learning", threads=min(threads, policy.work.threads or threads), nice=policy.work.nice)
     reader, preparing = (Worker(name, threads=threads) for name in ("reading", "preparing"))
