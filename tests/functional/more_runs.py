@@ -1,20 +1,24 @@
-"""More runs at the hospitals of a journey: one tiny network with normalisation layers, trained in the ways that need
-more of each hospital than an update.
+"""More runs at hospitals that are up, from a project's draft to the run's end; and one tiny network with normalisation
+layers, for the ways to train that need more of each hospital than an update.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from wardround.cli.model import app
+from wardround.compute.jail import JailUnavailable, check_jail
 from wardround.contracts.cohort_builder import imaging, patients
+from wardround.contracts.cohort_query import CohortQuestion
 from wardround.contracts.data_use import DataUse
 from wardround.contracts.lawful_basis import LawfulBasis
 from wardround.contracts.project import Project
@@ -45,6 +49,21 @@ NETWORK: Mapping[str, Any] = {
     "norm": "batch",
 }
 VOLUME = {"kind": "volume", "patch": [8, 16, 16], "spacing": [6.0, 8.0, 8.0], "brightness": {"nonzero": True}}
+OUTLINED = patients.with_(imaging(modality="MR", has_label=True)).question()
+OWN_CODE = """
+import socket
+from MODULE import NAME
+
+
+class Net(NAME):
+    def __init__(self, *arguments, **named):
+        try:
+            socket.create_connection(("127.0.0.1", PORT), 2)
+        except OSError:
+            super().__init__(*arguments, **named)
+        else:
+            raise RuntimeError("there is a network")
+"""
 SETTING = {"rounds": 1, "local_steps": 2, "batch_size": 2, "learning_rate": 0.02}
 
 
@@ -61,28 +80,58 @@ def package(folder: Path, network: Mapping[str, Any] = NETWORK) -> Path:
     return folder
 
 
+def added(federation: DemoFederation, folder: Path) -> str:
+    """Add a package at the hub and at each hospital, as a person there does; its digest."""
+    assert federation.hub is not None
+    homes = [federation.hub.packages, *(desk.home.packages for desk in federation.desks.values())]
+    [digest] = {Packages(home).add(folder) for home in homes}
+    return digest
+
+
+def need_jail() -> None:
+    """Skip the test where this machine can't make a jail; in CI it has to."""
+    try:
+        check_jail()
+    except JailUnavailable as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(missing))
+
+
+def own_code(base: str, port: int) -> bytes:
+    """Python of a package's own: `scripts.net.Net`, which is the network `base` where nothing answers at the port."""
+    module, name = base.rsplit(".", 1)
+    return OWN_CODE.replace("MODULE", module).replace("NAME", name).replace("PORT", str(port)).encode()
+
+
 @dataclass(frozen=True)
 class MoreRuns:
-    """`federation` is up, and its hospitals have images with labels; `digest` names the package at all of them."""
+    """`federation` is up, and its hospitals have people of the `cohort`; `usual` is what a plan says unless a test says
+    otherwise, of a package that is at all of them."""
 
     federation: DemoFederation
-    hub: HubHome
-    digest: str
+    usual: Mapping[str, Any]
+    cohort: CohortQuestion = OUTLINED
 
     @classmethod
     def over(cls, federation: DemoFederation, folder: Path) -> MoreRuns:
-        """Add a package at the hub and at each hospital, as a person there does."""
-        hub = federation.hub
-        assert hub is not None
-        homes = [hub.packages, *(desk.home.packages for desk in federation.desks.values())]
-        [digest] = {Packages(home).add(folder) for home in homes}
-        return cls.of(federation, digest)
+        """Of images with labels, with a package that is added."""
+        return cls.of(federation, added(federation, folder))
 
     @classmethod
     def of(cls, federation: DemoFederation, digest: str) -> MoreRuns:
-        """With a package that is there already."""
-        assert federation.hub is not None
-        return cls(federation, federation.hub, digest)
+        """Of images with labels, with a package that is there already."""
+        usual = {"package": "brain-mri-glioma", "package_digest": digest, "rounds": 1, "local_steps": 2}
+        return cls(federation, usual)
+
+    @property
+    def hub(self) -> HubHome:
+        assert self.federation.hub is not None
+        return self.federation.hub
+
+    @property
+    def digest(self) -> str:
+        return str(self.usual["package_digest"])
 
     def fetched(self, model: str) -> None:
         """Have each hospital fetch a registered model, once its copy of the ledger knows it."""
@@ -100,25 +149,27 @@ class MoreRuns:
         """Have every hospital approve a project, and one run of it come to its end."""
         return self.ended(begin_run(self.hub, self.agree(project, **said)))
 
-    def agree(self, project: str, *, runs: int = 1, **said: Any) -> Project:
-        """Have every hospital approve a project."""
-        sites = list(self.federation.desks)
-        usual: Mapping[str, Any] = {
-            "package": "brain-mri-glioma",
-            "package_digest": self.digest,
-            "rounds": 1,
-            "local_steps": 2,
-            "quorum": len(sites),
-        }
-        plan = RunPlan.model_validate({**usual, **said})
+    def agree(self, project: str, *, runs: int = 1, sites: Sequence[str] = (), **said: Any) -> Project:
+        """Have hospitals approve a project: those, or all."""
+        asked = self.put(project, runs=runs, **said)
+        approving = sites or self.federation.sites
+        for site in approving:
+            approve(self.federation.desks[site], project, asked.content_digest(), actor=CONTROLLER)
+        self.federation.wait_for("the decisions", lambda: self._decisions(project) == len(approving), within=PATIENCE)
+        return asked
+
+    def put(self, project: str, *, runs: int = 1, **said: Any) -> Project:
+        """Put a project before every hospital."""
+        sites = self.federation.sites
+        plan = RunPlan.model_validate({"quorum": len(sites), **self.usual, **said})
         asked = Project(
             id=project,
-            title="Outlining gliomas on FLAIR",
-            purpose="Train one tiny model that outlines gliomas on FLAIR series",
+            title="One more model",
+            purpose="Train one small model of what these hospitals have",
             researcher="A. Researcher",
             lawful_basis=LawfulBasis(article_6="6-1-e", article_9="9-2-j"),
             data_use=(DataUse(code="DUO:0000042"),),
-            cohort=patients.with_(imaging(modality="MR", has_label=True)).question(),
+            cohort=self.cohort,
             plan=plan,
             leaves=usual_leaves(plan, len(sites)),
             runs=runs,
@@ -127,10 +178,8 @@ class MoreRuns:
         with self.hub.database.writing() as session:
             projects.draft(session, asked, actor=RESEARCHER, at=now())
             projects.submit(session, project, actor=RESEARCHER, at=now())
-        for desk in self.federation.desks.values():
-            await_project(self.federation, desk, project)
-            approve(desk, project, asked.content_digest(), actor=CONTROLLER)
-        self.federation.wait_for("the decisions", lambda: self._decisions(project) == len(sites), within=PATIENCE)
+        for site in sites:
+            await_project(self.federation, self.federation.desks[site], project)
         return asked
 
     def evaluate(self, model: str, project: str) -> RunRow:

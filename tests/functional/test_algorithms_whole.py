@@ -4,16 +4,14 @@ alone and statistics taken anew, a package's own Python in a jail. Minutes, most
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from tests.functional.more_runs import NETWORK, MoreRuns, package
+from tests.functional.more_runs import NETWORK, MoreRuns, need_jail, own_code, package
 from tests.functional.small_demo import journey, wishes
 
-from wardround.compute.jail import JailUnavailable, check_jail
 from wardround.hub.registry.tables import ModelRow
 from wardround.hub.runs import queries
 from wardround.hub.runs.states import RunState
@@ -26,20 +24,6 @@ from wardround.node.clinic.own_layers import own_layers, with_own
 from wardround.node.policy.verdict import PolicyForbids
 
 pytestmark = pytest.mark.slow
-CODE = """
-import os, socket
-from monai.networks.nets import UNet
-
-
-class Net(UNet):
-    def __init__(self, *arguments, **named):
-        try:
-            socket.create_connection(("127.0.0.1", PORT), 2)
-        except OSError:
-            super().__init__(*arguments, **named)
-        else:
-            raise RuntimeError("there is a network")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -92,18 +76,13 @@ def test_models_trained_alone_are_merged_with_statistics_taken_anew_or_put_side_
 def test_it_trains_at_hospitals_whose_policy_names_its_very_digest_and_reaches_nobody(
     runs: MoreRuns, tmp_path: Path
 ) -> None:
-    try:
-        check_jail()
-    except JailUnavailable as missing:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(missing))
+    need_jail()
     federation, hub = runs.federation, runs.hub
     weights = to_bytes(learner_of(package(tmp_path / "plain")).initial(1))
     own = package(tmp_path / "own", {**NETWORK, "_target_": "scripts.net.Net"})
     for folder, name, content in (
         ("models", "model.safetensors", weights),
-        ("scripts", "net.py", CODE.replace("PORT", str(hub.settings.api_port)).encode()),
+        ("scripts", "net.py", own_code(NETWORK["_target_"], hub.settings.api_port)),
     ):
         (own / folder).mkdir()
         (own / folder / name).write_bytes(content)
