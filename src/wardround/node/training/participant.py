@@ -32,6 +32,9 @@ from wardround.node.training.uses import Uses
 
 _log = logging.getLogger(__name__)
 
+BEGUN_ANEW = "begin-own-anew"
+"""The audit's word for a round whose own arrays were gone."""
+
 
 class NodeParticipant:
     """Implements `wardround.federation.engine.Participant` over this node's own approvals and data."""
@@ -119,6 +122,8 @@ class NodeParticipant:
             raise Declined(error.code) from error
         self._check_wanted(task.leg_id)
         if lesson.own:
+            if not own:
+                self._tell_if_begun_anew(task)
             # On the disk before the update leaves: the hub may go on from a round only if this site can.
             self._own.keep(task.run_id, task.round, lesson.own)
         try:
@@ -138,6 +143,21 @@ class NodeParticipant:
         except WardroundError as error:
             _log.warning("round %s of %s: the update could not leave: %s", task.round, task.run_id, error.code)
             raise Declined(error.code) from error
+
+    def _tell_if_begun_anew(self, task: RoundTask) -> None:
+        """What this hospital keeps of a run for itself began anew, though it had taken part before: an erasure removed
+        it, or somebody did. On the record here, and told to nobody else, whom it would tell of the erasure."""
+        with self._database.writing() as session:
+            before = select(RoundDone.id).where(RoundDone.run == task.run_id, RoundDone.round < task.round)
+            if session.scalar(before.limit(1)) is not None:
+                audit.record(session, "program", BEGUN_ANEW, task.run_id, f"round {task.round}", clock=self._clock)
+                _log.warning(
+                    "round %s of %s: %s: what was kept here of its earlier rounds is gone, as after an erasure; this "
+                    "hospital's own layers, variates or personal model begin as the run began",
+                    task.round,
+                    task.run_id,
+                    BEGUN_ANEW,
+                )
 
     def _learn(self, assignment: Assignment, task: RoundTask, own: bytes) -> learner.Lesson:
         key = self._assignments.noise_key(task.run_id, task.round)

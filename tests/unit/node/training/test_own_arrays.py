@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 from tests.front_door import EVERYONE
 from tests.unit.hub.runs.run_lab import project
 from tests.unit.node.projects.node_lab import NodeLab
@@ -28,6 +29,7 @@ from wardround.learning.layers import Sharing, sharing
 from wardround.learning.split import Split
 from wardround.learning.steering import Steering
 from wardround.learning.wire import arrays_of
+from wardround.node.audit import Audit
 from wardround.node.deidentify.erasure import Erasures
 from wardround.node.deidentify.received import Places
 from wardround.node.record.purges import Purges
@@ -208,6 +210,33 @@ def test_what_was_learned_from_a_person_here_ends_with_their_erasure(agreed: Nod
         every.finish()
         assert lab.own.before("glioma-1", 2) == left
     assert lab.own.before("another-1", 2)
+
+
+def begun_anew(lab: NodeLab) -> list[tuple[str, str]]:
+    with lab.database.reading() as session:
+        rows = session.scalars(select(Audit).where(Audit.verb == "begin-own-anew").order_by(Audit.id))
+        return [(row.subject, row.detail) for row in rows]
+
+
+def test_that_what_was_kept_of_a_run_begins_anew_is_on_the_record_here_alone(
+    agreed: NodeLab, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab = agreed
+    lab.worker.lesson = replace(lab.worker.lesson, own=b"of round 1")
+    lab.participant.take_part(task())
+    lab.participant.take_part(task())
+    lab.participant.take_part(task(2))
+    assert begun_anew(lab) == [], "a first round begins with nothing, and however often it is done"
+    lab.own.forget("glioma-1")
+    told = len(lab.wire.recorded)
+    lab.participant.take_part(task(2))
+    assert begun_anew(lab) == [("glioma-1", "round 2")]
+    assert "begin-own-anew" in caplog.text
+    assert "anew" not in str(lab.wire.recorded[told:])
+    lab.own.forget("glioma-1")
+    lab.worker.lesson = replace(lab.worker.lesson, own=b"")
+    lab.participant.take_part(task(2))
+    assert len(begun_anew(lab)) == 1, "where a plan keeps nothing, nothing is gone"
 
 
 def test_a_model_is_judged_with_what_its_own_round_left(agreed: NodeLab) -> None:
