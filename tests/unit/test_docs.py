@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from docs import reference
+
+from wardround.cli.main import build
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = (ROOT / "src/wardround/hub", ROOT / "src/wardround/node")
@@ -132,3 +138,79 @@ def test_the_decisions_are_numbered_and_listed() -> None:
     assert [page.name[:4] for page in pages] == [f"{number:04d}" for number in range(1, len(pages) + 1)]
     index = (folder / "README.md").read_text(encoding="utf-8")
     assert [page.name for page in pages if page.name not in index] == []
+
+
+COMMAND = re.compile(r"^\s*(?:\$ )?(?:\S+/)?wardround (.+)$", re.MULTILINE)
+FENCED = re.compile(r"^( *)```.*?^\1```", re.DOTALL | re.MULTILINE)
+
+
+def told_to_run(text: str) -> Iterator[str]:
+    """The commands of a page's fences, without their first word."""
+    for fence in FENCED.finditer(text):
+        for found in COMMAND.finditer(re.sub(r"\\\n\s*", " ", fence.group())):
+            yield found[1]
+
+
+def faults_of(told: str, known: dict[str, Any]) -> list[str]:
+    """Why a command as a page has it couldn't be run."""
+    parts = shlex.split(re.sub(r"\$\([^)]*\)", "VALUE", told), comments=True)
+    parts = list(takewhile(lambda part: part not in {"|", "&&", "||", ">", ">>", "&", ";"}, parts))
+    words = next((size for size in (4, 3, 2, 1) if " ".join(parts[:size]) in known), 0)
+    if not words:
+        return [f"there is no command {' '.join(parts[:2])}"]
+    parameters = known[" ".join(parts[:words])].params
+    options = {name: one for one in parameters for name in (*one.opts, *one.secondary_opts) if name.startswith("-")}
+    rest, given, faults = parts[words:], set[Any](), []
+    arguments = 0
+    while rest:
+        part = rest.pop(0)
+        name, valued, _ = part.partition("=")
+        if name == "--help":
+            return []
+        if not part.startswith("--"):
+            arguments += 1
+        elif name not in options:
+            faults.append(f"there is no option {name}")
+        else:
+            given.add(options[name])
+            if not options[name].is_flag and not valued and not (rest and rest.pop(0)):
+                faults.append(f"{name} wants a value")
+    taken = [one for one in parameters if one not in options.values()]
+    if not sum(one.required for one in taken) <= arguments <= sum(99 if one.nargs < 0 else 1 for one in taken):
+        faults.append(f"it takes {len(taken)} arguments, not {arguments}")
+    return faults + [f"{one.opts[0]} has to be given" for one in {*options.values()} - given if one.required]
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Any]:
+    """Each command by its words, those too that are asked for by their noun alone."""
+    known = dict(reference.commands())
+    nouns: list[tuple[str, Any]] = [("", typer.main.get_command(build([])))]
+    for words, noun in nouns:
+        if noun.invoke_without_command:
+            known[words] = noun
+        nouns += [(f"{words} {name}".strip(), one) for name, one in noun.commands.items() if hasattr(one, "commands")]
+    return known | {"deid": known["deid run"]}
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in markdown() if "reference" not in page.parts], ids=lambda page: page.stem
+)
+def test_every_command_that_a_page_tells_to_run_can_be_run_so(page: Path, known: dict[str, Any]) -> None:
+    wrong = {told: faults_of(told, known) for told in told_to_run(page.read_text(encoding="utf-8"))}
+    assert {told: faults for told, faults in wrong.items() if faults} == {}
+
+
+def test_a_command_that_cant_be_run_so_would_be_found(known: dict[str, Any]) -> None:
+    assert faults_of("node pull --home DIR --accession A1 --accession A2", known) == []
+    assert faults_of("node pull --accession A1", known) == ["--home has to be given"]
+    assert faults_of("node pull --home DIR --acession A1", known) == [
+        "there is no option --acession",
+        "it takes 0 arguments, not 1",
+    ]
+    assert faults_of("node pul --home DIR", known) == ["there is no command node pul"]
+    assert faults_of("hub invite --home hub", known) == ["it takes 1 arguments, not 0"]
+    assert faults_of("node join TOKEN --home", known) == ["--home wants a value"]
+    assert list(told_to_run("```\n$ wardround hub init \\\n   --home hub  # first\n```\n")) == [
+        "hub init  --home hub  # first"
+    ]
