@@ -58,8 +58,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubLab]:
 class Seat:
     """A browser's window at which somebody has signed in by the form, as people do; `faults` are its complaints."""
 
-    def __init__(self, browser: Browser, face: Face, name: str, **window: Any) -> None:
-        self.face = face
+    def __init__(self, browser: Browser, url: str, name: str, password: str, code: str, **window: Any) -> None:
+        self.url = url
         self.context = browser.new_context(**window)
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(120_000)
@@ -67,12 +67,11 @@ class Seat:
         self.page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("requestfailed", self._failed)
-        self.page.goto(face.url)
+        self.page.goto(url)
         self.page.get_by_label("Name", exact=True).fill(name)
-        self.page.get_by_label("Password").fill(GOOD)
-        self.page.get_by_label("Code from your telephone").fill(face.people.code(name))
+        self.page.get_by_label("Password").fill(password)
+        self.page.get_by_label("Code from your telephone").fill(code)
         self.page.get_by_role("button", name="Sign in").click()
-        face.people.clock.next_code()
 
     def _failed(self, request: Request) -> None:
         """A request that the browser itself gives up as it goes on to another page is none that failed."""
@@ -80,24 +79,37 @@ class Seat:
             self.faults.append(f"{request.url}: {request.failure}")
 
     def go(self, path: str) -> Page:
-        self.page.goto(self.face.url + path)
+        self.page.goto(self.url + path)
         return self.page
 
     def keep(self, name: str) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.evaluate("scrollTo(0, 0)")  # a menu that stays in sight is then where it begins
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
 @pytest.fixture
-def sit(chromium: Browser) -> Iterator[Callable[..., Seat]]:
-    """Sits somebody down; at the end no window may have complained."""
+def take_seat(chromium: Browser) -> Iterator[Callable[..., Seat]]:
+    """Signs somebody in at an address, by what they would type; at the end no window may have complained."""
     seats: list[Seat] = []
 
-    def at(face: Face, name: str, **window: Any) -> Seat:
-        seats.append(Seat(chromium, face, name, **window))
+    def at(url: str, name: str, password: str, code: str = "", **window: Any) -> Seat:
+        seats.append(Seat(chromium, url, name, password, code, **window))
         return seats[-1]
 
     yield at
     for seat in seats:
         seat.context.close()
     assert [fault for seat in seats for fault in seat.faults] == []
+
+
+@pytest.fixture
+def sit(take_seat: Callable[..., Seat]) -> Callable[..., Seat]:
+    """Sits somebody of a lab down at its pages."""
+
+    def at(face: Face, name: str, **window: Any) -> Seat:
+        seat = take_seat(face.url, name, GOOD, face.people.code(name), **window)
+        face.people.clock.next_code()
+        return seat
+
+    return at

@@ -163,7 +163,7 @@ def test_pages_read_well_narrow_and_wide(sit: Sit, node: NodeLab, hub: HubLab, l
 
 def _looked_at(seat: Seat, program: str, route: str, path: str, look: str, *, axe: bool) -> list[str]:
     page = seat.page
-    answer = page.goto(seat.face.url + path)
+    answer = page.goto(seat.url + path)
     found = faults_of(page) if axe else []
     if answer is None or answer.status != 200:
         found.append(f"{page.url} isn't shown")

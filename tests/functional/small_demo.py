@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -46,3 +52,58 @@ def processes_below(home: Path) -> list[psutil.Process]:
         if any(str(home) in argument for argument in process.info["cmdline"] or ()):
             found.append(process)
     return found
+
+
+@dataclass(frozen=True)
+class Served:
+    """What `wardround demo --serve` printed for people: `pages` has the address of each program's pages."""
+
+    pages: dict[str, str]
+    password: str
+    people: dict[str, list[str]]
+
+
+@contextmanager
+def served(scratch: Path, *arguments: str) -> Iterator[Served]:
+    """A demonstration that stays up as the command leaves it; then it is ended as by Ctrl-C, and leaves nothing."""
+    demo = demo_command(*arguments, "--serve", scratch=scratch)
+    try:
+        yield _as_printed(demo)
+        demo.send_signal(signal.SIGTERM)
+        told, _ = demo.communicate(timeout=120)
+        assert (demo.returncode, "nothing is left running" in told) == (0, True), told
+        assert processes_below(scratch) == [] and list(scratch.iterdir()) == []
+    finally:
+        if demo.poll() is None:
+            demo.send_signal(signal.SIGTERM)
+            demo.wait(timeout=120)
+
+
+def demo_command(*arguments: str, scratch: Path) -> subprocess.Popen[str]:
+    """`wardround demo`, with its temporary folders in `scratch`."""
+    scratch.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "wardround", "demo", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "TMPDIR": str(scratch)},
+        start_new_session=True,
+    )
+
+
+def _as_printed(demo: subprocess.Popen[str]) -> Served:
+    """Reads until everybody who may sign in is named."""
+    assert demo.stdout is not None
+    pages, people, password, told = {}, {}, "", []
+    for line in demo.stdout:
+        told.append(line)
+        if found := re.match(r"  (hub|hospital \S+) +(http://\S+)/$", line):
+            pages[found[1]] = found[2]
+        elif found := re.match(r"Sign in with the password (\S+) and no code", line):
+            password = found[1]
+        elif found := re.match(r"  at (the hub|each hospital): (.+)$", line):
+            people[found[1]] = found[2].split(", ")
+            if found[1] == "each hospital":
+                return Served(pages, password, people)
+    raise AssertionError("".join(told))

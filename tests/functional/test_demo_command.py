@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
-from tests.functional.small_demo import processes_below
-
-
-def _demo(*arguments: str, scratch: Path) -> subprocess.Popen[str]:
-    scratch.mkdir(exist_ok=True)
-    return subprocess.Popen(
-        [sys.executable, "-m", "wardround", "demo", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "TMPDIR": str(scratch)},
-        start_new_session=True,
-    )
+from tests.functional.small_demo import demo_command, processes_below
 
 
 def test_ctrl_c_stops_every_process_and_removes_the_temporary_home(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
-    demo = _demo("--hospitals", "2", scratch=scratch)
+    demo = demo_command("--hospitals", "2", scratch=scratch)
     assert demo.stdout is not None
     try:
         for line in demo.stdout:
@@ -46,7 +31,7 @@ def test_ctrl_c_stops_every_process_and_removes_the_temporary_home(tmp_path: Pat
 
 def test_a_home_that_holds_something_is_refused_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep me")
-    demo = _demo("--home", str(tmp_path), scratch=tmp_path.parent / "scratch-refused")
+    demo = demo_command("--home", str(tmp_path), scratch=tmp_path.parent / "scratch-refused")
     told, _ = demo.communicate(timeout=60)
     assert demo.returncode == 1
     assert "isn't an empty folder" in told
@@ -55,7 +40,7 @@ def test_a_home_that_holds_something_is_refused_before_anything_starts(tmp_path:
 
 def test_a_data_folder_without_patients_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    demo = _demo("--data", str(tmp_path / "data"), scratch=tmp_path / "scratch")
+    demo = demo_command("--data", str(tmp_path / "data"), scratch=tmp_path / "scratch")
     told, _ = demo.communicate(timeout=60)
     assert demo.returncode == 1
     assert told.startswith("wardround: ") and len(told.strip().splitlines()) <= 3

@@ -26,6 +26,11 @@ def demo(
     export_model: Path | None = typer.Option(
         None, "--export-model", help="Write the best federated model to this folder as a MONAI Bundle."
     ),
+    small: bool = typer.Option(
+        False,
+        "--small",
+        help="Six coarse patients a hospital, few steps: soon over, and a poor model. Not with --data.",
+    ),
     serve: bool = typer.Option(
         False, "--serve", help="Leave everything up at the end, with pages; print addresses and accounts."
     ),
@@ -36,7 +41,11 @@ def demo(
     from wardround.demo.wishes import Wishes
     from wardround.foundation.errors import WardroundError
 
+    if small and data is not None:
+        raise WardroundError("--small draws patients and --data brings them; name one of the two")
     wishes = Wishes(seed=seed, data=data, hospitals_wanted=hospitals, rounds=rounds, target=target)
+    if small:
+        wishes = wishes.smaller()
     try:
         play(wishes, home=home, report_file=report, export_model=export_model, serve=serve)
     except DataRefused as error:

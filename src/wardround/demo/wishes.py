@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wardround.demo import nifti, phantoms
@@ -21,7 +21,7 @@ class Wishes:
 
     data: a folder of real patients; phantoms where there is none. hospitals_wanted: how many phantom hospitals.
     rounds, target: when the run ends; the package's own number of rounds where not given.
-    patients, slices, matrix: make phantom hospitals smaller, for tests. canaries: marks to plant in every header.
+    patients, slices, matrix: make phantom hospitals smaller; see `smaller`. canaries: marks to plant in every header.
     """
 
     seed: int = 1
@@ -34,6 +34,11 @@ class Wishes:
     slices: int | None = None
     matrix: int | None = None
     canaries: Canaries | None = None
+
+    def smaller(self) -> Wishes:
+        """The same with six patients a hospital, coarse images and few steps: what there is to see is there within a
+        minute, and the model is a poor one."""
+        return replace(self, patients=6, slices=12, matrix=64, local_steps=4)
 
     @property
     def setting(self) -> str:
