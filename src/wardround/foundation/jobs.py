@@ -95,7 +95,12 @@ class Job(Generic[R]):
 
     @property
     def under_way(self) -> bool:
+        """Also while what was given up comes to its end."""
         return not self._result.done()
+
+    @property
+    def given_up(self) -> bool:
+        return self._given_up
 
     @property
     def fault(self) -> str:

@@ -37,6 +37,7 @@ from wardround.node.training.own import OwnArrays
 
 if TYPE_CHECKING:
     from wardround.node.annotate.desk import AnnotationDesk
+    from wardround.node.projects.freezing import Freezing
 
 
 class Desk:
@@ -159,6 +160,13 @@ class Desk:
         )
 
     @cached_property
+    def freezing(self) -> Freezing:
+        """Cohorts counted and frozen while whoever asked goes on."""
+        from wardround.node.projects.freezing import Freezing  # it decides at this desk
+
+        return Freezing(self)
+
+    @cached_property
     def annotation(self) -> AnnotationDesk:
         """Drawing on images of the enclave, for pages and for clients alike."""
         from wardround.node.annotate.desk import AnnotationDesk  # what reads volumes is loaded where they are drawn on
@@ -177,6 +185,8 @@ class Desk:
 
     def close(self) -> None:
         self.volumes.stop()
+        if "freezing" in self.__dict__:
+            self.freezing.stop()
         if "annotation" in self.__dict__:
             self.annotation.stop()
         if "gateway" in self.__dict__:

@@ -63,9 +63,13 @@ def project(desk: Desk, visit: Visit) -> Shown:
     """Exactly what is asked, in the words of `wardround node show`, beside what holds here."""
     name = visit.path["project"]
     found = approval.standing_now(desk, name)
-    counted = visit.may("approve-project", name)
-    here, uncounted = _people(desk, name) if counted else (None, "")
-    judged, fault = _verdict(desk, name, here)
+    approving = desk.freezing.approving(name)
+    deciding = approving is not None and approving.under_way
+    job = None if deciding else desk.freezing.count(name, anew=visit.asked("look") != "again")
+    over = job is not None and job.over_within(desk.freezing.quick)
+    uncounted = job.fault if job is not None else ""
+    here = job.result(0) if job is not None and over and not uncounted else None
+    judged, fault = _verdict(desk, name, here) if over else (None, "")
     with desk.home.database.reading() as session:
         past = queries.decisions(session, name)
         privacy = found.terms.patient_privacy
@@ -77,9 +81,12 @@ def project(desk: Desk, visit: Visit) -> Shown:
         "words": grouped(in_words(found.project, found.terms)),
         "asked": terms_of(found.project),
         "package": list(_of_package(desk, found)),
+        "approving": approving,
+        "deciding": deciding,
+        "counting": None if over else job,
         "here": here,
-        "counted": counted,
         "uncounted": uncounted,
+        "at": visit.at,
         "verdict": judged,
         "policy_fault": fault,
         "spent": spent,
@@ -94,10 +101,27 @@ def project(desk: Desk, visit: Visit) -> Shown:
 
 
 def approve(desk: Desk, visit: Visit) -> Moved:
-    """By the same verb as `wardround node approve`, with the limits that the form has."""
+    """By the same verb as `wardround node approve`, with the limits that the form has; where it takes long it goes on
+    beside, and the project's page says how far it is."""
     name = visit.path["project"]
-    people = approval.approve(desk, name, visit.field("digest"), limits=limits_of(visit), actor=visit.by)
-    return Moved(f"/projects?done=approved&about={people}")
+    job = desk.freezing.approve(name, visit.field("digest"), limits=limits_of(visit), actor=visit.by)
+    if not job.over_within(desk.freezing.quick):
+        return Moved(f"/projects/{name}?look=again#deciding")
+    return Moved(f"/projects?done=approved&about={job.result(0)}")
+
+
+def give_up(desk: Desk, visit: Visit) -> Moved:
+    """An approval that is under way."""
+    name = visit.path["project"]
+    desk.freezing.give_up(name, actor=visit.by)
+    return Moved(f"/projects/{name}?look=again")
+
+
+def uncount(desk: Desk, visit: Visit) -> Moved:
+    """Wait no longer for how many people there are."""
+    name = visit.path["project"]
+    desk.freezing.stop_counting(name)
+    return Moved(f"/projects/{name}?look=again")
 
 
 def refuse(desk: Desk, visit: Visit) -> Moved:
@@ -149,17 +173,9 @@ def _number(text: str, kind: type[int] | type[float], called: str) -> int | floa
         raise NotAllowed(f"{called}: {text!r} is no number") from None
 
 
-def _people(desk: Desk, name: str) -> tuple[int | None, str]:
-    """How many people its cohort has here now, or why that can't be told."""
-    try:
-        return approval.people_now(desk, name), ""
-    except NotAllowed as refusal:
-        return None, str(refusal)
-
-
 def _verdict(desk: Desk, name: str, here: int | None) -> tuple[Verdict | None, str]:
     try:
-        return explained(desk, name, desk.home.policy.current(), here=here).verdict, ""
+        return explained(desk, name, desk.home.policy.current(), here=here, count=False).verdict, ""
     except PolicyUnusable as error:
         return None, str(error)
 

@@ -35,6 +35,8 @@ def pages(desk: Desk) -> tuple[Page, ...]:
         Page("GET", "/projects", "see-asked", partial(asked.projects, desk), Scope.EACH, place="Projects"),
         Page("GET", "/projects/{project}", "see-asked", partial(asked.project, desk), Scope.PROJECT),
         Page("POST", "/projects/{project}/approve", "approve-project", partial(asked.approve, desk), Scope.PROJECT),
+        Page("POST", "/projects/{project}/give-up", "approve-project", partial(asked.give_up, desk), Scope.PROJECT),
+        Page("POST", "/projects/{project}/uncount", "approve-project", partial(asked.uncount, desk), Scope.PROJECT),
         Page("POST", "/projects/{project}/refuse", "refuse-project", partial(asked.refuse, desk), Scope.PROJECT),
         Page("POST", "/projects/{project}/withdraw", "withdraw-project", partial(asked.withdraw, desk), Scope.PROJECT),
         Page("GET", "/left", "see-leaving", partial(left, desk), place="What left"),

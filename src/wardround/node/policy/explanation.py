@@ -27,11 +27,12 @@ class Explanation:
     works_now: bool
 
 
-def explained(desk: Desk, project: str, policy: Policy, *, here: int | None = None) -> Explanation:
+def explained(desk: Desk, project: str, policy: Policy, *, here: int | None = None, count: bool = True) -> Explanation:
     """What `policy` makes of a project: with its approval's limits where it was approved, else as it is asked.
 
     Args:
         here: how many people its cohort has here now, where the caller has counted them.
+        count: whether they are counted where they aren't given.
 
     Raises:
         NotFound: no such project was put before this hospital.
@@ -40,7 +41,7 @@ def explained(desk: Desk, project: str, policy: Policy, *, here: int | None = No
     found = standing_now(desk, project)
     decision = found.decision
     approved_on = decision.decided_at.date() if decision is not None and decision.approved else at.date()
-    people = _people(desk, found, here)
+    people = _people(desk, found, here, count)
     return Explanation(
         project=project,
         state=found.state,
@@ -50,12 +51,12 @@ def explained(desk: Desk, project: str, policy: Policy, *, here: int | None = No
     )
 
 
-def _people(desk: Desk, found: Standing, here: int | None) -> int | None:
+def _people(desk: Desk, found: Standing, here: int | None, count: bool) -> int | None:
     if found.decision is not None and found.decision.approved:
         with desk.home.database.reading() as session:
             frozen = {row.patient for row in manifest(session, found.row.id)}
             return len(frozen - set(session.scalars(excluded())))
-    if here is not None:
+    if here is not None or not count:
         return here
     try:
         return people_now(desk, found.row.id)

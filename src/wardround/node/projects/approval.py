@@ -5,12 +5,16 @@ from __future__ import annotations
 from wardround.contracts.approval_limits import ApprovalLimits
 from wardround.contracts.cohort_query import CohortQuestion
 from wardround.contracts.run_plan import Reads
+from wardround.foundation.jobs import Job
 from wardround.node.desk import Desk
 from wardround.node.policy.verdict import check_policy
 from wardround.node.projects import actions, queries
 from wardround.node.projects.actions import FrozenCase
 from wardround.node.projects.person import PersonRef, frozen_as
 from wardround.node.projects.standing import Standing, standing
+
+STEPS = 3
+"""Of an approval: its cohort is looked for, frozen and kept."""
 
 
 def frozen_cases(desk: Desk, project: str) -> list[FrozenCase]:
@@ -56,16 +60,21 @@ def approve(
     *,
     limits: ApprovalLimits = ApprovalLimits(),
     actor: str,
+    job: Job[int] | None = None,
 ) -> int:
     """Approve an edition of a project and freeze its cohort; returns the number of people in it. The running node tells
     the hub.
 
     Raises:
+        GivenUp: `job` was given up; nothing is decided.
         NotFound, NotAllowed, Conflict: see `actions.approve`.
         PolicyForbids, PolicyUnusable: this hospital's policy doesn't allow it, or can't be read.
     """
     policy, at = desk.home.policy.current(), desk.clock()
+    job = job or Job(at)
+    job.tell("its cohort is looked for", 0, STEPS)
     cases = frozen_cases(desk, project)
+    job.tell(f"{len(cases):,} of its cohort are frozen", 1, STEPS)
     with desk.home.database.writing() as session:
         note = f"policy {policy.digest()}"
         people = actions.approve(
@@ -73,6 +82,8 @@ def approve(
         )
         asked = queries.project_of(queries.row_of(session, project))
         check_policy(policy, asked, approved_on=at.date(), limits=limits, people=people)
+        job.tell("it is kept", 2, STEPS)
+        job.settle()
     return people
 
 
