@@ -65,11 +65,13 @@ def project(desk: Desk, visit: Visit) -> Shown:
     found = approval.standing_now(desk, name)
     approving = desk.freezing.approving(name)
     deciding = approving is not None and approving.under_way
-    job = None if deciding else desk.freezing.count(name, anew=visit.asked("look") != "again")
-    over = job is not None and job.over_within(desk.freezing.quick)
+    job = None
+    if visit.may("approve-project", name) and not deciding:
+        job = desk.freezing.count(name, anew=visit.asked("look") != "again")
+    counting = job is not None and not job.over_within(desk.freezing.quick)
     uncounted = job.fault if job is not None else ""
-    here = job.result(0) if job is not None and over and not uncounted else None
-    judged, fault = _verdict(desk, name, here) if over else (None, "")
+    here = job.result(0) if job is not None and not counting and not uncounted else None
+    judged, fault = (None, "") if counting or deciding else _verdict(desk, name, here)
     with desk.home.database.reading() as session:
         past = queries.decisions(session, name)
         privacy = found.terms.patient_privacy
@@ -83,7 +85,7 @@ def project(desk: Desk, visit: Visit) -> Shown:
         "package": list(_of_package(desk, found)),
         "approving": approving,
         "deciding": deciding,
-        "counting": None if over else job,
+        "counting": job if counting else None,
         "here": here,
         "uncounted": uncounted,
         "at": visit.at,
