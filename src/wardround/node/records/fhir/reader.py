@@ -22,7 +22,8 @@ from wardround.node.records.fhir.observed import component_keys, conclusion_keys
 from wardround.node.records.fhir.patient import patient
 from wardround.node.records.fhir.people import People
 from wardround.node.records.fhir.resource import Resource
-from wardround.node.records.fhir.stream import Found, files_of, resources
+from wardround.node.records.fhir.stream import SUFFIXES, Found, resources
+from wardround.node.records.given import files_of
 from wardround.node.records.hl7.conventions import Conventions, read_conventions
 from wardround.node.records.hl7.values import NotTaken
 from wardround.node.records.reasons import Reason
@@ -70,7 +71,7 @@ def read(path: Path, conventions: Conventions) -> Iterator[Row | Rejected]:
     Raises:
         RecordsRefused: there is no such file, or no FHIR in the folder.
     """
-    files = files_of(path)
+    files = files_of(path, SUFFIXES, "FHIR")
     with People(conventions) as people:
         for number, file in enumerate(files, start=1):
             for found in resources(file, number):

@@ -50,20 +50,6 @@ class Found:
         return text(self.resource, "resourceType")
 
 
-def files_of(path: Path) -> list[Path]:
-    """The file, or a folder's files in the order of their names.
-
-    Raises:
-        RecordsRefused: there is nothing to read.
-    """
-    if path.is_file():
-        return [path]
-    found = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
-    if not found:
-        raise RecordsRefused(f"{path}: no FHIR files ({', '.join(SUFFIXES)}) here; name a file, or their folder")
-    return found
-
-
 def resources(path: Path, number: int) -> Iterator[Found | Rejected]:
     """Every resource of file `number`; what can't be read is told as rejected, and reading goes on where it can."""
     # A file's name may say who it is about, unless it is of the form that bulk exports have.

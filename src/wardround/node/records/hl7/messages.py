@@ -19,20 +19,6 @@ _TO_RETURNS = bytes.maketrans(_ENDS, b"\r" * len(_ENDS))
 _BATCH = (b"FHS", b"BHS", b"BTS", b"FTS")
 
 
-def files_of(path: Path) -> list[Path]:
-    """The file, or a folder's files in the order of their names: what corrects has to come after what it corrects.
-
-    Raises:
-        RecordsRefused: there is nothing to read.
-    """
-    if path.is_file():
-        return [path]
-    found = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
-    if not found:
-        raise RecordsRefused(f"{path}: no HL7 files ({', '.join(SUFFIXES)}) here; name a file, or their folder")
-    return found
-
-
 def messages(path: Path) -> Iterator[bytes | None]:
     """Each message of a file, its segments ended by carriage returns; None for one that is too large.
 

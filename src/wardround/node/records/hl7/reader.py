@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wardround.node.records.errors import RecordsRefused
+from wardround.node.records.given import files_of
 from wardround.node.records.hl7.conventions import Conventions, read_conventions
 from wardround.node.records.hl7.er7 import NotAMessage, parse
-from wardround.node.records.hl7.messages import files_of, messages
+from wardround.node.records.hl7.messages import SUFFIXES, messages
 from wardround.node.records.hl7.taking import records
 from wardround.node.records.reasons import Reason
 from wardround.node.records.row import Reader, Rejected, Row
@@ -33,7 +34,7 @@ def read(path: Path, conventions: Conventions) -> Iterator[Row | Rejected]:
     Raises:
         RecordsRefused: there is no such file, or no HL7 in the folder.
     """
-    for number, file in enumerate(files_of(path), start=1):
+    for number, file in enumerate(files_of(path, SUFFIXES, "HL7"), start=1):
         for at, raw in enumerate(messages(file), start=1):
             where = f"file {number} message {at}"
             if raw is None:
