@@ -9,6 +9,7 @@ import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from wardround.dicom.edge import edge_of
@@ -42,12 +43,8 @@ def write_capture(
     Raises:
         VolumeRefused: the source is no regular series.
     """
-    series = SourceSeries.of(source_instances)
-    image = series.volume.array
-    shown = key_slice(mask, image.shape[0])
-    picture = _picture(image[shown], None if mask is None else mask[shown], finding)
-    header = header_of(series.datasets[shown])
-    by = finding.made_by
+    image, marked, header = key_image(SourceSeries.of(source_instances), mask)
+    picture, by = _picture(image, marked, finding), finding.made_by
     with warnings.catch_warnings():
         # highdicom's warnings quote person names, which must not reach a log.
         warnings.simplefilter("ignore")
@@ -80,6 +77,15 @@ def key_slice(mask: NDArray[np.bool_] | None, slices: int) -> int:
     if mask is None or not mask.any():
         return slices // 2
     return int(np.argmax(np.count_nonzero(mask, axis=(1, 2))))
+
+
+def key_image(
+    series: SourceSeries, mask: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None, Dataset]:
+    """The slice of a series to show: its values (rows, columns), what of it was marked, and its header for a result."""
+    image = series.volume.array
+    shown = key_slice(mask, image.shape[0])
+    return image[shown], None if mask is None else mask[shown], header_of(series.datasets[shown])
 
 
 def _orientation(cosines: Sequence[float]) -> tuple[str, str]:

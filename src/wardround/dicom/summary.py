@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
-from wardround.dicom.capture import key_slice, outlined
+from wardround.dicom.capture import key_image, outlined
 from wardround.dicom.finding import Concept, Finding
 from wardround.dicom.page import Line, write_page
 from wardround.dicom.result_object import code, part10
-from wardround.dicom.source_header import header_of, led, made_uid
+from wardround.dicom.source_header import led, made_uid
 from wardround.dicom.source_series import SourceSeries
 from wardround.dicom.volume_refusal import Source
 
@@ -52,11 +52,8 @@ def write_summary(
     Raises:
         VolumeRefused: the source is no regular series.
     """
-    series = SourceSeries.of(source_instances)
-    image = series.volume.array
-    shown = key_slice(mask, image.shape[0])
-    page = _page(outlined(image[shown], None if mask is None else mask[shown]), finding)
-    header, by = header_of(series.datasets[shown]), finding.made_by
+    image, marked, header = key_image(SourceSeries.of(source_instances), mask)
+    page, by = _page(outlined(image, marked), finding), finding.made_by
     written = Dataset()
     for keyword in _OF_THE_STUDY:
         if keyword in header:
