@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -15,9 +18,11 @@ from tests.images_lab import ORDERED, SHADOWED, ImagesLab, heads, seen_by
 from tests.pages_lab import form_of, words_of
 from tests.web_lab import part10
 
+from wardround.compute.worker import WorkerDied, WorkerTooSlow
 from wardround.dicom.segmentation_reading import read_segmentation
 from wardround.dicom.volume import read_volume
-from wardround.node.annotate.volume_file import NIFTI_GZ, read_file
+from wardround.node.annotate.grid import Grid
+from wardround.node.annotate.volume_file import NIFTI_GZ, read_file, write_file
 from wardround.node.clinic.tables import Deployment, WorklistAnswer, WorklistLine
 from wardround.node.enclave import listing
 from wardround.node.enclave.tables import EnclaveInstance, EnclaveSeries, EnclaveStudy
@@ -185,6 +190,58 @@ def test_a_suspended_models_result_is_shown_to_nobody(lab: ImagesLab) -> None:
             session.execute(update(Deployment).values(active=True))
 
 
+def drawn_of(mask: Grid, array: np.ndarray[Any, Any]) -> str:
+    """A mask as the page sends it."""
+    return urlsafe_b64encode(write_file(Grid(array.astype(np.uint8), mask.affine), NIFTI_GZ)).decode()
+
+
+@pytest.mark.usefixtures("unread")
+def test_a_radiologist_corrects_the_outline_that_the_model_gave(lab: ImagesLab) -> None:
+    here, asked = f"/worklist/{lab.study}", f"?pathway={ORDERED}"
+    assert seen_by(lab.face, "radiologist", f"{here}/correct{asked}") == 403, "nobody has opened the study"
+    opened(lab, ORDERED)
+    opened(lab, SHADOWED)
+    assert seen_by(lab.face, "radiologist", f"{here}/correct?pathway={SHADOWED}") == 403, (
+        "its result is shown to nobody"
+    )
+    for name in ("safety-officer", "data-controller"):
+        assert seen_by(lab.face, name, f"{here}/correct{asked}") == 403, name
+    browser = lab.face.browser("radiologist")
+    assert f"{here}/correct{asked}" in browser.get(f"{here}{asked}").text
+    page = browser.get(f"{here}/correct{asked}")
+    assert f'data-label="{here}/result.nii.gz{asked}"' in page.text, "it begins with the model's outline"
+    form = {"form": form_of(page), "reason": "too-small"}
+    first = read_file(browser.get(f"{here}/result.nii.gz{asked}").content, NIFTI_GZ)
+    marked = first.array > 0
+    z, y, x = (int(at) for at in np.argwhere(marked)[0])
+    clicks = {"form": form["form"], "model": "clicks", "foreground": json.dumps([[x, y, z]])}
+    helped = browser.post(f"{here}/outline{asked}", data=clicks)
+    assert helped.status_code == 200 and read_file(helped.content, NIFTI_GZ).array[z, y, x]
+    assert browser.post(f"{here}/outline{asked}", data=clicks | {"model": "brain-mri-glioma"}).status_code == 403
+    for wrong in (marked, np.zeros_like(marked)):
+        refused = browser.post(f"{here}/correct{asked}", data=form | {"label": drawn_of(first, wrong)})
+        assert refused.status_code in (400, 403, 409), refused.status_code
+    other = Grid(first.array[1:], first.affine)
+    assert (
+        browser.post(f"{here}/correct{asked}", data=form | {"label": drawn_of(other, other.array)}).status_code >= 400
+    )
+    larger = marked.copy()
+    larger[z, y, :] = True
+    saved = browser.post(f"{here}/correct{asked}", data=form | {"label": drawn_of(first, larger)})
+    assert saved.status_code == 303 and "done=judged" in saved.headers["location"]
+    with lab.home.database.reading() as session:
+        [answer] = session.query(WorklistAnswer).filter(WorklistAnswer.outline.is_not(None)).all()
+    assert (answer.verb, answer.actor, answer.reason) == ("correct-result", "person:radiologist", "too-small")
+    agree = 2 * marked.sum() / (marked.sum() + larger.sum())
+    assert answer.overlap == pytest.approx(agree) and not answer.label, "its pathway allows no labels"
+    kept = read_segmentation(lab.home.path / "results" / str(answer.outline), read_volume(lab.sent.slices))
+    np.testing.assert_array_equal(kept, larger)
+    assert f"overlaps the model's by {agree:.2f}" in words_of(browser.get(f"{here}{asked}"))
+    np.testing.assert_array_equal(
+        read_file(browser.get(f"{here}/result.nii.gz{asked}").content, NIFTI_GZ).array, first.array
+    )
+
+
 @pytest.mark.usefixtures("unread")
 def test_what_is_no_longer_kept_is_said_to_be_gone(lab: ImagesLab) -> None:
     opened(lab, ORDERED)
@@ -232,3 +289,18 @@ def test_of_a_series_of_several_volumes_one_is_shown_and_the_others_can_be_chose
     assert refused.status_code == 409 and "2 volumes at one place, which differ in echo" in words_of(refused)
     for none_such in ("0", "3", "x"):
         assert browser.get(f"{here}?volume={none_such}").status_code in (404, 409)
+
+    def dies(died: WorkerDied) -> Callable[..., object]:
+        def call(*_: object) -> object:
+            raise died
+
+        return call
+
+    for died, why in ((WorkerDied("died"), "it may lack memory"), (WorkerTooSlow("slow"), "took longer than 120 s")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lab.node.desk.volumes, "call_within", dies(died))
+            page = browser.get(f"/enclave/{study}?series={series}")
+        assert page.status_code == 200 and "data-volume" not in page.text
+        assert (
+            "can't be shown now" in words_of(page) and why in words_of(page) and "1 series of images" in words_of(page)
+        )

@@ -244,6 +244,7 @@ def _labelling(desk: Desk, reader: Worker, intake: Intake) -> Labelling:
         home.path / "results",
         reception=intake.reception,
         title=home.settings.dicom.ae_title,
+        new_uid=desk.pseudonyms.uid,
         clock=desk.clock,
     )
 

@@ -120,16 +120,16 @@ class Inference:
             network=self._network() if model == "clicks" else None,
             package=helper.package,
             own=self._helpers.own_layers(helper.package),
-            foreground=_marks(inside),
-            background=_marks(params.get("background")),
+            foreground=clicks_of(inside),
+            background=clicks_of(params.get("background")),
             drawn=None if drawn is None else (drawn.name, drawn.data),
             values=_scribble_values(params),
             threads=self._threads,
         )
 
 
-def _marks(given: object) -> tuple[Mark, ...]:
-    """Clicks as a client sends them: a list of (i, j, k), in JSON of its own from some."""
+def clicks_of(given: object) -> tuple[Mark, ...]:
+    """Clicks as a client sends them: a list of (i, j, k), in JSON of its own from some. Raises `WebFailure` 400."""
     if isinstance(given, str):
         try:
             given = json.loads(given or "[]")

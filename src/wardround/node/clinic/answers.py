@@ -22,6 +22,14 @@ from wardround.node.clinic.tables import Deployment, WorklistAnswer, WorklistLin
 FEWEST_DIGITS = 6
 
 
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """The outline as a person corrected it: its file beside the results, and Dice between it and the model's."""
+
+    outline: str
+    overlap: float
+
+
 @dataclass(frozen=True)
 class Answers:
     """What was said of one line, oldest first."""
@@ -160,6 +168,7 @@ def judge(
     *,
     reason: str = "",
     label: bool = False,
+    corrected: Corrected | None = None,
     actor: str,
     at: datetime,
 ) -> None:
@@ -167,7 +176,9 @@ def judge(
 
     Args:
         reason: why, as a code; of all but an agreement.
-        label: whether the pathway lets a result that was agreed with serve as a reference label.
+        label: whether the pathway lets a result that was agreed with, or an outline that was corrected, serve as a
+            reference label.
+        corrected: of a correction, the outline as it should have been, where it was drawn.
 
     Raises:
         NotAllowed: `not-opened`; `not-shown`, no result is before them, so that there is nothing to judge;
@@ -183,7 +194,8 @@ def judge(
         )
     if verb is not AnswerVerb.AGREED and not reason:
         raise NotAllowed("say why, as a code: --reason CODE", code="no-reason")
-    _keep(session, line, verb, actor, at, shown=True, reason=reason, label=label and verb is AnswerVerb.AGREED)
+    good = verb is AnswerVerb.AGREED or (verb is AnswerVerb.CORRECTED and corrected is not None)
+    _keep(session, line, verb, actor, at, shown=True, reason=reason, label=label and good, corrected=corrected)
 
 
 def _in_use(line: WorklistLine, deployment: Deployment) -> bool:
@@ -214,10 +226,14 @@ def _keep(
     found: bool | None = None,
     reason: str = "",
     label: bool = False,
+    corrected: Corrected | None = None,
 ) -> None:
-    session.add(
-        WorklistAnswer(
-            line=line.id, verb=verb, actor=actor, shown=shown, found=found, reason=reason, label=label, at=at
-        )
+    row = WorklistAnswer(
+        line=line.id, verb=verb, actor=actor, shown=shown, found=found, reason=reason, label=label, at=at
     )
-    audit.record(session, actor, verb, line.study, f"deployment {line.deployment} {reason}".strip(), clock=lambda: at)
+    told = f"deployment {line.deployment} {reason}".strip()
+    if corrected is not None:
+        row.outline, row.overlap = corrected.outline, corrected.overlap
+        told += f", outline drawn, overlap with the model's {corrected.overlap:.3f}"
+    session.add(row)
+    audit.record(session, actor, verb, line.study, told, clock=lambda: at)

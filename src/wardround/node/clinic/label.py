@@ -1,4 +1,4 @@
-"""A result that a person agreed with, written as what a person drew; runs in the reading process."""
+"""A result that a person agreed with or corrected, written as what a person drew; runs in the reading process."""
 
 from __future__ import annotations
 
@@ -28,14 +28,22 @@ class NoLabel(RuntimeError):
 
 
 def write_label(
-    definition: Definition, files: Sequence[Path], outline: Path, *, assisted_by: str, name: str, at: datetime
+    definition: Definition,
+    files: Sequence[Path],
+    outline: Path,
+    *,
+    assisted_by: str,
+    name: str,
+    at: datetime,
+    corrected: bool = False,
 ) -> bytes:
     """A segmentation, Part 10, whose segment is SEMIAUTOMATIC: a person's, drawn with a model's help.
 
     Args:
         files: of the study as the clinic has it.
-        outline: the result, a SEG.
-        assisted_by: the model. name: of this label; the same name gives the same UID. at: when the person agreed.
+        outline: the result, a SEG, or that as the person corrected it.
+        assisted_by: the model. name: of this label; the same name gives the same UID (`label_uid`). at: when the person
+            answered.
 
     Raises:
         NoLabel: study or outline can't be read, or don't fit.
@@ -54,12 +62,17 @@ def write_label(
         assisted_by=assisted_by,
         label=of,
         coded=coded(definition.output.of),
-        series_description=f"{of}, agreed with",
+        series_description=f"{of}, {'corrected' if corrected else 'agreed with'}",
         series_instance_uid=_uid(f"series {name}"),
-        sop_instance_uid=_uid(name),
+        sop_instance_uid=label_uid(name),
         tracking_uid=_uid(f"tracking {name}"),
         at=at,
     )
+
+
+def label_uid(name: str) -> str:
+    """The SOP Instance UID of the label of a name, before it is de-identified."""
+    return _uid(name)
 
 
 def _uid(name: str) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
 from wardround.node import audit
-from wardround.node.clinic.tables import WorklistLine
+from wardround.node.clinic.tables import WorklistAnswer, WorklistLine
 from wardround.node.receive.clinical import purge_clinical
 from wardround.node.report.states import OutputState
 from wardround.node.report.tables import Output
@@ -44,6 +44,12 @@ class Retention:
             files = {self._results / line.result for line in lines if line.result is not None}
             for line in lines:
                 line.result = None
+            drawn = select(WorklistAnswer).join(WorklistLine, WorklistLine.id == WorklistAnswer.line)
+            for answer in session.scalars(
+                drawn.where(WorklistLine.arrived_at < before, WorklistAnswer.outline.is_not(None))
+            ).all():
+                files.add(self._results / str(answer.outline))
+                answer.outline = None
             old = select(Output).join(WorklistLine, WorklistLine.id == Output.line)
             outputs = session.scalars(old.where(WorklistLine.arrived_at < before, Output.file.is_not(None))).all()
             unsent = sum(output.state == OutputState.WAITING for output in outputs)

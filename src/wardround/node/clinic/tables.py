@@ -79,7 +79,9 @@ class WorklistAnswer(NodeTable):
 
     `shown` is whether the model's result was before them. `found` is what they say is there themselves, `reason` the
     code with which they correct or reject, `label` whether the result may serve as a reference label, and
-    `labelled` what became of that (`labelling`): empty while it waits, `made`, or the code of why not.
+    `labelled` what became of that (`labelling`): empty while it waits, `made`, `withdrawn` where the answer changed
+    later, or the code of why not. `outline` is the file of the outline as they corrected it, beside the results, and
+    `overlap` Dice between it and the model's.
     """
 
     __tablename__ = "worklist_answers"
@@ -93,4 +95,6 @@ class WorklistAnswer(NodeTable):
     reason: Mapped[str] = mapped_column(String(60), default="")
     label: Mapped[bool] = mapped_column(default=False)
     labelled: Mapped[str] = mapped_column(String(20), default="", server_default="")
+    outline: Mapped[str | None] = mapped_column(String(200))
+    overlap: Mapped[float | None]
     at: Mapped[datetime] = mapped_column(UtcTime)

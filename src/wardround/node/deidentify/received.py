@@ -135,7 +135,10 @@ def _results(session: Session, studies: set[str]) -> Iterator[str]:
     for part in _parts(sorted(studies)):
         lines = select(WorklistLine.result).where(WorklistLine.study.in_(part))
         outputs = select(Output.file).join(WorklistLine, WorklistLine.id == Output.line)
-        files = {*session.scalars(lines), *session.scalars(outputs.where(WorklistLine.study.in_(part)))}
+        drawn = select(WorklistAnswer.outline).join(WorklistLine, WorklistLine.id == WorklistAnswer.line)
+        files = {*session.scalars(lines)}
+        for query in (outputs, drawn):
+            files.update(session.scalars(query.where(WorklistLine.study.in_(part))))
         yield from sorted(name for name in files if name is not None)
 
 

@@ -73,7 +73,7 @@ def outline(desk: Desk, visit: Visit) -> Sent:
     """
     found = _theirs(desk, visit)
     params = {"result_extension": NIFTI_GZ} | {name: visit.field(name) for name in ("foreground", "background")}
-    files = {"label": (_mask(visit),)} if visit.field("label") else {}
+    files = {"label": (mask_of(visit),)} if visit.field("label") else {}
     form = Form({"params": json.dumps(params)}, files)
     inference, series = desk.annotation.inference, found.subject.series
     try:
@@ -90,7 +90,7 @@ def save(desk: Desk, visit: Visit) -> Moved:
     """
     check_on(desk)
     note = {"note": visit.field("note")}
-    desk.annotation.save(visit.by, visit.path["series"], FINAL, note, _mask(visit))
+    desk.annotation.save(visit.by, visit.path["series"], FINAL, note, mask_of(visit))
     return Moved("/annotation?done=saved")
 
 
@@ -103,7 +103,8 @@ def _theirs(desk: Desk, visit: Visit) -> Case:
     return found
 
 
-def _mask(visit: Visit) -> FormFile:
+def mask_of(visit: Visit) -> FormFile:
+    """The drawing that the form has. Raises `NotAllowed`."""
     try:
         return FormFile(f"drawn{NIFTI_GZ}", urlsafe_b64decode(visit.field("label").encode("ascii")))
     except (binascii.Error, UnicodeEncodeError):

@@ -77,24 +77,24 @@ def sight_of(session: Session, visit: Visit) -> Sight:
 
 def volume(desk: Desk, visit: Visit) -> Sent:
     """The series that the pathway reads, as NIfTI."""
-    _, paths = _looked_at(desk, visit, "view-study")
+    _, paths = looked_at(desk, visit, "view-study")
     return Sent(desk.volumes.call_within(LONGEST, volumes.volume, paths), NIFTI)
 
 
 def middle(desk: Desk, visit: Visit) -> Sent:
     """A picture of its middle; of where the result is, for whom that is shown."""
-    seen, paths = _looked_at(desk, visit, "view-study")
+    seen, paths = looked_at(desk, visit, "view-study")
     result = _result(desk, seen) if seen.outline else None
     return Sent(desk.volumes.call_within(LONGEST, volumes.picture, paths, result), "image/png")
 
 
 def result(desk: Desk, visit: Visit) -> Sent:
     """What the model outlined, as NIfTI on the grid of `volume`."""
-    seen, paths = _looked_at(desk, visit, "view-result")
+    seen, paths = looked_at(desk, visit, "view-result")
     return Sent(desk.volumes.call_within(LONGEST, volumes.mask, paths, _result(desk, seen)), NIFTI)
 
 
-def _looked_at(desk: Desk, visit: Visit, verb: str) -> tuple[Sight, tuple[Path, ...]]:
+def looked_at(desk: Desk, visit: Visit, verb: str) -> tuple[Sight, tuple[Path, ...]]:
     """All four steps, and the files of the series.
 
     Raises:

@@ -10,6 +10,7 @@ from wardround.node.desk import Desk
 from wardround.node.pages import (
     annotation,
     asked,
+    correcting,
     deployed,
     drawing,
     enclave,
@@ -68,6 +69,17 @@ def pages(desk: Desk) -> tuple[Page, ...]:
         Page("POST", "/worklist/{study}/open", "read-study", partial(reading.opened, desk)),
         Page("POST", "/worklist/{study}/report", "read-study", partial(reading.reported, desk)),
         Page("POST", "/worklist/{study}/judge", "read-study", partial(reading.judged, desk)),
+        Page("GET", "/worklist/{study}/correct", "read-study", partial(correcting.drawing, desk)),
+        Page(
+            "POST",
+            "/worklist/{study}/outline",
+            "read-study",
+            partial(correcting.outline, desk),
+            largest=drawing.LARGEST,
+        ),
+        Page(
+            "POST", "/worklist/{study}/correct", "read-study", partial(correcting.keep, desk), largest=drawing.LARGEST
+        ),
         Page("GET", "/annotation", "see-annotation", partial(annotation.queue, desk), place="Annotation"),
         Page("GET", "/annotation/minutes", "see-annotation", partial(annotation.minutes, desk)),
         Page("POST", "/annotation/take", "annotate-images", partial(annotation.take, desk)),

@@ -2,7 +2,7 @@
 // outline, undo, and saving with a note. A page embeds it around a viewer without overlays, after that one's script:
 //   <section class="drawing" data-form="TOKEN" data-outline="ADDRESS" data-label="ADDRESS" data-models="NAME,NAME">
 //     the viewer's figure
-//     <form hidden method="post" action="ADDRESS">the field `note`</form>     label and token are put beside it
+//     <form hidden method="post" action="ADDRESS">what is asked</form>     label and token are put beside it
 //   </section>
 // `data-label` is the drawing to begin with, empty for none: NIfTI on the volume's grid, gzipped, as are all masks here.
 // Whatever is asked of the node is a form: model, foreground and background (clicks as JSON), label (a mask, base64url).
@@ -111,7 +111,7 @@ class Drawing {
     viewer.key("]", "larger pen", () => this.resize(1.25));
     viewer.key("o", "drawing on or off", () => this.nv.setDrawOpacity(this.nv.drawOpacity ? 0 : 0.5));
     viewer.key("f", "to what is drawn", () => this.find());
-    viewer.key("k", "save: to the note", () => this.form.elements.note.focus());
+    viewer.key("k", "save: to what is asked with it", () => this.form.elements[0].focus());
     // The viewer's own arrows step through slices; with Shift they move within one, so that no pointer is needed.
     for (const [name, across, up] of [["ArrowLeft", 1, 0], ["ArrowRight", -1, 0], ["ArrowUp", 0, 1], ["ArrowDown", 0, -1]]) {
       const plain = viewer.keys.get(name);
@@ -333,7 +333,7 @@ class Drawing {
     this.busy = true;
     this.say("Saving …");
     try {
-      const answer = await this.send(this.form.action, { label: base64url(await this.file()), note: this.form.elements.note.value });
+      const answer = await this.send(this.form.action, { ...Object.fromEntries(new FormData(this.form)), label: base64url(await this.file()) });
       this.dirty = false;
       location.assign(answer.url);
     } catch (fault) {
