@@ -17,7 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from wardround.dicom.finding import OWN, Concept, Earlier, Finding, MadeBy, Measurement, coded
 from wardround.dicom.result_object import ARTIFICIAL_INTELLIGENCE, code, part10
 from wardround.dicom.source_header import led, made_uid
-from wardround.dicom.source_series import SourceSeries
+from wardround.dicom.source_series import SourceSeries, stands_for
 from wardround.dicom.volume_refusal import Source
 
 SERIES_NUMBER = 9002
@@ -72,7 +72,7 @@ def write_measurements(
             ),
             procedure_reported=_IMAGING_PROCEDURE,
             imaging_measurements=_groups(finding, headers, segmentation),
-            referenced_images=[_shown(headers)],
+            referenced_images=[stands_for(headers)],
         )
         written = hd.sr.Comprehensive3DSR(
             evidence=[*headers, *([] if segmentation is None else [segmentation]), *_read_beside(finding)],
@@ -134,7 +134,7 @@ def _group(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset |
         "time_point_context": None if finding.earlier is None else hd.sr.TimePointContext("Now"),
     }
     if segmentation is None:
-        image = hd.sr.SourceImageForMeasurementGroup.from_source_image(_shown(headers))
+        image = hd.sr.SourceImageForMeasurementGroup.from_source_image(stands_for(headers))
         whole: Dataset = hd.sr.MeasurementsAndQualitativeEvaluations(source_images=[image], **common)
         return whole
     segment = hd.sr.ReferencedSegment(
@@ -145,11 +145,6 @@ def _group(finding: Finding, headers: Sequence[Dataset], segmentation: Dataset |
     )
     group: Dataset = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common)
     return group
-
-
-def _shown(headers: Sequence[Dataset]) -> Dataset:
-    """The image that stands for the series: the middle one."""
-    return headers[len(headers) // 2]
 
 
 def _presence(kind: Concept, marked: bool) -> hd.sr.QualitativeEvaluation:

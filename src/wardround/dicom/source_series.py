@@ -80,6 +80,11 @@ class SourceSeries:
         return [header_of(first), *map(_placing, others)]
 
 
+def stands_for(headers: Sequence[Dataset]) -> Dataset:
+    """Of a series' images, in the order of its slices, the one that results name or show for all: the middle one."""
+    return headers[len(headers) // 2]
+
+
 def _placing(ds: Dataset) -> Dataset:
     header = Dataset()
     for keyword in _PLACING:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wardround.compute.serving import Reads
 from wardround.dicom.finding import Earlier, Measurement
-from wardround.dicom.source_series import SourceSeries
+from wardround.dicom.source_series import SourceSeries, stands_for
 from wardround.dicom.volume import Volume, VolumeRefused
 from wardround.learning.arrays import Arrays
 from wardround.learning.case import Case, CaseRefused, Labelled
@@ -73,7 +73,7 @@ def given_before(learner: Reads, arrays: Arrays, definition: Definition, prior: 
         found = given(learner, arrays, definition.output, series.volume)
     except (VolumeRefused, CaseRefused):
         return None
-    image = series.headers[len(series.headers) // 2]
+    image = stands_for(series.headers)
     earlier = Earlier(
         study=str(image.StudyInstanceUID),
         series=str(image.SeriesInstanceUID),

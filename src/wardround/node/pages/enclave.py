@@ -6,12 +6,14 @@ audit.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import select
 
+from wardround.compute.worker import WorkerDied, WorkerTooSlow
 from wardround.foundation.errors import NotAllowed, NotFound
 from wardround.foundation.files import ObjectStore
 from wardround.node import audit
@@ -27,6 +29,8 @@ from wardround.node.projects import queries as projects
 from wardround.ui.forms import whole
 from wardround.ui.page import Sent, Shown, Visit
 from wardround.ui.viewer import LAID_OVER, NIFTI, WIDENED, Overlay, Viewing
+
+log = logging.getLogger(__name__)
 
 LONGEST = 120.0
 """Seconds that a volume may take."""
@@ -75,10 +79,10 @@ def study(desk: Desk, visit: Visit) -> Shown:
     if wish and shown is not None and shown.row.uid != wish:
         raise NotFound("this study has no such series of images")
     names = {one.row.uid: _names(one.labels, drawn) for one in series}
-    apart = [] if shown is None or not shown.several else _apart(desk, row.uid, shown.row.uid)
+    apart, fault = ([], "") if shown is None or not shown.several else _apart(desk, row.uid, shown.row.uid)
     which = _which(visit) or (0 if len(apart) > 1 else None)
     viewing = None
-    if shown is not None:
+    if shown is not None and not fault:
         laid = _laid(row.uid, shown, names[shown.row.uid], which)
         viewing = viewing_of(row.uid, shown.row.uid, shown.row.modality, shown.row.description, laid, which)
     values = {
@@ -86,6 +90,7 @@ def study(desk: Desk, visit: Visit) -> Shown:
         "series": series,
         "shown": shown,
         "viewing": viewing,
+        "fault": fault,
         "apart": apart if len(apart) > 1 else [],
         "which": which,
         "names": names,
@@ -137,9 +142,16 @@ def _which(visit: Visit) -> int | None:
     return number - 1 if number else None
 
 
-def _apart(desk: Desk, study: str, series: str) -> list[str]:
-    """What tells the volumes of a series apart."""
-    return desk.volumes.call_within(LONGEST, volumes.apart, _files(desk, study, series))
+def _apart(desk: Desk, study: str, series: str) -> tuple[list[str], str]:
+    """What tells the volumes of a series apart; or else why the process that reads images can't say, for who looks."""
+    try:
+        return desk.volumes.call_within(LONGEST, volumes.apart, _files(desk, study, series)), ""
+    except WorkerTooSlow as error:
+        log.warning("series %s isn't shown: %s", series, error)
+        return [], f"reading them took longer than {LONGEST:g} s, and was ended"
+    except WorkerDied as error:
+        log.warning("series %s isn't shown: %s", series, error)
+        return [], "the process that reads them died; it may lack memory"
 
 
 def _paths(desk: Desk, visit: Visit) -> tuple[Path, ...]:
