@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 _STATES = 240
 _HIGHEST = 25.0
 """Of thresholds: beyond it no run length that anybody would ask for lies."""
+_MANY = 200
+"""Degrees of freedom beyond which a series tells Student's t, to ten digits."""
+_FARTHEST = -NormalDist().inv_cdf(1e-12)
 _STEP = 0.04
 """Of a sum of events: about so much of the likelihood's logarithm."""
 
@@ -84,28 +87,38 @@ def _expected(steps: NDArray[np.float64]) -> float:
     return float(np.linalg.solve(np.eye(len(steps)) - steps, np.ones(len(steps)))[0])
 
 
-def scores(values: Iterable[float]) -> list[float]:
-    """Values held against all that came before, each as if of mean 0 and standard deviation 1; the first two are 0.
+class Scores:
+    """Holds values against all that came before, each as if of mean 0 and standard deviation 1; the first two are 0.
 
     While nothing changes, those of normally distributed values are independent and exactly so, without a mean or a
     deviation that would have to be known (self-starting chart; Hawkins, The Statistician 36, 1987).
     """
-    found: list[float] = []
-    mean, squares = 0.0, 0.0
-    for count, value in enumerate(values):
-        score = 0.0
-        if count >= 2 and squares > 0:
-            deviation = math.sqrt(squares / (count - 1))
-            score = _normal((value - mean) / deviation * math.sqrt(count / (count + 1)), count - 1)
-        found.append(score)
-        before = value - mean
-        mean += before / (count + 1)
-        squares += before * (value - mean)
-    return found
+
+    def __init__(self) -> None:
+        self._count, self._mean, self._squares = 0, 0.0, 0.0
+
+    def of(self, value: float) -> float:
+        """The score of the next value."""
+        count, score = self._count, 0.0
+        if count >= 2 and self._squares > 0:
+            deviation = math.sqrt(self._squares / (count - 1))
+            score = _normal((value - self._mean) / deviation * math.sqrt(count / (count + 1)), count - 1)
+        before = value - self._mean
+        self._count += 1
+        self._mean += before / self._count
+        self._squares += before * (value - self._mean)
+        return score
 
 
 def _normal(t: float, freedom: int) -> float:
-    """The normal score that is as likely as this value of Student's t (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    """The normal score that is as likely as this value of Student's t (Abramowitz and Stegun, 26.7.3 and 26.7.4; of
+    many degrees of freedom by Hill's series, Algorithm 395, Communications of the ACM 13, 1970)."""
+    if freedom > _MANY:
+        many = 48 * (freedom - 0.5) ** 2
+        square = (freedom - 0.5) * math.log1p(t * t / freedom)
+        series = ((-0.4 * square - 3.3) * square - 24) * square - 85.5
+        score = ((series / (0.8 * square * square + 100 + many) + square + 3) / many + 1) * math.sqrt(square)
+        return math.copysign(min(score, _FARTHEST), t)
     angle = math.atan(t / math.sqrt(freedom))
     cosine = math.cos(angle)
     odd = freedom % 2
@@ -117,9 +130,9 @@ def _normal(t: float, freedom: int) -> float:
     return NormalDist().inv_cdf(min(max((1 + inner) / 2, 1e-12), 1 - 1e-12))
 
 
-def sums(change: Share | Shift, values: Iterable[float]) -> list[float]:
-    """The chart after each observation, from 0."""
-    found, total = [], 0.0
+def sums(change: Share | Shift, values: Iterable[float], start: float = 0.0) -> list[float]:
+    """The chart after each observation, from where it stood."""
+    found, total = [], start
     for value in values:
         total = max(0.0, total + change.weight(value))
         found.append(total)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
+from scipy import stats
 
-from wardround.learning.cusum import Share, Shift, scores, sums, threshold
+from wardround.learning.cusum import Scores, Share, Shift, sums, threshold
 
 
 @pytest.mark.parametrize(("limit", "published"), [(4, 336), (5, 930)])
@@ -39,6 +42,11 @@ def test_a_change_is_noticed_long_before_an_alarm_for_nothing_is_due() -> None:
     assert np.mean(soon) < 60
 
 
+def scores(values: Iterable[float]) -> list[float]:
+    held = Scores()
+    return [held.of(value) for value in values]
+
+
 def test_values_are_held_against_those_before_them_as_students_t_has_it() -> None:
     draws = np.random.default_rng(8).normal(7, 3, (300, 40))
     found = np.array([scores(row) for row in draws])[:, 2:]
@@ -48,6 +56,15 @@ def test_values_are_held_against_those_before_them_as_students_t_has_it() -> Non
     before = [0.0, 0.0, 2.0, 2.0]
     value = 1 + 3.18245 * np.std(before, ddof=1) * np.sqrt(5 / 4)
     assert scores([*before, value])[-1] == pytest.approx(1.959964, abs=1e-4)
+
+
+@pytest.mark.parametrize("seen", [9, 60, 201, 202, 203, 5000])
+def test_of_few_values_and_of_many_a_score_is_as_likely_as_its_t(seen: int) -> None:
+    before = np.random.default_rng(seen).normal(7, 3, seen)
+    for t in (-3.5, -0.2, 0.0, 1.7, 4.0):
+        value = before.mean() + t * before.std(ddof=1) * np.sqrt((seen + 1) / seen)
+        expected = float(np.sign(t)) * stats.norm.isf(stats.t.sf(abs(t), seen - 1))
+        assert scores([*before, value])[-1] == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_sum_starts_anew_from_nothing() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from wardround.contracts.evidence import ShadowUse
-from wardround.learning.cusum import Share, Shift, scores, sums, threshold
+from wardround.learning.cusum import Scores, Share, Shift, sums, threshold
 from wardround.learning.intervals import proportion
 from wardround.learning.statistics.discrepancy import NAMES, differs
 from wardround.node.clinic.states import WITH_RESULT, ReadingState
@@ -25,7 +25,7 @@ _FIRST, _BLOCK = 100, 50
 """Images of the first so many studies are what each next block's are held against."""
 DRAWN = 60
 """So many points of a chart are enough for a picture of it."""
-_Watched = tuple[str, str, Share | Shift, Sequence[float]]
+_Watched = tuple[str, str, Share | Shift]
 
 
 @dataclass(frozen=True)
@@ -46,85 +46,143 @@ class Chart:
     path: tuple[tuple[float, float], ...] = ()
 
 
+class Charts:
+    """The charts of one deployment, to which studies are added as they end; how many at once changes nothing.
+
+    Args:
+        shadow: the evidence of its shadow use, against which its findings are held; without it they aren't watched.
+        usual_failures: the share of studies without a result that is usual.
+        alarm_every: the average run length, in studies, until any of them alarms for nothing. Of the charts of findings
+            it holds for the share that shadow use gave as its bound on the side of the change.
+    """
+
+    def __init__(self, shadow: ShadowUse | None, usual_failures: float, alarm_every: float) -> None:
+        failures = Share(usual_failures, _odds(usual_failures, _FAILURES))
+        watched: list[_Watched] = [
+            ("failures", "studies without a result", failures),
+            ("contrast-higher", "images of stronger contrast", Shift(1.0)),
+            ("contrast-lower", "images of weaker contrast", Shift(-1.0)),
+        ]
+        if shadow is not None and shadow.read:
+            share = proportion(shadow.flagged, shadow.read, _SURE)
+            high, low = (min(max(one, _LOWEST), _HIGHEST) for one in (share.high, share.low))
+            watched.append(("more-findings", "findings more often", Share(high, _odds(high, _FINDINGS))))
+            watched.append(("fewer-findings", "findings more seldom", Share(low, _odds(low, 1 / _FINDINGS))))
+        if shadow is not None and any(shadow.agreement):
+            both, flagged_alone, found_alone, neither = shadow.agreement
+            otherwise = flagged_alone + found_alone
+            usual = proportion(otherwise, both + otherwise + neither, _SURE)
+            high = min(max(usual.high, _LOWEST), _HIGHEST)
+            change = Share(high, _odds(high, _DIFFERENCES))
+            watched.append(("readers-differ", "readers who find otherwise", change))
+        # Of several charts the first alarms sooner than any one of them would.
+        length = alarm_every * (len(watched) + 2)
+        self._contrast = Scores()
+        self._sums = [_Sum(*one, threshold(one[2], length)) for one in watched]
+        self._blocks = (
+            _Blocks("images-differ", "images otherwise than those that it began with", length),
+            _Blocks("patterns-differ", "patterns in images otherwise than in the first", length),
+        )
+
+    def add(self, lines: Iterable[WorklistLine]) -> None:
+        """Studies that have ended, by arrival, after those that were added before."""
+        found: dict[str, list[float]] = {one.reason: [] for one in self._sums}
+        flagged: list[float] = []
+        contrast: list[float] = []
+        for line in lines:
+            found["failures"].append(float(line.state == ReadingState.FAILED))
+            if line.state not in WITH_RESULT:
+                continue
+            flagged.append(float(line.flagged))
+            if line.contrast is not None:
+                contrast.append(self._contrast.of(line.contrast))
+            if line.image is not None:
+                numbers = tuple(line.image)
+                for blocks, part in zip(self._blocks, (numbers[: len(NAMES)], numbers[len(NAMES) :]), strict=True):
+                    blocks.add(part)
+        found |= {"more-findings": flagged, "fewer-findings": flagged}
+        found |= {"contrast-higher": contrast, "contrast-lower": contrast}
+        for one in self._sums:
+            one.add(found[one.reason])
+
+    def standing(self, differing: Sequence[bool] = ()) -> tuple[Chart, ...]:
+        """The charts as they stand.
+
+        Args:
+            differing: of all the studies on which a person gave their word, by arrival, whether they found otherwise;
+                watched once people did so in shadow use.
+        """
+        return (*(one.chart(differing) for one in self._sums), *(one.chart() for one in self._blocks))
+
+
 def charts(
-    lines: Sequence[WorklistLine],
+    lines: Iterable[WorklistLine],
     shadow: ShadowUse | None,
     usual_failures: float,
     alarm_every: float,
     differing: Sequence[bool] = (),
 ) -> tuple[Chart, ...]:
-    """The charts of one deployment.
-
-    Args:
-        lines: its studies that have ended, by arrival.
-        shadow: the evidence of its shadow use, against which its findings are held; without it they aren't watched.
-        usual_failures: the share of studies without a result that is usual.
-        alarm_every: the average run length, in studies, until any of them alarms for nothing. Of the charts of findings
-            it holds for the share that shadow use gave as its bound on the side of the change.
-        differing: of the studies on which a person gave their word, by arrival, whether they found otherwise; watched
-            once people did so in shadow use.
-    """
-    read = [line for line in lines if line.state in WITH_RESULT]
-    failed = [float(line.state == ReadingState.FAILED) for line in lines]
-    contrast = scores(line.contrast for line in read if line.contrast is not None)
-    watched: list[_Watched] = [
-        ("failures", "studies without a result", Share(usual_failures, _odds(usual_failures, _FAILURES)), failed),
-        ("contrast-higher", "images of stronger contrast", Shift(1.0), contrast),
-        ("contrast-lower", "images of weaker contrast", Shift(-1.0), contrast),
-    ]
-    if shadow is not None and shadow.read:
-        flagged = [float(line.flagged) for line in read]
-        share = proportion(shadow.flagged, shadow.read, _SURE)
-        high, low = (min(max(one, _LOWEST), _HIGHEST) for one in (share.high, share.low))
-        watched.append(("more-findings", "findings more often", Share(high, _odds(high, _FINDINGS)), flagged))
-        watched.append(("fewer-findings", "findings more seldom", Share(low, _odds(low, 1 / _FINDINGS)), flagged))
-    if shadow is not None and any(shadow.agreement):
-        both, flagged_alone, found_alone, neither = shadow.agreement
-        otherwise = flagged_alone + found_alone
-        usual = proportion(otherwise, both + otherwise + neither, _SURE)
-        high = min(max(usual.high, _LOWEST), _HIGHEST)
-        change = Share(high, _odds(high, _DIFFERENCES))
-        watched.append(("readers-differ", "readers who find otherwise", change, [float(one) for one in differing]))
-    # Of several charts the first alarms sooner than any one of them would.
-    length = alarm_every * (len(watched) + 2)
-    numbers = [tuple(line.image) for line in read if line.image is not None]
-    statistics = tuple(one[: len(NAMES)] for one in numbers)
-    embeddings = tuple(one[len(NAMES) :] for one in numbers if len(one) > len(NAMES))
-    return (
-        *(_chart(*one, length) for one in watched),
-        _pictures("images-differ", "images otherwise than those that it began with", statistics, length),
-        _pictures("patterns-differ", "patterns in images otherwise than in the first", embeddings, length),
-    )
+    """The charts of one deployment, of all its studies that have ended. Arguments as those of `Charts`."""
+    found = Charts(shadow, usual_failures, alarm_every)
+    found.add(lines)
+    return found.standing(differing)
 
 
-def _pictures(reason: str, words: str, seen: tuple[tuple[float, ...], ...], length: float) -> Chart:
+class _Sum:
+    """A cumulative sum. People's words come late and of any study, so that theirs is added up anew each time."""
+
+    def __init__(self, reason: str, words: str, change: Share | Shift, limit: float) -> None:
+        self.reason = reason
+        self._words, self._change, self._limit = words, change, limit
+        self._run: list[float] = []
+
+    def add(self, values: Iterable[float]) -> None:
+        self._run += sums(self._change, values, self._run[-1] if self._run else 0.0)
+
+    def chart(self, differing: Sequence[bool]) -> Chart:
+        run = sums(self._change, differing) if self.reason == "readers-differ" else self._run
+        broken = next((place for place, value in enumerate(run, 1) if value > self._limit), None)
+        path = [(float(place), value) for place, value in enumerate(run, 1)]
+        last = run[-1] if run else 0.0
+        return Chart(self.reason, self._words, last, self._limit, len(run), broken, _thinned(path))
+
+
+class _Blocks:
     """Images that are otherwise than the first were: each block of them is asked once, at such a share of false alarms
     that there is one in `length` studies on average."""
-    alarms = _BLOCK / length
-    limit, value, broken = -math.log10(alarms), 0.0, None
-    path = []
-    for end in range(_FIRST + _BLOCK, len(seen) + 1, _BLOCK):
-        chance = _chance(seen[:_FIRST], seen[end - _BLOCK : end], alarms)
-        value = -math.log10(chance)
-        path.append((float(end), value))
-        if chance < alarms:
-            broken = end
-            break
-    return Chart(reason, words, value, limit, len(seen), broken, _thinned(path))
+
+    def __init__(self, reason: str, words: str, length: float) -> None:
+        self._reason, self._words, self._alarms = reason, words, _BLOCK / length
+        self._first: list[tuple[float, ...]] = []
+        self._block: list[tuple[float, ...]] = []
+        self._path: list[tuple[float, float]] = []
+        self._studies = 0
+        self._broken: int | None = None
+
+    def add(self, numbers: tuple[float, ...]) -> None:
+        """An image's; none begins no chart."""
+        if not numbers:
+            return
+        self._studies += 1
+        if len(self._first) < _FIRST:
+            self._first.append(numbers)
+        elif self._broken is None:
+            self._block.append(numbers)
+        if len(self._block) == _BLOCK:
+            chance = _chance(tuple(self._first), tuple(self._block), self._alarms)
+            self._path.append((float(self._studies), -math.log10(chance)))
+            self._broken = self._studies if chance < self._alarms else None
+            self._block.clear()
+
+    def chart(self) -> Chart:
+        value, limit = self._path[-1][1] if self._path else 0.0, -math.log10(self._alarms)
+        return Chart(self._reason, self._words, value, limit, self._studies, self._broken, _thinned(self._path))
 
 
 @lru_cache(maxsize=4096)
 def _chance(before: tuple[tuple[float, ...], ...], now: tuple[tuple[float, ...], ...], alarms: float) -> float:
     """Of a block that is whole nothing changes any more."""
     return differs(before, now, alarms)
-
-
-def _chart(reason: str, words: str, change: Share | Shift, values: Sequence[float], length: float) -> Chart:
-    limit = threshold(change, length)
-    run = sums(change, values)
-    broken = next((place for place, value in enumerate(run, 1) if value > limit), None)
-    path = [(float(place), value) for place, value in enumerate(run, 1)]
-    return Chart(reason, words, run[-1] if run else 0.0, limit, len(run), broken, _thinned(path))
 
 
 def _thinned(path: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
