@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,8 +88,7 @@ def show(
     from wardround.node.review import queries
 
     actor = acting(home, "look-at-pixels")
-    opened, reviews = _open(home)
-    try:
+    with _reviews(home) as (opened, reviews):
         picture = reviews.look(number, frame=frame, boxes=not plain, actor=actor)
         write_whole(out, picture, mode=0o600)
         with opened.database.reading() as session:
@@ -100,20 +101,14 @@ def show(
         if identity:
             for keyword, value in reviews.identity(number, actor=actor).items():
                 typer.echo(f"  {keyword}: {value}")
-    finally:
-        opened.close()
 
 
 @app.command()
 def approve(number: int = NUMBER, reason: str = REASON, series: bool = SERIES, home: Path = HOME) -> None:
     """Let an image pass as it is: you looked, and it doesn't show who the patient is."""
-
     actor = acting(home, "decide-review")
-    opened, reviews = _open(home)
-    try:
+    with _reviews(home) as (_, reviews):
         decided = reviews.approve(number, reason, actor=actor, series=series)
-    finally:
-        opened.close()
     _say(decided, "Approved", "de-identification goes on")
 
 
@@ -129,39 +124,35 @@ def redact(
     home: Path = HOME,
 ) -> None:
     """Let an image pass with areas of it blackened. Nothing else in its pixels changes."""
-
     boxes = [one for text in box for one in _boxes(text, _frames(frames))]
     if frames and not boxes:
         raise typer.BadParameter("--frames goes with --box")
     actor = acting(home, "decide-review")
-    opened, reviews = _open(home)
-    try:
+    with _reviews(home) as (_, reviews):
         decided = reviews.redact(number, boxes, reason, actor=actor, series=series)
-    finally:
-        opened.close()
     _say(decided, "To be blackened", "de-identification goes on")
 
 
 @app.command()
 def refuse(number: int = NUMBER, reason: str = REASON, series: bool = SERIES, home: Path = HOME) -> None:
     """Keep an image off the research path; it stays in quarantine."""
-
     actor = acting(home, "decide-review")
-    opened, reviews = _open(home)
-    try:
+    with _reviews(home) as (_, reviews):
         decided = reviews.refuse(number, reason, actor=actor, series=series)
-    finally:
-        opened.close()
     _say(decided, "Refused", "they stay in quarantine")
 
 
-def _open(home: Path) -> tuple[NodeHome, Reviews]:
+@contextmanager
+def _reviews(home: Path) -> Iterator[tuple[NodeHome, Reviews]]:
     from wardround.node.home import NodeHome
     from wardround.node.review.actions import Reviews
 
     opened = NodeHome(home)
-    opened.database.upgrade()
-    return opened, Reviews(opened.database, opened.quarantine)
+    try:
+        opened.database.upgrade()
+        yield opened, Reviews(opened.database, opened.quarantine)
+    finally:
+        opened.close()
 
 
 def _say(decided: Decided, done: str, then: str) -> None:
