@@ -124,7 +124,17 @@ def build(home: NodeHome, *, clock: Clock = now) -> Node:
     legs = Legs(home, desk.gateway, assignments, participant, on_join=Preparation(uses, learner), clock=clock)
     weights = ObjectStore(home.path / "weights")
     comparison = Comparison(
-        assignments, uses, learner, desk.entries, desk.gateway, home.database, weights, desk.discloser, own, clock
+        assignments,
+        uses,
+        learner,
+        desk.entries,
+        desk.gateway,
+        home.database,
+        weights,
+        desk.discloser,
+        own,
+        clock,
+        notes,
     )
     handlers = TaskHandlers()
     witness = Witness(desk.mirror, desk.hub, desk.gateway, clock)

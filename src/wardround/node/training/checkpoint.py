@@ -43,8 +43,16 @@ class RunNotes:
     ) -> RoundCheckpoint:
         """The checkpoint of one training in a round, which begins with the weights `start`: of the model that is
         shared, or of one that stays here."""
-        file = self.folder / FOLDER / ("personal" if personal else "shared")
-        return RoundCheckpoint(self, file, _bound(self.run, assignment, file.name), round_number, digest(start))
+        return self._of(assignment, round_number, digest(start), "personal" if personal else "shared")
+
+    def alone(self, assignment: Assignment, round_number: int, rounds: int, start: Arrays) -> RoundCheckpoint:
+        """The checkpoint of one of so many rounds of training alone. All of them are told by the run's own weights
+        `start`, so that the state of whichever was reached is found without those that it began with."""
+        return self._of(assignment, round_number, f"{digest(start)} {rounds}", "alone")
+
+    def _of(self, assignment: Assignment, round_number: int, began: str, name: str) -> RoundCheckpoint:
+        file = self.folder / FOLDER / name
+        return RoundCheckpoint(self, file, _bound(self.run, assignment, name), round_number, began)
 
 
 def notes_in(runs: Path, keys: PseudonymKeys, *, every: float) -> Callable[[str], RunNotes]:
@@ -76,6 +84,12 @@ class RoundCheckpoint:
     def begun(self) -> bytes | None:
         head, state = self._read()
         return state if (head.get("round"), head.get("began")) == (self._round, self._began) else None
+
+    def reached(self) -> int:
+        """The round whose state is here, of the same beginning; 0 where there is none."""
+        head, _ = self._read()
+        number = head.get("round")
+        return number if isinstance(number, int) and head.get("began") == self._began else 0
 
     def before(self) -> bytes | None:
         head, state = self._read()

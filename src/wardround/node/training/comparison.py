@@ -26,6 +26,7 @@ from wardround.node.gateway.gateway import Gateway
 from wardround.node.record.entries import SiteEntries
 from wardround.node.training import learner
 from wardround.node.training.assignment import Assignments
+from wardround.node.training.checkpoint import RunNotes
 from wardround.node.training.own import OwnArrays
 from wardround.node.training.tables import Judgement
 from wardround.node.training.uses import Uses
@@ -56,7 +57,9 @@ class Comparison:
         discloser: Discloser,
         own: OwnArrays,
         clock: Clock,
+        notes: Callable[[str], RunNotes],
     ) -> None:
+        self._notes = notes
         self._own = own
         self._discloser = discloser
         self._assignments = assignments
@@ -74,7 +77,8 @@ class Comparison:
             raise NotAllowed("no model that is trained here alone may leave", code="message-not-approved")
         alone = alone_run(task.run)
         use = self._uses.training(alone, 1, assignment.manifest)
-        lesson = self._learned(task.run, learner.learn_alone, assignment, min(task.rounds, assignment.terms.rounds))
+        rounds, notes = min(task.rounds, assignment.terms.rounds), self._notes(task.run)
+        lesson = self._learned(task.run, learner.learn_alone, assignment, rounds, notes)
         self._send(task, assignment.manifest, use, alone, 1, lesson.update, steps=lesson.steps)
 
     def estimate(self, task: EstimateStatistics) -> None:

@@ -242,31 +242,46 @@ def _whole(teacher: Teacher, plan: RunPlan, told: Arrays, own: Arrays) -> Arrays
 
 
 @_refusals()
-def learn_alone(assignment: Assignment, rounds: int) -> Lesson:
-    """Train from the run's own initial weights on this site's patients alone, for as many steps as `rounds` took."""
+def learn_alone(assignment: Assignment, rounds: int, notes: RunNotes | None = None) -> Lesson:
+    """Train from the run's own initial weights on this site's patients alone, for as many steps as `rounds` took.
+
+    In `notes` it is kept how far this got, and what they have of it isn't trained again.
+    """
+    from wardround.learning.resumption import StateRefused
+
     teacher, parts, cases = _classroom(assignment)
-    weights, frozen = teacher.initial(assignment.plan.seed), teacher.sharing(assignment.plan).frozen
-    steps, loss = 0, 0.0
-    for number in range(1, rounds + 1):
-        trained = teacher.train(
-            weights,
-            _pick(cases, parts.training),
-            steps=_steps(teacher, assignment.plan),
-            round_number=number,
-            total_rounds=max(rounds, assignment.plan.rounds),
-            seed=_seed(assignment),
-            steering=Steering(frozen=frozen),
-        )
-        weights, loss = trained.arrays, trained.loss
-        steps += trained.steps
-    update = to_bytes(weights)
+    began, frozen = teacher.initial(assignment.plan.seed), teacher.sharing(assignment.plan).frozen
+
+    def from_round(first: int) -> Learned:
+        trained = Learned(began, 0.0, 0, 0.0)
+        for number in range(first, rounds + 1):
+            trained = teacher.train(
+                trained.arrays,
+                _pick(cases, parts.training),
+                steps=_steps(teacher, assignment.plan),
+                round_number=number,
+                total_rounds=max(rounds, assignment.plan.rounds),
+                seed=_seed(assignment),
+                steering=Steering(frozen=frozen),
+                checkpoint=None if notes is None else notes.alone(assignment, number, rounds, began),
+            )
+        return trained
+
+    kept = None if notes is None else notes.alone(assignment, 1, rounds, began)
+    try:
+        trained = from_round(1 if kept is None else max(1, kept.reached()))
+    except StateRefused:
+        assert kept is not None  # noqa: S101 - only what was kept can be refused
+        kept.forget()
+        trained = from_round(1)
+    update = to_bytes(trained.arrays)
     return Lesson(
         update=update,
         digest=sha256(update).hexdigest(),
-        steps=steps,
-        loss=loss,
+        steps=rounds * trained.steps,
+        loss=trained.loss,
         metric=assignment.plan.metric,
-        score=over(assignment.plan.metric, teacher.evaluate(weights, _pick(cases, parts.held_out))),
+        score=over(assignment.plan.metric, teacher.evaluate(trained.arrays, _pick(cases, parts.held_out))),
         training=len(parts.training),
         held_out=len(parts.held_out),
     )

@@ -165,6 +165,7 @@ class NodeLab:
         )
         self.uses = Uses(self.database, self.entries, self.clock)
         self.own = OwnArrays(folder / "runs", keys)
+        self.notes = notes_in(folder / "runs", keys, every=30)
         self.participant = NodeParticipant(
             self.assignments,
             self.uses,
@@ -174,7 +175,7 @@ class NodeLab:
             self.database,
             self.own,
             self.clock,
-            notes_in(folder / "runs", keys, every=30),
+            self.notes,
         )
 
     @property
@@ -202,6 +203,7 @@ class NodeLab:
             self.discloser,
             self.own,
             self.clock,
+            self.notes,
         )
 
     @property

@@ -19,6 +19,7 @@ from wardround.contracts.run_plan import RunPlan
 from wardround.learning.arrays import to_bytes
 from wardround.learning.bundle import packaged, read_bundle
 from wardround.learning.case import Case
+from wardround.learning.resumption import Halfway, StateRefused
 from wardround.learning.segmenter import Segmenter
 from wardround.learning.split import Split
 from wardround.node.projects.served import ServedCase
@@ -114,12 +115,15 @@ def heads() -> dict[str, Case]:
     return found
 
 
-def taught(notes: RunNotes, arrays: bytes, slowly: bool) -> tuple[str, int]:
-    """In a process of its own: a round as the node's learning process does it, kept after each step."""
+def small_teacher() -> Segmenter:
     bundle = read_bundle(packaged())
     quick = replace(bundle.setting("phantoms"), batch_size=2, learning_rate=1e-2)
-    small = replace(bundle, network={**bundle.network, "init_filters": 8}, settings={"default": quick})
-    teacher, steps = Segmenter(small), []
+    return Segmenter(replace(bundle, network={**bundle.network, "init_filters": 8}, settings={"default": quick}))
+
+
+def taught(notes: RunNotes, arrays: bytes, slowly: bool) -> tuple[str, int]:
+    """In a process of its own: a round as the node's learning process does it, kept after each step."""
+    teacher, steps = small_teacher(), []
     train = teacher.train
 
     def counted(*given: Any, **asked: Any) -> Any:
@@ -176,3 +180,46 @@ def test_a_learning_process_that_was_killed_goes_on_to_the_very_same_update(note
     assert (all_steps, left, none) == (6, 4, 0), "killed after its second state"
     assert resumed == unbroken, "and nothing of the update tells of it"
     assert again == unbroken, "a round that is asked for again isn't trained again"
+
+
+class Broken(BaseException):
+    """As if the process were gone at that step."""
+
+
+def test_training_alone_that_was_broken_off_goes_on_in_the_round_that_it_had_reached(
+    notes: RunNotes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each, steps = replace(notes, every=0.0), [0]
+    shorter = PLAN.model_copy(update={"local_steps": 3})
+    people = replace(assignment("a", "b", "c", plan=shorter), terms=_NoTerms())  # type: ignore[arg-type]
+
+    def alone(kept: RunNotes | None, rounds: int = 2, until: int = 100) -> tuple[str, int, int]:
+        """In a program that has loaded everything anew: what came out, how many steps it tells and how many it took."""
+        teacher, steps[0] = small_teacher(), 0
+        train = teacher.train
+
+        def progress(*_: object) -> None:
+            steps[0] += 1
+            if steps[0] == until:
+                raise Broken
+
+        monkeypatch.setattr(teacher, "train", lambda *given, **asked: train(*given, **asked, progress=progress))
+        monkeypatch.setattr(learner, "_classroom", lambda _: (teacher, Split(("a", "b"), ("c",)), heads()))
+        lesson = learner.learn_alone(people, rounds, kept)
+        return lesson.digest, lesson.steps, steps[0]
+
+    unbroken = alone(None)
+    assert unbroken[1:] == (6, 6)
+    with pytest.raises(Broken):
+        alone(each, until=5)
+    assert alone(each) == (unbroken[0], 6, 2), "one of the second round's three steps was kept"
+    assert alone(each) == (unbroken[0], 6, 0), "asked again, it isn't trained again"
+    assert alone(each, rounds=1)[1:] == (3, 3), "of so many rounds it is another training"
+    [file] = [path for path in notes.folder.rglob("*") if path.is_file()]
+    assert file.name == "alone"
+
+    def other_network(_state: object, _bytes: bytes) -> None:
+        raise StateRefused("of another version")
+
+    monkeypatch.setattr(Halfway, "take_up", other_network)
+    assert alone(each, rounds=1)[1:] == (3, 3), "what can't be gone on with is begun anew"
