@@ -64,13 +64,15 @@ class DelayOfUnflagged(_OfUse):
 
 class SecondRead(Frozen):
     """One study: what a person first found, what the model said, what the person found in the end, and what is so, as
-    far as that was adjudicated. `reason` is the code with which the model was overruled."""
+    far as that was adjudicated. `reason` is the code with which the model was overruled, `overlap` Dice between its
+    outline and the outline as the person corrected it, where they drew it."""
 
     first: bool
     model: bool
     final: bool
     truth: bool | None = None
     reason: ReasonCode | None = None
+    overlap: float | None = Field(default=None, ge=0, le=1, exclude_if=lambda value: value is None)
 
 
 class SecondReads(_OfUse):

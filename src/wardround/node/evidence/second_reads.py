@@ -37,6 +37,7 @@ def second_reads(
             final=study.final,
             truth=known.get(place),
             reason=study.overruled,
+            overlap=study.overlap,
         )
         for place, study in enumerate(studies)
         if study.read and study.first is not None and study.final is not None and study.answers.judgement is not None

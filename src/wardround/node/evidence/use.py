@@ -69,6 +69,12 @@ class Study:
         return None if judged is None or judged.verb == AnswerVerb.AGREED else judged.reason or None
 
     @property
+    def overlap(self) -> float | None:
+        """Dice between the model's outline and that as it was corrected in the end."""
+        judged = self.answers.judgement
+        return None if judged is None else judged.overlap
+
+    @property
     def seen(self) -> bool:
         """Whether anybody did anything with it while the result was before them."""
         return any(row.shown for row in self.answers.rows)

@@ -156,6 +156,12 @@ def _second(record: SecondReads) -> Iterator[str]:
                 yield f"{name} readings: {words} {_between(one)}"
     for reason, count in sorted(Counter(read.reason for read in record.reads if read.reason).items()):
         yield f"overruled for {reason}: {count}"
+    overlaps = [read.overlap for read in record.reads if read.overlap is not None]
+    if overlaps:
+        yield (
+            f"{len(overlaps)} outlines corrected by drawing; Dice between the model's and the corrected one "
+            f"{np.median(overlaps):.2f} (median), {min(overlaps):.2f} the least"
+        )
 
 
 def _readers(record: ReaderStudy) -> Iterator[str]:

@@ -12,11 +12,11 @@ from sqlalchemy import select
 from tests.unit.node.evidence.test_stage_ladder import MODEL, PACKAGE, Ladder
 from tests.unit.node.projects.node_lab import beside_a_hub
 
-from wardround.contracts.evidence import EvidenceRecord, ShadowUse
+from wardround.contracts.evidence import RECORD, EvidenceRecord, ShadowUse
 from wardround.contracts.use_evidence import DelayOfUnflagged, OrderEffect, SecondReads
 from wardround.contracts.validation import JudgedCase, LocalValidation
 from wardround.foundation.errors import NotAllowed, WardroundError
-from wardround.node.clinic.answers import judge, open_study, report
+from wardround.node.clinic.answers import Corrected, judge, open_study, report
 from wardround.node.clinic.states import AnswerVerb, ReadingState
 from wardround.node.clinic.tables import Deployment, WorklistAnswer, WorklistLine
 from wardround.node.evidence.making import make
@@ -158,6 +158,24 @@ def test_second_reads_keep_the_first_and_the_final_one_and_why(ward: Ward) -> No
         (True, False, False, True, None),
     ]
     assert "1 changed for the better and 1 for the worse" in " ".join(told(made))
+    assert b"overlap" not in made.canonical(), "the record is what it was where nobody drew"
+
+
+def test_second_reads_say_how_far_outlines_were_from_what_was_drawn_instead(ward: Ward) -> None:
+    ward.at("second-reader")
+    for number, overlap in enumerate((0.9, 0.5, None)):
+        line = ward.come(minute=number, flagged=True)
+        ward.act(open_study, line, minute=10)
+        ward.act(report, line, minute=11, found=True)
+        drawn = None if overlap is None else Corrected("correction.dcm", overlap)
+        ward.act(judge, line, minute=12, verb=AnswerVerb.CORRECTED, reason="too-small", corrected=drawn)
+    [made] = ward.make()
+    assert isinstance(made, SecondReads)
+    assert [read.overlap for read in made.reads] == [0.9, 0.5, None]
+    assert RECORD.validate_json(made.canonical()) == made
+    assert "2 outlines corrected by drawing; Dice between the model's and the corrected one 0.70 (median), 0.50" in (
+        " ".join(told(made))
+    )
 
 
 def test_a_stage_gives_its_own_evidence_and_no_other(ward: Ward) -> None:
