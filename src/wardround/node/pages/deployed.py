@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from wardround.contracts.stage import LADDER, STAGES, Stage, StageName, next_stage
 from wardround.foundation.errors import Conflict, NotFound, WardroundError
+from wardround.learning.bundle import BundleRefused
 from wardround.node.clinic.deployment import active
 from wardround.node.clinic.suspension import suspend
 from wardround.node.clinic.tables import Deployment
@@ -112,7 +113,7 @@ def _in_use(session: Session, desk: Desk, row: Deployment, visit: Visit) -> InUs
     stage, above, charts = STAGES[row.stage], next_stage(row.stage), charts_of(session, row, desk.home.settings.clinic)
     try:
         model = desk.deployments.model(row)
-    except (WardroundError, OSError):
+    except (WardroundError, BundleRefused, OSError):
         words = "its package isn't whole on this node's disk, so nothing can be told of its evidence"
         return InUse(row, stage, above, None, (), charts, words)
     kept = tuple((one, seen_by(one.record)) for one in records(session, model.digests))
