@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import select
 from tests.browser.conftest import Seat
+from tests.browser.test_drawing_in_a_browser import DRAWN
 from tests.browser.test_pages_in_a_browser import AXE, NARROW, WIDE, faults_of
 from tests.images_lab import ORDERED, SHADOWED, ImagesLab
 
+from wardround.dicom.segmentation_reading import read_segmentation
+from wardround.dicom.volume import read_volume
+from wardround.node.clinic.tables import WorklistAnswer
 from wardround.ui import assets
 
 if TYPE_CHECKING:
@@ -182,4 +187,38 @@ def test_pages_with_images_read_well_narrow_and_wide(sit: Sit, lab: ImagesLab, l
             wider = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             assert wider <= 0, f"{page.url} is {wider} px too wide at {window['width']}"
             seat.keep(f"node-{name}-{look}-{window['width']}")
+    assert found == []
+
+
+def test_a_radiologist_corrects_a_models_outline_by_drawing_on_it(sit: Sit, lab: ImagesLab) -> None:
+    seat = sit(lab.face, "radiologist", viewport=DESK)
+    page = seat.page
+    page.set_default_timeout(300_000)
+    seat.go(f"/worklist/{lab.study}?pathway={ORDERED}")
+    if page.get_by_role("button", name="Open the study").count():
+        page.get_by_role("button", name="Open the study").click()
+    page.get_by_role("link", name="Correct the outline by drawing").click()
+    page.wait_for_selector(".drawing[data-ready]")
+    sent = read_segmentation(lab.sent.segmentation, read_volume(lab.sent.slices))
+    assert {tuple(voxel) for voxel in page.evaluate(DRAWN)} == {(x, y, z) for z, y, x in np.argwhere(sent).tolist()}
+    found = faults_of(page) if AXE.exists() else []
+    for window in (NARROW, WIDE, DESK):
+        page.set_viewport_size(window)
+        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+        seat.keep(f"node-correcting-{window['width']}")
+    page.locator(".viewer-stage").focus()
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("m")
+    page.wait_for_selector('.drawing[data-steps="1"]')
+    last = {tuple(voxel) for voxel in page.evaluate(DRAWN)}
+    page.get_by_label("Why, as a code").fill("missed-another")
+    page.get_by_role("button", name="Save as your correction").click()
+    page.wait_for_url("**done=judged*")
+    assert "Your judgement is on record" in page.inner_text("main")
+    assert "drew the outline, which overlaps the model's by" in page.inner_text("main")
+    with lab.home.database.reading() as session:
+        [answer] = session.scalars(select(WorklistAnswer).where(WorklistAnswer.outline.is_not(None)))
+    kept = read_segmentation(lab.home.path / "results" / str(answer.outline), read_volume(lab.sent.slices))
+    assert {(x, y, z) for z, y, x in np.argwhere(kept).tolist()} == last, "what was on the screen"
+    assert answer.reason == "missed-another" and answer.overlap is not None and 0 < answer.overlap < 1
     assert found == []
