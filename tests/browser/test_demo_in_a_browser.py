@@ -197,7 +197,7 @@ def test_a_new_study_is_read_the_model_is_examined_and_taken_out_of_use(sit_at: 
     assert "not for diagnostic use" in examines.inner_text("main")
     found += kept(officer, "node-examined")
     told = officer.go("/models").inner_text("main")
-    assert "lacks:" in told, "what is missing for the next stage"
+    assert "What it takes:" in told and "pathway-lead has to agree" in told, "what is missing for the next stage"
     found += kept(officer, "node-models")
     examines.get_by_text("Take it out of use").click()
     examines.get_by_label("Reason, as a code").fill("drift")

@@ -29,7 +29,7 @@ def demo(
     small: bool = typer.Option(
         False,
         "--small",
-        help="Six coarse patients a hospital, few steps: soon over, and a poor model. Not with --data.",
+        help="Six patients a hospital, in coarser images: sooner over. Not with --data.",
     ),
     serve: bool = typer.Option(
         False, "--serve", help="Leave everything up at the end, with pages; print addresses and accounts."

@@ -36,9 +36,8 @@ class Wishes:
     canaries: Canaries | None = None
 
     def smaller(self) -> Wishes:
-        """The same with six patients a hospital, coarse images and few steps: what there is to see is there within a
-        minute, and the model is a poor one."""
-        return replace(self, patients=6, slices=12, matrix=64, local_steps=4)
+        """The same with six patients a hospital and coarser images: sooner over, and the model is a poorer one."""
+        return replace(self, patients=6, slices=12, matrix=64)
 
     @property
     def setting(self) -> str:

@@ -82,10 +82,11 @@ def in_words(found: History) -> tuple[list[str], list[str]]:
             told = ", ".join(f"{name} {value:.3f}" for name, value in sorted(metrics.items()))
             origin.append(f"{site} judged it: {told}")
     for site, updates in sorted(found.updates.items()):
-        origin.append(f"{site} gave {updates} updates")
+        origin.append(f"{site} gave {updates} update{'' if updates == 1 else 's'}")
     for place, cohort in sorted(found.cohorts.items()):
         origin.append(
-            f"cohort of {cohort.origin}: {cohort.people.in_words()} people, commitment {cohort.commitment[:16]}…, "
+            f"people in the cohort of {cohort.origin}: {cohort.people.in_words()}; commitment "
+            f"{cohort.commitment[:16]}…, "
             f"ledger entry {place}"
         )
     became = []

@@ -13,8 +13,8 @@ from markupsafe import Markup
 WIDTH = 720
 _BETWEEN, _ABOVE, _LINE, _PAD = 50, 10, 16, 8
 _WIDEST = 210
-_LETTER = 7.8
-"""Pixels that a letter of weight takes, on average, at the size of the style sheet."""
+_LETTER, _LIGHTER = 7.8, 6.6
+"""Pixels that a letter takes, on average, at the size of the style sheet: in a line of weight, and in another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,13 @@ def _height(box: Box) -> float:
 
 
 def _box(box: Box, x: float, y: float, wide: float) -> Markup:
-    fits = int((wide - 2 * _PAD) / _LETTER)
+    fits = [int((wide - 2 * _PAD) / (_LIGHTER if place else _LETTER)) for place in range(len(box.words))]
     lines = [
         Markup('<text x="{:.1f}" y="{:.1f}"{}>{}</text>').format(
             x + _PAD,
             y + _PAD + _LINE * (place + 0.75),
             Markup(' class="first"') if place == 0 else "",
-            word if len(word) <= fits else f"{word[: fits - 1]}…",
+            word if len(word) <= fits[place] else f"{word[: fits[place] - 1]}…",
         )
         for place, word in enumerate(box.words)
     ]

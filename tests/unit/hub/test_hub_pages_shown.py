@@ -16,7 +16,7 @@ from wardround.contracts.project import Project
 from wardround.contracts.standard_project import usual_leaves
 from wardround.hub.projects import actions as projects
 from wardround.hub.registry.tables import ModelRow
-from wardround.hub.runs.tables import RoundSiteRow, RunRow
+from wardround.hub.runs.tables import EvaluationRow, RoundSiteRow, RunRow
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,19 @@ def test_runs_that_were_ticked_stand_beside_each_other_by_their_own_metric(lab: 
     assert beside("?run=no-such-run") == beside("")
 
 
+def test_a_curve_ends_where_the_last_rounds_model_was_judged(lab: HubLab, browser: httpx.Client) -> None:
+    """A hospital tells of the model that a round begins with; of the last round's only what came after says it."""
+    assert "north, 5: " in browser.get("/runs/glioma/glioma-1").text
+    assert "north, 6: " not in browser.get("/runs/glioma/glioma-1").text
+    told = {"run": "glioma-1", "site": "north", "patients": 20, "membership": None, "entry": 3}
+    with lab.home.database.writing() as session:
+        session.add(EvaluationRow(label="federated", model="a" * 64, score=0.8125, **told))
+        session.add(EvaluationRow(label="local:north", model="b" * 64, score=0.5, **told))
+    page = browser.get("/runs/glioma/glioma-1").text
+    assert "north, 6: 0.8125" in page and "east, 6: " not in page
+    assert "north, 6: 0.5<" not in page, "a model that was trained alone is none of a round"
+
+
 def test_a_model_tells_its_story_by_the_ledger(lab: HubLab, browser: httpx.Client) -> None:
     with lab.home.database.reading() as session:
         digest = session.scalars(select(ModelRow.digest)).one()
@@ -130,6 +143,7 @@ def test_a_model_tells_its_story_by_the_ledger(lab: HubLab, browser: httpx.Clien
     page = browser.get(f"/models/glioma/{digest}")
     told = words_of(page)
     assert "north shadow brain-mri-glioma offline:" in told and "0.810" in told
+    assert "Dice here" in told and "Dice here, of a model trained here alone" in told
     assert "south not in use none" in told, "a hospital whose data are in it, which doesn't use it"
     assert f"brain-mri-glioma, {digest[:12]}, round 6" in page.text
     assert page.text.count('class="tie"') == 4 + 1 + 2, "four hospitals, the run, two in use"

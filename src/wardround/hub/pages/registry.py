@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from wardround.contracts.ledger_entry import Deployment, Evidence, Promotion, Suspension
+from wardround.contracts.metric import METRICS
 from wardround.foundation.errors import NotFound
 from wardround.hub.home import HubHome
 from wardround.hub.registry.card import card_of, parents_of
@@ -84,10 +85,15 @@ def _metrics(row: ModelRow) -> tuple[dict[str, dict[str, float]], list[tuple[str
 
 def _words(name: str) -> str:
     """What a metric of the registry is of, as `Registration` keeps it: of the model, or of one trained alone."""
-    for before, words in (("local_abroad_", "trained alone here, at all"), ("local_", "trained alone here")):
+    called = {str(key): metric.words for key, metric in METRICS.items()}
+    for before, words in (
+        ("local_abroad_", "at all hospitals, of a model trained here alone"),
+        ("local_", "here, of a model trained here alone"),
+    ):
         if name.startswith(before):
-            return f"{name.removeprefix(before)}, {words}"
-    return name
+            bare = name.removeprefix(before)
+            return f"{called.get(bare, bare)} {words}"
+    return f"{called.get(name, name)} here"
 
 
 def _at_sites(said: History) -> dict[str, AtSite]:
@@ -109,7 +115,7 @@ def _lineage(
     """Cohorts at the left, the run and its model, and where it is in use at the right."""
     gave = [Box(f"from {site}", (site, *_gave(site, said))) for site in taken]
     merged = [Box(f"from {parent}", (parent[:12], "trained alone")) for parent in parents]
-    run = Box("run", (f"run {row.run}", f"project {project}"))
+    run = Box("run", (row.run, f"run of {project}"))
     made = Box("model", (row.package, row.digest[:12], f"round {row.round}"), True)
     used = [
         Box(f"at {site}", (site, *(word for pathway, (stage, _) in at.stage.items() for word in (stage, pathway))))
@@ -124,7 +130,9 @@ def _lineage(
 def _gave(site: str, said: History) -> Iterator[str]:
     if updates := said.updates.get(site, 0):
         yield f"{updates} update{'' if updates == 1 else 's'}"
-    yield from (f"{cohort.people.in_words()} people" for cohort in said.cohorts.values() if cohort.origin == site)
+    for cohort in said.cohorts.values():
+        if cohort.origin == site:
+            yield "too few to tell" if cohort.people.about is None else f"{cohort.people.in_words()} people"
 
 
 def _over(stage: str) -> bool:

@@ -17,7 +17,7 @@ from wardround.hub.home import HubHome
 from wardround.hub.runs import actions, queries
 from wardround.hub.runs.reasons import explained
 from wardround.hub.runs.states import WAITS_FOR, RunState
-from wardround.hub.runs.tables import RoundSiteRow, RunRow
+from wardround.hub.runs.tables import EvaluationRow, RoundSiteRow, RunRow
 from wardround.hub.runs.view import RoundView, see
 from wardround.ui.chart import KINDS, legend, lines
 from wardround.ui.page import Moved, Shown, Visit
@@ -81,7 +81,8 @@ def run(home: HubHome, visit: Visit) -> Shown:
         row = _row(session, visit)
         view = see(session, row.id, visit.at.date())
     metric = METRICS[view.plan.metric]
-    curves = _curves(view.rounds)
+    after = {one.row.aggregate: one.row.number for one in view.rounds}
+    curves = _curves(view.rounds, [(after[one.model], one) for one in view.judgements if one.model in after])
     reasons = [why for one in view.rounds for _, why in one.absent]
     if view.under_way is not None:
         reasons += view.under_way.absent.values()
@@ -93,7 +94,7 @@ def run(home: HubHome, visit: Visit) -> Shown:
         "legend": legend(list(curves)),
         "reasons": explained(reasons),
         "judged": view.judgements,
-        "after": {one.row.aggregate: one.row.number for one in view.rounds},
+        "after": after,
         "may_stop": visit.may("stop-run", row.project),
         "may_resume": visit.may("resume-run", row.project),
         "may_end": visit.may("end-run", row.project),
@@ -136,11 +137,17 @@ def _back(row: RunRow) -> Moved:
     return Moved(f"/runs/{row.project}/{row.id}")
 
 
-def _curves(rounds: Sequence[RoundView]) -> dict[str, list[tuple[float, float]]]:
-    """What each hospital told of the model that it was given, which is the round before's."""
-    found: dict[str, list[tuple[float, float]]] = {}
+def _curves(
+    rounds: Sequence[RoundView], judged: Sequence[tuple[int, EvaluationRow]]
+) -> dict[str, list[tuple[float, float]]]:
+    """What each hospital told of the model that it was given, which is the round before's; and, where no later round
+    told it, what the model of a round was judged at once all were over."""
+    found: dict[str, dict[float, float]] = {}
     for one in rounds:
         for part in one.taken:
             if part.score is not None:
-                found.setdefault(part.site, []).append((float(one.row.number - 1), part.score))
-    return dict(sorted(found.items()))
+                found.setdefault(part.site, {})[float(one.row.number - 1)] = part.score
+    for number, told in judged:
+        if told.score is not None:
+            found.setdefault(told.site, {}).setdefault(float(number), told.score)
+    return {site: sorted(points.items()) for site, points in sorted(found.items())}

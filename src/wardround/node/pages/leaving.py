@@ -27,6 +27,27 @@ MEANS = {
     "untrusted": "nothing left: who answered isn't the hub",
 }
 
+KINDS = {
+    "join-request": "asked to be a member, once: its keys' public halves",
+    "certificate-renewal": "asked for its next certificate, by its key's public half",
+    "task-poll": "asked the hub whether there is anything to do",
+    "task-report": "how something that the hub asked ended, as a code",
+    "ledger-submission": "a signed line for the ledger that every hospital keeps",
+    "mirror-request": "asked for what is new on the ledger",
+    "witness-cosignature": "signed that the ledger only grew",
+    "cohort-answer": "about how many people a question found here, nothing of fewer than ten",
+    "project-decision": "approved, refused or withdrew a project",
+    "run-update": "what a model learned here in a round, as the project's plan lets it leave",
+    "masking-message": "keys with which hospitals hide their updates from the hub",
+    "local-model": "a model that learned from this hospital's patients alone, for comparison",
+    "evaluation-result": "how good a model is on patients held out here, as one number",
+    "evidence-summary": "what a validation here showed of all of its patients together",
+    "object-request": "asked for a model",
+    "job-refused": "refused work that this hospital doesn't allow",
+    "engine-traffic": "bytes that the training engine carried, updates among them",
+}
+"""What each kind of message is, for a data controller to read."""
+
 
 def left(desk: Desk, visit: Visit) -> Shown:
     """The newest messages, of one kind or project where that is asked, from before a number where that is."""
@@ -57,6 +78,7 @@ def left(desk: Desk, visit: Visit) -> Shown:
         "totals": by_kind,
         "everything": everything,
         "means": MEANS,
+        "kinds": KINDS,
         "chart": bars("Megabytes that left in each of the last 12 weeks, by its Monday", ("MB",), columns, every=2),
     }
     return Shown("left.html", values)
