@@ -77,6 +77,9 @@ def test_a_pathway_is_begun_checked_and_listed_with_what_keeps_it_from_reading(
     assert "refuses to start without one" in refused
     _, refused = wardround("node", "deploy", MODEL, "--pathway", "heart", "--home", home, code=1)
     assert "there is no pathway heart here (there are: brain)" in refused
+    told, _ = wardround("pathway", "new", "other", "--from", "glioma-mr", "--model", MODEL[:12], "--home", home)
+    assert "by its whole digest: wardround node deploy DIGEST --pathway other" in told
+    (home / "pathways" / "other.toml").unlink()
     file = home / "pathways" / "brain.toml"
     file.write_text(file.read_text().replace('model = ""', f'model = "{MODEL[:12]}"'))
     assert "isn't in use yet" in wardround("pathway", "list", "--home", home)[0]
@@ -119,4 +122,8 @@ def test_in_shadow_a_radiologist_is_told_nothing_and_says_what_they_found(
     told += wardround("node", "worklist", "report", "1" * 8, "--none", "--home", home)[0]
     told += wardround("node", "worklist", "agree", "1" * 8, "--home", home, code=1)[1]
     assert "marked" not in told and "no result of a model is shown" in told
+    assert "finding" not in told.partition("You opened")[0], "a column that says nothing"
+    monkeypatch.setenv("COLUMNS", "80")
+    told, _ = wardround("node", "worklist", "--all", "--home", home)
+    assert "1" * 12 in told, "what the other commands want is cut off"
     assert answers(home) == [("open-study", False, None, ""), ("report-finding", False, False, "")]

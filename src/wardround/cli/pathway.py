@@ -180,7 +180,12 @@ def new(
     if not model:
         typer.echo("It names no model, and refuses to start without one: put the digest of a registered version there.")
     else:
-        typer.echo(f"Take the model into shadow use: wardround node deploy {model} --pathway {name} --home {home}")
+        # A person decides on one model, not on whichever begins so.
+        whole = model if len(model) == 64 else "DIGEST"
+        typer.echo(
+            f"Take the model into shadow use, by its whole digest: wardround node deploy {whole} --pathway {name} "
+            f"--home {home}"
+        )
 
 
 def _standing(definition: Definition, serving: tuple[str, str] | None) -> str:

@@ -61,19 +61,25 @@ def _show(home: Path, everything: bool) -> None:
             f"(wardround node deploy MODEL --home {home}), or all were judged (--all shows them)."
         )
         return
-    table = Table("arrived (UTC)", "study", "pathway", "why it is here", "stage", "how far", "finding", "opened by")
-    for place in places:
-        line, by = place.line, place.answers.opened
-        table.add_row(
-            f"{line.arrived_at:%Y-%m-%d %H:%M:%S}",
-            line.study[:12],
+    rows = [
+        (
+            f"{place.line.arrived_at:%Y-%m-%d %H:%M:%S}",
+            place.line.study[:12],
             place.deployment.pathway,
             place.reason,
             place.deployment.stage,
             place.progress,
             place.finding,
-            "" if by is None else by.actor,
+            "" if place.answers.opened is None else place.answers.opened.actor,
         )
+        for place in places
+    ]
+    headings = ("arrived (UTC)", "study", "pathway", "why it is here", "stage", "how far", "finding", "opened by")
+    shown = [column for column in range(len(headings)) if any(row[column] for row in rows)]
+    table = Table(*(headings[column] for column in shown))
+    for row in rows:
+        table.add_row(*(row[column] for column in shown))
+    table.columns[1].no_wrap = True  # by it the other commands know a study
     Console().print(table)
 
 
