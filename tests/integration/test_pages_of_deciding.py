@@ -70,7 +70,10 @@ def test_a_cohort_that_is_long_to_count_keeps_nobody_waiting(lab: NodeLab, held:
     assert lab.desk.freezing.count(ASKED.id, anew=False).over_within(LONG)
     assert "it was given up before it was done. Count them" in reads(browser)
     lab.desk.freezing.quick = LONG
-    assert "2 people" in reads(browser, PAGE) and "2 people" in reads(browser)
+    told = reads(browser, PAGE)
+    assert "2 people" in told and "2 people" in reads(browser)
+    assert "size-check no larger and no more often than was approved" in told, "what a step does is said in words"
+    assert "run-update what a model learned here in a round" in told
     assert send(browser, f"{PAGE}/uncount").status_code == 404
     others = reads(lab.face.browser("engineer"), PAGE)
     assert "Shown to those who decide" in others and "a cohort of 2 people" not in others

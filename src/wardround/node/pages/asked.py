@@ -9,11 +9,13 @@ from pydantic import ValidationError
 
 from wardround.contracts.approval_limits import ApprovalLimits, terms_of
 from wardround.contracts.project_words import in_words
+from wardround.contracts.steps import STEPS
 from wardround.foundation.errors import NotAllowed, WardroundError
 from wardround.learning.bundle import BundleRefused, read_bundle
 from wardround.learning.packages import Packages
 from wardround.node.budget import queries as budget
 from wardround.node.desk import Desk
+from wardround.node.pages.leaving import KINDS
 from wardround.node.policy.explanation import explained
 from wardround.node.policy.file import PolicyUnusable
 from wardround.node.policy.verdict import Verdict
@@ -82,6 +84,8 @@ def project(desk: Desk, visit: Visit) -> Shown:
         "owner": OWNERS[found.state],
         "words": grouped(in_words(found.project, found.terms)),
         "asked": terms_of(found.project),
+        "steps": [(name, STEPS[name]) for name in found.terms.steps],
+        "kinds": KINDS,
         "package": list(_of_package(desk, found)),
         "approving": approving,
         "deciding": deciding,
