@@ -4,8 +4,10 @@ study's result at most."""
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
+from concurrent.futures import Future
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import pydicom
 import pytest
-from tests.clinic_lab import Clinic, ToyReader, made, result
+from tests.clinic_lab import Clinic, Prepared, ToyReader, made, result
 from tests.front_door import studies
 
 from wardround.compute.worker import Worker, WorkerDied
@@ -45,10 +47,39 @@ def clinic(tmp_path: Path, package: tuple[str, bytes]) -> Iterator[Clinic]:
     yield from made(tmp_path, package, ToyReader())
 
 
+class MadeBefore(Prepared):
+    """What the first test's reading process made of the model is there for the others."""
+
+    def __init__(self, kept: Path) -> None:
+        self.kept = kept
+
+    def submit(self, _step: Any, package: Path, *_: Any) -> Future[None]:
+        there = package.with_name(f"{package.name}.openvino")
+        if self.kept.exists() and not there.exists():
+            shutil.copytree(self.kept, there)
+        return super().submit()
+
+
+@pytest.fixture(scope="module")
+def made_before(tmp_path_factory: pytest.TempPathFactory) -> MadeBefore:
+    return MadeBefore(tmp_path_factory.mktemp("kept") / "network")
+
+
 @pytest.fixture
-def whole_clinic(tmp_path: Path, package: tuple[str, bytes], worker: Worker) -> Iterator[Clinic]:
+def whole_clinic(
+    tmp_path: Path,
+    package: tuple[str, bytes],
+    worker: Worker,
+    made_before: MadeBefore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Clinic]:
     """With the reading process itself."""
-    yield from made(tmp_path, package, worker)
+    monkeypatch.setattr("tests.clinic_lab.Prepared", lambda: made_before)
+    for clinic in made(tmp_path, package, worker):
+        yield clinic
+        there = clinic.models / f"{clinic.digest}.openvino"
+        if there.exists() and not made_before.kept.exists():
+            shutil.copytree(there, made_before.kept)
 
 
 def test_a_study_is_read_and_its_result_is_in_the_pacs_marked_as_shadow(whole_clinic: Clinic) -> None:
