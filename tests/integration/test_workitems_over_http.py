@@ -328,6 +328,25 @@ def test_who_subscribed_to_the_worklist_is_told_of_readings_even_of_what_went_on
         assert states_of(channel, 1) == [("2.25.23", "SCHEDULED")], "and of nothing once it is subscribed to nothing"
 
 
+def test_a_station_is_told_of_what_it_is_to_do(ward: Ward) -> None:
+    """It watches what is assigned to it by a filter, and is told when a task is given to another one."""
+    own, other = (at.items(at.coded(name, "99PARTNER", "A partner's program")) for name in ("HEADS", "HEARTS"))
+    ward.subscribe(FILTERED, "?filter=ScheduledStationNameCodeSequence.CodeValue=HEADS")
+    ward.call("POST", "?2.25.32", task(**{at.ASSIGNED: other}))
+    made = ward.call("POST", "?2.25.33", task(**{at.ASSIGNED: own}))
+    assert made.status_code == 201 and "warning" not in made.headers
+    assert ward.item("2.25.33")[at.ASSIGNED] == own
+    with ward.channel() as channel:
+        assert states_of(channel, 1) == [("2.25.33", "SCHEDULED")]
+        uid, event, told = next_of(channel)
+        assert (uid, event, told[at.ASSIGNED]) == ("2.25.33", 5, own)
+        ward.call("POST", "/2.25.33", {at.ASSIGNED: other})
+        uid, event, told = next_of(channel)
+        assert (uid, event, told[at.ASSIGNED]) == ("2.25.33", 5, other)
+        assert ward.item("2.25.33")[at.ASSIGNED] == other
+    assert ward.call("POST", "/2.25.33", {at.ASSIGNED: at.items(at.coded("X", "", "x"))}).status_code == 400
+
+
 def test_a_filter_lets_through_what_meets_it_now_and_later(ward: Ward) -> None:
     urgent = {at.PRIORITY: at.one("CS", "HIGH")}
     ward.call("POST", "?2.25.24", task())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ WORK_CODE, INPUT, PROGRESS, PERFORMED, REQUEST = tags(
     "UnifiedProcedureStepPerformedProcedureSequence",
     "ReferencedRequestSequence",
 )
+ASSIGNED = tags("ScheduledStationNameCodeSequence")[0]
 STATION, DONE_CODE, BEGUN, ENDED, OUTPUT = tags(
     "PerformedStationNameCodeSequence",
     "PerformedWorkitemCodeSequence",
@@ -72,6 +73,11 @@ def items(*of: Json) -> Json:
 
 def coded(value: str, scheme: str, meaning: str) -> Json:
     return {CODE_VALUE: one("SH", value), CODE_SCHEME: one("SH", scheme), CODE_MEANING: one("LO", meaning)}
+
+
+def station(code: Sequence[str] | None) -> Json:
+    """A sequence of one code, or of none."""
+    return items(coded(*code)) if code else items()
 
 
 def moment(at: datetime | None) -> Json:

@@ -22,22 +22,26 @@ PROGRESS_SAID = frozenset({at.HOW_FAR, at.HOW_FAR_IN_WORDS, at.HOW_FAR_BY, at.WH
 _PRIORITIES = ("HIGH", "MEDIUM", "LOW")
 _READINESS = ("READY", "UNAVAILABLE", "INCOMPLETE")
 _SAID_BY_PERFORMER = frozenset({at.PROGRESS, at.PERFORMED})
-_SAID_BY_REQUESTER = frozenset({at.LABEL, at.PRIORITY})
+_SAID_BY_REQUESTER = frozenset({at.LABEL, at.PRIORITY, at.ASSIGNED})
 _KEPT = frozenset(
-    {at.STATE, at.PRIORITY, at.LABEL, at.READINESS, at.START, at.WORK_CODE, at.INPUT, at.SOP_INSTANCE, *at.PATIENT}
+    {
+        *(at.STATE, at.PRIORITY, at.LABEL, at.ASSIGNED, at.READINESS, at.START, at.WORK_CODE, at.INPUT),
+        *(at.SOP_INSTANCE, *at.PATIENT),
+    }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is asked for: which study, what to do there, how urgent. `uid` is empty where the requester gave none;
-    `modified` is whether the requester said more than is kept."""
+    """What is asked for: which study, what to do there, how urgent, and which station is to do it. `uid` is empty where
+    the requester gave none; `modified` is whether the requester said more than is kept."""
 
     uid: str
     study: str
     code: tuple[str, str, str]
     label: str
     priority: str
+    assigned: tuple[str, str, str] | None
     modified: bool
 
 
@@ -67,24 +71,25 @@ def read_task(said: Json, uid: str) -> Task:
     for tag, name in ((at.LABEL, "Procedure Step Label"), (at.START, "Scheduled Procedure Step Start DateTime")):
         if not text(said, tag):
             raise bad_request(f"{name} is missing")
-    codes = [
-        tuple(text(item, tag) for tag in (at.CODE_VALUE, at.CODE_SCHEME, at.CODE_MEANING))
-        for item in sequence(said, at.WORK_CODE)
-    ]
-    if len(codes) != 1 or not all(codes[0]):
+    code = _code(said, at.WORK_CODE, "Scheduled Workitem Code Sequence")
+    if code is None:
         raise bad_request("Scheduled Workitem Code Sequence has to hold one code, with its scheme and meaning")
-    value, scheme, meaning = codes[0]
-    if max(len(value), len(scheme)) > 16 or len(meaning) > 64 or len(text(said, at.LABEL)) > 64:
-        raise bad_request("a code or a label is longer than its VR allows")
+    if len(text(said, at.LABEL)) > 64:
+        raise bad_request("a label is longer than its VR allows")
     studies = {text(item, at.STUDY) for item in sequence(said, at.INPUT)}
     if len(studies) != 1 or not is_uid(study := studies.pop()):
         raise bad_request("Input Information Sequence has to name one study")
     modified = bool({tag for tag in said if values(said, tag)} - _KEPT)
-    return Task(given, study, (value, scheme, meaning), text(said, at.LABEL), text(said, at.PRIORITY), modified)
+    return Task(given, study, code, text(said, at.LABEL), text(said, at.PRIORITY), assigned_in(said), modified)
+
+
+def assigned_in(said: Json) -> tuple[str, str, str] | None:
+    """The station that is to do the work. Raises `WebFailure` 400 where several are, or one isn't coded whole."""
+    return _code(said, at.ASSIGNED, "Scheduled Station Name Code Sequence")
 
 
 def read_update(said: Json, state: StepState) -> Json:
-    """What an update changes: while it is scheduled label and priority, later what the performer says of the work.
+    """What an update changes: while it is scheduled label, priority and station, later what the performer says of it.
 
     Raises:
         WebFailure: 400, it would change something else.
@@ -141,6 +146,21 @@ def lacking(state: StepState, said: Json) -> tuple[str, ...]:
     if at.OUTPUT not in done:
         missing.append("Output Information Sequence")
     return tuple(missing)
+
+
+def _code(said: Json, tag: str, name: str) -> tuple[str, str, str] | None:
+    if not values(said, tag):
+        return None
+    codes = [
+        (text(item, at.CODE_VALUE), text(item, at.CODE_SCHEME), text(item, at.CODE_MEANING))
+        for item in sequence(said, tag)
+    ]
+    if len(codes) != 1 or not all(codes[0]):
+        raise bad_request(f"{name} has to hold one code, with its scheme and meaning")
+    value, scheme, meaning = codes[0]
+    if max(len(value), len(scheme)) > 16 or len(meaning) > 64:
+        raise bad_request("a code is longer than its VR allows")
+    return codes[0]
 
 
 def _one_of(said: dict[str, Any], tag: str, wanted: tuple[str, ...], name: str) -> None:

@@ -20,7 +20,15 @@ from wardround.node.dicomweb.failure import WebFailure, bad_request, not_found
 from wardround.node.dicomweb.header import Json, is_uid
 from wardround.node.receive.clinical import clinical_studies
 from wardround.node.workitems import attributes as at
-from wardround.node.workitems.demands import CANCEL_SAID, PROGRESS_SAID, Task, lacking, read_update, to_report
+from wardround.node.workitems.demands import (
+    CANCEL_SAID,
+    PROGRESS_SAID,
+    Task,
+    assigned_in,
+    lacking,
+    read_update,
+    to_report,
+)
 from wardround.node.workitems.states import (
     ASKING,
     FINAL,
@@ -90,6 +98,7 @@ class WorkitemDesk:
                 meaning=meaning,
                 label=task.label,
                 priority=task.priority,
+                assigned=None if task.assigned is None else list(task.assigned),
                 state=StepState.SCHEDULED,
                 made_by=actor,
                 made_at=now,
@@ -111,6 +120,10 @@ class WorkitemDesk:
             if state is StepState.SCHEDULED:
                 row.label = text(changes, at.LABEL) or row.label
                 row.priority = text(changes, at.PRIORITY) or row.priority
+                if at.ASSIGNED in changes:
+                    station = assigned_in(changes)
+                    row.assigned = None if station is None else list(station)
+                    self._subscriptions.assigned(session, row)
             else:
                 row.performed = json.dumps(said_of(row) | changes, separators=(",", ":")).encode()
                 for progress in sequence(changes, at.PROGRESS):

@@ -38,11 +38,12 @@ _AT_ONCE = 100
 
 
 class Event(IntEnum):
-    """Event Type IDs (PS3.4 Table CC.2.4-1). UPS Assigned isn't among them: nobody is assigned by name here."""
+    """Event Type IDs (PS3.4 Table CC.2.4-1)."""
 
     STATE = 1
     CANCEL_REQUESTED = 2
     PROGRESS = 3
+    ASSIGNED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,13 @@ class Subscriptions:
             for row in rows:
                 if self._view.meets(session, row, watch.keys):
                     self._join(session, who, watch.resource, [row.uid])
+        for row in rows:
+            if row.assigned:
+                self.assigned(session, row)
+
+    def assigned(self, session: Session, row: Workitem) -> None:
+        """A station is to do the work, or none in particular any more."""
+        self.told(session, row, Event.ASSIGNED, {at.ASSIGNED: at.station(row.assigned)})
 
     def moved(self, session: Session, row: Workitem, *states: StepState) -> None:
         """A workitem came into a state, by way of those before."""

@@ -19,7 +19,8 @@ class Workitem(NodeTable):
     `line` is that of the worklist which this node itself works on; a task of others' has none. `study` is the study's
     key. `code`, `scheme` and `meaning` say what is to be done (Scheduled Workitem Code). `transaction_uid` is what it
     was claimed with, which nobody is told. `performed` is the DICOM JSON of what its performer said of the work, and
-    `reason` why it was to be canceled.
+    `reason` why it was to be canceled. `assigned` is the code of the station that is to do it, with its scheme and
+    meaning, where the requester named one.
     """
 
     __tablename__ = "workitems"
@@ -32,6 +33,7 @@ class Workitem(NodeTable):
     meaning: Mapped[str] = mapped_column(String(64))
     label: Mapped[str] = mapped_column(String(64))
     priority: Mapped[str] = mapped_column(String(6))
+    assigned: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     state: Mapped[str] = mapped_column(String(11), index=True)
     transaction_uid: Mapped[str | None] = mapped_column(String(64))
     performed: Mapped[bytes | None] = mapped_column(LargeBinary)

@@ -153,6 +153,7 @@ class WorkitemView:
             at.START: at.moment(row.made_at),
             at.MODIFIED: at.moment(row.changed_at),
             at.WORK_CODE: at.items(at.coded(row.code, row.scheme, row.meaning)),
+            at.ASSIGNED: at.station(row.assigned),
             at.PROGRESS: said.get(at.PROGRESS) or at.items(),
             at.REQUEST: at.items({tag: head[tag] for tag in (at.STUDY, at.ACCESSION)}),
             **{tag: head[tag] for tag in at.PATIENT},
