@@ -93,12 +93,11 @@ def test_whoever_the_command_names_has_an_account_and_a_first_page(demo: Served,
 def test_a_researcher_reads_a_finished_run_and_the_browser_proves_what_it_rests_on(sit_at: Sit) -> None:
     seat = sit_at("hub", Role.RESEARCHER)
     page = seat.go("/runs")
-    found = kept(seat, "hub-runs")
     page.get_by_role("link", name="glioma-flair-1").first.click()
     told = page.inner_text("main")
     assert "finished" in told and CLINIC in told and OTHER in told
     assert page.locator("main svg").count(), "there are curves"
-    found += kept(seat, "hub-run")
+    found = kept(seat, "hub-run")
     seat.go("/models").get_by_role("link", name="brain-mri-glioma").first.click()
     assert page.get_by_role("row", name=f"{CLINIC} shadow").is_visible(), "where it is in use"
     page.get_by_text("As wardround model card prints it").click()
@@ -142,13 +141,11 @@ def test_a_project_goes_from_a_draft_to_a_hospitals_approval_with_limits(sit_at:
     found += kept(controller, "node-decides")
     decides.get_by_role("button", name="Approve this edition").click()
     decides.get_by_text("Approved: 6 people").wait_for()
-    found += kept(controller, "node-approved")
     told = controller.go("/left").inner_text("main")
     assert "run-update" in told and "MB" in told
     found += kept(controller, "node-left")
     told = until(seat, "/projects/oedema", "approved").inner_text("main")
     assert CLINIC in told and "nothing yet" in told, "one has decided, the other hasn't"
-    found += kept(seat, "hub-approved")
     assert found == []
 
 
@@ -171,7 +168,6 @@ def test_a_radiologist_draws_on_a_case_and_saves_it(sit_at: Sit) -> None:
     page.get_by_role("button", name="Save").click()
     page.wait_for_url("**/annotation?done=saved")
     assert "Your label is saved" in page.inner_text("main")
-    found += kept(seat, "node-annotation-saved")
     assert found == []
 
 
@@ -222,7 +218,6 @@ def test_an_operator_takes_somebody_on_who_signs_in_with_a_telephone(demo: Serve
     page.get_by_label("Enrolment code").fill(code)
     page.get_by_role("button", name="Go on").click()
     secret = page.locator(".gate code").inner_text()
-    found += kept(seat, "node-enrol")
     page.get_by_label("The code that it shows now").fill(totp.code_of(secret, totp.step_at(now())))
     page.get_by_label("New password").fill(demo.password)
     page.get_by_label("The same again").fill(demo.password)
