@@ -35,6 +35,10 @@ LONGEST_VALUE = 16 * 1024
 """A wanted value that is longer is left out, as if it weren't there."""
 INFLATED = 1 << 20
 
+_LITTLE, _BIG = (
+    (struct.Struct(order + "HH2sH"), struct.Struct(order + "HHL"), struct.Struct(order + "L")) for order in "<>"
+)
+
 ReadAt = Callable[[int, int], bytes]
 """Up to so many bytes of the data set from a position on; none at its end."""
 
@@ -82,10 +86,7 @@ class _PrefixReader:
         self._wanted = frozenset(wanted)
         self._last = min(max(self._wanted, default=0), PIXEL_DATA - 1)
         self._implicit = transfer_syntax == IMPLICIT_LITTLE
-        order = ">" if transfer_syntax == EXPLICIT_BIG else "<"
-        self._explicit = struct.Struct(order + "HH2sH")
-        self._tag_length = struct.Struct(order + "HHL")
-        self._length = struct.Struct(order + "L")
+        self._explicit, self._tag_length, self._length = _BIG if transfer_syntax == EXPLICIT_BIG else _LITTLE
         self._data, self._base = b"", 0
         self._windows = self._elements = 0
 

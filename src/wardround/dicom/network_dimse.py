@@ -5,10 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 
 NO_DATA_SET = 0x0101
 _ELEMENT = struct.Struct("<HHL")
 _NUMBER = struct.Struct("<H")
+_LENGTH = struct.Struct("<L")
 
 
 class Tag(IntEnum):
@@ -72,6 +74,7 @@ class Command:
 
     def __init__(self, data: bytes | bytearray) -> None:
         elements: dict[int, bytes] = {}
+        data = bytes(data)
         pos, end = 0, len(data)
         while pos < end:
             if end - pos < 8:
@@ -80,7 +83,7 @@ class Command:
             pos += 8
             if group or number in elements or length > end - pos:
                 raise InvalidCommand
-            elements[number] = bytes(data[pos : pos + length])
+            elements[number] = data[pos : pos + length]
             pos += length
         self._elements = elements
         kind = self.number(Tag.COMMAND_FIELD)
@@ -121,16 +124,18 @@ class Command:
 
 def write_command(elements: Sequence[tuple[Tag, int | str]]) -> bytes:
     """A command set with its group length. ``elements`` ascend in their tags; a number is US, a text is a UID."""
-    parts: list[bytes] = []
-    for tag, content in elements:
-        if isinstance(content, int):
-            parts.append(_ELEMENT.pack(0, tag, 2) + _NUMBER.pack(content))
-        else:
-            value = content.encode("latin-1")
-            value += b"\0" * (len(value) & 1)
-            parts.append(_ELEMENT.pack(0, tag, len(value)) + value)
-    body = b"".join(parts)
-    return _ELEMENT.pack(0, Tag.GROUP_LENGTH, 4) + struct.pack("<L", len(body)) + body
+    return _with_length([_element(tag, content) for tag, content in elements])
+
+
+def _element(tag: Tag, content: int | str) -> bytes:
+    value = _NUMBER.pack(content) if isinstance(content, int) else content.encode("latin-1")
+    value += b"\0" * (len(value) & 1)
+    return _ELEMENT.pack(0, tag, len(value)) + value
+
+
+def _with_length(elements: Sequence[bytes]) -> bytes:
+    body = b"".join(elements)
+    return _ELEMENT.pack(0, Tag.GROUP_LENGTH, 4) + _LENGTH.pack(len(body)) + body
 
 
 def answer(command: Command, status: int) -> bytes:
@@ -139,20 +144,21 @@ def answer(command: Command, status: int) -> bytes:
     Raises:
         InvalidCommand: the request has no message ID.
     """
-    elements: list[tuple[Tag, int | str]] = []
     sop_class = command.uid(Tag.AFFECTED_CLASS) or command.uid(Tag.REQUESTED_CLASS)
-    if sop_class:
-        elements.append((Tag.AFFECTED_CLASS, sop_class))
-    elements += [
-        (Tag.COMMAND_FIELD, command.kind | Kind.ANSWER),
-        (Tag.RESPONDED_TO, command.message_id),
-        (Tag.DATA_SET_TYPE, NO_DATA_SET),
-        (Tag.STATUS, status),
-    ]
+    before, after = _around_message(sop_class, command.kind, status)
+    elements = [before, _element(Tag.RESPONDED_TO, command.message_id), after]
     instance = command.uid(Tag.AFFECTED_INSTANCE) or command.uid(Tag.REQUESTED_INSTANCE)
     if instance:
-        elements.append((Tag.AFFECTED_INSTANCE, instance))
+        elements.append(_element(Tag.AFFECTED_INSTANCE, instance))
     action = command.number(Tag.ACTION_TYPE) if command.kind == Kind.N_ACTION else None
     if action is not None:
-        elements.append((Tag.ACTION_TYPE, action))
-    return write_command(elements)
+        elements.append(_element(Tag.ACTION_TYPE, action))
+    return _with_length(elements)
+
+
+@lru_cache(maxsize=64)
+def _around_message(sop_class: str, kind: int, status: int) -> tuple[bytes, bytes]:
+    """The elements of an answer before Message ID Being Responded To and those after it, the same for many."""
+    before = _element(Tag.AFFECTED_CLASS, sop_class) if sop_class else b""
+    before += _element(Tag.COMMAND_FIELD, kind | Kind.ANSWER)
+    return before, _element(Tag.DATA_SET_TYPE, NO_DATA_SET) + _element(Tag.STATUS, status)

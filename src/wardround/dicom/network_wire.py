@@ -61,7 +61,8 @@ class Wire:
 
     def header(self, deadline: float) -> tuple[int, int]:
         """The type and the length of the next PDU."""
-        self._need(6, deadline)
+        if self._end - self._start < 6:
+            self._need(6, deadline)
         start = self._start
         self._start = start + 6
         kind, length = HEADER.unpack_from(self._buffer, start)
@@ -70,7 +71,8 @@ class Wire:
     def unpack(self, form: struct.Struct, deadline: float) -> tuple[int, ...]:
         """The next few bytes as ``form`` says."""
         size = form.size
-        self._need(size, deadline)
+        if self._end - self._start < size:
+            self._need(size, deadline)
         start = self._start
         self._start = start + size
         return form.unpack_from(self._buffer, start)
@@ -120,8 +122,6 @@ class Wire:
             self._stream.close()
 
     def _need(self, size: int, deadline: float) -> None:
-        if self._end - self._start >= size:
-            return
         unread = self._end - self._start
         self._buffer[:unread] = self._buffer[self._start : self._end]
         self._start, self._end = 0, unread

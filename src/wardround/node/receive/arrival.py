@@ -60,8 +60,9 @@ def read_head(read_at: ReadAt, transfer_syntax: str, wanted: frozenset[int]) -> 
         values = read_prefix(read_at, transfer_syntax, wanted | UIDS)
     except Refused as refused:
         raise Unreadable(refused.reason_code) from None
-    uids = {tag: values.get(tag, (b"", b""))[1].decode("latin-1").strip(" \0") for tag in UIDS}
-    if not all(0 < len(uid) <= _LONGEST_UID for uid in uids.values()):
+    uids = {tag: values[tag][1].decode("latin-1").strip(" \0") for tag in UIDS if tag in values}
+    lengths = [len(uid) for uid in uids.values()]
+    if len(lengths) < len(UIDS) or min(lengths) == 0 or max(lengths) > _LONGEST_UID:
         raise Unreadable("uid-missing")
     return Head(uids, values)
 
