@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pydicom
 import pytest
+from fastapi import FastAPI
 from pydantic import ValidationError
 from sqlalchemy import select, update
 from tests.clinic_lab import Clinic, ToyReader, made
@@ -22,6 +24,7 @@ from tests.orthanc import DICOMWEB, INSTALLED, running
 from tests.tls_lab import Authority, in_front_of
 
 from wardround.dicom.errors import PeerUnreachable
+from wardround.foundation.web_server import WebServer
 from wardround.node.clinic.tables import Deployment
 from wardround.node.report import wiring
 from wardround.node.report.pacs import PACS_PAUSE, PacsDelivery
@@ -88,6 +91,24 @@ def test_a_real_pacs_takes_every_object_over_tls_and_from_this_node_alone(clinic
         there = {one["00080018"]["Value"][0]: one["00080060"]["Value"][0] for one in found}
         assert there == {row.sop_instance: kind for row, kind in zip(outputs(clinic), ("SEG", "SR", "OT"), strict=True)}
     assert clinic.states() == [("delivered", "")]
+
+
+def test_whom_a_delivery_trusts_may_be_replaced_while_the_node_serves(tmp_path: Path) -> None:
+    authority, stranger = Authority(tmp_path / "ca", "hospital"), Authority(tmp_path / "other", "stranger")
+    pacs, trusted = authority.issue("pacs"), Path(shutil.copy(stranger.root, tmp_path / "trusted.pem"))
+    app = FastAPI()
+    app.get("/")(lambda: "here")
+    server = WebServer(app, "pacs", host="127.0.0.1", port=0, certificate=pacs.certificate, key=pacs.key)
+    server.start()
+    try:
+        url = f"https://127.0.0.1:{server.port}"
+        with wiring._web_client(StowSettings(url=url, trusted=trusted), "dicomweb", {}) as client:
+            with pytest.raises(httpx.ConnectError, match="certificate"):
+                client.get(url)
+            shutil.copy(authority.root, trusted)
+            assert client.get(url).json() == "here"
+    finally:
+        server.stop()
 
 
 Answer = Callable[[httpx.Request, str], httpx.Response]

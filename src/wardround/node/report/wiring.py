@@ -14,6 +14,7 @@ from wardround.contracts.stage import Audience, StageName
 from wardround.dicom.network import CommitmentListener, CommitmentReport, Peer, TlsRefused, TlsSettings, send
 from wardround.foundation.clock import Clock
 from wardround.foundation.loop import Loop
+from wardround.foundation.renewed import RenewedContext, no_password
 from wardround.foundation.settings import SettingsRefused
 from wardround.node.home import NodeHome
 from wardround.node.report.commitment import Commitments, Terms
@@ -167,14 +168,20 @@ def _fhir(home: NodeHome, settings: FhirSettings, clock: Clock) -> FhirDelivery:
 
 def _web_client(settings: FhirSettings | StowSettings, table: str, headers: Mapping[str, str]) -> httpx.Client:
     shown = dict(headers)
-    try:
+
+    def made() -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=settings.trusted)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if settings.certificate is not None:
-            context.load_cert_chain(settings.certificate, settings.key)
+            context.load_cert_chain(settings.certificate, settings.key, password=no_password)
+        return context
+
+    files = [file for file in (settings.certificate, settings.key, settings.trusted) if file is not None]
+    try:
+        context = RenewedContext(made, files)
         if settings.token_file is not None:
             shown["Authorization"] = f"Bearer {settings.token_file.read_text().strip()}"
-    except OSError:
+    except (OSError, ValueError):
         raise SettingsRefused(
             f"[report.{table}]: trusted, certificate, key or token_file can't be used; check that they can be read"
         ) from None
