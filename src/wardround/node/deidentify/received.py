@@ -23,6 +23,7 @@ from wardround.node.receive.route import StudyPath
 from wardround.node.receive.tables import ReceivedInstance, ReceivedStudy
 from wardround.node.report.tables import Output
 from wardround.node.review.tables import PixelReview
+from wardround.node.workitems.tables import Workitem, WorkitemReport, WorkitemSubscription
 
 _AT_ONCE = 400
 T = TypeVar("T")
@@ -116,6 +117,10 @@ class Received:
         with self._database.writing() as session:
             if not research_only:
                 lines = select(WorklistLine.id).where(WorklistLine.study.in_(studies))
+                tasks = select(Workitem.uid).where(Workitem.study.in_(studies))
+                for told in (WorkitemReport, WorkitemSubscription):
+                    session.execute(delete(told).where(told.workitem.in_(tasks)))
+                session.execute(delete(Workitem).where(Workitem.study.in_(studies)))
                 session.execute(delete(Output).where(Output.line.in_(lines)))
                 session.execute(delete(WorklistAnswer).where(WorklistAnswer.line.in_(lines)))
                 session.execute(delete(WorklistLine).where(WorklistLine.study.in_(studies)))

@@ -19,6 +19,7 @@ from wardround.dicom.network_messages import CommitmentRequest
 from wardround.dicom.pseudonym import PseudonymKeys
 from wardround.foundation.errors import NotFound
 from wardround.node.audit import Audit
+from wardround.node.clinic.tables import Deployment, WorklistAnswer, WorklistLine
 from wardround.node.deidentify import erasure
 from wardround.node.deidentify.erasure import Erasures
 from wardround.node.deidentify.received import Places, Received
@@ -41,6 +42,7 @@ from wardround.node.retrieve.sealing import Sealing
 from wardround.node.retrieve.states import StudyState
 from wardround.node.retrieve.tables import PullItem, PullJob
 from wardround.node.training.tables import Judgement
+from wardround.node.workitems.tables import Workitem, WorkitemReport, WorkitemSubscription
 
 KEYS = PseudonymKeys(SECRET)
 ASKED = project()
@@ -127,6 +129,51 @@ def test_a_person_leaves_every_place_and_the_other_one_none(door: FrontDoor) -> 
     with pytest.raises(NotFound):
         door.vault.reveal(pseudonym, **WHO)
     assert every.find([], patient_id=patient_id(0), **WHO).nothing
+
+
+def test_what_the_ward_kept_of_a_person_goes_with_what_was_drawn_and_what_other_systems_were_told(
+    door: FrontDoor,
+) -> None:
+    fill(door)
+    results = door.home / "results"
+    results.mkdir(exist_ok=True)
+    made = KeyMaker(SECRET)
+    with door.database.writing() as session:
+        used = Deployment(model="a" * 64, package="p", pathway="brain", stage="triage", active=True)
+        used.deployed_by, used.deployed_at = "os:test", door.clock()
+        session.add(used)
+        session.flush()
+        for number in (0, 1):
+            study = str(pydicom.dcmread(BytesIO(studies()[number].slices[0])).StudyInstanceUID)
+            for name in ("result", "correction"):
+                (results / f"{name}-{number}.dcm").write_bytes(b"as a person drew it")
+            key = made.key("study", study)
+            line = WorklistLine(study=key, version=0, deployment=used.id, state="kept", arrived_at=door.clock())
+            line.result = f"result-{number}.dcm"
+            session.add(line)
+            session.flush()
+            answer = WorklistAnswer(line=line.id, verb="correct-result", actor="person:r", shown=True, at=door.clock())
+            answer.outline = f"correction-{number}.dcm"
+            session.add(answer)
+            for of, uid in ((line.id, f"2.25.{number}"), (None, f"2.25.1{number}")):
+                task = Workitem(uid=uid, study=key, line=of, code="C", scheme="99P", meaning="c", label="c")
+                task.priority, task.state, task.made_by = "MEDIUM", "SCHEDULED", "program"
+                task.made_at = task.changed_at = door.clock()
+                session.add(task)
+                session.flush()
+                session.add(WorkitemSubscription(workitem=uid, token="t", title="VIEWER", resource=uid))
+                report = WorkitemReport(workitem=uid, token="t", title="VIEWER", event=1, said=b"{}", at=door.clock())
+                session.add(report)
+    every = erasures(door)
+    found = every.find([], patient_id=patient_id(0), **WHO)
+    assert found.counts["results"] == 2
+    every.order(found, **WHO)
+    every.finish()
+    assert sorted(file.name for file in results.iterdir()) == ["correction-1.dcm", "result-1.dcm"]
+    with door.database.reading() as session:
+        assert [row.outline for row in session.scalars(select(WorklistAnswer))] == ["correction-1.dcm"]
+        for column in (Workitem.uid, WorkitemSubscription.workitem, WorkitemReport.workitem):
+            assert set(session.scalars(select(column))) == {"2.25.1", "2.25.11"}
 
 
 def test_what_a_judgement_kept_of_a_person_goes_and_of_another_stays(door: FrontDoor) -> None:
