@@ -116,6 +116,7 @@ LOOKED_AT: dict[str, dict[str, str]] = {
 """Each page of the tables, and where it is looked at."""
 ELSEWHERE = {
     "/worklist/{study}": "test_viewer_in_a_browser.py",
+    "/worklist/{study}/correct": "test_viewer_in_a_browser.py",
     "/enclave/{study}": "test_viewer_in_a_browser.py",
     "/annotation": "test_drawing_in_a_browser.py",
     "/annotation/minutes": "test_drawing_in_a_browser.py",

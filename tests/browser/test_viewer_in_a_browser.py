@@ -62,6 +62,12 @@ def amber(picture: NDArray[np.uint8]) -> float:
     return float(((red - blue > 60) & (green - blue > 30)).mean())
 
 
+def red(picture: NDArray[np.uint8]) -> float:
+    """The share that has the colour of what is being drawn."""
+    one, green, blue = (picture[..., place].astype(int) for place in range(3))
+    return float(((one - green > 40) & (one - blue > 40)).mean())
+
+
 def place(page: Page) -> str:
     return page.inner_text(".viewer-place").split(" · ")[0]
 
@@ -148,6 +154,32 @@ def test_a_flagged_study_is_opened_looked_at_and_judged(sit: Sit, lab: ImagesLab
     page.get_by_role("button", name="Correct it").click()
     told = page.inner_text("main")
     assert "Your judgement is on record" in told and "corrected the model (too-large)" in told
+
+
+def test_a_models_outline_is_corrected_with_the_tools_of_annotation(sit: Sit, lab: ImagesLab) -> None:
+    seat = sit(lab.face, "radiologist", viewport=DESK)
+    page = seat.go(f"/worklist/{lab.study}?pathway={ORDERED}")
+    if page.get_by_role("button", name="Open the study").count():
+        page.get_by_role("button", name="Open the study").click()
+    page.get_by_role("link", name="Correct the outline by drawing").click()
+    page.wait_for_selector(".drawing[data-ready]")
+    assert red(drawn(page)) > 0.002, "it begins with the model's outline"
+    page.get_by_role("button", name="Eraser").click()
+    page.locator(".viewer-stage").focus()
+    page.keyboard.press("f")
+    page.keyboard.press("m")
+    page.wait_for_selector('.drawing[data-steps="1"]')
+    found = faults_of(page) if AXE.exists() else []
+    for window in (NARROW, WIDE):
+        page.set_viewport_size(window)
+        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+        seat.keep(f"node-worklist-correct-{window['width']}")
+    page.get_by_label("Why, as a code").fill("too-large")
+    page.get_by_role("button", name="Save as your correction").click()
+    page.wait_for_url("**done=judged")
+    told = page.inner_text("main")
+    assert "Your judgement is on record" in told and "corrected the model" in told
+    assert found == []
 
 
 @pytest.mark.parametrize("kind", ["no-scripts", "no-webgl"])
