@@ -35,6 +35,22 @@ from wardround.people.roster import Roster
 from wardround.people.settings import PeopleSettings
 
 ORIGIN = "https://viewer.example:3000"
+_LISTED = "proxy/dicom/qido/studies?%slimit=101&offset=0&fuzzymatching=true&includefield=00081030%%2C00080060%s"
+_OCTETS = 'multipart/related; type="application/octet-stream"; transfer-syntax="*"'
+_AXIOS = "application/json,multipart/form-data"
+OHIF_CALLS = (
+    ("GET", _LISTED % ("", ""), "application/dicom+json"),
+    ("GET", _LISTED % ("", "&StudyInstanceUID={study}"), "application/dicom+json"),
+    ("GET", _LISTED % ("00100020={patient}&", ""), "application/dicom+json"),
+    ("GET", "proxy/dicom/wado/studies/{study}/metadata", f"application/dicom+json, {_OCTETS}"),
+    ("GET", "proxy/dicom/wado/studies/{study}/series/{series}/instances/{instance}/frames/1", _OCTETS),
+    ("GET", "info/", "application/json, text/plain, */*"),
+    ("GET", "train/?check_if_running=true", "application/json, text/plain, */*"),
+    ("POST", "infer/clicks?image={series}&output=image", _AXIOS),
+    ("POST", "activelearning/random", _AXIOS),
+    ("POST", "proxy/dicom/wado/studies", "*/*"),
+)
+"""What OHIF and its MONAI Label extension ask a node for, and what each call accepts, as the browser test saw them."""
 
 
 class Annotation:
@@ -59,7 +75,7 @@ class Annotation:
             self.door.objects,
             self.roster,
             folder / "annotation",
-            AnnotationSettings(origins=(ORIGIN,), **settings),
+            AnnotationSettings(**{"origins": (ORIGIN,), **settings}),
             lambda digest: folder / "models" / digest,
             self.door.clock,
         )
@@ -149,14 +165,19 @@ def parts(answer: httpx.Response) -> list[tuple[str, bytes]]:
     return found
 
 
-def real_client() -> ModuleType:
-    """The module `monailabel.client.client` of the wheel that `make` fetched; skips where there is none."""
+def wheel() -> zipfile.ZipFile:
+    """MONAI Label's wheel that `make` fetched, with its client and a built OHIF in it; skips where there is none."""
     wheels = sorted((Path(sys.prefix) / "artefacts").glob("monailabel-*.whl"))
     if not wheels:
-        pytest.skip("MONAI Label's client isn't here; `make` fetches it (tests/artefacts.txt)")
+        pytest.skip("MONAI Label's wheel isn't here; `make` fetches it (tests/artefacts.txt)")
+    return zipfile.ZipFile(BytesIO(wheels[-1].read_bytes()))
+
+
+def real_client() -> ModuleType:
+    """The module `monailabel.client.client` of that wheel."""
+    source = wheel().read("monailabel/client/client.py")
     if sys.version_info >= (3, 13):
         pytest.skip("MONAI Label's client imports cgi, which Python 3.13 no longer has")
-    source = zipfile.ZipFile(BytesIO(wheels[-1].read_bytes())).read("monailabel/client/client.py")
     spec = importlib.util.spec_from_loader("monailabel_client", loader=None)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)

@@ -16,7 +16,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import generate_uid
-from tests.annotate_lab import ORIGIN, Annotation, annotation, parts, square
+from tests.annotate_lab import OHIF_CALLS, ORIGIN, Annotation, annotation, parts, square
 from tests.unit.people.people_lab import GOOD
 
 from wardround.dicom.segmentation import write_annotation
@@ -89,10 +89,31 @@ def test_slicers_scribbles_and_its_formats(server: Annotation, lee: dict[str, st
     assert read_file(filled.content, NRRD).array[1:3, 6, 6].tolist() == [1, 1]
 
 
-def test_ohif_finds_outlines_and_stores_by_the_series_uid(
+def test_every_call_that_ohif_was_seen_to_make_is_answered(server: Annotation, lee: dict[str, str]) -> None:
+    subject = server.desk.subjects.find(server.series()[1])
+    within = f"/at/{lee['Authorization'].removeprefix('Bearer ')}/"
+    instance = pydicom.dcmread(server.desk.subjects.files(subject.series).paths[0]).SOPInstanceUID
+    params = {"foreground": [[7, 6, 1]], "background": [], "result_extension": ".nrrd", "result_compress": False}
+    sent = {"infer": {"files": {"params": (None, json.dumps(params))}}, "activelearning": {"json": {}}}
+    for method, path, accept in OHIF_CALLS:
+        kind, names = path.partition("/")[0], {"study": subject.study, "series": subject.series}
+        answer = server.http.request(
+            method,
+            within + path.format(**names, instance=instance, patient=subject.pseudonym),
+            headers={"Accept": accept, "Origin": ORIGIN},
+            **sent.get(kind, {}) if method == "POST" else {},
+        )
+        expected = 404 if kind == "train" else 400 if path.endswith("wado/studies") and method == "POST" else 200
+        assert answer.status_code == expected, (path, answer.text)
+        assert answer.headers["access-control-allow-origin"] == ORIGIN, path
+        if kind == "proxy" and expected == 200 and "json" in accept:
+            assert answer.json()[0]["0020000D"]["Value"], path
+
+
+def test_ohif_outlines_and_a_segmentation_is_stored_by_the_series_uid(
     server: Annotation, lee: dict[str, str], tmp_path: Path
 ) -> None:
-    """Its address holds the session, since its pages send no header; what it stores becomes a label."""
+    """Its address holds the session, since its pages send no header."""
     series = server.series()[1]
     within = f"/at/{lee['Authorization'].removeprefix('Bearer ')}"
     allowed = server.http.options(f"{within}/info/", headers={"Origin": ORIGIN, "Access-Control-Request-Method": "GET"})
@@ -119,8 +140,12 @@ def test_ohif_finds_outlines_and_stores_by_the_series_uid(
     elsewhere.ReferencedSeriesSequence[0].SeriesInstanceUID = generate_uid()
     out = BytesIO()
     elsewhere.save_as(out)
+    by_ohif, mirrored = pydicom.dcmread(BytesIO(seg)), BytesIO()
+    by_ohif.file_meta.ImplementationVersionName = "OHIF-VIEWER-2.0.0"
+    by_ohif.save_as(mirrored)
     body = b"".join(
-        b"--cut\r\nContent-Type: application/dicom\r\n\r\n" + one + b"\r\n" for one in (seg, out.getvalue())
+        b"--cut\r\nContent-Type: application/dicom\r\n\r\n" + one + b"\r\n"
+        for one in (seg, out.getvalue(), mirrored.getvalue())
     )
     stored = server.http.post(
         f"{within}/proxy/dicom/stow/studies",
@@ -128,7 +153,9 @@ def test_ohif_finds_outlines_and_stores_by_the_series_uid(
         headers={"Content-Type": 'multipart/related; type="application/dicom"; boundary=cut'},
     )
     assert stored.status_code == 202
-    assert len(stored.json()["00081199"]["Value"]) == len(stored.json()["00081198"]["Value"]) == 1
+    assert len(stored.json()["00081199"]["Value"]) == 1
+    reasons = [one["00081197"]["Value"] for one in stored.json()["00081198"]["Value"]]
+    assert reasons == [[0x0110], [0xC000]], "one of an unknown series, one by OHIF, which swaps slices"
     label = server.http.get("/datastore/label", params={"label": series, "tag": "final"}, headers=lee)
     assert np.array_equal(read_file(label.content, NIFTI_GZ).array > 0, square())
 

@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 _NOTHING_KNOWN, _NOT_UNDERSTOOD = 0x0110, 0xC000
 _SEG = "1.2.840.10008.5.1.4.1.1.66.4"
+_SWAPS_SLICES = "OHIF"
+"""How the name of a program begins whose segmentations name the mirrored slice: it writes planes from the top down and
+what was drawn from the bottom up, and nothing in the file tells whether it did so this time."""
 
 
 class AnnotationDesk:
@@ -221,10 +224,12 @@ class AnnotationDesk:
         taken: list[Json] = []
         failed: list[Json] = []
         for part in reader.feed(body):
-            uids = _uids(part.body)
+            uids, program = _told_of(part.body)
             try:
                 if uids["00081150"]["Value"] != [_SEG]:
                     raise NotAnnotated("only segmentations are kept here")
+                if program.startswith(_SWAPS_SLICES):
+                    raise NotAnnotated("OHIF's segmentations may lie on the wrong slices; draw it in the node's pages")
                 subject = self._subject(self.reading.call(work.segmented_series, part.body))
                 source = Source(self.subjects.files(subject.series).paths)
                 helped = self._helped(actor, subject, "")
@@ -321,8 +326,8 @@ class AnnotationDesk:
         return self.labels.newest(subject.series, tag or FINAL, actor=actor, readers=self._settings.readers)
 
 
-def _uids(part10: bytes) -> Json:
-    """The SOP class and instance of a stored object, as far as it tells them."""
+def _told_of(part10: bytes) -> tuple[Json, str]:
+    """The SOP class and instance of a stored object, and the program that wrote it, as far as it tells them."""
     from io import BytesIO
 
     import pydicom
@@ -334,6 +339,7 @@ def _uids(part10: bytes) -> Json:
             BytesIO(part10), stop_before_pixels=True, specific_tags=["SOPClassUID", "SOPInstanceUID"]
         )
         kind, uid = str(header.get("SOPClassUID", "")), str(header.get("SOPInstanceUID", ""))
+        program = str(header.file_meta.get("ImplementationVersionName", ""))
     except DAMAGE:
-        kind, uid = "", ""
-    return {"00081150": {"vr": "UI", "Value": [kind]}, "00081155": {"vr": "UI", "Value": [uid]}}
+        kind, uid, program = "", "", ""
+    return {"00081150": {"vr": "UI", "Value": [kind]}, "00081155": {"vr": "UI", "Value": [uid]}}, program
