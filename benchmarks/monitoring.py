@@ -2,12 +2,16 @@
 
 Simulated years at one hospital, with the charts of `wardround.node.monitoring` as they are set by default; the peer is
 the rule that most dashboards have: a fixed limit, three standard errors, on the last fifty studies, after each of them.
+
+Two in five patients have a finding; the model sees nine of ten of those, and a reader says of each study that was read
+what is there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +29,18 @@ from wardround.node.settings import ClinicSettings
 YEAR = 7300
 """Studies: twenty a day."""
 BEFORE, AFTER = 300, 1500
-USUAL = {"failing": 0.05, "flagged": 0.4, "contrast": 0.5, "image": 0.0, "pattern": 0.0}
+USUAL = {"failing": 0.05, "present": 0.4, "sensitivity": 0.9, "alarms": 1 / 15, "contrast": 0.5, "image": 0.0}
+USUAL |= {"pattern": 0.0}
+FLAGGED = USUAL["present"] * USUAL["sensitivity"] + (1 - USUAL["present"]) * USUAL["alarms"]
+"""The share of those whom the model flags."""
 CHANGES: dict[str, dict[str, float]] = {
     "twice the failures": {"failing": 0.1},
     "a scanner's contrast goes up by one deviation": {"contrast": 0.55},
     "each number on the images by half a deviation": {"image": 0.5},
     "each number on their patterns by half a deviation": {"pattern": 0.5},
-    "sensitivity falls by ten points of forty": {"flagged": 0.3},
-    "twice the share of findings": {"flagged": 0.8},
+    "sensitivity falls by ten points": {"sensitivity": 0.8},
+    "sensitivity falls by twenty points": {"sensitivity": 0.7},
+    "twice the share of findings": {"present": 0.8},
 }
 WINDOW, DEVIATION = 50, 0.05
 SHADOW = ShadowUse(
@@ -47,15 +55,26 @@ SHADOW = ShadowUse(
     out_of_scope=0,
     seconds_p50=None,
     seconds_p95=None,
+    agreement=(144, 16, 16, 224),
 )
 
 
-def studies(draws: np.random.Generator, parts: list[tuple[int, dict[str, float]]]) -> list[WorklistLine]:
+@dataclass(frozen=True)
+class Time:
+    """Studies, and of each that was read whether its reader found otherwise than the model."""
+
+    lines: list[WorklistLine]
+    differing: list[bool]
+
+
+def studies(draws: np.random.Generator, parts: list[tuple[int, dict[str, float]]]) -> Time:
     """So many studies each, with the shares that the parts say."""
-    found = []
+    found, differing = [], []
     for count, said in parts:
         shares = USUAL | said
-        failing, flagged = draws.random(count) < shares["failing"], draws.random(count) < shares["flagged"]
+        failing, present = draws.random(count) < shares["failing"], draws.random(count) < shares["present"]
+        flagged = draws.random(count) < np.where(present, shares["sensitivity"], shares["alarms"])
+        differing += [bool(one) for one in (flagged != present)[~failing]]
         contrasts = draws.normal(shares["contrast"], DEVIATION, count)
         statistics = draws.normal(shares["image"], 1.0, (count, len(NAMES)))
         images = np.hstack([statistics, draws.normal(shares["pattern"], 1.0, (count, LENGTH))])
@@ -65,12 +84,13 @@ def studies(draws: np.random.Generator, parts: list[tuple[int, dict[str, float]]
             flag = bool(flags) and not fails
             said_of = None if fails else [float(one) for one in image]
             found.append(WorklistLine(study="", version=1, state=state, flagged=flag, contrast=seen, image=said_of))
-    return found
+    return Time(found, differing)
 
 
-def ours(lines: list[WorklistLine], settings: ClinicSettings) -> int | None:
+def ours(time: Time, settings: ClinicSettings) -> int | None:
     """The study, from 1, with which the first chart breaks; counted among all studies as nearly as the charts tell."""
-    found = charts(lines, SHADOW, settings.usual_failures, settings.alarm_every)
+    lines = time.lines
+    found = charts(lines, SHADOW, settings.usual_failures, settings.alarm_every, time.differing)
     places = []
     for chart in found:
         if chart.broken_at is not None:
@@ -80,12 +100,12 @@ def ours(lines: list[WorklistLine], settings: ClinicSettings) -> int | None:
 
 
 def window(lines: list[WorklistLine]) -> int | None:
-    """The same of the dashboard's rule."""
+    """The same of the dashboard's rule, which asks no reader."""
     read = [(n, line) for n, line in enumerate(lines, 1) if line.contrast is not None]
     numbers = np.array([n for n, _ in read])
     told = [
         (np.arange(1, len(lines) + 1), np.array([line.contrast is None for line in lines], float), USUAL["failing"]),
-        (numbers, np.array([line.flagged for _, line in read], float), USUAL["flagged"]),
+        (numbers, np.array([line.flagged for _, line in read], float), FLAGGED),
     ]
     places = []
     for at, values, share in told:
@@ -111,8 +131,8 @@ def main() -> None:
     print(machine())
     print(f"charts: an alarm for nothing once in {settings.alarm_every:g} studies; {count} simulations each\n")
     quiet = [studies(np.random.default_rng([1, n]), [(YEAR, {})]) for n in range(count)]
-    stopped = sum(ours(lines, settings) is not None for lines in quiet) / count
-    peer = sum(window(lines) is not None for lines in quiet) / count
+    stopped = sum(ours(year, settings) is not None for year in quiet) / count
+    peer = sum(window(year.lines) is not None for year in quiet) / count
     stated = 1 - np.exp(-YEAR / settings.alarm_every)
     print(f"quiet years of {YEAR} studies in which the model was stopped for nothing: {stopped:.1%}")
     print(f"  (as set, up to {stated:.1%}); by the last fifty studies: {peer:.1%}\n")
@@ -130,8 +150,7 @@ def main() -> None:
     for name, change in CHANGES.items():
         delays = []
         for n in range(count):
-            lines = studies(np.random.default_rng([2, n]), [(BEFORE, {}), (AFTER, change)])
-            place = ours(lines, settings)
+            place = ours(studies(np.random.default_rng([2, n]), [(BEFORE, {}), (AFTER, change)]), settings)
             delays.append(float("inf") if place is None or place <= BEFORE else place - BEFORE)
         seen = float(np.isfinite(delays).mean())
         median, late = np.sort(delays)[[count // 2, count * 9 // 10]]
