@@ -7,9 +7,9 @@ hospitals. Seconds are those of a client over HTTP, on a volume of 128 x 128 x 9
 What was learned is kept in `build/benchmarks`, which git doesn't track, under a name made of the patients, the steps
 and the code that learns. A run that finds it there says so and trains nothing; `--anew` trains all the same.
 
-MONAI Label's server forces numpy 1.26, pydicom 2 and torchvision, so that it can't stand in this environment; and what
-answers clicks there, a DeepEdit network, fetches its weights from the internet. Where one runs elsewhere on this
-machine, `--peer URL --peer-model NAME` measures its clicks and its `/info/` in turn with ours.
+MONAI Label's server forces numpy 1.26 and pydicom 2, so that it can't stand in this environment. benchmarks/README.md
+says how it is had in one of its own. Where it runs on this machine, `--peer URL --peer-model NAME` measures its clicks
+and its `/info/` in turn with ours.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from _lgg import mean, read
 from numpy.typing import NDArray
 
 from wardround.foundation.files import write_whole
+from wardround.learning import case as cases_of
+from wardround.learning import components, segmenter
 from wardround.learning.case import Case
 from wardround.learning.interactive import box, canvas, geodesic, lessons, simulation, unet
 from wardround.learning.interactive.canvas import Canvas
@@ -58,7 +60,7 @@ SHAPE, SPACING = (96, 128, 128), (1.5, 1.5, 1.5)
 STEPS, QUICK_STEPS = 5000, 1600
 """Of training; the quick ones take two minutes of processor time with Intel AMX, five without."""
 KEPT = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
-LEARNS = (lessons, canvas, unet, simulation, box)
+LEARNS = (lessons, canvas, unet, simulation, box, geodesic, segmenter, components, cases_of)
 
 Outliner = Callable[[Sequence[Mark], Sequence[Mark]], NDArray[np.bool_]]
 
