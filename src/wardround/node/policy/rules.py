@@ -93,12 +93,12 @@ class ProjectRules(Settings):
 
     packages: model packages by name. package_digests: by SHA-256 of the package (packages aren't signed, so there are
     no signers to name). own_code: those that bring code and may run it here, in a jail, by SHA-256 too, whether it is
-    the Python of a network or a program that reads images; absent is none. algorithms: of federated learning, and the rules by which a plan's `robust` puts updates
-    together; both of a project have to be named. article_6 and article_9: grounds of the GDPR, as in `6-1-e` and
-    `9-2-j`. data_uses: codes of the GA4GH Data Use Ontology; every code of a project has to be one of them.
-    longest_days: from the day of the approval to the last day of use. most_runs: of one project here. most_rounds: of
-    one run. most_local_steps: optimiser steps of one round, where a project says how many. compare_alone: whether a
-    model that was trained on this hospital's patients alone may leave.
+    the Python of a network or a program that reads images; absent is none. algorithms: of federated learning, and the
+    rules by which a plan's `robust` puts updates together; both of a project have to be named. article_6 and
+    article_9: grounds of the GDPR, as in `6-1-e` and `9-2-j`. data_uses: codes of the GA4GH Data Use Ontology; every
+    code of a project has to be one of them. longest_days: from the day of the approval to the last day of use.
+    most_runs: of one project here. most_rounds: of one run. most_local_steps: optimiser steps of one round, where a
+    project says how many. compare_alone: whether a model that was trained on this hospital's patients alone may leave.
     """
 
     packages: tuple[PackageName, ...] | None = None
