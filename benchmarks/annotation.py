@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -34,19 +34,15 @@ import psutil
 from _annotation_ours import WEIGHTS
 from _bench import family_cpu, machine
 from _lgg import mean, read
-from numpy.typing import NDArray
 
 from wardround.foundation.files import write_whole
 from wardround.learning import case as cases_of
 from wardround.learning import components, segmenter
 from wardround.learning.case import Case
 from wardround.learning.interactive import box, canvas, geodesic, lessons, simulation, unet
-from wardround.learning.interactive.canvas import Canvas
+from wardround.learning.interactive.judgement import Outlined, Outliner, by_distance, by_network, read_by_clicks
 from wardround.learning.interactive.lessons import Lesson, trained
-from wardround.learning.interactive.mark import Mark
 from wardround.learning.interactive.network import ClickNetwork
-from wardround.learning.interactive.simulation import next_click
-from wardround.learning.metrics import dice
 from wardround.node.annotate.grid import Grid
 from wardround.node.annotate.volume_file import NIFTI_GZ, write_file
 
@@ -62,31 +58,10 @@ STEPS, QUICK_STEPS = 5000, 1600
 KEPT = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
 LEARNS = (lessons, canvas, unet, simulation, box, geodesic, segmenter, components, cases_of)
 
-Outliner = Callable[[Sequence[Mark], Sequence[Mark]], NDArray[np.bool_]]
-
-
-def read_by_clicks(outline: Outliner, wanted: NDArray[np.bool_]) -> list[float]:
-    """Dice after each number of clicks, from none to the most."""
-    foreground: list[Mark] = []
-    background: list[Mark] = []
-    found = outline(foreground, background)
-    told = [dice(found, wanted)]
-    for _ in range(max(AFTER)):
-        click = next_click(wanted, found)
-        if click is not None:
-            (foreground if click.inside else background).append(click.place)
-            found = outline(foreground, background)
-        told.append(dice(found, wanted))
-    return told
-
 
 def outliners(case: Case, network: ClickNetwork) -> dict[str, Outliner]:
-    image = np.asarray(case.image, np.float32)
-    coarse, seen = geodesic.Coarse.of(image, case.spacing), Canvas.of(image, case.spacing)
-    return {
-        "geodesic": lambda inside, outside: geodesic.outline(coarse, inside, outside),
-        "network": lambda inside, outside: network.outline(seen, inside, outside),
-    }
+    one = Outlined(np.asarray(case.image, np.float32), np.asarray(case.label, np.bool_), case.spacing)
+    return {"geodesic": by_distance(one), "network": by_network(one, network)}
 
 
 @contextmanager
@@ -236,7 +211,7 @@ def _read(cases: Sequence[Case], network: ClickNetwork) -> list[dict[str, Any]]:
     judged: dict[str, list[list[float]]] = {"geodesic": [], "network": []}
     for case in cases:
         for name, outline in outliners(case, network).items():
-            judged[name].append(read_by_clicks(outline, np.asarray(case.label, np.bool_)))
+            judged[name].append(read_by_clicks(outline, np.asarray(case.label, np.bool_), max(AFTER)))
     print(f"\nDice, mean over {len(cases)} patients\n{'clicks':<12}" + "".join(f"{after:>8}" for after in AFTER))
     reached = {
         name: {after: mean(one[after] for one in patients) for after in AFTER} for name, patients in judged.items()

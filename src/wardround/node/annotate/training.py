@@ -21,7 +21,7 @@ from wardround.foundation.errors import Conflict, NotFound, WardroundError
 from wardround.foundation.files import ObjectStore
 from wardround.node import audit
 from wardround.node.annotate import lesson
-from wardround.node.annotate.lesson import LabelledSource
+from wardround.node.annotate.lesson import LabelledSource, Taught
 from wardround.node.annotate.states import LabelState
 from wardround.node.annotate.subjects import Subjects
 from wardround.node.annotate.tables import AnnotationLabel
@@ -90,7 +90,7 @@ class Training:
 
     @property
     def network(self) -> Path | None:
-        """The weights that were trained last, if any were."""
+        """The weights that were trained last and found better than distance alone, if any were."""
         return self._weights if self._weights.is_file() else None
 
     @property
@@ -158,7 +158,7 @@ class Training:
     def _running(self) -> bool:
         return self._task is not None and self._task.status == "RUNNING"
 
-    def _ended(self, task: Task, future: Future[int]) -> None:
+    def _ended(self, task: Task, future: Future[Taught]) -> None:
         with self._lock:
             if task.status != "RUNNING":
                 return
@@ -169,7 +169,7 @@ class Training:
                 task.lines.append(str(failure) if isinstance(failure, WardroundError) else "the process failed")
             else:
                 task.status = "DONE"
-                task.lines.append(f"learned from {future.result()} labels")
+                task.lines.append(future.result().words)
             task.ended_at = self._clock()
 
     def _lessons(self) -> Sequence[LabelledSource]:

@@ -14,18 +14,22 @@ from tests.front_door import FrontDoor, studies
 from wardround.compute.worker import Worker
 from wardround.foundation.errors import Conflict
 from wardround.foundation.files import ObjectStore
+from wardround.learning.interactive import judgement
+from wardround.learning.interactive.judgement import Judgement, Outlined
 from wardround.learning.interactive.network import ClickNetwork
 from wardround.node.annotate import lesson, work
 from wardround.node.annotate.grid import Grid
 from wardround.node.annotate.labels import Drawn, Labels
-from wardround.node.annotate.lesson import LabelledSource
+from wardround.node.annotate.lesson import LabelledSource, Taught
 from wardround.node.annotate.subjects import Subjects
 from wardround.node.annotate.training import Training
 from wardround.node.annotate.volume_file import NIFTI_GZ, NRRD, read_file, write_file
 from wardround.node.annotate.work import Ask, NotAnnotated, Source
 
+TAUGHT = Taught(images=1, held_out=0, network=0.8, distance=0.7, kept=True)
 
-def test_clicks_learn_from_a_label_and_what_they_doubt_is_told(tmp_path: Path) -> None:
+
+def test_clicks_learn_from_a_label_and_what_they_doubt_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     door = FrontDoor(tmp_path)
     try:
         for study in studies(2):
@@ -39,7 +43,13 @@ def test_clicks_learn_from_a_label_and_what_they_doubt_is_told(tmp_path: Path) -
         label, weights, told = tmp_path / "label.nii.gz", tmp_path / "clicks.safetensors", tmp_path / "told.txt"
         label.write_bytes(write_file(Grid(mask, grid.affine), NIFTI_GZ))
         lessons = [LabelledSource(sources[0], label), LabelledSource(sources[1], tmp_path / "purged.nii.gz")]
-        assert lesson.train(lessons, weights, told, 3, 1, None) == 1
+        monkeypatch.setattr(judgement, "judged", lambda *_: Judgement(network=0.7, distance=0.6))
+        taught = lesson.train(lessons, weights, told, 3, 1, None)
+        assert (taught.images, taught.held_out, taught.kept) == (
+            1,
+            0,
+            True,
+        ) and "too few to hold any out" in taught.words
         assert told.read_text().startswith("3 of 3 steps")
         ClickNetwork.of(weights.read_bytes())
         ask = Ask(sources[0], "clicks", NRRD, network=weights, foreground=((7, 6, 1),))
@@ -52,6 +62,37 @@ def test_clicks_learn_from_a_label_and_what_they_doubt_is_told(tmp_path: Path) -
             lesson.train(lessons[1:], weights, told, 1, 1, None)
     finally:
         door.close()
+
+
+def test_a_network_that_outlines_worse_than_distance_alone_is_not_used_and_that_is_said(tmp_path: Path) -> None:
+    """A bright ball in the dark: one click and distance have it, while a network of two steps has nothing."""
+    z, y, x = np.ogrid[:12, :40, :40]
+    ball = (z - 6) ** 2 * 4 + (y - 20) ** 2 + (x - 18) ** 2 < 64
+    lessons = []
+    for number in range(7):
+        image, label = tmp_path / f"{number}.nii.gz", tmp_path / f"label-{number}.nii.gz"
+        values = 100 + 400 * ball + np.random.default_rng(number).normal(0, 5, ball.shape)
+        image.write_bytes(write_file(Grid(values.astype(np.float32), np.eye(4)), NIFTI_GZ))
+        label.write_bytes(write_file(Grid(ball.astype(np.uint8), np.eye(4)), NIFTI_GZ))
+        lessons.append(LabelledSource(Source((image,), image.name), label))
+    weights = tmp_path / "clicks.safetensors"
+    weights.write_bytes(b"what answered before")
+    taught = lesson.train(lessons, weights, tmp_path / "told.txt", 2, 1, None)
+    assert not taught.kept and taught.distance > 0.9 > taught.network
+    assert taught.held_out > 0 and taught.images + taught.held_out == 7
+    assert "by distance alone" in taught.words and "isn't used" in taught.words
+    assert weights.read_bytes() == b"what answered before"
+
+
+def test_what_is_held_out_stays_so_whatever_is_added() -> None:
+    images = [
+        (f"{number:064x}", Outlined(np.zeros((1, 1, 1), np.float32), np.ones((1, 1, 1), bool), (1, 1, 1)))
+        for number in range(60)
+    ]
+    few, _ = lesson._parted(images[:30])
+    more, learned = lesson._parted(images)
+    assert [one for one in more if any(one is image for _, image in images[:30])] == few
+    assert len(more) + len(learned) == 60 and 4 <= len(more) <= 20
 
 
 def test_an_image_that_is_no_volume_has_no_look_and_is_refused_in_words(tmp_path: Path) -> None:
@@ -81,7 +122,7 @@ def test_how_training_ended_is_told_until_another_begins(tmp_path: Path) -> None
         folder = tmp_path / "training"
         training = Training(door.database, subjects, files, worker, folder, readers=1, threads=1, clock=door.clock)
         for status, last in (
-            ("DONE", "learned from 1 labels"),
+            ("DONE", TAUGHT.words),
             ("ERROR", "the process failed"),
             ("STOPPED", "stopped"),
         ):
@@ -89,7 +130,7 @@ def test_how_training_ended_is_told_until_another_begins(tmp_path: Path) -> None
             (folder / "progress.txt").write_text("10 of 400 steps, mean loss 0.500\n")
             assert training.status(running_only=True).lines == ["10 of 400 steps, mean loss 0.500"]
             if status == "DONE":
-                worker.work.set_result(1)
+                worker.work.set_result(TAUGHT)
             elif status == "ERROR":
                 worker.work.set_exception(RuntimeError("killed"))
             else:
@@ -128,7 +169,7 @@ def test_of_several_readers_the_accepted_label_trains_the_clicks_which_go_on_fro
             training.start("clicks", {}, actor="person:dr-lee")
             [lesson_given] = worker.asked[0]
             assert lesson_given.label.read_bytes() == drawn.nifti and worker.asked[-1] == weights
-            worker.work.set_result(1)
+            worker.work.set_result(TAUGHT)
         training.start("clicks", {"pretrained": False}, actor="person:dr-lee")
         assert worker.asked[-1] is None
     finally:
