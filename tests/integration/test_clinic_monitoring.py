@@ -85,14 +85,16 @@ def shadow(clinic: Clinic, *, read: int, flagged: int, agreement: tuple[int, int
         keep(session, record, at=clinic.node.clock(), actor="person:officer", entry=3)
 
 
-def answered(clinic: Clinic, *, differ: float) -> None:
-    """A person says of each study what is there, without the model's result; so many of them find otherwise."""
+def answered(clinic: Clinic, *, differ: float, where: bool | None = None) -> None:
+    """A person says of each study what is there, without the model's result; so many of them find otherwise, only of
+    what it flagged (`where`), or only of what it didn't, or of either."""
     draws = np.random.default_rng(11)
     with clinic.node.database.writing() as session:
         had = set(session.scalars(select(WorklistAnswer.line)))
         for line in session.scalars(select(WorklistLine).order_by(WorklistLine.id)):
             if line.id not in had:
-                found = line.flagged is not bool(draws.random() < differ)
+                otherwise = bool(draws.random() < differ) and where in (None, line.flagged)
+                found = line.flagged is not otherwise
                 row = {"line": line.id, "actor": "person:radiologist", "shown": False, "at": clinic.node.clock()}
                 session.add(WorklistAnswer(verb=AnswerVerb.FOUND, found=found, **row))
 
@@ -185,6 +187,24 @@ def test_readers_who_find_otherwise_more_often_than_in_shadow_use_take_it_out_of
     assert watching.tick() == 1
     with clinic.node.database.reading() as session:
         assert session.scalars(select(Deployment)).one().suspended_for == "readers-differ"
+
+
+def test_a_model_that_misses_more_is_out_of_use_before_readers_differ_much(clinic: Clinic) -> None:
+    """Readers find in one of seven what it didn't flag: of all studies few more than they differed on before, of what
+    is there a share that tells. False alarms in as many are no misses."""
+    shadow(clinic, read=400, flagged=160, agreement=(144, 16, 16, 224))
+    watching = monitor(clinic)
+    studies(clinic, 400)
+    answered(clinic, differ=0.1)
+    assert watching.tick() == 0
+    studies(clinic, 300)
+    answered(clinic, differ=0.15, where=True)
+    assert watching.tick() == 0
+    studies(clinic, 500)
+    answered(clinic, differ=0.16, where=False)
+    assert watching.tick() == 1
+    with clinic.node.database.reading() as session:
+        assert session.scalars(select(Deployment)).one().suspended_for == "more-missed"
 
 
 def test_findings_are_watched_once_shadow_use_told_what_is_usual(clinic: Clinic) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,9 +14,9 @@ from wardround.learning.statistics.discrepancy import NAMES, differs
 from wardround.node.clinic.states import WITH_RESULT, ReadingState
 from wardround.node.clinic.tables import WorklistLine
 
-_FAILURES, _FINDINGS, _DIFFERENCES = 3.0, 1.75, 2.5
-"""By how much the odds change that are to be noticed: of a study without a result, of a finding, and of a reader who
-finds otherwise."""
+_FAILURES, _FINDINGS, _DIFFERENCES, _MISSES = 3.0, 1.75, 2.5, 2.0
+"""By how much the odds change that are to be noticed: of a study without a result, of a finding, of a reader who finds
+otherwise, and of a miss where a reader found something: from a sensitivity of 90 % to one of 80 % they are 2.25."""
 _SURE = 0.5
 """The level of the interval of shadow use's share of findings whose bound on the side of the change is taken for usual,
 so that few studies in shadow make no alarms, and many of them little delay."""
@@ -26,6 +26,19 @@ _FIRST, _BLOCK = 100, 50
 DRAWN = 60
 """So many points of a chart are enough for a picture of it."""
 _Watched = tuple[str, str, Share | Shift]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A person's on a study: whether the model flagged it, and whether they found otherwise."""
+
+    flagged: bool
+    otherwise: bool
+
+    @property
+    def found(self) -> bool:
+        """Whether the person found something."""
+        return self.flagged is not self.otherwise
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,7 @@ class Charts:
     """
 
     def __init__(self, shadow: ShadowUse | None, usual_failures: float, alarm_every: float) -> None:
+        among: dict[str, float] = {}
         failures = Share(usual_failures, _odds(usual_failures, _FAILURES))
         watched: list[_Watched] = [
             ("failures", "studies without a result", failures),
@@ -75,10 +89,16 @@ class Charts:
             high = min(max(usual.high, _LOWEST), _HIGHEST)
             change = Share(high, _odds(high, _DIFFERENCES))
             watched.append(("readers-differ", "readers who find otherwise", change))
+            if both + found_alone:
+                usual = proportion(found_alone, both + found_alone, _SURE)
+                high = min(max(usual.high, _LOWEST), _HIGHEST)
+                watched.append(("more-missed", "findings of readers that it missed", Share(high, _odds(high, _MISSES))))
+                # Of so few of all studies there is something to miss.
+                among["more-missed"] = (both + found_alone) / (both + otherwise + neither)
         # Of several charts the first alarms sooner than any one of them would.
         length = alarm_every * (len(watched) + 2)
         self._contrast = Scores()
-        self._sums = [_Sum(*one, threshold(one[2], length)) for one in watched]
+        self._sums = [_Sum(*one, threshold(one[2], length * among.get(one[0], 1.0))) for one in watched]
         self._blocks = (
             _Blocks("images-differ", "images otherwise than those that it began with", length),
             _Blocks("patterns-differ", "patterns in images otherwise than in the first", length),
@@ -105,14 +125,18 @@ class Charts:
         for one in self._sums:
             one.add(found[one.reason])
 
-    def standing(self, differing: Sequence[bool] = ()) -> tuple[Chart, ...]:
+    def standing(self, words: Sequence[Word] = ()) -> tuple[Chart, ...]:
         """The charts as they stand.
 
         Args:
-            differing: of all the studies on which a person gave their word, by arrival, whether they found otherwise;
-                watched once people did so in shadow use.
+            words: of all the studies on which a person gave theirs, by arrival; watched once people did so in shadow
+                use.
         """
-        return (*(one.chart(differing) for one in self._sums), *(one.chart() for one in self._blocks))
+        of_people = {
+            "readers-differ": [word.otherwise for word in words],
+            "more-missed": [not word.flagged for word in words if word.found],
+        }
+        return (*(one.chart(of_people) for one in self._sums), *(one.chart() for one in self._blocks))
 
 
 def charts(
@@ -120,12 +144,12 @@ def charts(
     shadow: ShadowUse | None,
     usual_failures: float,
     alarm_every: float,
-    differing: Sequence[bool] = (),
+    words: Sequence[Word] = (),
 ) -> tuple[Chart, ...]:
     """The charts of one deployment, of all its studies that have ended. Arguments as those of `Charts`."""
     found = Charts(shadow, usual_failures, alarm_every)
     found.add(lines)
-    return found.standing(differing)
+    return found.standing(words)
 
 
 class _Sum:
@@ -139,8 +163,8 @@ class _Sum:
     def add(self, values: Iterable[float]) -> None:
         self._run += sums(self._change, values, self._run[-1] if self._run else 0.0)
 
-    def chart(self, differing: Sequence[bool]) -> Chart:
-        run = sums(self._change, differing) if self.reason == "readers-differ" else self._run
+    def chart(self, of_people: Mapping[str, Sequence[bool]]) -> Chart:
+        run = sums(self._change, of_people[self.reason]) if self.reason in of_people else self._run
         broken = next((place for place, value in enumerate(run, 1) if value > self._limit), None)
         path = [(float(place), value) for place, value in enumerate(run, 1)]
         last = run[-1] if run else 0.0

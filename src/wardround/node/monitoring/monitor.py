@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 from wardround.contracts.evidence import ShadowUse
 from wardround.foundation.clock import Clock
 from wardround.foundation.database import Database
-from wardround.node.clinic.answers import answers_of
+from wardround.node.clinic.answers import Answers, answers_of
 from wardround.node.clinic.deployment import active
 from wardround.node.clinic.states import COUNTED, AnswerVerb, ReadingState
 from wardround.node.clinic.suspension import suspend
 from wardround.node.clinic.tables import Deployment, WorklistAnswer, WorklistLine
 from wardround.node.evidence.shelf import latest_shadow
-from wardround.node.monitoring.charts import Chart, Charts
+from wardround.node.monitoring.charts import Chart, Charts, Word
 from wardround.node.record.entries import SiteEntries
 from wardround.node.settings import ClinicSettings
 
@@ -51,9 +51,13 @@ class Watched:
         found.add(_lines(session, [number for number, _ in marks[len(self._marks) :]]))
         self._charts, self._shadow, self._marks = found, shadow, marks
         said = answers_of(session, _answered(session, deployment))
-        words = {line.id: said[line.id].differs(line) for line in _lines(session, list(said))}
-        differing = [word for number, _ in marks if (word := words.get(number)) is not None]
-        return found.standing(differing)
+        words = {line.id: _word(said[line.id], line) for line in _lines(session, list(said))}
+        return found.standing([word for number, _ in marks if (word := words.get(number)) is not None])
+
+
+def _word(answers: Answers, line: WorklistLine) -> Word | None:
+    otherwise = answers.differs(line)
+    return None if otherwise is None else Word(bool(line.flagged), otherwise)
 
 
 def charts_of(session: Session, deployment: Deployment, settings: ClinicSettings) -> tuple[Chart, ...]:
