@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 from tests.federation_lab import PATIENCE, free_ports
+from tests.node_home import node_home
 
-from wardround.foundation.settings import write_toml
 from wardround.node.gateway.gateway import Gateway
 from wardround.node.gateway.relay import Relay, engine_relay
 from wardround.node.gateway.tables import Egress
@@ -116,12 +116,8 @@ def test_a_hub_that_takes_no_connection_is_not_waited_for() -> None:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[NodeHome]:
-    hub: dict[str, object] = {"host": "127.0.0.1", "api_port": 1}
-    (tmp_path / "node.toml").write_text(write_toml({"site": "north", "federation": "testing", "hub": hub}))
-    home = NodeHome(tmp_path)
-    home.database.upgrade()
-    yield home
-    home.close()
+    with node_home(tmp_path) as made:
+        yield made
 
 
 def test_bytes_pass_whole_and_are_on_the_egress_log(echo: tuple[str, int], home: NodeHome) -> None:

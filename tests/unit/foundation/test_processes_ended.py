@@ -55,10 +55,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def family(folder: Path) -> list[int]:
     """The ids of all three, once they are up."""
-    deadline = time.monotonic() + PATIENCE
-    while len(files := sorted(folder.glob("pid?"))) < 3:
-        assert time.monotonic() < deadline, (folder / "log").read_text()
-        time.sleep(0.02)
+    files = [folder / f"pid{depth}" for depth in range(3)]
+    for file in files:
+        await_file(file)
     return [int(file.read_text()) for file in files]
 
 

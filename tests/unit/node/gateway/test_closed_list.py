@@ -12,11 +12,11 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from tests.federation_lab import free_ports
+from tests.node_home import node_home
 
 from wardround.contracts.frame import pack
 from wardround.contracts.limits import LIMITS
 from wardround.contracts.outbound import Message, Outbound, RunUpdate, TaskPoll, TaskReport
-from wardround.foundation.settings import write_toml
 from wardround.node.gateway.egress import bytes_out, newest, totals
 from wardround.node.gateway.errors import HubUntrusted, MayNotLeave
 from wardround.node.gateway.gateway import Gateway, checked
@@ -40,13 +40,8 @@ FREE_TEXT = {
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[NodeHome]:
-    hub: dict[str, object] = {"host": "127.0.0.1", "api_port": free_ports(1)[0]}
-    settings: dict[str, object] = {"site": "north", "federation": "testing", "largest_attachment": 1000, "hub": hub}
-    (tmp_path / "node.toml").write_text(write_toml(settings))
-    home = NodeHome(tmp_path)
-    home.database.upgrade()
-    yield home
-    home.close()
+    with node_home(tmp_path, api_port=free_ports(1)[0], largest_attachment=1000) as made:
+        yield made
 
 
 def _unconfined(annotation: Any, metadata: list[Any]) -> bool:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from sqlalchemy import select
+from tests.node_home import node_home
 from tests.unit.node.policy.policy_strategies import documents, policy_of
 
-from wardround.foundation.settings import SettingsRefused, write_toml
+from wardround.foundation.settings import SettingsRefused
 from wardround.node.app import build
 from wardround.node.audit import Audit
 from wardround.node.home import NodeHome
@@ -29,12 +30,8 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[NodeHome]:
     """A home of an earlier version: it has never had a policy."""
-    hub: dict[str, object] = {"host": "127.0.0.1", "api_port": 1}
-    (tmp_path / "node.toml").write_text(write_toml({"site": "north", "federation": "testing", "hub": hub}))
-    made = NodeHome(tmp_path)
-    made.database.upgrade()
-    yield made
-    made.close()
+    with node_home(tmp_path) as made:
+        yield made
 
 
 def audited(home: NodeHome) -> list[tuple[str, str, str]]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from tests.node_home import node_home
 
 from wardround.foundation.errors import NotFound
-from wardround.foundation.settings import write_toml
 from wardround.node.app import build
 from wardround.node.audit import Audit
 from wardround.node.home import NodeHome
@@ -23,12 +23,8 @@ MODEL = "d" * 64
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[NodeHome]:
-    hub: dict[str, object] = {"host": "127.0.0.1", "api_port": 1}
-    (tmp_path / "node.toml").write_text(write_toml({"site": "north", "federation": "testing", "hub": hub}))
-    made = NodeHome(tmp_path)
-    made.database.upgrade()
-    yield made
-    made.close()
+    with node_home(tmp_path) as made:
+        yield made
 
 
 def laid(home: NodeHome, *names: str) -> list[Path]:
