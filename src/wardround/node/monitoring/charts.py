@@ -78,20 +78,17 @@ class Charts:
             ("contrast-lower", "images of weaker contrast", Shift(-1.0)),
         ]
         if shadow is not None and shadow.read:
-            share = proportion(shadow.flagged, shadow.read, _SURE)
-            high, low = (min(max(one, _LOWEST), _HIGHEST) for one in (share.high, share.low))
+            low, high = _usual(shadow.flagged, shadow.read)
             watched.append(("more-findings", "findings more often", Share(high, _odds(high, _FINDINGS))))
             watched.append(("fewer-findings", "findings more seldom", Share(low, _odds(low, 1 / _FINDINGS))))
         if shadow is not None and any(shadow.agreement):
             both, flagged_alone, found_alone, neither = shadow.agreement
             otherwise = flagged_alone + found_alone
-            usual = proportion(otherwise, both + otherwise + neither, _SURE)
-            high = min(max(usual.high, _LOWEST), _HIGHEST)
+            _, high = _usual(otherwise, both + otherwise + neither)
             change = Share(high, _odds(high, _DIFFERENCES))
             watched.append(("readers-differ", "readers who find otherwise", change))
             if both + found_alone:
-                usual = proportion(found_alone, both + found_alone, _SURE)
-                high = min(max(usual.high, _LOWEST), _HIGHEST)
+                _, high = _usual(found_alone, both + found_alone)
                 watched.append(("more-missed", "findings of readers that it missed", Share(high, _odds(high, _MISSES))))
                 # Of so few of all studies there is something to miss.
                 among["more-missed"] = (both + found_alone) / (both + otherwise + neither)
@@ -214,6 +211,13 @@ def _thinned(path: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], 
     stretch = math.ceil(len(path) / DRAWN) or 1
     highest = [max(path[at : at + stretch], key=lambda one: one[1]) for at in range(0, len(path), stretch)]
     return tuple(highest[:-1]) + tuple(path[-1:])
+
+
+def _usual(count: int, total: int) -> tuple[float, float]:
+    """The bounds, the lower first, of the share that shadow use had of something, away from 0 and 1."""
+    share = proportion(count, total, _SURE)
+    low, high = (min(max(one, _LOWEST), _HIGHEST) for one in (share.low, share.high))
+    return low, high
 
 
 def _odds(share: float, times: float) -> float:
