@@ -6,7 +6,7 @@ are called by name with plain values; what they load stays loaded until the proc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -33,7 +33,7 @@ from wardround.learning.strategies.site import Trained as Learned
 from wardround.learning.strategies.site import personal_model, take_turn, weights_told, whole_model
 from wardround.learning.wire import packed
 from wardround.node.training.assignment import Assignment
-from wardround.node.training.checkpoint import RunNotes
+from wardround.node.training.checkpoint import RoundCheckpoint, RunNotes
 from wardround.node.training.patients import guard_of
 
 if TYPE_CHECKING:
@@ -176,8 +176,6 @@ def learn(
     `key` is the round's secret, from which its noise follows; `own` is what this site kept of the round before.
     In `notes` it is kept how far this got, and what they have of this very round isn't trained again.
     """
-    from wardround.learning.resumption import StateRefused
-
     teacher, parts, cases = _classroom(assignment)
     algorithm, sharing = assignment.plan.algorithm, teacher.sharing(assignment.plan)
     told, kept = from_bytes(arrays), from_bytes(own) if own else {}
@@ -203,12 +201,7 @@ def learn(
             guard=None if personal else guard,
             checkpoint=checkpoint,
         )
-        try:
-            return work()
-        except StateRefused:
-            assert checkpoint is not None  # noqa: S101 - only what was kept can be refused
-            checkpoint.forget()
-            return work()
+        return _gone_on(work, checkpoint)
 
     turn = take_turn(algorithm, sharing, told, kept, model, train)
     left = released(Trained(told, turn.update, assignment.terms, key, owed))
@@ -225,6 +218,19 @@ def learn(
         held_out=len(parts.held_out),
         own=to_bytes(following) if following else b"",
     )
+
+
+def _gone_on(work: Callable[[], Learned], kept: RoundCheckpoint | None) -> Learned:
+    """Train from what was kept, or anew where that can't be gone on with."""
+    from wardround.learning.resumption import StateRefused
+
+    if kept is None:
+        return work()
+    try:
+        return work()
+    except StateRefused:
+        kept.forget()
+        return work()
 
 
 def _as_it_travels(update: Arrays, terms: Terms) -> bytes:
@@ -247,14 +253,13 @@ def learn_alone(assignment: Assignment, rounds: int, notes: RunNotes | None = No
 
     In `notes` it is kept how far this got, and what they have of it isn't trained again.
     """
-    from wardround.learning.resumption import StateRefused
-
     teacher, parts, cases = _classroom(assignment)
     began, frozen = teacher.initial(assignment.plan.seed), teacher.sharing(assignment.plan).frozen
+    kept = None if notes is None else notes.alone(assignment, 1, rounds, began)
 
-    def from_round(first: int) -> Learned:
+    def train() -> Learned:
         trained = Learned(began, 0.0, 0, 0.0)
-        for number in range(first, rounds + 1):
+        for number in range(1 if kept is None else max(1, kept.reached()), rounds + 1):
             trained = teacher.train(
                 trained.arrays,
                 _pick(cases, parts.training),
@@ -267,13 +272,7 @@ def learn_alone(assignment: Assignment, rounds: int, notes: RunNotes | None = No
             )
         return trained
 
-    kept = None if notes is None else notes.alone(assignment, 1, rounds, began)
-    try:
-        trained = from_round(1 if kept is None else max(1, kept.reached()))
-    except StateRefused:
-        assert kept is not None  # noqa: S101 - only what was kept can be refused
-        kept.forget()
-        trained = from_round(1)
+    trained = _gone_on(train, kept)
     update = to_bytes(trained.arrays)
     return Lesson(
         update=update,
