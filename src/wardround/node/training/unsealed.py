@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,8 +39,7 @@ def remove_unsealed(models: Path, runs: Path, database: Database, clock: Clock) 
     if not found:
         return 0
     with database.writing() as session:
-        for whose in sorted({_whose(file) for file in found}):
-            count = sum(_whose(file) == whose for file in found)
+        for whose, count in sorted(Counter(map(_whose, found)).items()):
             audit.record(session, "program", "remove-unsealed", whose, f"{count} files of own layers", clock=clock)
     for file in found:
         try:
