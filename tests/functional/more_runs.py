@@ -5,18 +5,15 @@ layers, for the ways to train that need more of each hospital than an update.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 from typer.testing import CliRunner
 
 from wardround.cli.model import app
-from wardround.compute.jail import JailUnavailable, check_jail
 from wardround.contracts.cohort_builder import imaging, patients
 from wardround.contracts.cohort_query import CohortQuestion
 from wardround.contracts.data_use import DataUse
@@ -86,16 +83,6 @@ def added(federation: DemoFederation, folder: Path) -> str:
     homes = [federation.hub.packages, *(desk.home.packages for desk in federation.desks.values())]
     [digest] = {Packages(home).add(folder) for home in homes}
     return digest
-
-
-def need_jail() -> None:
-    """Skip the test where this machine can't make a jail; in CI it has to."""
-    try:
-        check_jail()
-    except JailUnavailable as missing:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(missing))
 
 
 def own_code(base: str, port: int) -> bytes:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from tests.functional.more_runs import NETWORK, MoreRuns, need_jail, own_code, package
+from tests.functional.more_runs import NETWORK, MoreRuns, own_code, package
 from tests.functional.small_demo import journey, wishes
+from tests.jails import need_jail
 
 from wardround.hub.registry.tables import ModelRow
 from wardround.hub.runs import queries

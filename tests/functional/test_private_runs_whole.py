@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from tests.functional.heart_hospitals import heart_hospitals
-from tests.functional.more_runs import MoreRuns, added, need_jail, own_code
+from tests.functional.more_runs import MoreRuns, added, own_code
+from tests.jails import need_jail
 
 from wardround.demo.journey import CONTROLLER, begin_run
 from wardround.hub.runs import queries

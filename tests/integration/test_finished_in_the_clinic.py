@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,9 +13,10 @@ from tests.clinic_lab import Clinic, ToyReader, made
 from tests.finished_lab import VOLUME, onnx_file, package, program
 from tests.integration.test_clinic_kinds import InThisProcess, slices, volume
 from tests.integration.test_own_validation import Hospital
+from tests.jails import need_jail
 
 from wardround.compute import jail
-from wardround.compute.jail import JailUnavailable, check_jail
+from wardround.compute.jail import JailUnavailable
 from wardround.contracts.ledger_entry import Deployment
 from wardround.foundation.errors import NotAllowed
 from wardround.node.clinic.deployment import active
@@ -55,12 +55,7 @@ def clinic(tmp_path: Path, package: tuple[str, bytes]) -> Iterator[Clinic]:
 
 @pytest.fixture(scope="module")
 def jailed() -> None:
-    try:
-        check_jail()
-    except JailUnavailable as missing:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(missing))
+    need_jail()
 
 
 def bring(clinic: Clinic, folder: Path, source: Path, output: str = "", more: str = "", **said: Any) -> None:

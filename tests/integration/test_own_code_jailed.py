@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.jails import need_jail
 
 import wardround.compute.jailed
-from wardround.compute.jail import Bounds, JailEnded, JailUnavailable, check_jail
+from wardround.compute.jail import Bounds, JailEnded
 from wardround.compute.jailed import ANSWER, JailedLearner
 from wardround.contracts.run_plan import RunPlan
 from wardround.learning.arrays import Arrays, to_bytes
@@ -25,12 +26,7 @@ from wardround.learning.packages import Packages
 from wardround.learning.steering import Steering
 from wardround.learning.table import Row
 
-try:
-    check_jail()
-except JailUnavailable as missing:
-    if os.environ.get("CI") == "true":
-        raise
-    pytest.skip(str(missing), allow_module_level=True)
+need_jail()
 
 NETWORK = (
     "from monai.networks.nets.fullyconnectednet import FullyConnectedNet\n\n\nclass Net(FullyConnectedNet):\n    pass\n"

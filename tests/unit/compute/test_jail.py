@@ -13,16 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.jails import need_jail
 
 from wardround.compute import jail
 from wardround.compute.jail import Bounds, JailEnded, JailUnavailable, run_jailed
 
-try:
-    jail.check_jail()
-except JailUnavailable as missing:
-    if os.environ.get("CI") == "true":
-        raise
-    pytest.skip(str(missing), allow_module_level=True)
+need_jail()
 
 MANY = Bounds(memory_bytes=300 * 1024**2, seconds=60, scratch_bytes=1024**2, output_bytes=1024**2, output_files=20)
 
