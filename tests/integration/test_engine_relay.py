@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,29 +21,40 @@ from wardround.node.home import NodeHome
 UP = bytes(range(253)) * 20_000
 
 
-@pytest.fixture
-def echo() -> Iterator[tuple[str, int]]:
-    """A server that answers with what it was sent, reversed, once the sender is done."""
-    server = socket.create_server(("127.0.0.1", 0))
+@contextmanager
+def serving(serve: Callable[[socket.socket], None]) -> Iterator[tuple[str, int]]:
+    """A server that does this with each connection, all of them at once."""
 
-    def serve() -> None:
-        try:
+    def served(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            serve(connection)
+
+    def accept() -> None:
+        with suppress(OSError):
             while True:
-                connection, _ = server.accept()
-                with connection:
-                    received = bytearray()
-                    while piece := connection.recv(65536):
-                        received += piece
-                    connection.sendall(bytes(received[::-1]) * 2)
-        except OSError:
-            return
+                threading.Thread(target=served, args=(server.accept()[0],), daemon=True).start()
 
-    thread = threading.Thread(target=serve, daemon=True)
+    server = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=accept, daemon=True)
     thread.start()
     yield ("127.0.0.1", server.getsockname()[1])
     server.shutdown(socket.SHUT_RDWR)
     server.close()
     thread.join(PATIENCE)
+
+
+@pytest.fixture
+def echo() -> Iterator[tuple[str, int]]:
+    """A server that answers with what it was sent, reversed, once the sender is done."""
+
+    def serve(connection: socket.socket) -> None:
+        received = bytearray()
+        while piece := connection.recv(65536):
+            received += piece
+        connection.sendall(bytes(received[::-1]) * 2)
+
+    with serving(serve) as address:
+        yield address
 
 
 def _through(port: int, data: bytes) -> bytes:
@@ -61,25 +72,14 @@ def moody() -> Iterator[tuple[str, int]]:
     """A server that answers each piece, until it is sent one that says `hush`."""
 
     def serve(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            answers = True
-            while piece := connection.recv(65536):
-                answers = answers and piece != b"hush"
-                if answers:
-                    connection.sendall(piece)
+        answers = True
+        while piece := connection.recv(65536):
+            answers = answers and piece != b"hush"
+            if answers:
+                connection.sendall(piece)
 
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
-
-    server = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=accept, daemon=True)
-    thread.start()
-    yield ("127.0.0.1", server.getsockname()[1])
-    server.shutdown(socket.SHUT_RDWR)
-    server.close()
-    thread.join(PATIENCE)
+    with serving(serve) as address:
+        yield address
 
 
 def test_a_connection_that_the_network_lost_without_a_word_is_given_up_and_others_are_not(
