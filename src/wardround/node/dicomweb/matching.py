@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 
 from wardround.node.dicomweb.failure import bad_request
 from wardround.node.dicomweb.header import Json
+
+T = TypeVar("T")
 
 LARGEST_LIMIT = 5000
 _LONGEST = 1024
@@ -29,6 +32,12 @@ class Search:
     limit: int
     offset: int
     fuzzy: bool
+
+    def page(self, met: Iterable[T]) -> tuple[list[T], bool]:
+        """Of what meets the keys that from the offset on, as much as the limit; and whether there is more. No more of
+        it is taken than tells that."""
+        found = list(islice(met, self.offset, self.offset + self.limit + 1))
+        return found[: self.limit], len(found) > self.limit
 
 
 def read_search(parameters: Iterable[tuple[str, str]]) -> Search:

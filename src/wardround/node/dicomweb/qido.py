@@ -219,20 +219,13 @@ def _page(
 ) -> tuple[list[Any], bool]:
     """The rows that meet every key, from the offset on, as many as the limit; and whether there are more."""
     keys = {tag: value for tag, value in search.keys.items() if tag not in (skip or set())}
-    found: list[Any] = []
-    passed = 0
-    for row in session.execute(query.execution_options(yield_per=500)):
-        one = row[0] if len(row) == 1 else row
+
+    def meets(one: Any) -> bool:
         held = attributes(one)
-        if not all(matches(held.get(tag), value, tag) for tag, value in keys.items()):
-            continue
-        passed += 1
-        if passed <= search.offset:
-            continue
-        if len(found) == search.limit:
-            return found, True
-        found.append(one)
-    return found, False
+        return all(matches(held.get(tag), value, tag) for tag, value in keys.items())
+
+    rows = session.execute(query.execution_options(yield_per=500))
+    return search.page(one for row in rows if meets(one := row[0] if len(row) == 1 else row))
 
 
 def _study_attributes(row: WebStudy) -> Json:

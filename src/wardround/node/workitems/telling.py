@@ -85,18 +85,8 @@ class WorkitemView:
         Args:
             within: keys inside sequences, `SEQUENCE.ATTRIBUTE` by tags, and their values.
         """
-        found: list[Json] = []
-        passed = 0
-        for told in self._recent(search.keys.get(at.STATE)):
-            if not _meets(told, search.keys, within):
-                continue
-            passed += 1
-            if passed <= search.offset:
-                continue
-            if len(found) == search.limit:
-                return found, True
-            found.append(told)
-        return found, False
+        recent = self._recent(search.keys.get(at.STATE))
+        return search.page(told for told in recent if _meets(told, search.keys, within))
 
     def meeting(self, keys: Mapping[str, str]) -> list[str]:
         """The UIDs of those that meet matching keys, as `tables.WorkitemWatch` has them."""
