@@ -365,6 +365,18 @@ def test_a_filter_lets_through_what_meets_it_now_and_later(ward: Ward) -> None:
     assert ward.subscribe(ALL, f"?{keys}").status_code == 400
 
 
+def test_a_workitem_that_goes_meanwhile_costs_nobody_their_subscription(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ward.call("POST", "?2.25.24", task())
+    meeting = WorkitemView.meeting
+    monkeypatch.setattr(WorkitemView, "meeting", lambda view, keys: ["2.25.99", *meeting(view, keys)])
+    assert ward.subscribe(ALL).status_code == 201
+    with ward.channel() as channel:
+        assert states_of(channel, 1) == [("2.25.24", "SCHEDULED")]
+    assert ward.subscribe("2.25.99").status_code == 404
+
+
 def test_nobody_listens_without_a_token_for_work_nor_with_anothers_title(ward: Ward) -> None:
     ward.call("POST", "?2.25.28", task())
     for token, status in ((Scope.READ, 403), (Scope.STORE, 403), ("", 401)):

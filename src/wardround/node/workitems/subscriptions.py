@@ -82,15 +82,16 @@ class Subscriptions:
                 named = WorkitemWatch(token=who.token, title=who.title, resource=resource, keys=dict(keys))
                 named.made_at = self._clock()
                 session.merge(named)
-            else:
-                self._join(session, who, resource, [resource])
+            elif not self._join(session, who, resource, resource):
+                raise not_found()
             self._record(session, actor, "subscribe-workitems", who, resource)
         if resource in (ALL, FILTERED):
             # What is created from here on is subscribed to as it is created. What was there is looked at apart: that
             # reads files, and holds up no other writer.
             here = self._view.meeting(keys)
             with self.database.writing() as session:
-                self._join(session, who, resource, here)
+                for uid in here:
+                    self._join(session, who, resource, uid)
 
     def unsubscribe(self, who: Subscriber, resource: str, *, actor: str) -> None:
         """From a workitem; from the whole worklist and each workitem; or from what was subscribed to by matching keys.
@@ -124,7 +125,7 @@ class Subscriptions:
             who = Subscriber(watch.token, watch.title)
             for row in rows:
                 if self._view.meets(session, row, watch.keys):
-                    self._join(session, who, watch.resource, [row.uid])
+                    self._join(session, who, watch.resource, row.uid)
         for row in rows:
             if row.assigned:
                 self.assigned(session, row)
@@ -172,19 +173,19 @@ class Subscriptions:
             for table in (WorkitemReport, WorkitemSubscription, WorkitemWatch):
                 session.execute(delete(table).where(table.token.in_(revoked)))
 
-    def _join(self, session: Session, who: Subscriber, resource: str, uids: Sequence[str]) -> None:
-        """Raises `WebFailure` 404 where a workitem isn't there."""
-        for uid in uids:
-            row = session.get(Workitem, uid)
-            if row is None:
-                raise not_found()
-            there = session.get(WorkitemSubscription, (uid, who.token, who.title))
-            if there is None:
-                session.add(WorkitemSubscription(workitem=uid, token=who.token, title=who.title, resource=resource))
-            elif resource == uid:
-                there.resource = uid
-            if there is None or resource == uid:
-                self._report(session, who, uid, Event.STATE, {at.STATE: at.one("CS", row.state)})
+    def _join(self, session: Session, who: Subscriber, resource: str, uid: str) -> bool:
+        """Whether the workitem is here, and so is subscribed to."""
+        row = session.get(Workitem, uid)
+        if row is None:
+            return False
+        there = session.get(WorkitemSubscription, (uid, who.token, who.title))
+        if there is None:
+            session.add(WorkitemSubscription(workitem=uid, token=who.token, title=who.title, resource=resource))
+        elif resource == uid:
+            there.resource = uid
+        if there is None or resource == uid:
+            self._report(session, who, uid, Event.STATE, {at.STATE: at.one("CS", row.state)})
+        return True
 
     def _report(self, session: Session, who: Subscriber, uid: str, event: Event, said: Json) -> None:
         text = json.dumps(said, separators=(",", ":")).encode()
