@@ -102,7 +102,7 @@ class Labelling:
         done = 0
         with self._database.reading() as session:
             rows = session.execute(_made_of_earlier()).all()
-            ready = [one for one in rows if self._superseded(session, one[0]) and _in_enclave(session, one[1].study)]
+            ready = [one for one in rows if _in_enclave(session, one[1].study)]
         for answer, line in ready:
             original, at = label_uid(_name(answer, line)), self._clock()
             with self._database.writing() as session:
@@ -135,7 +135,6 @@ class Labelling:
         study = clinical_study(self._database, self._clinical, line.study)
         if study is None:
             return "gone"
-        by = f"{deployment.package} {deployment.model[:12]}"
         files, outline = list(study.files), self._results / kept
         try:
             label: bytes = self._worker.call_within(
@@ -144,7 +143,7 @@ class Labelling:
                 definition,
                 files,
                 outline,
-                assisted_by=by,
+                assisted_by=deployment.name,
                 name=_name(answer, line),
                 at=answer.at,
                 corrected=corrected,

@@ -30,6 +30,11 @@ class Deployment(NodeTable):
     suspended_for: Mapped[str | None] = mapped_column(String(61))
     ready_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
+    @property
+    def name(self) -> str:
+        """What an outline that a person drew with its help says of it."""
+        return f"{self.package} {self.model[:12]}"
+
 
 class WorklistLine(NodeTable):
     """One study on the clinical path as one deployment dealt with it. `state` is one of `states.ReadingState`.

@@ -14,6 +14,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 from wardround.dicom.damage import DAMAGE
+from wardround.node.dicomweb.failure import bad_request
 
 LARGEST_INLINE = 1024
 """Bytes of a binary value above which it is given by reference."""
@@ -25,6 +26,13 @@ Json = dict[str, Any]
 def is_uid(text: str) -> bool:
     """Whether it could be one: at most 64 digits and dots (PS3.5 section 9.1), whatever they mean."""
     return 0 < len(text) <= 64 and set(text) <= set("0123456789.")
+
+
+def address_uid(text: str) -> str:
+    """A UID that an address names. Raises `WebFailure` 400 where it couldn't be one."""
+    if not is_uid(text):
+        raise bad_request("a UID in the address is none")
+    return text
 
 
 def tags(*keywords: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from wardround.node.dicomweb.accept import DICOM, DICOM_JSON, JSON, MULTIPART, M
 from wardround.node.dicomweb.catalogue import Catalogue
 from wardround.node.dicomweb.failure import WebFailure, bad_request, warning
 from wardround.node.dicomweb.faults import answer_faults
-from wardround.node.dicomweb.header import is_uid
+from wardround.node.dicomweb.header import address_uid
 from wardround.node.dicomweb.matching import Search, read_search
 from wardround.node.dicomweb.multipart import PartReader, boundary_of, media_type
 from wardround.node.dicomweb.qido import Found, Searches
@@ -154,7 +154,7 @@ class _Service:
         who = await run_in_threadpool(self.caller, request, Scope.STORE)
         study = request.path_params.get("study")
         if study is not None:
-            _check_uid(study)
+            address_uid(study)
         kind = choose(_accepted(request), (DICOM_JSON, JSON))
         sent, parameters = media_type(request.headers.get("content-type", ""))
         if sent != MULTIPART or parameters.get("type", DICOM).lower() != DICOM:
@@ -248,15 +248,10 @@ def _uids(request: Request) -> tuple[str, str | None, str | None]:
     given = [request.path_params.get(name) for name in ("study", "series", "instance")]
     for uid in given:
         if uid is not None:
-            _check_uid(uid)
+            address_uid(uid)
     return given[0] or "", given[1], given[2]
 
 
 def _one(request: Request) -> tuple[str, str, str]:
     study, series, instance = _uids(request)
     return study, series or "", instance or ""
-
-
-def _check_uid(uid: str) -> None:
-    if not is_uid(uid):
-        raise bad_request("a UID in the address is none")

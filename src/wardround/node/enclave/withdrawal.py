@@ -13,19 +13,16 @@ from wardround.node.enclave.purge import PurgePreview
 from wardround.node.enclave.tables import EnclaveInstance, EnclaveLabel, EnclavePurge, EnclaveRemoval, EnclaveSeries
 
 
-def withdraw_label(session: Session, uid: str, *, actor: str, reason: str, at: datetime) -> bool:
+def withdraw_label(session: Session, uid: str, *, actor: str, reason: str, at: datetime) -> None:
     """Delete its rows in the caller's transaction, and list its bytes, and the volumes that were made with it, for
     `purge.finish_purges`. A cohort that was frozen with it says from then on that the label is gone.
 
     Args:
-        uid: its SOP Instance UID in the enclave.
-
-    Returns:
-        Whether there is such a label.
+        uid: its SOP Instance UID in the enclave; where there is no such label nothing is done.
     """
     label, instance = session.get(EnclaveLabel, uid), session.get(EnclaveInstance, uid)
     if label is None or instance is None:
-        return False
+        return
     gone = PurgePreview(0, 0, 0, 1, 1, instance.size, 0, 0)
     ordered = EnclavePurge(
         actor=actor, scope="label", reason=reason, counts=gone.counts(), ordered_at=at, finished_at=None
@@ -43,4 +40,3 @@ def withdraw_label(session: Session, uid: str, *, actor: str, reason: str, at: d
     session.flush()
     if session.scalar(select(EnclaveInstance.uid).where(EnclaveInstance.series_uid == series.uid).limit(1)) is None:
         session.delete(series)
-    return True

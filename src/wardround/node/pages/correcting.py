@@ -83,7 +83,7 @@ def keep(desk: Desk, visit: Visit) -> Moved:
         study.files,
         results / str(seen.line.result),
         mask_of(visit).data,
-        assisted_by=f"{seen.deployment.package} {seen.deployment.model[:12]}",
+        assisted_by=seen.deployment.name,
         at=visit.at,
     )
     name = f"correction-{uuid.uuid4().hex}.dcm"

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from wardround.dicom.json_model import text
 from wardround.node.dicomweb.accept import DICOM_JSON, JSON, accepted, choose
 from wardround.node.dicomweb.failure import WebFailure, bad_request, warning
-from wardround.node.dicomweb.header import is_uid
+from wardround.node.dicomweb.header import address_uid, is_uid
 from wardround.node.dicomweb.matching import read_search
 from wardround.node.dicomweb.multipart import media_type
 from wardround.node.dicomweb.tokens import Scope
@@ -122,10 +122,7 @@ async def _body(request: Request, *, empty: bool = False) -> bytes:
 
 
 def _uid(request: Request) -> str:
-    uid: str = request.path_params["uid"]
-    if not is_uid(uid):
-        raise bad_request("a UID in the address is none")
-    return uid
+    return address_uid(request.path_params["uid"])
 
 
 def _named(request: Request) -> str:

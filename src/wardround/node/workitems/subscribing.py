@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
 from wardround.node.dicomweb.failure import bad_request, warning
-from wardround.node.dicomweb.header import is_uid
+from wardround.node.dicomweb.header import address_uid
 from wardround.node.dicomweb.matching import read_search
 from wardround.node.dicomweb.tokens import Caller, Scope
 from wardround.node.workitems.channel import EventChannel
@@ -76,9 +76,7 @@ class SubscriberService:
 
     def _asked(self, request: Request) -> tuple[Caller, Subscriber, str]:
         caller = self._who(request, Scope.WORK)
-        uid = request.path_params["uid"]
-        if not is_uid(uid):
-            raise bad_request("a UID in the address is none")
+        uid = address_uid(request.path_params["uid"])
         return caller, Subscriber(caller.name, _title(request)), uid
 
 
